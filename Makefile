@@ -1,0 +1,49 @@
+# Everything sets itself up: `make demo` and `make test` need Python >= 3.11 and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0
+
+.PHONY: help demo test unit e2e setup check format clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo  ## four hospitals train one model over HTTPS, on this machine
+	$(BIN)/septum demo
+
+test: unit e2e  ## all tests
+
+unit: $(VENV)/.setup  ## the fast tests
+	$(BIN)/pytest -q -m "not e2e"
+
+e2e: $(VENV)/.setup  ## real processes over real HTTPS
+	$(BIN)/pytest -q -m e2e
+
+setup: $(VENV)/.setup  ## a virtual environment with every development extra
+
+check: $(VENV)/.setup  ## format, lint, types, layers
+	$(BIN)/ruff format --check src tests examples
+	$(BIN)/ruff check src tests examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.setup  ## format the code and mend what can be mended
+	$(BIN)/ruff format src tests examples
+	$(BIN)/ruff check --fix src tests examples
+
+clean:  ## remove what was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "septum needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[coordinator]'
+	touch $@
+
+$(VENV)/.setup: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.demo

@@ -1,0 +1,154 @@
+"""What is the ROC-AUC of some scores: exactly within a silo, and over all silos from summed histograms with a bound?
+
+ROC-AUC is P(score of a positive > score of a negative) + 1/2 P(equal): Mann-Whitney's U over all pairs (Hanley and
+McNeil 1982). Over silos no score is shared: each counts its rows per bin of the logit, and the counts are summed.
+Pairs in different bins are ordered as the scores are; pairs in one bin count half, which is off by at most half a pair
+each. So the error is at most sum_b pos_b neg_b / (2 P N), a number that the counts themselves give.
+
+Bins follow the order of floats (sign, exponent, leading mantissa bits), not equal steps of probability: saturated
+scores share the last of those, and the error there was measured at 0.045 to 0.115. Bins of a float have the same
+relative width everywhere, so a model whose logits are 30 times too large loses nothing.
+
+Privacy: counts are a way to add up, not a protection. A bin with one row is one patient's label and score, rounded.
+Where that matters, they leave a silo only inside a masked sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from septum.algorithms.scores import checked_logits, checked_scores
+from septum.errors import TensorError
+
+MANTISSA_BITS = 11  # bound 3e-5 for centred logits, 4e-4 when their mean is 10 standard deviations away
+SMALLEST_EXPONENT = -16  # |logit| < 2^-16 is bin 0: those rows have probability 0.5 to five digits
+LARGEST_EXPONENT = 11  # |logit| >= 2^12 shares the last bin: exp(-4096) is no probability any more
+LARGEST_BIN = (LARGEST_EXPONENT - SMALLEST_EXPONENT + 1) << MANTISSA_BITS
+BIN_COUNT = 2 * LARGEST_BIN + 1  # from -LARGEST_BIN to +LARGEST_BIN
+MAX_ROWS = 2**31 - 1  # keeps 2 P N below 2^63
+
+_FLOAT32_MANTISSA_BITS = 23
+_FLOAT32_BIAS = 127
+_SHIFT = _FLOAT32_MANTISSA_BITS - MANTISSA_BITS
+_BELOW_FIRST_BIN = ((SMALLEST_EXPONENT + _FLOAT32_BIAS) << MANTISSA_BITS) - 1
+
+
+def roc_auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
+    """The exact ROC-AUC, ties counted half; None when there is no positive or no negative row.
+
+    Raises:
+        TensorError: not one number and one 0/1 label a row, or a NaN among the scores.
+
+    >>> roc_auc([0.1, 0.4, 0.4, 0.8], [0, 0, 1, 1])  # of 4 pairs 3 are in order and 1 is a tie
+    0.875
+    """
+    values, positive = checked_scores(scores, labels)
+    _, group = np.unique(values, return_inverse=True)
+    positives = np.bincount(group, weights=positive).astype(np.int64)  # (distinct scores,)
+    negatives = np.bincount(group).astype(np.int64) - positives
+    result = _auc_and_bound(negatives, positives)
+    return None if result is None else result[0]
+
+
+def bin_index(logits: ArrayLike) -> NDArray[np.int32]:
+    """The bin of each logit, from -LARGEST_BIN to LARGEST_BIN; never decreases when the logit grows.
+
+    A logit is rounded to float32 first, which keeps the order. Its sign, its exponent (clamped) and MANTISSA_BITS of
+    its mantissa make the number. bin(-x) = -bin(x); infinities fall into the outermost bins.
+
+    Raises:
+        TensorError: not one number a row, or a NaN among them.
+
+    >>> bin_index([-1.0, 0.0, 1.0, 1.0001, 1.001])
+    array([-32769,      0,  32769,  32769,  32771], dtype=int32)
+    """
+    with np.errstate(over="ignore"):
+        values = checked_logits(logits).astype(np.float32)  # (rows,)
+    magnitude = np.abs(values).view(np.int32) >> _SHIFT
+    bins = np.clip(magnitude - _BELOW_FIRST_BIN, 0, LARGEST_BIN)
+    signed: NDArray[np.int32] = np.where(values < 0, -bins, bins).astype(np.int32)
+    return signed
+
+
+def bin_counts(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
+    """How many rows of each class fall into each bin: (occupied bins, 3) of [bin, negatives, positives], sorted by bin.
+
+    At most 24 bytes a row. The dense form that a masked sum needs has BIN_COUNT = 114,689 bins of two 64-bit counts
+    each: 1.84 MB a silo, whatever the number of rows.
+
+    Raises:
+        TensorError: not one number and one 0/1 label a row, or a NaN among the logits.
+
+    >>> bin_counts([1.0, 1.0, 0.0], [1, 0, 1])
+    array([[    0,     0,     1],
+           [32769,     1,     1]])
+    """
+    values, positive = checked_scores(logits, labels)
+    rows = np.stack([bin_index(values), ~positive, positive], axis=1).astype(np.int64)  # (rows, 3)
+    return _sum_by_bin(rows)
+
+
+def merge_counts(counts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The counts of all silos together: the same as counting their rows in one place.
+
+    Raises:
+        TensorError: counts that no silo could have made (shape, dtype, bin or count out of range).
+
+    >>> one = bin_counts([1.0], [1])
+    >>> merge_counts([one, one])
+    array([[32769,     0,     2]])
+    """
+    for position, part in enumerate(counts):
+        _check_counts(part, what=f"histogram {position} of {len(counts)}")
+    return _sum_by_bin(np.concatenate([np.empty((0, 3), np.int64), *counts]))
+
+
+def binned_auc(counts: NDArray[np.int64]) -> tuple[float, float] | None:
+    """ROC-AUC from counts, and how far it can be from the exact one; None when a class is missing.
+
+    Raises:
+        TensorError: counts that cannot be (see `merge_counts`), or more than MAX_ROWS rows.
+
+    >>> binned_auc(np.array([[-5, 2, 1], [7, 0, 1]]))  # of 4 pairs 2 are in order, 2 are unknown
+    (0.75, 0.25)
+    """
+    merged = merge_counts([counts])
+    if int(merged[:, 1:].sum()) > MAX_ROWS:
+        raise TensorError(f"a histogram counts {int(merged[:, 1:].sum())} rows; at most {MAX_ROWS} can be")
+    return _auc_and_bound(negatives=merged[:, 1], positives=merged[:, 2])
+
+
+def _auc_and_bound(negatives: NDArray[np.int64], positives: NDArray[np.int64]) -> tuple[float, float] | None:
+    """From counts per group of rising score. In integers (half pairs), so that only the last division rounds."""
+    pairs = int(negatives.sum()) * int(positives.sum())
+    if pairs == 0:
+        return None
+    below = np.cumsum(negatives) - negatives  # (groups,) negatives with a lower score
+    together = int(np.sum(positives * negatives))
+    half_pairs = 2 * int(np.sum(positives * below)) + together
+    return half_pairs / (2 * pairs), together / (2 * pairs)
+
+
+def _sum_by_bin(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Adds up the counts of equal bins, drops bins without rows, and sorts by bin."""
+    rows = rows[rows[:, 1:].any(axis=1)]
+    bins, group = np.unique(rows[:, 0], return_inverse=True)
+    summed = np.zeros((bins.size, 3), np.int64)
+    summed[:, 0] = bins
+    np.add.at(summed[:, 1:], group, rows[:, 1:])
+    return summed
+
+
+def _check_counts(counts: NDArray[np.int64], *, what: str) -> None:
+    """Counts come from other machines: a bin or a count out of range must not turn into a wrong metric."""
+    if counts.ndim != 2 or counts.shape[1] != 3 or counts.dtype != np.int64:
+        raise TensorError(f"{what} is {counts.dtype} of shape {counts.shape}; it must be int64 of shape (bins, 3)")
+    if counts.size == 0:
+        return
+    if np.abs(counts[:, 0]).max() > LARGEST_BIN or counts[:, 0].min() < -LARGEST_BIN:
+        raise TensorError(f"{what} has a bin outside -{LARGEST_BIN} to {LARGEST_BIN}")
+    if counts[:, 1:].min() < 0 or counts[:, 1:].max() > MAX_ROWS:
+        raise TensorError(f"{what} has a count outside 0 to {MAX_ROWS}")

@@ -1,0 +1,137 @@
+"""Which aggregation strategies are there, and what does one do with the silos' deltas?
+
+To add a rule: write its file (it ends with a `Rule`), and add that rule to `_RULES` below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from septum.algorithms.fedavg import FEDAVG
+from septum.algorithms.fedopt import FEDADAGRAD, FEDADAM, FEDAVGM, FEDYOGI
+from septum.algorithms.fedprox import FEDPROX
+from septum.algorithms.rule import Block, Rule, Setting, State, Vector
+from septum.errors import ConfigError, TensorError, did_you_mean
+
+_RULES: Mapping[str, Rule] = {rule.name: rule for rule in (FEDAVG, FEDPROX, FEDAVGM, FEDADAGRAD, FEDADAM, FEDYOGI)}
+_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One aggregation strategy: combine the silos' deltas, then step the model.
+
+    The same object serves simulation and deployment. All three functions are coordinate-wise and pure: a model may pass
+    through them in blocks of any width, in any order of blocks, and gets the same bits. Two strategies are equal when
+    their names and settings are.
+
+    Attributes:
+        name: one of `strategy_names()`.
+        settings: every setting with its value, defaults resolved.
+        state_names: the server optimiser's state, one float32 vector of the model's size each.
+        combine: block (silos, width), weights (silos,) rows -> mean delta (width,).
+        start: width -> the state before the first round.
+        step: base (width,), mean delta (width,), state -> the new model's block, the new state. Leaves its arguments
+            as they are; raises TensorError when they do not fit together, or when a result is not finite.
+        proximal_mu: above 0, silos add the proximal term of FedProx to their loss.
+    """
+
+    name: str
+    settings: Mapping[str, float]
+    state_names: tuple[str, ...] = field(compare=False)
+    combine: Callable[[Block, ArrayLike], Vector] = field(compare=False, repr=False)
+    start: Callable[[int], dict[str, Vector]] = field(compare=False, repr=False)
+    step: Callable[[Vector, Vector, State], tuple[Vector, dict[str, Vector]]] = field(compare=False, repr=False)
+    proximal_mu: float = field(default=0.0, compare=False)
+
+
+def strategy(name: str, settings: Mapping[str, float] = _NOTHING) -> Strategy:
+    """The strategy of this name with these settings; what is left out takes its default.
+
+    Raises:
+        ConfigError: an unknown strategy or setting, or a value outside its range.
+
+    >>> strategy("fedavgm", {"momentum": 0.5}).settings
+    {'lr': 1.0, 'momentum': 0.5}
+    """
+    rule = _RULES.get(name)
+    if rule is None:
+        raise ConfigError(f"unknown strategy {name!r}", hint=did_you_mean(name, _RULES))
+    values = _resolve(rule, settings)
+    return Strategy(
+        name=name,
+        settings=values,
+        state_names=rule.state_names,
+        combine=rule.combine,
+        start=partial(rule.start, values),
+        step=partial(_checked_step, rule, values),
+        proximal_mu=rule.proximal_mu(values),
+    )
+
+
+def strategy_names() -> tuple[str, ...]:
+    """All strategies, in the order of the reference page.
+
+    >>> strategy_names()[0]
+    'fedavg'
+    """
+    return tuple(_RULES)
+
+
+def strategy_settings(name: str) -> tuple[Setting, ...]:
+    """The settings that a strategy takes, with defaults and ranges, for forms and the reference page.
+
+    Raises:
+        ConfigError: an unknown strategy.
+
+    >>> [(setting.name, setting.default, setting.range) for setting in strategy_settings("fedprox")]
+    [('mu', 0.01, 'finite, >= 0')]
+    """
+    if name not in _RULES:
+        raise ConfigError(f"unknown strategy {name!r}", hint=did_you_mean(name, _RULES))
+    return _RULES[name].settings
+
+
+def _resolve(rule: Rule, settings: Mapping[str, float]) -> dict[str, float]:
+    """Every setting of the rule, in the rule's order: the digest of a plan must not depend on the order given."""
+    known = [setting.name for setting in rule.settings]
+    for name in settings:
+        if name not in known:
+            hint = did_you_mean(name, known) if known else f"strategy {rule.name!r} has no settings"
+            raise ConfigError(f"strategy {rule.name!r} has no setting {name!r}", hint=hint)
+    return {
+        setting.name: setting.check(settings.get(setting.name, setting.default), rule=rule.name)
+        for setting in rule.settings
+    }
+
+
+def _checked_step(
+    rule: Rule, settings: Mapping[str, float], base: Vector, delta: Vector, state: State
+) -> tuple[Vector, dict[str, Vector]]:
+    """The rule's step between two checks: arguments that fit together, results that are finite.
+
+    The second is for the state above all: a variance that overflowed to infinity would give finite models for ever,
+    with that coordinate frozen.
+    """
+    if sorted(state) != sorted(rule.state_names):
+        raise TensorError(f"strategy {rule.name!r} keeps {list(rule.state_names)}, got {sorted(state)}")
+    for name, vector in (("model", base), ("delta", delta), *state.items()):
+        if vector.shape != base.shape or vector.ndim != 1 or vector.dtype != np.float32:
+            found = f"{vector.dtype} of shape {vector.shape}"
+            raise TensorError(f"{rule.name}: {name} is {found}, the model's block is float32 of shape {base.shape}")
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        model, next_state = rule.step(settings, base, delta, state)
+    for name, vector in (("model", model), *next_state.items()):
+        finite = int(np.count_nonzero(np.isfinite(vector)))
+        if finite < vector.size:
+            raise TensorError(
+                f"{rule.name}: the new {name} is not finite at {vector.size - finite} of {vector.size} coordinates",
+                hint="the updates are too large: submit the run again with a smaller learning rate",
+            )
+    return model, next_state

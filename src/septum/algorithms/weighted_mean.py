@@ -1,0 +1,65 @@
+"""What is the mean of the silos' vectors, weighted by rows, with the same bits at any block width?
+
+Decision: the architecture's canonical arithmetic. `acc += share_i * x_i`, silos in the given (sorted) order, every
+multiplication and every addition rounded to float32 on its own. A BLAS product `weights @ block` is not used: its bits
+depend on the width of the block and on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from septum.errors import TensorError
+
+MAX_WEIGHT = 2**53  # rows; up to there float64 counts them exactly, and no sum of weights can overflow
+
+
+def weighted_mean(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.float32]:
+    """sum_i w_i x_i / sum_i w_i, coordinate by coordinate.
+
+    The weights become shares w_i / W first, in float64, and each share is rounded to float32 once. A float64 share
+    would turn the whole block's products into float64; unnormalised rows (1e7 and more) would overflow products that
+    the mean does not. With float32 shares no product is larger than its coordinate, and a single silo's share is
+    exactly 1: its vector comes back bit for bit. The price is a relative error of at most 2^-24 in each share.
+
+    Args:
+        block: (silos, width) float32; silos in the canonical (sorted) order.
+        weights: (silos,) rows; 0 to MAX_WEIGHT each, not all zero.
+
+    Returns:
+        (width,) float32, a new array. One temporary row is allocated, whatever the number of silos.
+
+    Raises:
+        TensorError: the block is not a float32 matrix, or the weights do not fit it.
+
+    >>> weighted_mean(np.array([[1, 4], [3, 0]], np.float32), [1, 3])
+    array([2.5, 1. ], dtype=float32)
+    """
+    if block.ndim != 2 or block.dtype != np.float32:
+        raise TensorError(f"a block is (silos, width) float32, got {block.dtype} of shape {block.shape}")
+    shares = _shares(weights, silos=block.shape[0])
+    # The first product starts the sum: 0 + x would turn a silo's -0.0 into 0.0.
+    accumulated: NDArray[np.float32] = np.multiply(block[0], shares[0])  # (width,)
+    product = np.empty_like(accumulated)  # (width,)
+    for share, vector in zip(shares[1:], block[1:], strict=True):
+        np.multiply(vector, share, out=product)
+        np.add(accumulated, product, out=accumulated)
+    return accumulated
+
+
+def _shares(weights: ArrayLike, *, silos: int) -> NDArray[np.float32]:
+    """w_i / W as float32. `fsum` makes W independent of the order, so that order matters in one place only."""
+    rows = np.asarray(weights, dtype=np.float64)  # (silos,)
+    if rows.shape != (silos,) or silos == 0:
+        raise TensorError(f"{silos} silos' vectors came with weights of shape {rows.shape}")
+    bad = np.flatnonzero(~((rows >= 0) & (rows <= MAX_WEIGHT)))
+    if bad.size:
+        raise TensorError(f"weight {int(bad[0])} of {silos} is {rows[bad[0]]}: weights are 0 to {MAX_WEIGHT} rows")
+    total = math.fsum(rows.tolist())
+    if total == 0:
+        raise TensorError(f"the weights of all {silos} silos are 0: there is nothing to average")
+    shares: NDArray[np.float32] = (rows / total).astype(np.float32)
+    return shares

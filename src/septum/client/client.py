@@ -1,0 +1,186 @@
+"""How a program asks the coordinator: the public API as methods that return frozen views.
+
+One `Client` serves one thread. Calls that only read are tried again by the caller, if at all; `submit` may be repeated with
+the same key and submits once.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from septum.client.access import Access
+from septum.client.download import save
+from septum.client.stream import Backoff, entries
+from septum.client.wire import error_from, list_of
+from septum.errors import ConfigError, ConnectionFailedError, NotFoundError
+from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
+from septum.protocol.facts import RunEnded
+from septum.protocol.plan import Plan
+from septum.protocol.views import HealthView, InviteView, JournalView, ModelView, RunView, SiloView
+
+API = "/api/v1"
+T = TypeVar("T")
+
+
+class Client:
+    """The coordinator's public API.
+
+    Every method raises ConnectionFailedError when the coordinator cannot be reached, AuthError when the token is not
+    accepted, and otherwise the error that the coordinator answered, of the same class as there.
+    """
+
+    def __init__(self, access: Access, *, timeout_s: float = 60.0) -> None:
+        self._url = access.url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self._url + API,
+            headers={"authorization": f"Bearer {access.token}"},
+            timeout=timeout_s,
+            verify=_trust(access.ca_file),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def submit(self, plan: Plan, *, key: str) -> RunView:
+        """Start a run. `key` names this submission: sent again with the same plan it returns the same run."""
+        return from_json(RunView, self._json("POST", "/runs", to_json(plan), headers={"idempotency-key": key}))
+
+    def runs(self, *, limit: int = 100, before: str = "") -> tuple[RunView, ...]:
+        """Runs, newest first, at most `limit`, those after the run id `before`."""
+        return list_of(RunView, self._json("GET", "/runs", params={"limit": str(limit), "before": before}))
+
+    def run(self, run_id: str) -> RunView:
+        """One run. Raises NotFoundError."""
+        return from_json(RunView, self._json("GET", f"/runs/{quote(run_id, safe='')}"))
+
+    def stop(self, run_id: str, *, reason: str = "stopped by an operator") -> RunView:
+        """End a run; its last finished model stays. Raises ProtocolError when it has ended in another way."""
+        return from_json(RunView, self._json("POST", f"/runs/{quote(run_id, safe='')}/stop", {"reason": reason}))
+
+    def pause(self, run_id: str) -> RunView:
+        """Hand out no new work in a run. Raises ProtocolError when it has ended."""
+        return from_json(RunView, self._json("POST", f"/runs/{quote(run_id, safe='')}/pause"))
+
+    def resume(self, run_id: str) -> RunView:
+        """Go on: after a pause where it stood, after a stop or failure from the last finished round."""
+        return from_json(RunView, self._json("POST", f"/runs/{quote(run_id, safe='')}/resume"))
+
+    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> tuple[JournalView, ...]:
+        """What happened in a run, from entry `after` (exclusive) on."""
+        params = {"after": str(after), "limit": str(limit)}
+        return list_of(JournalView, self._json("GET", f"/runs/{quote(run_id, safe='')}/journal", params=params))
+
+    def watch(self, run_id: str, *, after: int = 0, patience_s: float = 60.0) -> Iterator[JournalView]:
+        """The journal from entry `after` on, as it grows, until the run has ended.
+
+        A broken connection is taken up again where it broke, for up to `patience_s` seconds without success.
+        """
+        backoff = Backoff(patience_s)
+        while True:
+            try:
+                for entry in self._events(run_id, after):
+                    backoff.reset()
+                    after = entry.seq
+                    yield entry
+                    if isinstance(entry.fact, RunEnded):
+                        return
+            except ConnectionFailedError:
+                backoff.pause_or_raise()
+            else:  # the stream ended without an end of the run: the coordinator is going down, or it ended long ago
+                if self.run(run_id).status.ended:
+                    return
+                backoff.pause_or_raise()
+
+    def models(self, run_id: str = "") -> tuple[ModelView, ...]:
+        """Every model of a run, oldest first; without a run the newest model of each, newest run first."""
+        return list_of(ModelView, self._json("GET", "/models", params={"run": run_id} if run_id else {}))
+
+    def download(self, digest: str, path: Path) -> int:
+        """Write a model (safetensors) into `path`; its size in bytes. The digest is checked before `path` appears."""
+        try:
+            with self._http.stream("GET", f"/models/{quote(digest, safe=':')}") as response:
+                if response.status_code != httpx.codes.OK:
+                    raise error_from(response.status_code, response.read())
+                return save(response.iter_bytes(1 << 20), digest, path)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def silos(self) -> tuple[SiloView, ...]:
+        """Every invited or enrolled silo, by name."""
+        return list_of(SiloView, self._json("GET", "/silos"))
+
+    def invite(self, name: str) -> InviteView:
+        """Let a silo enrol once. A newer invitation replaces an older one."""
+        return from_json(InviteView, self._json("POST", f"/silos/{quote(name, safe='')}/invite"))
+
+    def revoke(self, name: str) -> None:
+        """Refuse a silo from now on. Raises NotFoundError."""
+        self._json("DELETE", f"/silos/{quote(name, safe='')}")
+
+    def health(self) -> HealthView:
+        """Whether the coordinator answers, and what it carries."""
+        return from_json(HealthView, self._json("GET", "/health"))
+
+    def _events(self, run_id: str, after: int) -> Iterator[JournalView]:
+        headers = {"accept": "text/event-stream", "last-event-id": str(after)}
+        url = f"/runs/{quote(run_id, safe='')}/events"
+        try:
+            with self._http.stream("GET", url, headers=headers) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise error_from(response.status_code, response.read())
+                yield from entries(response.iter_lines())
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
+        content = None if body is None else dumps(body)
+        given = {**(headers or {}), **({} if content is None else {"content-type": "application/json"})}
+        try:
+            response = self._http.request(method, path, content=content, params=params, headers=given)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise error_from(response.status_code, response.content)
+        return loads(response.content, limit=64 * MAX_MESSAGE_BYTES) if response.content else None
+
+    def _unreachable(self, error: httpx.TransportError) -> ConnectionFailedError:
+        what = str(error) or type(error).__name__
+        return ConnectionFailedError(
+            f"the coordinator at {self._url} cannot be reached: {what}",
+            hint="septum coordinator start, on its machine; or give another URL with --url",
+        )
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """TLS 1.3 only, and the coordinator's own certificate where one is given."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the certificate file {ca_file} cannot be used: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context

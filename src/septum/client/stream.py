@@ -1,0 +1,57 @@
+"""How is a stream of server-sent events read, and taken up again when it breaks?"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator
+
+from septum.errors import ConnectionFailedError
+from septum.protocol.codec import from_json, loads
+from septum.protocol.views import JournalView
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 10.0
+
+
+def entries(lines: Iterable[str]) -> Iterator[JournalView]:
+    """The journal entries in the lines of an event stream. Comments (keep-alives) are skipped.
+
+    >>> list(entries([": still here", ""]))
+    []
+    """
+    data: list[str] = []
+    for line in lines:
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            yield from_json(JournalView, loads("\n".join(data).encode()))
+            data = []
+
+
+class Backoff:
+    """Longer and longer pauses with jitter, so that many watchers do not come back at one moment."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._random = random.Random()  # noqa: S311 - jitter, not a secret
+        self.reset()
+
+    def reset(self) -> None:
+        """It worked: start over."""
+        self._pause_s = FIRST_PAUSE_S
+        self._failing_since: float | None = None
+
+    def pause_or_raise(self) -> None:
+        """Wait, or raise ConnectionFailedError once it has not worked for `patience_s`."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since + self._pause_s > self._patience_s:
+            raise ConnectionFailedError(
+                f"the coordinator has been away for {now - self._failing_since:.0f} s",
+                hint="septum coordinator start, on its machine; then watch again",
+            )
+        threading.Event().wait(self._pause_s * self._random.uniform(0.5, 1.0))
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)

@@ -1,0 +1,178 @@
+"""The error tree: what happened, what to do next, and with which exit code a command ends.
+
+Every error that septum raises on purpose is a `SeptumError`. Its message says what happened and where, with the ids and
+numbers involved; its `hint` is the next command of the person who reads it. `code` names the error on the wire and in
+`--json` output, `http_status` is what the coordinator answers with it, `exit_code` what a command ends with.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """How a command ends. The numbers are part of the command line's contract."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    TIMEOUT = 3
+    CONNECTION = 4
+    AUTH = 5
+    INTERRUPTED = 130
+
+
+class SeptumError(Exception):
+    """The root of the tree."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(SeptumError):
+    """A configuration file, setting or hyper-parameter that cannot be used."""
+
+    code = "config"
+    exit_code = ExitCode.USAGE
+    http_status = 422
+
+
+class DataError(SeptumError):
+    """A silo's data does not fit what the app needs."""
+
+    code = "data"
+    http_status = 422
+
+
+class AppError(SeptumError):
+    """An app that cannot be loaded, or whose function raised or returned something unusable."""
+
+    code = "app"
+    http_status = 422
+
+
+class TensorError(SeptumError):
+    """Tensor bytes that are malformed, too large, not finite, or of another layout than agreed."""
+
+    code = "tensor"
+    http_status = 422
+
+
+class TooLargeError(SeptumError):
+    """More bytes than the receiver accepts; refused before they are buffered."""
+
+    code = "too_large"
+    http_status = 413
+
+
+class DigestError(SeptumError):
+    """Bytes whose digest is not the one they were announced with."""
+
+    code = "digest"
+    http_status = 422
+
+
+class MessageError(SeptumError):
+    """A control message that is not one of the protocol's messages."""
+
+    code = "message"
+    exit_code = ExitCode.USAGE
+    http_status = 400
+
+
+class ProtocolError(SeptumError):
+    """A well-formed message that this state of the run does not allow. Raised before anything changes."""
+
+    code = "protocol"
+    http_status = 409
+
+
+class NotFoundError(SeptumError):
+    """A run, silo, model or blob that does not exist here."""
+
+    code = "not_found"
+    exit_code = ExitCode.USAGE
+    http_status = 404
+
+
+class ConflictError(SeptumError):
+    """Somebody else changed it first, or it is in use."""
+
+    code = "conflict"
+    http_status = 409
+
+
+class AuthError(SeptumError):
+    """Who asks is unknown, or the proof does not hold."""
+
+    code = "auth"
+    exit_code = ExitCode.AUTH
+    http_status = 401
+
+
+class ForbiddenError(AuthError):
+    """Who asks is known and may not do this."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class ConnectionFailedError(SeptumError):
+    """The other side cannot be reached, or went away in the middle."""
+
+    code = "connection"
+    exit_code = ExitCode.CONNECTION
+    http_status = 503
+
+
+class TimedOutError(SeptumError):
+    """It did not happen in time."""
+
+    code = "timeout"
+    exit_code = ExitCode.TIMEOUT
+    http_status = 504
+
+
+class RunFailedError(SeptumError):
+    """A run ended without a result."""
+
+    code = "run_failed"
+
+
+class WorkerError(SeptumError):
+    """The training process raised, hung, was killed or broke its contract. `details` holds its traceback, if any."""
+
+    code = "worker"
+
+    def __init__(self, message: str, *, hint: str = "", details: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.details = details
+
+
+class MissingExtraError(SeptumError):
+    """A command that needs an optional part of septum which is not installed."""
+
+    code = "missing_extra"
+    exit_code = ExitCode.USAGE
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A clause that names the closest known name, or lists them all.
+
+    >>> did_you_mean("epoch", ["epochs", "lr"])
+    "did you mean 'epochs'?"
+    >>> did_you_mean("zzz", ["epochs", "lr"])
+    'known: epochs, lr'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"

@@ -1,0 +1,34 @@
+"""How a silo talks to its coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from septum.protocol.messages import Instruction, PollAnswer, SiloMessage
+
+
+class Channel(Protocol):
+    """One silo's line to the coordinator.
+
+    Contract: each call is one attempt. It raises ConnectionFailedError when the other side cannot be reached or went
+    away (the caller tries again after a pause), AuthError when the silo is not accepted, ProtocolError, TensorError,
+    MessageError, TooLargeError, NotFoundError as the coordinator answered them. `poll` and `exchange` may take half a
+    minute: the coordinator holds them until it has something to say. One Channel may be used by several threads.
+    """
+
+    def poll(self, serving: Sequence[str]) -> PollAnswer:
+        """Ask for a run to take part in, other than `serving`."""
+
+    def exchange(self, run: str, message: SiloMessage) -> Instruction:
+        """Say something in a run, and get the next instruction. Blobs over 64 KiB were sent before."""
+
+    def send_blob(self, run: str, digest: str, path: Path) -> None:
+        """Send a file that a report will refer to. A repeat is a no-op."""
+
+    def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
+        """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
+
+    def close(self) -> None:
+        """Give up, also in calls that are being held: they raise ConnectionFailedError."""

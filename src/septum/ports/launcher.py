@@ -1,0 +1,104 @@
+"""How a silo starts the process that runs an app's code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from septum.protocol.codec import Scalar
+from septum.protocol.messages import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What a worker is for.
+
+    run_dir     its own working directory; the app may write here, and files are exchanged here
+    """
+
+    run: str
+    silo: str
+    app_dir: Path
+    app_digest: str
+    data_path: Path
+    hyper: Mapping[str, Scalar]
+    seed: int
+    proximal_mu: float
+    clip_norm: float | None
+    run_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What a worker may use. None leaves a limit off.
+
+    task_s            wall seconds for one task, after which the worker counts as hung and is killed
+    memory_bytes      address space
+    cpu_s             processor seconds over the worker's life
+    file_bytes        largest file it may write
+    open_files        descriptors
+    """
+
+    task_s: float = 3600.0
+    memory_bytes: int | None = None
+    cpu_s: int | None = None
+    file_bytes: int | None = 16 * 2**30
+    open_files: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work for a worker.
+
+    model     the model's file, in the run directory; None for `prepare`
+    initial   make the initial model too (`prepare` only)
+    state     the app's carried state, a file made by an earlier task; None at first
+    output    where the payload goes: a file in the run directory; `output` + ".state" gets the new carried state
+    """
+
+    stage: Stage
+    round: int
+    model: Path | None
+    initial: bool
+    state: Path | None
+    output: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What a task made, beside its output file: weight in rows, seconds per step, and whether state is carried on."""
+
+    weight: int
+    durations_s: Mapping[str, float]
+    has_state: bool
+
+
+class Worker(Protocol):
+    """A warm training process, for one run. Not used by two threads at once.
+
+    Contract: `perform` raises WorkerError with the app's traceback in `details` when the app raised, and WorkerError when
+    the process hung, exited, was killed or spoke nonsense; after the latter the worker is gone and `alive` is False.
+    """
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another task."""
+
+    @property
+    def pid(self) -> int:
+        """The process, for people who look; 0 where there is none of its own."""
+
+    def perform(self, task: Task) -> TaskResult:
+        """Do one task."""
+
+    def close(self) -> None:
+        """End the process and everything it started."""
+
+
+class Launcher(Protocol):
+    """Starts workers."""
+
+    def start(self, spec: WorkerSpec, limits: WorkerLimits) -> Worker:
+        """A new worker for one run. Its environment is cleared. Raises WorkerError when it does not come up."""

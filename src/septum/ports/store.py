@@ -1,0 +1,80 @@
+"""Where runs live: their state, the outbox of effects still to be performed, and the journal of what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from septum.protocol.facts import Fact
+from septum.protocol.run_state import Combine, Discard, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An effect that is committed but not known to be performed. `id` is unique in the store."""
+
+    id: int
+    effect: Combine | Discard
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run as committed. `version` grows by one with every commit; `created_at` is Unix time, seconds."""
+
+    run: Run
+    version: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One commit of one run.
+
+    version    the version that this state follows
+    effects    new entries of the outbox
+    performed  ids of outbox entries that are done
+    facts      new entries of the journal, in order
+    """
+
+    run: Run
+    version: int
+    effects: tuple[Combine | Discard, ...] = ()
+    performed: tuple[int, ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One fact. `seq` counts from 1 within its run without gaps; `at` is Unix time, seconds."""
+
+    seq: int
+    at: float
+    fact: Fact
+
+
+class RunStore(Protocol):
+    """Durable runs.
+
+    Contract: `commit` is atomic over all its transitions and durable when it returns (a kill or a power loss after it
+    loses nothing). A stale version raises ConflictError and changes nothing, for any of the transitions. Methods may be
+    called from any thread.
+    """
+
+    def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:
+        """Add a run at version 1. Raises ConflictError when the id is taken."""
+
+    def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
+        """Apply transitions of different runs in one transaction; the new outbox entries of each, in order."""
+
+    def get(self, run_id: str) -> StoredRun:
+        """One run. Raises NotFoundError with the ids that are close."""
+
+    def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
+        """Runs, newest first, at most `limit`, starting after the run id `before`."""
+
+    def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
+        """Every run that has not ended, or whose outbox is not empty, with its outbox in order."""
+
+    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
+        """The journal from entry `after` (exclusive) on, in order."""

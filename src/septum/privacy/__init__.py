@@ -1,0 +1,1 @@
+"""What limits how much an update can tell about a record? Pure mechanisms and their accounting; no I/O."""

@@ -1,0 +1,309 @@
+"""How control messages and stored states become JSON and back: the one place where control bytes are decoded.
+
+Values are frozen dataclasses. A union of dataclasses is told apart by `"kind"`, the class name in snake case.
+Decoding is strict: an unknown or missing field, a value of another type, a number that is not finite, nesting or
+bytes over the limit are a `MessageError` that names the place. Encoding is canonical (sorted keys, no spaces), so
+equal values have equal bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+import math
+import re
+import types
+from collections.abc import Callable, Hashable, Mapping
+from enum import Enum
+from functools import cache
+from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from septum.errors import MessageError, did_you_mean
+
+PROTOCOL_VERSION = 1
+VERSION_KEY = "septum-protocol"
+MAX_MESSAGE_BYTES = 256 * 1024  # an inline payload of 64 KiB is 88 KiB in base64; the rest is room for tracebacks
+
+T = TypeVar("T")
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Scalar = bool | int | float | str
+_Decode = Callable[[object, str], object]
+
+
+def encode(value: object) -> bytes:
+    """Canonical JSON of a message, with the protocol's version.
+
+    >>> Ping = dataclasses.make_dataclass("Ping", [("text", str)])
+    >>> encode(Ping("hi"))
+    b'{"kind":"ping","septum-protocol":1,"text":"hi"}'
+    """
+    body = to_json(value)
+    if not isinstance(body, dict):
+        raise MessageError(f"a message is a dataclass, not {type(value).__name__}")
+    return dumps({**body, "kind": kind_of(type(value)), VERSION_KEY: PROTOCOL_VERSION})
+
+
+def decode(expected: object, data: bytes) -> object:
+    """The message in `data`, of the dataclass or union of dataclasses `expected`. Raises MessageError."""
+    body = loads(data)
+    if not isinstance(body, dict):
+        raise MessageError("a message is a JSON object")
+    version = body.pop(VERSION_KEY, None)
+    if version != PROTOCOL_VERSION:
+        raise MessageError(
+            f"septum-protocol {version!r} is not understood here, only {PROTOCOL_VERSION}",
+            hint="septum --version on both sides; upgrade the older one",
+        )
+    return _union(_members(expected), tagged=True)(body, "message")
+
+
+def dumps(value: Json) -> bytes:
+    """Canonical JSON bytes: sorted keys, no spaces, no NaN."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError as error:
+        raise MessageError(f"a number in this message is not finite: {error}") from error
+
+
+def loads(data: bytes, limit: int = MAX_MESSAGE_BYTES) -> Json:
+    """The JSON value in `data`. Raises MessageError when it is malformed, not finite or over `limit` bytes."""
+    if len(data) > limit:
+        raise MessageError(f"a message of {len(data)} bytes is over the limit of {limit}")
+    try:
+        value: Json = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"this is not JSON: {error}") from error
+    return value
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def kind_of(cls: type) -> str:
+    """The name of a message class on the wire: snake case.
+
+    >>> class RunEnded: ...
+    >>> kind_of(RunEnded)
+    'run_ended'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+
+def to_json(value: object) -> Json:
+    """Plain JSON of a dataclass tree. Nested unions carry `kind`."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value.value if isinstance(value, Enum) else value
+        case Enum():
+            return str(value.value)
+        case bytes():
+            return base64.b64encode(value).decode()
+        case Mapping():
+            return {str(key): to_json(item) for key, item in value.items()}
+        case tuple() | list() | frozenset():
+            return [to_json(item) for item in (sorted(value) if isinstance(value, frozenset) else value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: _field_json(value, name, tagged) for name, tagged in _fields(cast("Hashable", type(value)))}
+    raise MessageError(f"{type(value).__name__} has no JSON form")
+
+
+def _field_json(value: object, name: str, tagged: bool) -> Json:
+    item = getattr(value, name)
+    if not tagged:
+        return to_json(item)
+    if isinstance(item, tuple):
+        return [_tag(member) for member in item]
+    return _tag(item)
+
+
+def _tag(item: object) -> Json:
+    body = to_json(item)
+    return {**body, "kind": kind_of(type(item))} if isinstance(body, dict) else body
+
+
+@cache
+def _fields(cls: Hashable) -> tuple[tuple[str, bool], ...]:
+    """The fields of a dataclass, each with whether its type is a union of dataclasses (and so needs `kind`)."""
+    assert isinstance(cls, type)
+    hints = get_type_hints(cls)
+    return tuple((field.name, _is_tagged(hints[field.name])) for field in dataclasses.fields(cls))
+
+
+def _is_tagged(hint: object) -> bool:
+    if get_origin(hint) is tuple:
+        return _is_tagged(get_args(hint)[0])
+    members = [member for member in _members(hint) if dataclasses.is_dataclass(member)]
+    return len(members) > 1
+
+
+def from_json(cls: type[T], body: object, where: str = "") -> T:
+    """A `cls` from plain JSON, as `to_json` made it. Raises MessageError naming the field."""
+    value = _decoder(cast("Hashable", cls))(body, where or kind_of(cls))
+    assert isinstance(value, cls)
+    return value
+
+
+def union_from_json(union: object, body: object, where: str = "value") -> object:
+    """A member of a union of dataclasses, told apart by `kind`."""
+    return _union(_members(union), tagged=True)(body, where)
+
+
+def to_tagged_json(value: object) -> Json:
+    """Plain JSON of a dataclass with its `kind`, for `union_from_json`."""
+    return _tag(value)
+
+
+def _members(hint: object) -> tuple[object, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+@cache
+def _decoder(hint: object) -> _Decode:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _union(arguments, tagged=_is_tagged(hint))
+    if origin is tuple:
+        return _sequence(_decoder(arguments[0]))
+    if origin is not None and issubclass(origin, Mapping):
+        return _mapping(_decoder(arguments[1]))
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _enum(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _dataclass(hint)
+    return _scalar(hint)
+
+
+def _scalar(hint: object) -> _Decode:
+    if hint is bytes:
+        return _bytes
+    if hint is type(None):
+        hint = None
+    if hint not in (bool, int, float, str, None):
+        raise TypeError(f"no decoder for {hint!r}")
+
+    def decode_scalar(value: object, where: str) -> object:
+        if hint is None and value is None:
+            return None
+        if hint is float and type(value) is int:
+            value = float(value)
+        if hint is not None and type(value) is hint:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise MessageError(f"{where}: {value} is not finite")
+            return value
+        expected = "null" if hint is None else getattr(hint, "__name__", str(hint))
+        raise MessageError(f"{where}: expected {expected}, got {_show(value)}")
+
+    return decode_scalar
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _bytes(value: object, where: str) -> object:
+    if not isinstance(value, str):
+        raise MessageError(f"{where}: expected base64 text, got {_show(value)}")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MessageError(f"{where}: this is not base64: {error}") from error
+
+
+def _sequence(item: _Decode) -> _Decode:
+    def decode_sequence(value: object, where: str) -> object:
+        if not isinstance(value, list):
+            raise MessageError(f"{where}: expected a list, got {_show(value)}")
+        return tuple(item(member, f"{where}[{index}]") for index, member in enumerate(value))
+
+    return decode_sequence
+
+
+def _mapping(item: _Decode) -> _Decode:
+    def decode_mapping(value: object, where: str) -> object:
+        if not isinstance(value, dict):
+            raise MessageError(f"{where}: expected an object, got {_show(value)}")
+        return {key: item(member, f"{where}.{key}") for key, member in value.items()}
+
+    return decode_mapping
+
+
+def _enum(cls: type[Enum]) -> _Decode:
+    def decode_enum(value: object, where: str) -> object:
+        for member in cls:
+            if member.value == value:
+                return member
+        known = ", ".join(str(member.value) for member in cls)
+        raise MessageError(f"{where}: {_show(value)} is none of {known}")
+
+    return decode_enum
+
+
+def _dataclass(cls: type) -> _Decode:
+    hints = get_type_hints(cls)
+    fields = {field.name: _decoder(hints[field.name]) for field in dataclasses.fields(cls)}
+    optional = {
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+    }
+
+    def decode_dataclass(value: object, where: str) -> object:
+        if not isinstance(value, dict):
+            raise MessageError(f"{where}: expected an object, got {_show(value)}")
+        for name in value:
+            if name not in fields:
+                raise MessageError(f"{where}: unknown field {name!r}; {did_you_mean(str(name), fields)}")
+        for name in fields:
+            if name not in value and name not in optional:
+                raise MessageError(f"{where}: the field {name!r} is missing")
+        given = {name: fields[name](item, f"{where}.{name}") for name, item in value.items()}
+        return cls(**given)
+
+    return decode_dataclass
+
+
+def _union(members: tuple[object, ...], *, tagged: bool) -> _Decode:
+    if tagged:
+        return _tagged_union(members)
+    if len(members) == 1:
+        return _decoder(members[0])
+    decoders = [_decoder(member) for member in sorted(members, key=_specificity)]
+
+    def decode_union(value: object, where: str) -> object:
+        problems = []
+        for decoder in decoders:
+            try:
+                return decoder(value, where)
+            except MessageError as error:
+                problems.append(error.message)
+        raise MessageError(problems[0])
+
+    return decode_union
+
+
+def _specificity(member: object) -> int:
+    """Narrow types first: an int is not to become a float because `float` was tried before it."""
+    order: list[object] = [bool, int, float, str]
+    return order.index(member) if member in order else -1 if dataclasses.is_dataclass(member) else len(order)
+
+
+def _tagged_union(members: tuple[object, ...]) -> _Decode:
+    classes = {kind_of(member): member for member in members if isinstance(member, type) and member is not type(None)}
+    nullable = any(member is type(None) for member in members)
+
+    def decode_tagged(value: object, where: str) -> object:
+        if value is None and nullable:
+            return None
+        if not isinstance(value, dict):
+            raise MessageError(f"{where}: expected an object, got {_show(value)}")
+        kind = value.get("kind")
+        if not isinstance(kind, str) or kind not in classes:
+            raise MessageError(f"{where}: unknown kind {_show(kind)}; {did_you_mean(str(kind), classes)}")
+        body = {name: item for name, item in value.items() if name != "kind"}
+        return _decoder(classes[kind])(body, kind)
+
+    return decode_tagged

@@ -1,0 +1,173 @@
+"""What happened in a run, as its journal records it and people read it. Numbers about people's rows are sums only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from septum.protocol.messages import Blob, Outcome, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How a model does on test rows.
+
+    roc_auc        None where the rows have one class only
+    roc_auc_bound  the exact value lies within roc_auc +- this; 0 within one silo
+    """
+
+    rows: int
+    accuracy: float
+    log_loss: float
+    roc_auc: float | None
+    roc_auc_bound: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunCreated:
+    """The plan was accepted; silos are invited."""
+
+    name: str
+    plan_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiloJoined:
+    """A silo checked the plan and takes part."""
+
+    silo: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiloReturned:
+    """A silo that was absent is back."""
+
+    silo: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiloRefused:
+    """A silo's own rule forbids the run."""
+
+    silo: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiloLeft:
+    """A silo withdrew, or missed a deadline."""
+
+    silo: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiloReported:
+    """A silo's report was accepted."""
+
+    silo: str
+    stage: Stage
+    round: int
+    attempt: int
+    durations_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SiloFailed:
+    """A silo could not do its piece of work."""
+
+    silo: str
+    stage: Stage
+    round: int
+    attempt: int
+    reason: str
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageOpened:
+    """The silos of the cohort are asked for a piece of work."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    cohort: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageClosed:
+    """Enough reports are in; they are combined now. `missing` silos did not make it."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    reported: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """Too few reports; the stage is tried again, or the run fails."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    reported: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMade:
+    """Round `round` made a model. Round 0 is the initial one."""
+
+    round: int
+    model: Blob
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMeasured:
+    """The model of round `round` on the test rows of all reporting silos, and silo by silo."""
+
+    round: int
+    metrics: Metrics
+    silos: Mapping[str, Metrics]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    """No new work is handed out. A reason is given when it was not asked for."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """Work goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run is over."""
+
+    outcome: Outcome
+    reason: str
+
+
+Fact = (
+    RunCreated
+    | SiloJoined
+    | SiloReturned
+    | SiloRefused
+    | SiloLeft
+    | SiloReported
+    | SiloFailed
+    | StageOpened
+    | StageClosed
+    | AttemptFailed
+    | ModelMade
+    | ModelMeasured
+    | RunPaused
+    | RunResumed
+    | RunEnded
+)

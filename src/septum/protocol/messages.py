@@ -1,0 +1,241 @@
+"""What silos and the coordinator say to each other. See docs/decisions/0002-the-wire.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from septum.errors import MessageError
+from septum.protocol.plan import Plan, digest_of
+
+INLINE_LIMIT_BYTES = 64 * 1024  # larger payloads travel as blobs, which resume when they are cut
+MAX_REASON_CHARS = 500
+MAX_DETAILS_CHARS = 20_000  # a traceback of a deep stack
+DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
+
+
+class Stage(Enum):
+    """The three kinds of work a silo is asked for."""
+
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Some bytes by digest; small ones travel inside the message."""
+
+    digest: str
+    size_bytes: int
+    inline: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not DIGEST.fullmatch(self.digest):
+            raise MessageError(f"{self.digest[:80]!r} is not a digest: expected blake3: and 64 hex digits")
+        if self.size_bytes < 0:
+            raise MessageError(f"blob {self.digest}: a size of {self.size_bytes} bytes cannot be")
+        if self.inline is None:
+            return
+        if len(self.inline) > INLINE_LIMIT_BYTES:
+            raise MessageError(f"blob {self.digest}: {len(self.inline)} bytes inline, at most {INLINE_LIMIT_BYTES}")
+        if len(self.inline) != self.size_bytes or digest_of(self.inline) != self.digest:
+            raise MessageError(f"blob {self.digest}: the bytes that came with it are not its own")
+
+    def without_bytes(self) -> Blob:
+        """The reference alone, as states keep it."""
+        return Blob(self.digest, self.size_bytes)
+
+
+def blob_of(data: bytes) -> Blob:
+    """A reference to `data`, with the bytes inside if they are small enough.
+
+    >>> blob_of(b"abc").inline
+    b'abc'
+    """
+    return Blob(digest_of(data), len(data), data if len(data) <= INLINE_LIMIT_BYTES else None)
+
+
+# --- silo -> coordinator -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Is there a run for me, other than those I already serve?"""
+
+    serving: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """I have checked the plan, and take part. Also says "I am back" after an absence."""
+
+    plan_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """I do not take part. `rule` is the name of the silo's own rule that says so."""
+
+    rule: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        _short("reason", self.reason, MAX_REASON_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of one piece of work.
+
+    base        digest of the model it started from; empty for `prepare`
+    weight      train rows behind the update; 0 for `evaluate`
+    durations_s seconds spent in each step, for the timeline
+    """
+
+    stage: Stage
+    round: int
+    attempt: int
+    base: str
+    payload: Blob
+    weight: int
+    durations_s: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.weight < (0 if self.stage is Stage.EVALUATE else 1):
+            raise MessageError(f"a {self.stage.value} report with a weight of {self.weight} rows cannot be")
+        if len(self.durations_s) > 32:
+            raise MessageError(f"{len(self.durations_s)} durations in one report, at most 32")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """This piece of work could not be done here: the app raised, or its process hung or died."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    reason: str
+    details: str = ""
+
+    def __post_init__(self) -> None:
+        _short("reason", self.reason, MAX_REASON_CHARS)
+        _short("details", self.details, MAX_DETAILS_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Nothing to say; I am here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """I take no further part for now."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        _short("reason", self.reason, MAX_REASON_CHARS)
+
+
+SiloMessage = Join | Refuse | Report | Failure | Await | Leave
+
+
+# --- coordinator -> silo -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A run wants this silo."""
+
+    run: str
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing yet. Ask again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Load the data and make the summands of the app's statistics; if `initial`, also the initial model."""
+
+    attempt: int
+    initial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Measure `model` (that of round - 1) on the test rows and train from it on the train rows."""
+
+    round: int
+    attempt: int
+    model: Blob
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Measure `model`, the one that `round` made, on the test rows."""
+
+    round: int
+    attempt: int
+    model: Blob
+
+
+class Outcome(Enum):
+    """How a run ended."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The run is over; the training process can go."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+PollAnswer = Invitation | Wait
+Work = Prepare | Train | Evaluate
+Instruction = Prepare | Train | Evaluate | Wait | End
+
+
+# --- enrolment -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Enroll:
+    """A new silo shows its one-time token and proves that it holds the key it brings.
+
+    public_key  Ed25519, 32 bytes raw
+    proof       signature of `enrolment_proof(silo, token, public_key)`
+    """
+
+    silo: str
+    token: str = field(repr=False)
+    public_key: bytes
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The silo is known from now on."""
+
+    silo: str
+    coordinator: str
+
+
+def enrolment_proof(silo: str, token: str, public_key: bytes) -> bytes:
+    """What an enrolling silo signs: it binds the key to the name and to the token."""
+    return b"septum-enroll-v1\0" + silo.encode() + b"\0" + token.encode() + b"\0" + public_key
+
+
+def _short(name: str, text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise MessageError(f"{name}: {len(text)} characters, at most {limit}")

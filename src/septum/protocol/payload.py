@@ -1,0 +1,154 @@
+"""What leaves a silo and what a model file holds: the names of the tensors, and the checks on them.
+
+See the table in docs/decisions/0002-the-wire.md. A payload is one file in the safetensors layout, so a data steward can
+look at everything that leaves. The checks here are the coordinator's: a wrong payload is refused naming the tensor,
+before it counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from septum.algorithms.evaluation import Evaluation
+from septum.algorithms.roc_auc import LARGEST_BIN
+from septum.errors import TensorError
+from septum.protocol.layout import Layout, TensorSpec
+from septum.protocol.messages import Stage
+from septum.protocol.tensors import Array, Tensors
+
+UPDATE = "update."
+INITIAL = "initial."
+STATISTICS = "statistics."
+BINS = "evaluation.bins"
+SUMS = "evaluation.sums"
+MAX_STATISTICS_BYTES = 16 * 2**20  # summands are a few numbers a feature; they are summed in memory
+MAX_BINS = 1 << 20  # occupied logit bins of one silo
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+def update_tensors(update: Mapping[str, Floats], evaluation: Evaluation) -> dict[str, Array]:
+    """The payload of a `train` report: new minus base, and how the base did."""
+    return {**{UPDATE + name: array for name, array in update.items()}, **evaluation_tensors(evaluation)}
+
+
+def evaluation_tensors(evaluation: Evaluation) -> dict[str, Array]:
+    """The payload of an `evaluate` report."""
+    auc = math.nan if evaluation.roc_auc is None else evaluation.roc_auc
+    sums = np.array([evaluation.rows, evaluation.correct, evaluation.log_loss_sum, auc], np.float64)
+    return {BINS: np.ascontiguousarray(evaluation.bins, np.int64), SUMS: sums}
+
+
+def prepared_tensors(summands: Mapping[str, Doubles], initial: Mapping[str, Floats] | None) -> dict[str, Array]:
+    """The payload of a `prepare` report."""
+    result: dict[str, Array] = {STATISTICS + name: array for name, array in summands.items()}
+    return result | {INITIAL + name: array for name, array in (initial or {}).items()}
+
+
+def model_tensors(parameters: Mapping[str, Floats], statistics: Mapping[str, Doubles]) -> dict[str, Array]:
+    """A model file: parameters under their own names, and the federated statistics."""
+    result: dict[str, Array] = dict(parameters)
+    return result | {STATISTICS + name: array for name, array in statistics.items()}
+
+
+def split_model(model: Tensors) -> tuple[dict[str, Floats], dict[str, Doubles]]:
+    """Parameters and statistics of a model file."""
+    parameters = {name: _floats(array) for name, array in model.items() if not name.startswith(STATISTICS)}
+    return parameters, read_statistics(model)
+
+
+def read_statistics(payload: Tensors) -> dict[str, Doubles]:
+    """The statistics in a model or a `prepare` report, by `STAT.FIELD`."""
+    found = {name: array for name, array in payload.items() if name.startswith(STATISTICS)}
+    return {name.removeprefix(STATISTICS): array.astype(np.float64) for name, array in found.items()}
+
+
+def _floats(array: Array) -> Floats:
+    return array.astype(np.float32, copy=False)
+
+
+def read_evaluation(payload: Tensors) -> Evaluation:
+    """The evaluation in a report. Raises TensorError when its numbers cannot be counts."""
+    bins, sums = payload[BINS].astype(np.int64), payload[SUMS].astype(np.float64)
+    rows, correct, log_loss_sum, auc = (float(value) for value in sums)
+    countable = math.isfinite(rows) and math.isfinite(correct) and rows == int(rows) and correct == int(correct)
+    if not (countable and 1 <= rows < 2**53 and 0 <= correct <= rows and 0 <= log_loss_sum < math.inf):
+        raise TensorError(f"tensor {SUMS!r}: {rows} rows, {correct} correct, log loss {log_loss_sum} cannot be")
+    if not (math.isnan(auc) or 0 <= auc <= 1):
+        raise TensorError(f"tensor {SUMS!r}: a ROC-AUC of {auc} cannot be")
+    counts = bins[:, 1:]
+    if (counts < 0).any() or (counts > rows).any() or int(counts.sum()) != int(rows):
+        raise TensorError(f"tensor {BINS!r}: these are not the counts of {int(rows)} rows")
+    if (np.abs(bins[:, 0]) > LARGEST_BIN).any() or (np.diff(bins[:, 0]) <= 0).any():
+        raise TensorError(f"tensor {BINS!r}: bins rise from {-LARGEST_BIN} to {LARGEST_BIN}")
+    return Evaluation(int(rows), int(correct), log_loss_sum, None if math.isnan(auc) else auc, bins)
+
+
+def check_report(stage: Stage, layout: Layout, model: Layout | None) -> None:
+    """Whether a report's payload has the tensors that it must have, and no other. Raises TensorError naming the first.
+
+    `model` is the layout of the model that the report started from; None for `prepare`.
+    """
+    if not layout.is_canonical:  # the aggregation reads all updates as flat vectors of one order
+        raise TensorError("the tensors of this report are not in canonical order: largest items first, then by name")
+    evaluation = [_expect(BINS, "I64", (-1, 3)), _expect(SUMS, "F64", (4,))]
+    match stage:
+        case Stage.PREPARE:
+            _check_prepared(layout)
+        case Stage.EVALUATE:
+            _check_exactly(layout, evaluation)
+        case Stage.TRAIN:
+            assert model is not None
+            parameters = [spec for spec in model.tensors if not spec.name.startswith(STATISTICS)]
+            update = [_expect(UPDATE + spec.name, spec.dtype, spec.shape) for spec in parameters]
+            _check_exactly(layout, evaluation + update)
+
+
+def _expect(name: str, dtype: str, shape: tuple[int, ...]) -> TensorSpec:
+    return TensorSpec(name, dtype, shape, 0)
+
+
+def _check_prepared(layout: Layout) -> None:
+    for spec in layout.tensors:
+        dtype = "F64" if spec.name.startswith(STATISTICS) else "F32" if spec.name.startswith(INITIAL) else ""
+        if not dtype:
+            raise TensorError(f"tensor {spec.name!r} has no place in a prepare report")
+        if spec.dtype != dtype:
+            raise TensorError(f"tensor {spec.name!r} is {spec.dtype}, expected {dtype}")
+    size = sum(spec.size_bytes for spec in layout.region(STATISTICS))
+    if size > MAX_STATISTICS_BYTES:
+        raise TensorError(f"statistics of {size} bytes, at most {MAX_STATISTICS_BYTES}")
+
+
+def _check_exactly(layout: Layout, expected: list[TensorSpec]) -> None:
+    wanted, found = {spec.name: spec for spec in expected}, {spec.name: spec for spec in layout.tensors}
+    for name in sorted(wanted.keys() - found.keys()):
+        raise TensorError(f"tensor {name!r} is missing")
+    for name in sorted(found.keys() - wanted.keys()):
+        raise TensorError(f"tensor {name!r} was not asked for")
+    for name, spec in found.items():
+        want = wanted[name]
+        if spec.dtype != want.dtype:
+            raise TensorError(f"tensor {name!r} is {spec.dtype}, expected {want.dtype}")
+        if not _fits(spec.shape, want.shape):
+            raise TensorError(f"tensor {name!r} has shape {list(spec.shape)}, expected {list(want.shape)}")
+    if BINS in found and found[BINS].count > 3 * MAX_BINS:
+        raise TensorError(f"tensor {BINS!r} has {found[BINS].shape[0]} rows, at most {MAX_BINS}")
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether the shapes are equal; -1 stands for any length."""
+    return len(shape) == len(wanted) and all(w in (-1, s) for s, w in zip(shape, wanted, strict=True))
+
+
+def check_finite(name: str, block: Array, start: int = 0) -> None:
+    """Refuse NaN and infinity. `block` begins at element `start`. Raises TensorError with tensor and place."""
+    finite = np.isfinite(block.astype(np.float64, copy=False)) if block.dtype.kind != "f" else np.isfinite(block)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        raise TensorError(f"tensor {name!r} holds {block.reshape(-1)[first]} at element {start + first}")

@@ -1,0 +1,139 @@
+"""What a run is to do: its settled configuration, the same bytes for everyone who takes part."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from blake3 import blake3
+
+from septum.errors import ConfigError
+from septum.protocol.codec import Scalar, dumps, to_json
+
+MAX_SILOS = 1_000
+MAX_ROUNDS = 100_000
+SILO_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label: usable in file names, URLs and key ids
+
+
+def digest_of(data: bytes) -> str:
+    """The name of some bytes: `blake3:` and 64 hex digits.
+
+    >>> digest_of(b"")[:16]
+    'blake3:af1349b9f'
+    """
+    return f"blake3:{blake3(data).hexdigest()}"
+
+
+def check_silo_name(name: str) -> str:
+    """`name` itself, if it is a valid name of a silo. Raises ConfigError.
+
+    >>> check_silo_name("long-beach-va")
+    'long-beach-va'
+    """
+    if not SILO_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is no name for a silo", hint="use 1 to 63 lower-case letters, digits and hyphens, as in st-marys"
+        )
+    return name
+
+
+class Metric(Enum):
+    """What septum measures on the silos' test rows."""
+
+    ROC_AUC = "roc_auc"
+    ACCURACY = "accuracy"
+    LOG_LOSS = "log_loss"
+
+    @property
+    def larger_is_better(self) -> bool:
+        """Whether a larger value is a better one."""
+        return self is not Metric.LOG_LOSS
+
+
+@dataclass(frozen=True, slots=True)
+class AppRef:
+    """Which app, to the byte: silos train only with an app of this digest."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyRef:
+    """Which aggregation strategy, with all its settings."""
+
+    name: str = "fedavg"
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """Stop when `metric` has not improved by more than `min_delta` for `patience` models in a row."""
+
+    metric: Metric = Metric.ROC_AUC
+    patience: int = 5
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise ConfigError(f"early stopping: patience must be at least 1, not {self.patience}")
+        if not (math.isfinite(self.min_delta) and self.min_delta >= 0):
+            raise ConfigError(f"early stopping: min_delta must be 0 or more, not {self.min_delta}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settled configuration of a run.
+
+    quorum      reports without which a round does not count
+    gather_s    how long the run waits for its silos to join before it starts with a quorum or fails
+    deadline_s  how long one attempt of a round may take
+    attempts    how often a round is tried before the run fails
+    clip_norm   L2 bound on a silo's update, applied in the silo; None leaves updates as they are
+    """
+
+    name: str
+    app: AppRef
+    hyper: Mapping[str, Scalar]
+    silos: tuple[str, ...]
+    rounds: int
+    seed: int = 0
+    quorum: int = 0
+    strategy: StrategyRef = StrategyRef()
+    gather_s: float = 60.0
+    deadline_s: float = 600.0
+    attempts: int = 3
+    early_stopping: EarlyStopping | None = None
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        for silo in self.silos:
+            check_silo_name(silo)
+        if not self.silos or len(self.silos) > MAX_SILOS:
+            raise ConfigError(f"a run needs 1 to {MAX_SILOS} silos, not {len(self.silos)}", hint="septum silo list")
+        if list(self.silos) != sorted(set(self.silos)):
+            raise ConfigError(f"the silos of a plan are sorted and each named once, not {', '.join(self.silos)}")
+        if self.quorum == 0:
+            object.__setattr__(self, "quorum", len(self.silos))
+        _in_range("quorum", self.quorum, 1, len(self.silos))
+        _in_range("rounds", self.rounds, 1, MAX_ROUNDS)
+        _in_range("seed", self.seed, 0, 2**63 - 1)
+        _in_range("attempts", self.attempts, 1, 100)
+        _in_range("gather_s", self.gather_s, 0.001, 30 * 86_400)
+        _in_range("deadline_s", self.deadline_s, 0.001, 30 * 86_400)
+        if self.clip_norm is not None:
+            _in_range("clip_norm", self.clip_norm, 1e-12, 1e12)
+
+    @property
+    def digest(self) -> str:
+        """The plan's name: over its canonical JSON."""
+        return digest_of(dumps(to_json(self)))
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # NaN fails too
+        raise ConfigError(f"plan: {name} must be between {low} and {high}, not {value}")

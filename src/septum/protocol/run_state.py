@@ -1,0 +1,196 @@
+"""What a run is made of: its state, the events that reach it, and the effects that leave it. Transitions: run.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from septum.protocol.facts import Fact, Metrics, ModelMeasured
+from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
+from septum.protocol.plan import Plan
+
+
+class Phase(Enum):
+    """Where a run is."""
+
+    GATHER = "gather"
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    ENDED = "ended"
+
+
+class Presence(Enum):
+    """What the run knows of a silo."""
+
+    INVITED = "invited"
+    ACTIVE = "active"
+    ABSENT = "absent"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """A silo's accepted report: its payload by digest, and its weight in rows."""
+
+    payload: Blob
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best measured model so far, by the early-stopping metric, and how many models were no better since."""
+
+    value: float
+    round: int
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The whole state of a run.
+
+    round        the round at work; after the last one, the number of finished rounds
+    cohort       the silos asked in this attempt; sorted
+    reports      accepted reports of this attempt
+    failures     silos of the cohort that said they cannot, with the reason
+    combining    all reports are in and are being combined
+    model        the newest model, and `finished` the number of rounds behind it
+    optimizer    the server optimizer's state that belongs to the model; None when the strategy has none
+    deadline     engine time, seconds, at which the attempt (or the gathering) closes; None while paused or not waiting
+    remaining_s  what is left of the deadline while paused
+    now          the latest engine time seen; it never goes back
+    """
+
+    id: str
+    plan: Plan
+    phase: Phase = Phase.GATHER
+    round: int = 0
+    attempt: int = 1
+    presence: Mapping[str, Presence] = field(default_factory=dict)
+    cohort: tuple[str, ...] = ()
+    reports: Mapping[str, Contribution] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    combining: bool = False
+    paused: bool = False
+    model: Blob | None = None
+    finished: int = 0
+    optimizer: Blob | None = None
+    measured: Metrics | None = None
+    best: Best | None = None
+    deadline: float | None = None
+    remaining_s: float | None = None
+    now: float = 0.0
+    outcome: Outcome | None = None
+    reason: str = ""
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The silos that take part now, in canonical order."""
+        return tuple(silo for silo in self.plan.silos if self.presence.get(silo) is Presence.ACTIVE)
+
+    @property
+    def stage(self) -> Stage | None:
+        """The work that is asked for in this phase."""
+        return None if self.phase in (Phase.GATHER, Phase.ENDED) else Stage(self.phase.value)
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Whom this attempt still waits for."""
+        return tuple(silo for silo in self.cohort if silo not in self.reports and silo not in self.failures)
+
+
+# --- events --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FromSilo:
+    """A silo said something."""
+
+    silo: str
+    message: SiloMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time went on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """The reports of an attempt were combined.
+
+    model      the new model; None for `evaluate`, which makes none
+    measured   the metrics of the model that the reports evaluated; None for `prepare`
+    """
+
+    stage: Stage
+    round: int
+    attempt: int
+    model: Blob | None = None
+    optimizer: Blob | None = None
+    measured: ModelMeasured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CombineFailed:
+    """The reports of an attempt could not be combined, for a reason outside the run (a full disk, say)."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Hand out no new work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on: after a pause where the run stood, after a stop or a failure from the last finished round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the run. The last finished model stays."""
+
+    reason: str = "stopped by an operator"
+
+
+Event = FromSilo | Tick | Combined | CombineFailed | Pause | Resume | Stop
+
+
+# --- effects -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Combine:
+    """Combine these reports, in canonical order, into statistics, a model, metrics; answer with `Combined`."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    base: Blob | None
+    optimizer: Blob | None
+    contributions: Mapping[str, Contribution]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """The silos' payloads up to this round are no longer needed."""
+
+    stage: Stage
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write this fact in the run's journal."""
+
+    fact: Fact
+
+
+Effect = Combine | Discard | Note

@@ -1,0 +1,219 @@
+"""What do people and tools see of runs, models and silos? Frozen values, made from the state by pure functions.
+
+They are the public API's answers: `codec.to_json` and `codec.from_json` carry them, and the OpenAPI page shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from septum.protocol.codec import Scalar
+from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
+from septum.protocol.messages import Blob
+from septum.protocol.plan import AppRef, StrategyRef
+from septum.protocol.run_state import Phase, Presence, Run
+
+ONLINE_S = 60.0  # an agent's request is held for 25 s at most, so two missed ones mean that it is away
+
+
+class RunStatus(Enum):
+    """What a run is doing, in one word."""
+
+    GATHERING = "gathering"
+    PREPARING = "preparing"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over."""
+        return self in (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class SiloInRun:
+    """A silo as one run knows it. `awaited`: the run waits for its report now."""
+
+    name: str
+    presence: Presence
+    awaited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run.
+
+    round            the round at work; `finished_rounds` of `rounds` are done
+    metrics          the newest measured model on the test rows of all silos
+    model            digest of the newest model
+    reason           why it is paused or has ended, when there is something to say
+    created_at       Unix time, seconds
+    """
+
+    id: str
+    name: str
+    app: AppRef
+    status: RunStatus
+    round: int
+    finished_rounds: int
+    rounds: int
+    attempt: int
+    quorum: int
+    silos: tuple[SiloInRun, ...]
+    strategy: StrategyRef
+    hyper: Mapping[str, Scalar]
+    plan_digest: str
+    metrics: Metrics | None
+    model: str | None
+    reason: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model that a run made. `metrics` is None while it is not measured."""
+
+    run: str
+    round: int
+    digest: str
+    size_bytes: int
+    metrics: Metrics | None
+
+
+class SiloStatus(Enum):
+    """How a silo stands with the coordinator."""
+
+    INVITED = "invited"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class SiloView:
+    """A silo. Times are Unix seconds, 0 if it never happened; `seen_at` may lag by some seconds."""
+
+    name: str
+    status: SiloStatus
+    enrolled_at: float
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JournalView:
+    """One entry of a run's journal. `seq` counts from 1 without gaps; `at` is Unix time, seconds."""
+
+    seq: int
+    at: float
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class InviteView:
+    """A one-time invitation. The token is shown this once; only its hash is kept."""
+
+    silo: str
+    token: str = field(repr=False)
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class HealthView:
+    """That the coordinator answers, which version it is, and what it carries."""
+
+    version: str
+    started_at: float
+    runs_unfinished: int
+    silos_online: int
+
+
+def run_view(run: Run, *, created_at: float) -> RunView:
+    """What people see of a run's state."""
+    plan = run.plan
+    awaited = () if run.combining else run.awaited
+    return RunView(
+        id=run.id,
+        name=plan.name,
+        app=plan.app,
+        status=run_status(run),
+        round=run.round,
+        finished_rounds=run.finished,
+        rounds=plan.rounds,
+        attempt=run.attempt,
+        quorum=plan.quorum,
+        silos=tuple(SiloInRun(silo, run.presence[silo], silo in awaited) for silo in plan.silos),
+        strategy=plan.strategy,
+        hyper=plan.hyper,
+        plan_digest=plan.digest,
+        metrics=run.measured,
+        model=run.model.digest if run.model else None,
+        reason=run.reason,
+        created_at=created_at,
+    )
+
+
+def run_status(run: Run) -> RunStatus:
+    """What a run is doing."""
+    if run.outcome is not None:
+        return RunStatus(run.outcome.value)
+    if run.paused:
+        return RunStatus.PAUSED
+    match run.phase:
+        case Phase.PREPARE:
+            return RunStatus.PREPARING
+        case Phase.TRAIN:
+            return RunStatus.TRAINING
+        case Phase.EVALUATE:
+            return RunStatus.EVALUATING
+        case _:
+            return RunStatus.GATHERING
+
+
+def newest_model(run: Run) -> ModelView | None:
+    """The newest model of a run, if it has one. Its metrics arrive with the next round's reports, so they are left out."""
+    if run.model is None:
+        return None
+    measured = run.measured if run_status(run) is RunStatus.FINISHED else None
+    return ModelView(run.id, run.finished, run.model.digest, run.model.size_bytes, measured)
+
+
+def models_of(run_id: str, facts: Iterable[Fact]) -> tuple[ModelView, ...]:
+    """Every model of a run, oldest first, from its journal.
+
+    >>> blob = Blob("blake3:" + 64 * "0", 8)
+    >>> [(m.round, m.metrics) for m in models_of("r1", [ModelMade(0, blob), ModelMade(1, blob)])]
+    [(0, None), (1, None)]
+    """
+    made: dict[int, Blob] = {}
+    measured: dict[int, Metrics] = {}
+    for fact in facts:
+        match fact:
+            case ModelMade(round_, model):
+                made[round_] = model
+            case ModelMeasured(round_, metrics, _):
+                measured[round_] = metrics
+            case _:
+                pass
+    return tuple(
+        ModelView(run_id, round_, model.digest, model.size_bytes, measured.get(round_))
+        for round_, model in sorted(made.items())
+    )
+
+
+def silo_status(*, enrolled_at: float, seen_at: float, revoked: bool, now: float) -> SiloStatus:
+    """How a silo stands at Unix time `now`.
+
+    >>> silo_status(enrolled_at=5.0, seen_at=90.0, revoked=False, now=100.0)
+    <SiloStatus.ONLINE: 'online'>
+    """
+    if revoked:
+        return SiloStatus.REVOKED
+    if not enrolled_at:
+        return SiloStatus.INVITED
+    return SiloStatus.ONLINE if now - seen_at <= ONLINE_S else SiloStatus.OFFLINE

@@ -1,0 +1,316 @@
+"""What is in an app's folder: which manifest, which digest, which App?
+
+The digest covers every byte that can run: the modules are executed from the very bytes that were digested, never from a
+`__pycache__`. Reading manifest and digest imports neither the app nor numpy; a silo's agent does it before consent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import re
+import stat
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from septum.errors import AppError, ConfigError, SeptumError, TooLargeError, did_you_mean
+from septum.sdk.app import App
+
+MANIFEST = "septum.toml"
+DATA_FOLDER = "data"  # may lie beside the app, is never part of it
+MAX_FILES = 2_000  # an app is code that a steward reads
+MAX_BYTES = 64 * 1024 * 1024
+
+_ALWAYS_LEAVE = ("parameters", "rows", "accuracy", "log_loss", "roc_auc")
+_LEAVES = (*_ALWAYS_LEAVE, "statistics")
+_ENTRY = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*", re.ASCII)
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
+
+
+class Role(Enum):
+    """What a column is to the app."""
+
+    FEATURE = "feature"
+    TARGET = "target"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column that the app reads; cells equal to one of `missing` (text or number) are missing values."""
+
+    role: Role
+    missing: tuple[str | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`septum.toml`: what a steward reads before saying yes. Columns are in the order of the file."""
+
+    module: str
+    attribute: str
+    version: str
+    columns: Mapping[str, Column]
+    leaves: tuple[str, ...]
+    presets: Mapping[str, Mapping[str, object]]
+
+    @property
+    def missing(self) -> dict[str, tuple[str | float, ...]]:
+        """The markers of missing values by column, as `read_csv` takes them."""
+        return {name: column.missing for name, column in self.columns.items()}
+
+    @property
+    def target(self) -> str:
+        """The name of the target column."""
+        return next(name for name, column in self.columns.items() if column.role is Role.TARGET)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedApp:
+    """An app that can run: every part is there, its presets are valid and its manifest names all that leaves."""
+
+    app: App
+    manifest: Manifest
+    digest: str
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check `septum.toml`; an unknown key is a ConfigError that names the nearest one."""
+    path = folder / MANIFEST
+    try:
+        content = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror}", hint=f"an app is a folder with app.py and {MANIFEST}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    return _manifest(path, content)
+
+
+def digest_of(folder: Path) -> str:
+    """The `sha256:` digest of an app's folder: relative paths, sizes and bytes of its files in order of their paths.
+
+    Left out: hidden files and folders, `__pycache__`, `*.pyc`, and the top-level folder `data`. Symbolic links are an
+    error, since their target is not the app's.
+    """
+    return _digest(_read_files(folder))
+
+
+def load_app(folder: Path) -> LoadedApp:
+    """Import the app of a folder. Its own modules are reached by relative imports (`from .model import net`)."""
+    manifest = read_manifest(folder)
+    files = _read_files(folder)
+    digest = _digest(files)
+    app = _import(folder, files, manifest, digest)
+    app.check()
+    for name, overrides in manifest.presets.items():
+        try:
+            app.resolve(overrides)
+        except ConfigError as error:
+            raise ConfigError(f"{folder / MANIFEST}, [presets.{name}]: {error.message}", hint=error.hint) from error
+    leaving = {*_ALWAYS_LEAVE, *(["statistics"] if app.statistic_handles else [])}
+    if leaving != set(manifest.leaves):
+        raise ConfigError(
+            f"{folder / MANIFEST}, [leaves]: it lists {', '.join(sorted(manifest.leaves)) or 'nothing'}; "
+            f"what leaves a silo with this app is {', '.join(sorted(leaving))}",
+            hint=f"open = {sorted(leaving)}",
+        )
+    return LoadedApp(app, manifest, digest)
+
+
+def _manifest(path: Path, content: Mapping[str, object]) -> Manifest:
+    _known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets"))
+    entry = content.get("app")
+    if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
+        raise ConfigError(f"{path}: app is {entry!r}", hint='write: app = "app:app" (module:name)')
+    version = content.get("version")
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise ConfigError(f"{path}: version is {version!r}", hint='write: version = "1.0.0"')
+    leaves = _table(path, content, "leaves")
+    _known_keys(f"{path}, [leaves]", leaves, ("open",))
+    opened = _list(f"{path}, [leaves]", "open", leaves.get("open", []))
+    for name in opened:
+        if name not in _LEAVES:
+            raise ConfigError(f"{path}, [leaves]: {name!r} cannot leave; {did_you_mean(str(name), _LEAVES)}")
+    presets = _table(path, content, "presets")
+    module, attribute = entry.split(":")
+    return Manifest(
+        module=module,
+        attribute=attribute,
+        version=version,
+        columns=_columns(path, _table(path, content, "data")),
+        leaves=tuple(str(name) for name in opened),
+        presets={name: _table(path, presets, name) for name in presets},
+    )
+
+
+def _columns(path: Path, data: Mapping[str, object]) -> dict[str, Column]:
+    _known_keys(f"{path}, [data]", data, ("columns", "missing"))
+    everywhere = _markers(f"{path}, [data]", data.get("missing", []))
+    columns: dict[str, Column] = {}
+    raw = _table(path, data, "columns")
+    roles = [role.value for role in Role]
+    for name in raw:
+        where = f"{path}, [data.columns], {name}"
+        fields = _table(path, raw, name)
+        _known_keys(where, fields, ("role", "missing"))
+        role = fields.get("role", Role.FEATURE.value)
+        if role not in roles:
+            raise ConfigError(f"{where}: role is {role!r}; {did_you_mean(str(role), roles)}")
+        columns[name] = Column(Role(role), everywhere + _markers(where, fields.get("missing", [])))
+    targets = [name for name, column in columns.items() if column.role is Role.TARGET]
+    if len(targets) != 1:
+        raise ConfigError(
+            f"{path}, [data.columns]: one column must have the role target, {len(targets)} have",
+            hint='write: outcome = { role = "target" }',
+        )
+    return columns
+
+
+def _markers(where: str, value: object) -> tuple[str | float, ...]:
+    markers = []
+    for marker in _list(where, "missing", value):
+        if isinstance(marker, bool) or not isinstance(marker, (str, int, float)):
+            raise ConfigError(f"{where}: missing holds {marker!r}, texts and numbers are possible")
+        markers.append(marker if isinstance(marker, str) else float(marker))
+    return tuple(markers)
+
+
+def _known_keys(where: str, table: Mapping[str, object], known: Sequence[str]) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; {did_you_mean(key, known)}")
+
+
+def _table(path: Path, parent: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = parent.get(key, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: {key} is {value!r}, a table is needed")
+    return value
+
+
+def _list(where: str, key: str, value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: {key} is {value!r}, a list is needed")
+    return value
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    """The bytes of each file of the app by relative POSIX path, sorted."""
+    files: dict[str, bytes] = {}
+    size_bytes = 0
+    for path in _walk(folder, top=True):
+        size_bytes += path.stat().st_size
+        if len(files) == MAX_FILES or size_bytes > MAX_BYTES:
+            raise TooLargeError(
+                f"{folder}: more than {MAX_FILES} files or {MAX_BYTES} bytes",
+                hint=f"only code belongs into an app; the folder {DATA_FOLDER}/ is left out",
+            )
+        files[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return dict(sorted(files.items()))
+
+
+def _walk(folder: Path, *, top: bool) -> list[Path]:
+    found: list[Path] = []
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise AppError(f"{folder}: cannot be read: {error.strerror}", hint=f"ls -ld {folder}") from error
+    for path in entries:
+        if path.name.startswith(".") or path.name == "__pycache__" or path.suffix == ".pyc":
+            continue
+        if top and path.name == DATA_FOLDER:
+            continue
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            found += _walk(path, top=False)
+        elif stat.S_ISREG(mode):
+            found.append(path)
+        else:
+            raise AppError(f"{path}: neither a file nor a folder (a link?)", hint="put a copy of the file there")
+    return found
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256(b"septum-app-1\n")
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\n".encode("utf-8", "surrogateescape"))
+        digest.update(content)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _import(folder: Path, files: Mapping[str, bytes], manifest: Manifest, digest: str) -> App:
+    if f"{manifest.module}.py" not in files:
+        raise AppError(f"{folder}: no {manifest.module}.py, which {MANIFEST} names", hint=f"ls {folder}")
+    package = f"_septum_app_{digest.removeprefix('sha256:')[:16]}"
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]
+    importer = _Importer(package, folder, files, manifest.module)
+    sys.meta_path[:] = [old for old in sys.meta_path if not (isinstance(old, _Importer) and old.package == package)]
+    sys.meta_path.append(importer)
+    try:
+        module = importlib.import_module(package)
+    except SeptumError:
+        raise
+    except Exception as error:
+        siblings = {name.split("/")[0].removesuffix(".py") for name in files}
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        raise AppError(
+            f"{folder / manifest.module}.py: import raised {type(error).__name__}: {error}",
+            hint=f"write: from .{missing} import ..."
+            if missing in siblings
+            else "the traceback shows the line in the app",
+        ) from error
+    app = getattr(module, manifest.attribute, None)
+    if not isinstance(app, App):
+        raise AppError(
+            f"{folder / manifest.module}.py: {manifest.attribute!r} is {type(app).__name__}, a septum.App is needed",
+            hint=f'{MANIFEST} says app = "{manifest.module}:{manifest.attribute}"',
+        )
+    return app
+
+
+class _Importer(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Runs an app's modules from bytes in memory, under a private name: `sys.path` and bytecode play no part."""
+
+    def __init__(self, package: str, folder: Path, files: Mapping[str, bytes], entry: str) -> None:
+        self.package = package
+        self._folder = folder
+        self._sources = {f"{package}": f"{entry}.py"}
+        for name in files:
+            if name.endswith(".py") and name != f"{entry}.py":
+                dotted = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                self._sources[f"{package}.{dotted}"] = name
+        self._bytes = {name: files[name] for name in self._sources.values()}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Only the modules of this app are found here."""
+        del path, target
+        if fullname not in self._sources:
+            return None
+        origin = str(self._folder / self._sources[fullname])
+        spec = importlib.util.spec_from_loader(fullname, self, origin=origin, is_package=self.is_package(fullname))
+        if spec is not None:
+            spec.has_location = True  # gives the module its __file__, for tracebacks and data files of its own
+        return spec
+
+    def is_package(self, fullname: str) -> bool:
+        """The entry module is one, so that relative imports work in it."""
+        return fullname == self.package or self._sources[fullname].endswith("/__init__.py")
+
+    def get_source(self, fullname: str) -> str:
+        """The text of a module as it was digested."""
+        return importlib.util.decode_source(self._bytes[self._sources[fullname]])
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compiled from the digested text, named like its file."""
+        return self.source_to_code(self._bytes[self._sources[fullname]], str(self._folder / self._sources[fullname]))
