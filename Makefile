@@ -12,7 +12,11 @@ help:  ## what can be made
 demo: $(VENV)/.demo  ## four hospitals train one model over HTTPS, on this machine
 	$(BIN)/septum demo
 
-test: unit e2e  ## all tests
+test: $(VENV)/.setup  ## all tests, with the time of each suite
+	@for suite in unit e2e; do \
+	  started=$$(date +%s); $(MAKE) --no-print-directory $$suite || exit 1; \
+	  echo "== $$suite: $$(( $$(date +%s) - started )) s"; \
+	done
 
 unit: $(VENV)/.setup  ## the fast tests
 	$(BIN)/pytest -q -m "not e2e"

@@ -236,6 +236,11 @@ def test_as_many_rows_as_the_arithmetic_holds_are_exact():
     assert binned_auc(counts) == (1.0, 0.0)
 
 
+def test_bins_without_rows_are_dropped_and_unsorted_ones_sorted():
+    merged = merge_counts([np.array([[7, 1, 2], [5, 0, 0], [-3, 1, 0], [7, 0, 1]])])
+    assert merged.tolist() == [[-3, 1, 0], [7, 1, 3]]
+
+
 def test_no_histogram_at_all_merges_to_an_empty_one():
     assert merge_counts([]).shape == (0, 3)
     assert binned_auc(merge_counts([])) is None

@@ -110,6 +110,12 @@ def test_the_squares_of_large_values_do_not_overflow():
     assert clipped["w"] == pytest.approx([math.sqrt(0.5)] * 2, rel=1e-6)
 
 
+def test_a_factor_too_small_for_float32_still_clips_to_the_limit():
+    # 1e-6 / 3e38 is below the normal numbers of float32; the product is not
+    clipped, _ = clip_l2({"w": F([3e38])}, max_norm=1e-6)
+    assert clipped["w"] == pytest.approx([1e-6], rel=1e-6)
+
+
 def test_an_update_of_zeros_or_without_tensors_has_norm_zero():
     assert clip_l2({"w": F([0, 0])}, 1.0)[1] == 0.0
     assert clip_l2({}, 1.0) == ({}, 0.0)

@@ -1,13 +1,12 @@
 """How a program asks the coordinator: the public API as methods that return frozen views.
 
-One `Client` serves one thread. Calls that only read are tried again by the caller, if at all; `submit` may be repeated with
-the same key and submits once.
+One `Client` serves one thread. Only `watch` tries again by itself; `submit` may be repeated with the same key and
+submits once.
 """
 
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +19,9 @@ from septum.client.access import Access
 from septum.client.download import save
 from septum.client.stream import Backoff, entries
 from septum.client.wire import error_from, list_of
-from septum.errors import ConfigError, ConnectionFailedError, NotFoundError
+from septum.errors import ConfigError, ConnectionFailedError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
-from septum.protocol.facts import RunEnded
+from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
 from septum.protocol.views import HealthView, InviteView, JournalView, ModelView, RunView, SiloView
 
@@ -93,20 +92,18 @@ class Client:
         A broken connection is taken up again where it broke, for up to `patience_s` seconds without success.
         """
         backoff = Backoff(patience_s)
+        last: Fact | None = None
         while True:
             try:
                 for entry in self._events(run_id, after):
                     backoff.reset()
-                    after = entry.seq
+                    after, last = entry.seq, entry.fact
                     yield entry
-                    if isinstance(entry.fact, RunEnded):
-                        return
-            except ConnectionFailedError:
-                backoff.pause_or_raise()
-            else:  # the stream ended without an end of the run: the coordinator is going down, or it ended long ago
-                if self.run(run_id).status.ended:
+                if isinstance(last, RunEnded):  # the coordinator closes the stream when nothing can follow
                     return
-                backoff.pause_or_raise()
+            except ConnectionFailedError:
+                pass
+            backoff.pause_or_raise()
 
     def models(self, run_id: str = "") -> tuple[ModelView, ...]:
         """Every model of a run, oldest first; without a run the newest model of each, newest run first."""

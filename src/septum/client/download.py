@@ -30,11 +30,15 @@ def save(chunks: Iterable[bytes], digest: str, path: Path) -> int:
                 hasher.update(chunk)
                 size += len(chunk)
                 file.write(chunk)
-        if f"blake3:{hasher.hexdigest()}" != digest:
-            raise DigestError(f"{digest} arrived as blake3:{hasher.hexdigest()} after {size} bytes", hint="try again")
+        _check(digest, f"blake3:{hasher.hexdigest()}", size)
         os.chmod(temporary, 0o644)  # mkstemp makes it private; a model is shared like any file that one downloads
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
     return size
+
+
+def _check(digest: str, arrived: str, size: int) -> None:
+    if arrived != digest:
+        raise DigestError(f"{digest} arrived as {arrived} after {size} bytes", hint="septum model download, again")

@@ -20,7 +20,7 @@ from enum import Enum
 from functools import cache
 from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from septum.errors import MessageError, did_you_mean
+from septum.errors import ConfigError, MessageError, did_you_mean
 
 PROTOCOL_VERSION = 1
 VERSION_KEY = "septum-protocol"
@@ -51,9 +51,9 @@ def decode(expected: object, data: bytes) -> object:
     if not isinstance(body, dict):
         raise MessageError("a message is a JSON object")
     version = body.pop(VERSION_KEY, None)
-    if version != PROTOCOL_VERSION:
+    if type(version) is not int or version != PROTOCOL_VERSION:  # True == 1 in Python
         raise MessageError(
-            f"septum-protocol {version!r} is not understood here, only {PROTOCOL_VERSION}",
+            f"septum-protocol {_show(version)} is not understood here, only {PROTOCOL_VERSION}",
             hint="septum --version on both sides; upgrade the older one",
         )
     return _union(_members(expected), tagged=True)(body, "message")
@@ -72,14 +72,29 @@ def loads(data: bytes, limit: int = MAX_MESSAGE_BYTES) -> Json:
     if len(data) > limit:
         raise MessageError(f"a message of {len(data)} bytes is over the limit of {limit}")
     try:
-        value: Json = json.loads(data, parse_constant=_refuse_constant)
+        value: Json = json.loads(
+            data.decode(), parse_constant=_finite, parse_float=_finite, object_pairs_hook=_without_repeats
+        )
     except (ValueError, RecursionError) as error:
         raise MessageError(f"this is not JSON: {error}") from error
     return value
 
 
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not a number of JSON")
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # NaN and Infinity, which are no JSON, and 1e999, which is
+        raise ValueError(f"{_clip(text)} is not a finite number")
+    return number
+
+
+def _without_repeats(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """Two readers could see two different messages in an object that has a field twice."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {_show(repeated)} is there twice")
+    return fields
 
 
 def kind_of(cls: type) -> str:
@@ -106,17 +121,13 @@ def to_json(value: object) -> Json:
         case tuple() | list() | frozenset():
             return [to_json(item) for item in (sorted(value) if isinstance(value, frozenset) else value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _field_json(value, name, tagged) for name, tagged in _fields(cast("Hashable", type(value)))}
+        fields = _fields(cast("Hashable", type(value)))
+        return {name: form(getattr(value, name)) for name, form in fields}
     raise MessageError(f"{type(value).__name__} has no JSON form")
 
 
-def _field_json(value: object, name: str, tagged: bool) -> Json:
-    item = getattr(value, name)
-    if not tagged:
-        return to_json(item)
-    if isinstance(item, tuple):
-        return [_tag(member) for member in item]
-    return _tag(item)
+def _tag_all(items: object) -> Json:
+    return [_tag(member) for member in items] if isinstance(items, tuple) else _tag(items)
 
 
 def _tag(item: object) -> Json:
@@ -124,12 +135,26 @@ def _tag(item: object) -> Json:
     return {**body, "kind": kind_of(type(item))} if isinstance(body, dict) else body
 
 
+def _as_float(item: object) -> Json:
+    """A float field that was given an int: 60 and 60.0 are equal, so they have the same bytes."""
+    if isinstance(item, Mapping):
+        return {str(key): _as_float(member) for key, member in item.items()}
+    return float(item) if type(item) is int else to_json(item)
+
+
 @cache
-def _fields(cls: Hashable) -> tuple[tuple[str, bool], ...]:
-    """The fields of a dataclass, each with whether its type is a union of dataclasses (and so needs `kind`)."""
+def _fields(cls: Hashable) -> tuple[tuple[str, Callable[[object], Json]], ...]:
+    """The fields of a dataclass, each with what makes it JSON: its `kind` is needed where its type is a union."""
     assert isinstance(cls, type)
     hints = get_type_hints(cls)
-    return tuple((field.name, _is_tagged(hints[field.name])) for field in dataclasses.fields(cls))
+    return tuple((field.name, _encoder(hints[field.name])) for field in dataclasses.fields(cls))
+
+
+def _encoder(hint: object) -> Callable[[object], Json]:
+    if _is_tagged(hint):
+        return _tag_all
+    plain = get_args(hint)[1] if get_origin(hint) is Mapping else hint
+    return _as_float if float in _members(plain) and int not in _members(plain) else to_json
 
 
 def _is_tagged(hint: object) -> bool:
@@ -188,10 +213,12 @@ def _scalar(hint: object) -> _Decode:
         if hint is None and value is None:
             return None
         if hint is float and type(value) is int:
-            value = float(value)
+            value = _float(value, where)
         if hint is not None and type(value) is hint:
             if isinstance(value, float) and not math.isfinite(value):
                 raise MessageError(f"{where}: {value} is not finite")
+            if isinstance(value, str) and not value.isascii():
+                _check_text(value, where)
             return value
         expected = "null" if hint is None else getattr(hint, "__name__", str(hint))
         raise MessageError(f"{where}: expected {expected}, got {_show(value)}")
@@ -199,8 +226,28 @@ def _scalar(hint: object) -> _Decode:
     return decode_scalar
 
 
+def _float(value: int, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise MessageError(f"{where}: an integer of {value.bit_length()} bits is no float") from error
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair: no file, database or terminal could take it
+        raise MessageError(f"{where}: {_show(text)} is not Unicode text") from error
+
+
 def _show(value: object) -> str:
-    text = repr(value)
+    """A value as errors quote it: never long, and never nested so deep that Python refuses to print it."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return _clip("null" if value is None else ascii(value) if isinstance(value, str) else repr(value))
+
+
+def _clip(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -226,7 +273,10 @@ def _mapping(item: _Decode) -> _Decode:
     def decode_mapping(value: object, where: str) -> object:
         if not isinstance(value, dict):
             raise MessageError(f"{where}: expected an object, got {_show(value)}")
-        return {key: item(member, f"{where}.{key}") for key, member in value.items()}
+        for key in value:
+            if not key.isascii():
+                _check_text(key, where)
+        return {key: item(member, f"{where}.{_clip(key)}") for key, member in value.items()}
 
     return decode_mapping
 
@@ -256,12 +306,15 @@ def _dataclass(cls: type) -> _Decode:
             raise MessageError(f"{where}: expected an object, got {_show(value)}")
         for name in value:
             if name not in fields:
-                raise MessageError(f"{where}: unknown field {name!r}; {did_you_mean(str(name), fields)}")
+                raise MessageError(f"{where}: unknown field {_show(name)}; {did_you_mean(str(name), fields)}")
         for name in fields:
             if name not in value and name not in optional:
                 raise MessageError(f"{where}: the field {name!r} is missing")
         given = {name: fields[name](item, f"{where}.{name}") for name, item in value.items()}
-        return cls(**given)
+        try:
+            return cls(**given)
+        except ConfigError as error:  # a plan with, say, a quorum above its silos
+            raise MessageError(f"{where}: {error.message}", hint=error.hint) from error
 
     return decode_dataclass
 
@@ -271,7 +324,9 @@ def _union(members: tuple[object, ...], *, tagged: bool) -> _Decode:
         return _tagged_union(members)
     if len(members) == 1:
         return _decoder(members[0])
-    decoders = [_decoder(member) for member in sorted(members, key=_specificity)]
+    narrow_first = sorted(members, key=_specificity)
+    decoders = [_decoder(member) for member in narrow_first]
+    names = " or ".join("null" if member is type(None) else getattr(member, "__name__", "") for member in narrow_first)
 
     def decode_union(value: object, where: str) -> object:
         problems = []
@@ -279,8 +334,10 @@ def _union(members: tuple[object, ...], *, tagged: bool) -> _Decode:
             try:
                 return decoder(value, where)
             except MessageError as error:
-                problems.append(error.message)
-        raise MessageError(problems[0])
+                problems.append(error)
+        if isinstance(value, dict):  # the dataclass of the union says more than its name
+            raise problems[0]
+        raise MessageError(f"{where}: expected {names}, got {_show(value)}")
 
     return decode_union
 

@@ -13,6 +13,9 @@ from septum.protocol.plan import Plan, digest_of
 INLINE_LIMIT_BYTES = 64 * 1024  # larger payloads travel as blobs, which resume when they are cut
 MAX_REASON_CHARS = 500
 MAX_DETAILS_CHARS = 20_000  # a traceback of a deep stack
+MAX_NAME_CHARS = 100  # the name of a rule or of a duration
+MAX_DURATIONS = 32
+MAX_WEIGHT = 2**53 - 1  # rows; what a float64 still holds exactly
 DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
 
 
@@ -83,6 +86,7 @@ class Refuse:
     reason: str
 
     def __post_init__(self) -> None:
+        _short("rule", self.rule, MAX_NAME_CHARS)
         _short("reason", self.reason, MAX_REASON_CHARS)
 
 
@@ -104,10 +108,15 @@ class Report:
     durations_s: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.weight < (0 if self.stage is Stage.EVALUATE else 1):
-            raise MessageError(f"a {self.stage.value} report with a weight of {self.weight} rows cannot be")
-        if len(self.durations_s) > 32:
-            raise MessageError(f"{len(self.durations_s)} durations in one report, at most 32")
+        if not (0 if self.stage is Stage.EVALUATE else 1) <= self.weight <= MAX_WEIGHT:
+            weight = self.weight if self.weight <= MAX_WEIGHT else f"more than {MAX_WEIGHT}"
+            raise MessageError(f"a {self.stage.value} report with a weight of {weight} rows cannot be")
+        if self.base and not DIGEST.fullmatch(self.base):
+            raise MessageError(f"base: {self.base[:80]!r} is not a digest: expected blake3: and 64 hex digits")
+        if len(self.durations_s) > MAX_DURATIONS:
+            raise MessageError(f"{len(self.durations_s)} durations in one report, at most {MAX_DURATIONS}")
+        for name in self.durations_s:
+            _short("the name of a duration", name, MAX_NAME_CHARS)
 
 
 @dataclass(frozen=True, slots=True)

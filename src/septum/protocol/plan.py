@@ -10,11 +10,12 @@ from enum import Enum
 
 from blake3 import blake3
 
-from septum.errors import ConfigError
+from septum.errors import ConfigError, MessageError
 from septum.protocol.codec import Scalar, dumps, to_json
 
 MAX_SILOS = 1_000
 MAX_ROUNDS = 100_000
+MAX_PLAN_BYTES = 192 * 1024  # an invitation carries the plan in one message
 SILO_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label: usable in file names, URLs and key ids
 
 
@@ -127,11 +128,22 @@ class Plan:
         _in_range("deadline_s", self.deadline_s, 0.001, 30 * 86_400)
         if self.clip_norm is not None:
             _in_range("clip_norm", self.clip_norm, 1e-12, 1e12)
+        _fits_a_message(self)
 
     @property
     def digest(self) -> str:
         """The plan's name: over its canonical JSON."""
         return digest_of(dumps(to_json(self)))
+
+
+def _fits_a_message(plan: Plan) -> None:
+    """A plan that no silo could receive is refused where it is made."""
+    try:
+        size = len(dumps(to_json(plan)))
+    except MessageError as error:
+        raise ConfigError(f"plan: {error.message}") from error
+    if size > MAX_PLAN_BYTES:
+        raise ConfigError(f"plan: {size} bytes as JSON, at most {MAX_PLAN_BYTES}; its hyper-parameters are too long")
 
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:

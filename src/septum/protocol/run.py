@@ -11,7 +11,7 @@ do, and facts for the journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from septum.errors import ProtocolError
@@ -53,6 +53,8 @@ from septum.protocol.run_state import (
     Stop,
     Tick,
 )
+
+MAX_SILOS_IN_REASON = 8  # of 500 characters each: far from the limit of a message
 
 Step = tuple[Run, tuple[Effect, ...]]
 
@@ -127,7 +129,7 @@ def _from_silo(run: Run, silo: str, message: SiloMessage) -> Step:
         case Join(plan_digest):
             if plan_digest != run.plan.digest:
                 raise ProtocolError(
-                    f"silo {silo!r} joins run {run.id} with plan {plan_digest}, but the plan is {run.plan.digest}"
+                    f"silo {silo!r} joins run {run.id} with plan {plan_digest[:80]}, but the plan is {run.plan.digest}"
                 )
             return _present(run, silo)
         case Refuse(rule, reason):
@@ -154,20 +156,21 @@ def _present(run: Run, silo: str) -> Step:
 def _refuse(run: Run, silo: str, rule: str, reason: str) -> Step:
     if run.presence[silo] is Presence.REFUSED:
         return run, ()
-    run = replace(
-        run,
-        presence={**run.presence, silo: Presence.REFUSED},
-        cohort=tuple(other for other in run.cohort if other != silo or silo in run.reports),
-    )
+    run = _withdrawn(run, silo, Presence.REFUSED, f"refused by its rule {rule!r}: {reason}")
     return _then((run, (Note(facts.SiloRefused(silo, rule, reason)),)), _gathered, _close_if_complete)
 
 
 def _leave(run: Run, silo: str, reason: str) -> Step:
     if run.presence[silo] is not Presence.ACTIVE:
         return run, ()
-    failures = {**run.failures, silo: reason} if silo in run.awaited else run.failures
-    run = replace(run, presence={**run.presence, silo: Presence.ABSENT}, failures=failures)
+    run = _withdrawn(run, silo, Presence.ABSENT, reason)
     return _then((run, (Note(facts.SiloLeft(silo, reason)),)), _gathered, _close_if_complete)
+
+
+def _withdrawn(run: Run, silo: str, presence: Presence, reason: str) -> Run:
+    """The cohort of an attempt stays as it was asked: who makes the initial model depends on it."""
+    failures = {**run.failures, silo: reason} if silo in run.awaited else run.failures
+    return replace(run, presence={**run.presence, silo: presence}, failures=failures)
 
 
 def _report(run: Run, silo: str, report: Report) -> Step:
@@ -219,11 +222,11 @@ def _tick(run: Run) -> Step:
     if run.deadline is None or run.now < run.deadline or run.outcome is not None:
         return run, ()
     if run.phase is Phase.GATHER:
-        if len(run.active) >= run.plan.quorum:
+        if len(run.active) >= _needed(run):
             return _open_next(run)
         got, need = len(run.active), run.plan.quorum
         waited = f"{got} of {need} silos joined within {run.plan.gather_s:g} s"
-        return _end(run, Outcome.FAILED, f"no quorum: {waited}; missing: {', '.join(_not_active(run))}")
+        return _end(run, Outcome.FAILED, f"no quorum: {waited}; missing: {_not_active(run)}")
     late = run.awaited
     presence = {**run.presence, **dict.fromkeys(late, Presence.ABSENT)}
     reason = f"no report within {run.plan.deadline_s:g} s"
@@ -231,8 +234,18 @@ def _tick(run: Run) -> Step:
     return _then((run, tuple(Note(facts.SiloLeft(silo, reason)) for silo in late)), _close_if_complete)
 
 
-def _not_active(run: Run) -> tuple[str, ...]:
-    return tuple(f"{silo} ({run.presence[silo].value})" for silo in run.plan.silos if silo not in run.active)
+def _not_active(run: Run) -> str:
+    return _some([f"{silo} ({run.presence[silo].value})" for silo in run.plan.silos if silo not in run.active])
+
+
+def _some(items: Sequence[str]) -> str:
+    """The first few, so that a reason fits into a message however many silos there are.
+
+    >>> _some(["a", "b"]), _some("abcdefghij")
+    ('a; b', 'a; b; c; d; e; f; g; h; and 2 more')
+    """
+    shown = list(items[:MAX_SILOS_IN_REASON])
+    return "; ".join(shown if len(items) == len(shown) else [*shown, f"and {len(items) - len(shown)} more"])
 
 
 # --- opening and closing a stage -----------------------------------------------------------------------------------
@@ -244,19 +257,24 @@ def _gathered(run: Run) -> Step:
         return run, ()
     still_out = [s for s in run.plan.silos if run.presence[s] in (Presence.INVITED, Presence.ABSENT)]
     could_come = len(run.active) + len(still_out)
-    if could_come < run.plan.quorum:
-        refused = ", ".join(_not_active(run))
-        return _end(run, Outcome.FAILED, f"no quorum: at most {could_come} of {run.plan.quorum} silos; {refused}")
-    return (run, ()) if still_out or len(run.active) < run.plan.quorum else _open_next(run)
+    if could_come < _needed(run):
+        missing = _not_active(run)
+        return _end(run, Outcome.FAILED, f"no quorum: at most {could_come} of {run.plan.quorum} silos; {missing}")
+    return (run, ()) if still_out or len(run.active) < _needed(run) else _open_next(run)
 
 
-def _open_next(run: Run) -> Step:
-    """Open the stage that the run's results so far call for."""
+def _needed(run: Run) -> int:
+    """How many silos the next stage takes. None for the last: the finished model is there, measured or not."""
+    return 0 if _next(run)[0] is Stage.EVALUATE else run.plan.quorum
+
+
+def _next(run: Run) -> tuple[Stage, int]:
+    """The stage, and its round, that the run's results so far call for; the open one while its result is not in."""
     if run.model is None:
-        return _open(run, Phase.PREPARE, 0, 1)
+        return Stage.PREPARE, 0
     if run.finished < run.plan.rounds and not _stale(run):
-        return _open(run, Phase.TRAIN, run.finished + 1, 1)
-    return _open(run, Phase.EVALUATE, run.finished, 1)
+        return Stage.TRAIN, run.finished + 1
+    return Stage.EVALUATE, run.finished
 
 
 def _stale(run: Run) -> bool:
@@ -264,16 +282,18 @@ def _stale(run: Run) -> bool:
     return rule is not None and run.best is not None and run.best.stale >= rule.patience
 
 
-def _open(run: Run, phase: Phase, round_: int, attempt: int) -> Step:
-    if len(run.active) < run.plan.quorum and phase is not Phase.EVALUATE:
-        run = replace(run, phase=Phase.GATHER, cohort=(), reports={}, failures={}, combining=False)
-        return _wait(run, run.plan.gather_s), ()
-    if not run.active:  # nobody is left to measure the last model, which is there all the same
+def _open_next(run: Run) -> Step:
+    """Ask the silos that are present for the next piece of work, in a new attempt; gather first if they are too few."""
+    stage, round_ = _next(run)
+    run = replace(run, cohort=(), reports={}, failures={}, combining=False)
+    if len(run.active) < _needed(run):
+        return _gathered(_wait(replace(run, phase=Phase.GATHER), run.plan.gather_s))
+    if not run.active:
         return _end(run, Outcome.FINISHED, "the last model was not measured: no silo was present")
-    run = replace(
-        run, phase=phase, round=round_, attempt=attempt, cohort=run.active, reports={}, failures={}, combining=False
-    )
-    return _wait(run, run.plan.deadline_s), (Note(facts.StageOpened(Stage(phase.value), round_, attempt, run.active)),)
+    # Attempts are numbered through gatherings, stops and resumes, so that what an earlier one left behind is known by
+    # its number: a late report or a late `Combined` never passes for one of this attempt.
+    run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=run.active)
+    return _wait(run, run.plan.deadline_s), (Note(facts.StageOpened(stage, round_, run.attempt, run.active)),)
 
 
 def _wait(run: Run, seconds: float) -> Run:
@@ -304,13 +324,14 @@ def _combine(run: Run, stage: Stage) -> Combine:
 
 def _try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple[str, ...]) -> Step:
     note = Note(facts.AttemptFailed(stage, run.round, run.attempt, reported, missing))
-    if run.attempt < run.plan.attempts:
-        return _then((run, (note,)), lambda r: _open(r, r.phase, r.round, r.attempt + 1))
+    tried = run.attempt - run.forgiven
+    if tried < run.plan.attempts:
+        return _then((run, (note,)), _open_next)
     if stage is Stage.EVALUATE:
         return _then((run, (note,)), lambda r: _end(r, Outcome.FINISHED, "the last model was not measured"))
-    reasons = "; ".join(f"{silo}: {run.failures[silo]}" for silo in missing)
+    reasons = _some([f"{silo}: {run.failures[silo]}" for silo in missing])
     where = "preparation" if stage is Stage.PREPARE else f"round {run.round}"
-    reason = f"{where}: {len(reported)} of {run.plan.quorum} silos after {run.attempt} attempts; {reasons}"
+    reason = f"{where}: {len(reported)} of {run.plan.quorum} silos after {tried} attempts; {reasons}"
     return _then((run, (note,)), lambda r: _end(r, Outcome.FAILED, reason))
 
 
@@ -332,13 +353,14 @@ def _combined(run: Run, result: Combined) -> Step:
         notes.append(Note(result.measured))
     if result.model is not None:
         model = result.model.without_bytes()
-        run = replace(run, model=model, finished=result.round, optimizer=result.optimizer)
+        optimizer = result.optimizer.without_bytes() if result.optimizer else None
+        run = replace(run, model=model, finished=result.round, optimizer=optimizer)
         notes.append(Note(facts.ModelMade(result.round, model)))
-    notes.append(Discard(result.stage, result.round))
     if result.stage is Stage.EVALUATE:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
         return _then((run, tuple(notes)), lambda r: _end(r, Outcome.FINISHED, reason))
-    return _then((run, tuple(notes)), _open_next)
+    notes.append(Discard(result.stage, result.round))
+    return _then((replace(run, attempt=0, forgiven=0), tuple(notes)), _open_next)
 
 
 def _best(run: Run, measured: facts.ModelMeasured) -> Best | None:
@@ -357,7 +379,7 @@ def _best(run: Run, measured: facts.ModelMeasured) -> Best | None:
 def _combine_failed(run: Run, failed: CombineFailed) -> Step:
     if run.outcome is not None or _is_past(run, failed.stage, failed.round, failed.attempt) or not run.combining:
         return run, ()
-    return _pause(run, failed.reason)
+    return _pause(run, failed.reason or "the reports could not be combined")
 
 
 # --- the operator --------------------------------------------------------------------------------------------------
@@ -367,7 +389,9 @@ def _pause(run: Run, reason: str) -> Step:
     if run.outcome is not None:
         raise ProtocolError(f"run {run.id} has ended ({run.outcome.value})", hint=f"septum run show {run.id}")
     if run.paused:
-        return run, ()
+        if reason in ("", run.reason):
+            return run, ()
+        return replace(run, reason=reason), (Note(facts.RunPaused(reason)),)
     left = None if run.deadline is None else max(0.0, run.deadline - run.now)
     run = replace(run, paused=True, deadline=None, remaining_s=left, reason=reason)
     return run, (Note(facts.RunPaused(reason)),)
@@ -381,18 +405,22 @@ def _resume(run: Run) -> Step:
     if not run.paused:
         return run, ()
     deadline = None if run.remaining_s is None else run.now + run.remaining_s
-    run = replace(run, paused=False, deadline=deadline, remaining_s=None, reason="")
     again: tuple[Effect, ...] = ()
-    if run.combining:  # its effect may have failed; done twice it gives the same bits
+    if run.combining and run.reason:  # the effect failed; without a failure it is still in the outbox
         assert run.stage is not None
         again = (_combine(run, run.stage),)
+    run = replace(run, paused=False, deadline=deadline, remaining_s=None, reason="")
     return run, (Note(facts.RunResumed()), *again)
 
 
 def _resume_ended(run: Run) -> Step:
-    """Gather the silos again, and go on after the last finished round."""
-    presence = dict.fromkeys(run.plan.silos, Presence.INVITED)
-    run = replace(run, phase=Phase.GATHER, outcome=None, reason="", paused=False, presence=presence)
+    """Gather the silos again, and go on after the last finished round.
+
+    A silo that had joined may never have heard of the end, so it is taken for absent: any word of it brings it back.
+    """
+    back = {Presence.ACTIVE: Presence.ABSENT, Presence.REFUSED: Presence.INVITED}
+    presence = {silo: back.get(was, was) for silo, was in run.presence.items()}
+    run = replace(run, phase=Phase.GATHER, outcome=None, reason="", presence=presence, forgiven=run.attempt)
     return _wait(run, run.plan.gather_s), (Note(facts.RunResumed()),)
 
 
@@ -405,7 +433,7 @@ def _stop(run: Run, reason: str) -> Step:
 
 
 def _end(run: Run, outcome: Outcome, reason: str) -> Step:
-    discard: tuple[Effect, ...] = () if run.stage is None else (Discard(run.stage, run.round),)
+    discard: tuple[Effect, ...] = () if run.attempt == 0 else (Discard(*_last(run)),)
     ended = replace(
         run,
         phase=Phase.ENDED,
@@ -420,6 +448,11 @@ def _end(run: Run, outcome: Outcome, reason: str) -> Step:
         remaining_s=None,
     )
     return ended, (*discard, Note(facts.RunEnded(outcome, reason)))
+
+
+def _last(run: Run) -> tuple[Stage, int]:
+    """The stage, and its round, that was opened last and has no result: also while gathering for its next attempt."""
+    return (run.stage, run.round) if run.stage else _next(run)
 
 
 def _then(done: Step, *following: Callable[[Run], Step]) -> Step:

@@ -52,6 +52,8 @@ class Run:
     """The whole state of a run.
 
     round        the round at work; after the last one, the number of finished rounds
+    attempt      the attempt at this stage and round, counted over gatherings, stops and resumes; 0 before the first
+    forgiven     attempts before an operator's resume: they no longer count against the plan's
     cohort       the silos asked in this attempt; sorted
     reports      accepted reports of this attempt
     failures     silos of the cohort that said they cannot, with the reason
@@ -67,7 +69,8 @@ class Run:
     plan: Plan
     phase: Phase = Phase.GATHER
     round: int = 0
-    attempt: int = 1
+    attempt: int = 0
+    forgiven: int = 0
     presence: Mapping[str, Presence] = field(default_factory=dict)
     cohort: tuple[str, ...] = ()
     reports: Mapping[str, Contribution] = field(default_factory=dict)

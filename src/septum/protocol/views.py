@@ -176,7 +176,7 @@ def run_status(run: Run) -> RunStatus:
 
 
 def newest_model(run: Run) -> ModelView | None:
-    """The newest model of a run, if it has one. Its metrics arrive with the next round's reports, so they are left out."""
+    """The newest model of a run, if it has one. It is measured one stage later, so only an ended run's has metrics."""
     if run.model is None:
         return None
     measured = run.measured if run_status(run) is RunStatus.FINISHED else None

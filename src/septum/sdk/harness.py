@@ -136,7 +136,7 @@ def initial(app: App, hyper: object, shape: Shape, seed: int) -> dict[str, Float
 
 def train(app: App, hyper: object, prepared: Prepared, parameters: Parameters, task: Task) -> TrainResult:
     """One round of training in one silo. The app gets copies, so nothing that it does in place reaches the caller."""
-    base = {name: _frozen(tensor) for name, tensor in parameters.items()}
+    base = {name: _frozen(parameters[name]) for name in sorted(parameters)}  # the order reaches the app's arithmetic
     context = Context(
         rng=rng(task.seed, task.silo, task.round),
         round=task.round,
@@ -149,9 +149,10 @@ def train(app: App, hyper: object, prepared: Prepared, parameters: Parameters, t
     made = _call(app, "train", app.train_function, own, prepared.split.train, hyper, context)
     new = _checked_parameters(app, "train", made)
     _check_layout(app, new, base)
-    update = {name: new[name] - base[name] for name in base}
+    with np.errstate(over="ignore"):  # the difference of finite tensors can overflow; the next line says so
+        update = {name: new[name] - base[name] for name in base}
     for name, delta in update.items():
-        _check_array(app, "train", name, delta, np.float32)  # the difference of finite tensors can overflow
+        _check_array(app, "train", name, delta, np.float32)
     return TrainResult(update, len(prepared.split.train), _checked_state(app, context.state))
 
 
@@ -171,7 +172,7 @@ def evaluate(app: App, prepared: Prepared, parameters: Parameters, part: Part = 
 
 def predict(app: App, data: Data, parameters: Parameters) -> Array:
     """The app's logits for some rows, one a row, checked."""
-    own = {name: tensor.copy() for name, tensor in parameters.items()}
+    own = {name: parameters[name].copy() for name in sorted(parameters)}
     logits = _call(app, "predict", app.predict_function, own, data)
     if not isinstance(logits, np.ndarray) or logits.dtype not in (np.float32, np.float64):
         raise _wrong(app, "predict", f"returned {_kind(logits)}, an array of float32 or float64 is needed")

@@ -1,0 +1,1 @@
+"""How messages travel between a silo and its coordinator: over HTTPS, or within one process."""

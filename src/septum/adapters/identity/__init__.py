@@ -1,0 +1,1 @@
+"""How silos prove who they are: keys, signed requests, invitation tokens."""

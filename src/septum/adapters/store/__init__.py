@@ -1,0 +1,1 @@
+"""Runs and silos in SQLite."""

@@ -1,0 +1,123 @@
+"""How are reads and writes of one SQLite file done safely? One held writer, many readers, errors that name the file.
+
+WAL mode, so readers never wait for the writer; `synchronous=FULL`, so a commit that returned survives a power loss.
+Every write takes the write lock at its beginning (BEGIN IMMEDIATE) and checks the fencing epoch in the same
+transaction: a coordinator that another one has replaced cannot change anything, even if it does not know it yet.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from septum.adapters.store.migrate import migrate
+from septum.adapters.store.schema import COORDINATOR
+from septum.errors import ConflictError, SeptumError
+
+BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the database for a moment
+_EPOCH = str(select(COORDINATOR.c.epoch))  # in each write: text costs a third of a compiled statement
+
+
+class Database:
+    """One SQLite file, at the newest schema, opened for writing by this object alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives -wal and -shm the same mode
+        self._lock = threading.Lock()
+        with _translated(path):
+            self._writing = _engine(lambda: _connect(path), "BEGIN IMMEDIATE", pooled=False)
+            self._reading = _engine(lambda: _connect(path, read_only=True), "BEGIN", pooled=True)
+            self._writer = self._writing.connect()
+            try:
+                self.epoch = self._take_over()
+            except BaseException:
+                self.close()
+                raise
+
+    def _take_over(self) -> int:
+        with self._writer.begin():
+            migrate(self._writer, self.path)
+            self._writer.execute(update(COORDINATOR).values(epoch=COORDINATOR.c.epoch + 1))
+            return int(self._writer.scalar(select(COORDINATOR.c.epoch)) or 0)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """The writer inside a transaction: committed and on disk at the end, rolled back on any exception."""
+        with self._lock, _translated(self.path), self._writer.begin():
+            epoch = self._writer.exec_driver_sql(_EPOCH).scalar()
+            if epoch != self.epoch:
+                raise ConflictError(
+                    f"another coordinator has taken over {self.path} (epoch {epoch}; this one has {self.epoch})",
+                    hint="stop this coordinator; the other one goes on with its runs",
+                )
+            yield self._writer
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A reader that sees one committed state until the end of the block."""
+        with _translated(self.path), self._reading.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections. Doing it twice is harmless."""
+        with self._lock:
+            self._writer.close()
+            self._writing.dispose()
+            self._reading.dispose()
+
+
+def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", *(("query_only=ON",) if read_only else ()))
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], begin: str, *, pooled: bool) -> Engine:
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool if pooled else NullPool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:  # the driver's own implicit BEGIN is off: it comes too late for us
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise _error(path, cause) from error
+
+
+def _error(path: Path, cause: BaseException | None) -> SeptumError:
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary result code
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return ConflictError(
+                f"the database {path} was locked by another process for {BUSY_TIMEOUT_S:g} s; nothing was changed",
+                hint=f"fuser {path}",
+            )
+        case sqlite3.SQLITE_FULL:
+            return SeptumError(f"no space left for the database {path}; nothing was changed", hint=f"df -h {path.parent}")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return SeptumError(
+                f"the database {path} is damaged: {cause}", hint=f"sqlite3 {path} 'PRAGMA integrity_check', or a backup"
+            )
+    return SeptumError(f"the database {path} failed: {cause}; nothing was changed", hint=f"df -h {path.parent}; dmesg")

@@ -1,0 +1,19 @@
+"""How is it said that a run or silo is not there, with the names that were probably meant?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from septum.errors import NotFoundError
+
+
+def not_found(noun: str, name: str, known: Sequence[str]) -> NotFoundError:
+    """The error for `name`, naming up to three of `known` that are close to it.
+
+    >>> not_found("run", "heart-1", ["heart-12", "lung-7"]).message
+    "there is no run 'heart-1'; close to it: heart-12"
+    """
+    close = difflib.get_close_matches(name, known, n=3)
+    nearby = f"; close to it: {', '.join(close)}" if close else ""
+    return NotFoundError(f"there is no {noun} {name!r}{nearby}", hint=f"septum {noun} list")

@@ -1,0 +1,235 @@
+"""Where do runs live? In SQLite: the state as canonical JSON, outbox and journal beside it. Port: ports/store.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, tuple_, update
+
+from septum.adapters.store.database import Database
+from septum.adapters.store.lock import DirectoryLock
+from septum.adapters.store.missing import not_found
+from septum.adapters.store.registry import SqliteRegistry
+from septum.adapters.store.schema import JOURNAL, OUTBOX, RUNS
+from septum.errors import ConfigError, ConflictError, TooLargeError
+from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
+from septum.protocol.codec import Json, dumps, from_json, loads, to_json, to_tagged_json, union_from_json
+from septum.protocol.facts import Fact
+from septum.protocol.run_state import Combine, Discard, Phase, Run
+
+DATABASE_NAME = "septum.sqlite"
+MAX_ENTRY_BYTES = 16 * 1024 * 1024  # the state of a run with 1,000 silos, each with a long reason, is about 1 MB
+CLOSE_AMONG = 1000  # newest run ids searched for a mistyped one
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """An opened data directory. `epoch` counts its openings."""
+
+    runs: SqliteRunStore
+    registry: SqliteRegistry
+    epoch: int
+    _database: Database
+    _lock: DirectoryLock
+
+    def close(self) -> None:
+        """Write what is still in memory and give the directory up. Doing it twice is harmless."""
+        try:
+            self.registry.flush()
+        finally:
+            self._database.close()
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def open_store(data_dir: Path) -> Stores:
+    """Own `data_dir` and open its database, which is made or brought to the newest schema.
+
+    Raises:
+        ConflictError: Another coordinator owns the directory; its process id is in the message.
+        ConfigError: The directory cannot be used, or the database is of a newer septum.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the data directory {data_dir} cannot be made: {error.strerror}") from error
+    lock = DirectoryLock(data_dir)
+    try:
+        database = Database(data_dir / DATABASE_NAME)
+    except BaseException:
+        lock.release()
+        raise
+    return Stores(SqliteRunStore(database), SqliteRegistry(database), database.epoch, database, lock)
+
+
+_ADD_RUN = insert(RUNS)
+_SET_RUN = (
+    update(RUNS)
+    .where(RUNS.c.id == bindparam("run_id"))
+    .values({name: bindparam(name) for name in ("version", "ended", "facts", "state")})
+)
+_HEAD = select(RUNS.c.version, RUNS.c.facts).where(RUNS.c.id == bindparam("run_id"))
+_ADD_EFFECT = insert(OUTBOX)
+_DONE = delete(OUTBOX).where(OUTBOX.c.id == bindparam("done"), OUTBOX.c.run_id == bindparam("of_run"))
+_ADD_FACT = insert(JOURNAL)
+_RUN = select(RUNS.c.version, RUNS.c.created_at, RUNS.c.state)
+_ONE = _RUN.where(RUNS.c.id == bindparam("run_id"))
+_NEWEST = _RUN.order_by(RUNS.c.created_at.desc(), RUNS.c.id.desc()).limit(bindparam("most"))
+_OLDER = _NEWEST.where(tuple_(RUNS.c.created_at, RUNS.c.id) < tuple_(bindparam("created_at"), bindparam("run_id")))
+_AGE = select(RUNS.c.created_at).where(RUNS.c.id == bindparam("run_id"))
+_IDS = select(RUNS.c.id).order_by(RUNS.c.created_at.desc(), RUNS.c.id.desc()).limit(CLOSE_AMONG)
+_AT_WORK = (
+    select(RUNS.c.id, RUNS.c.version, RUNS.c.created_at, RUNS.c.state)
+    .where((RUNS.c.ended.is_(False)) | RUNS.c.id.in_(select(OUTBOX.c.run_id)))
+    .order_by(RUNS.c.created_at, RUNS.c.id)
+)
+_OUTBOX = select(OUTBOX.c.id, OUTBOX.c.run_id, OUTBOX.c.effect).order_by(OUTBOX.c.id)
+_JOURNAL = (
+    select(JOURNAL.c.seq, JOURNAL.c.at, JOURNAL.c.fact)
+    .where(JOURNAL.c.run_id == bindparam("run_id"), JOURNAL.c.seq > bindparam("after"))
+    .order_by(JOURNAL.c.seq)
+    .limit(bindparam("most"))
+)
+
+
+class SqliteRunStore:
+    """Runs in one SQLite file. See `ports.store.RunStore` for the contract."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:
+        """Add a run at version 1. Raises ConflictError when the id is taken."""
+        row = {"id": run.id, "version": 1, "created_at": at, "facts": len(facts), **_state(run)}
+        entries = _entries(run.id, facts)
+        with self._database.write() as connection:
+            if connection.execute(_HEAD, {"run_id": run.id}).first() is not None:
+                raise ConflictError(f"there is already a run {run.id!r}", hint=f"septum run show {run.id}")
+            connection.execute(_ADD_RUN, row)
+            _add_facts(connection, entries, 0, at)
+        return StoredRun(run, 1, at)
+
+    def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
+        """Apply transitions of different runs in one transaction; the new outbox entries of each, in order."""
+        prepared = [_Prepared.of(transition) for transition in transitions]  # before the lock: it costs most
+        with self._database.write() as connection:
+            return tuple(_apply(connection, one, at) for one in prepared)
+
+    def get(self, run_id: str) -> StoredRun:
+        """One run. Raises NotFoundError with the ids that are close."""
+        with self._database.read() as connection:
+            row = connection.execute(_ONE, {"run_id": run_id}).first()
+            if row is None:
+                raise not_found("run", run_id, connection.scalars(_IDS).all())
+        return _stored(row)
+
+    def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
+        """Runs, newest first, at most `limit`, starting after the run id `before`."""
+        with self._database.read() as connection:
+            if not before:
+                return [_stored(row) for row in connection.execute(_NEWEST, {"most": limit})]
+            age = connection.scalar(_AGE, {"run_id": before})
+            if age is None:
+                raise not_found("run", before, connection.scalars(_IDS).all())
+            rows = connection.execute(_OLDER, {"most": limit, "created_at": age, "run_id": before})
+            return [_stored(row) for row in rows]
+
+    def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
+        """Every run that has not ended, or whose outbox is not empty, with its outbox in order."""
+        with self._database.read() as connection:
+            runs = connection.execute(_AT_WORK).all()
+            outbox: dict[str, list[Pending]] = {}
+            for row in connection.execute(_OUTBOX):
+                outbox.setdefault(row.run_id, []).append(Pending(row.id, _effect(row.effect)))
+        return [(_stored(row), tuple(outbox.get(row.id, ()))) for row in runs]
+
+    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
+        """The journal from entry `after` (exclusive) on, in order."""
+        with self._database.read() as connection:
+            rows = connection.execute(_JOURNAL, {"run_id": run_id, "after": after, "most": limit}).all()
+            if not rows and connection.execute(_HEAD, {"run_id": run_id}).first() is None:
+                raise not_found("run", run_id, connection.scalars(_IDS).all())
+        return [JournalEntry(row.seq, row.at, _fact(row.fact)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A transition whose JSON is made."""
+
+    transition: Transition
+    state: dict[str, object]
+    effects: list[dict[str, object]]
+    facts: list[dict[str, object]]
+
+    @classmethod
+    def of(cls, transition: Transition) -> _Prepared:
+        run_id = transition.run.id
+        effects = [{"run_id": run_id, "effect": _text(to_tagged_json(effect), run_id)} for effect in transition.effects]
+        return cls(transition, _state(transition.run), effects, _entries(run_id, transition.facts))
+
+
+def _apply(connection: Connection, prepared: _Prepared, at: float) -> tuple[Pending, ...]:
+    transition, run_id = prepared.transition, prepared.transition.run.id
+    head = connection.execute(_HEAD, {"run_id": run_id}).first()
+    if head is None:
+        raise not_found("run", run_id, connection.scalars(_IDS).all())
+    version, length = head
+    if version != transition.version:
+        raise ConflictError(
+            f"run {run_id} is at version {version}, but this change follows version {transition.version}",
+            hint=f"septum run show {run_id}, and try again",
+        )
+    changed = {"version": version + 1, "facts": length + len(prepared.facts), **prepared.state}
+    connection.execute(_SET_RUN, {"run_id": run_id, **changed})
+    if transition.performed:
+        connection.execute(_DONE, [{"done": done, "of_run": run_id} for done in transition.performed])
+    ids = [_key(connection.execute(_ADD_EFFECT, row).inserted_primary_key) for row in prepared.effects]
+    _add_facts(connection, prepared.facts, length, at)
+    return tuple(Pending(id_, effect) for id_, effect in zip(ids, transition.effects, strict=True))
+
+
+def _key(row: Row[tuple[int]] | None) -> int:
+    assert row is not None
+    return int(row[0])
+
+
+def _add_facts(connection: Connection, entries: Iterable[dict[str, object]], length: int, at: float) -> None:
+    rows = [{**entry, "seq": seq, "at": at} for seq, entry in enumerate(entries, start=length + 1)]
+    if rows:
+        connection.execute(_ADD_FACT, rows)
+
+
+def _state(run: Run) -> dict[str, object]:
+    return {"ended": run.phase is Phase.ENDED, "state": _text(to_json(run), run.id)}
+
+
+def _entries(run_id: str, facts: Sequence[Fact]) -> list[dict[str, object]]:
+    return [{"run_id": run_id, "fact": _text(to_tagged_json(fact), run_id)} for fact in facts]
+
+
+def _text(body: Json, run_id: str) -> str:
+    data = dumps(body)
+    if len(data) > MAX_ENTRY_BYTES:  # it could be written and then never be read again
+        raise TooLargeError(f"run {run_id}: a state or fact of {len(data)} bytes, at most {MAX_ENTRY_BYTES}")
+    return data.decode()
+
+
+def _stored(row: Row[tuple[int, float, str]]) -> StoredRun:
+    return StoredRun(from_json(Run, loads(row.state.encode(), limit=MAX_ENTRY_BYTES)), row.version, row.created_at)
+
+
+def _effect(text: str) -> Combine | Discard:
+    return cast("Combine | Discard", union_from_json(Combine | Discard, loads(text.encode(), limit=MAX_ENTRY_BYTES)))
+
+
+def _fact(text: str) -> Fact:
+    return cast("Fact", union_from_json(Fact, loads(text.encode(), limit=MAX_ENTRY_BYTES)))
