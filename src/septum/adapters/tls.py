@@ -61,8 +61,8 @@ class ServerCertificate:
 def ensure_server_certificate(directory: Path, names: Iterable[str]) -> ServerCertificate:
     """The coordinator's certificate for `names` (host names and IP addresses), made or renewed if need be.
 
-    Names that changed, or fewer than 30 days left, make a new server certificate from the same CA: silos go on as before.
-    The files are written with mode 0600. Raises ConfigError for a name that is none, or files that cannot be used.
+    Names that changed, or fewer than 30 days left, make a new server certificate from the same CA: silos go on as
+    before. The files are written with mode 0600. Raises ConfigError for a name that is none, or files that cannot be used.
     """
     wanted = _general_names(names)
     paths = ServerCertificate(directory / "server.crt", directory / "server.key", directory / "ca.crt", "")

@@ -10,13 +10,18 @@ from typing import Protocol
 class BlobStore(Protocol):
     """Bytes by digest, in named areas (`models`, and one spool per run).
 
-    Contract: a blob is either whole and of its digest or not there; a cut or wrong upload leaves nothing behind. Putting
-    the same bytes again is a no-op. `durable` blobs survive a power loss once `put` returned; others survive a kill.
-    Memory use does not grow with the size of a blob. Methods may be called from any thread.
+    Contract: a blob is either whole and of its digest or not there; a cut or wrong upload leaves nothing behind.
+    Putting the same bytes again changes nothing. `durable` blobs survive a power loss once `put` returned; others
+    survive a kill. Memory use does not grow with the size of a blob. A name of an area that is not letters, digits,
+    '.', '_' and '-' (no dot first) is a ConfigError, a digest that is none a DigestError: no name leads out of the
+    store. Methods may be called from any thread.
     """
 
     def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
-        """Store bytes; their digest. Raises DigestError if `digest` is given and differs, TooLargeError over `limit`."""
+        """Store bytes; their digest. Raises DigestError if a given `digest` differs, TooLargeError over `limit`.
+
+        A `limit` of 0 is none. What the iterable itself raises passes through, and nothing is stored.
+        """
 
     def get(self, area: str, digest: str) -> bytes:
         """All bytes of a small blob. Raises NotFoundError, and DigestError when they rotted on disk."""

@@ -12,6 +12,7 @@ class SiloRecord:
     """A silo as the coordinator knows it.
 
     public_key  Ed25519, 32 bytes raw; empty until it has enrolled
+    enrolled_at Unix time, seconds; 0 until it has enrolled
     seen_at     Unix time of its last authenticated request, seconds; 0 if never. May lag by some seconds.
     """
 
@@ -30,12 +31,15 @@ class SiloRegistry(Protocol):
     """
 
     def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:
-        """Let `silo` come in once. A newer invitation replaces an older one. Raises ConflictError when it is enrolled."""
+        """Let `silo` come in once. A newer invitation replaces an older one.
+
+        Raises ConflictError when it is enrolled. A revoked silo may be invited again; it stays revoked until it enrols.
+        """
 
     def enroll(self, silo: str, token_hash: bytes, public_key: bytes, *, at: float) -> SiloRecord:
         """Burn the invitation and know the key. Raises AuthError when no valid invitation fits.
 
-        The same silo with the same key and token again is a repeat, and gets the same answer.
+        The same silo with the same key and token again is a repeat, and gets the same answer, until it is revoked.
         """
 
     def get(self, silo: str) -> SiloRecord:
@@ -45,7 +49,7 @@ class SiloRegistry(Protocol):
         """Every enrolled or invited silo, by name."""
 
     def revoke(self, silo: str) -> None:
-        """Refuse this silo's key from now on. Raises NotFoundError."""
+        """Refuse this silo's key, and an open invitation, from now on. Raises NotFoundError."""
 
     def seen(self, silos: Sequence[str], *, at: float) -> None:
-        """Note that these silos were here."""
+        """Note that these silos were here. Cheap: it may be called for every request. Unknown names are ignored."""

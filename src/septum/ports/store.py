@@ -65,16 +65,22 @@ class RunStore(Protocol):
         """Add a run at version 1. Raises ConflictError when the id is taken."""
 
     def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
-        """Apply transitions of different runs in one transaction; the new outbox entries of each, in order."""
+        """Apply transitions of different runs in one transaction; the new outbox entries of each, in order.
+
+        Ids in `performed` that are not in the run's outbox are ignored. Raises NotFoundError for an unknown run.
+        """
 
     def get(self, run_id: str) -> StoredRun:
         """One run. Raises NotFoundError with the ids that are close."""
 
     def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
-        """Runs, newest first, at most `limit`, starting after the run id `before`."""
+        """Runs, newest first by (created_at, id), at most `limit`, starting after the run id `before`.
+
+        Raises NotFoundError when there is no run `before`.
+        """
 
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
-        """Every run that has not ended, or whose outbox is not empty, with its outbox in order."""
+        """Every run that has not ended, or whose outbox is not empty, oldest first, with its outbox in order."""
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
-        """The journal from entry `after` (exclusive) on, in order."""
+        """At most `limit` entries of the journal after entry `after`, in order. Raises NotFoundError."""

@@ -335,7 +335,7 @@ def _union(members: tuple[object, ...], *, tagged: bool) -> _Decode:
                 return decoder(value, where)
             except MessageError as error:
                 problems.append(error)
-        if isinstance(value, dict):  # the dataclass of the union says more than its name
+        if isinstance(value, dict) and dataclasses.is_dataclass(narrow_first[0]):  # it says more than its name
             raise problems[0]
         raise MessageError(f"{where}: expected {names}, got {_show(value)}")
 

@@ -6,18 +6,20 @@ new model leaves as chunks. Silos are in canonical order (sorted by name), which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from septum.algorithms.evaluation import Evaluation, pooled
-from septum.algorithms.strategy import Strategy
+from septum.algorithms.strategy import Strategy, strategy
 from septum.errors import TensorError
 from septum.protocol import payload, tensors
 from septum.protocol.facts import Metrics, ModelMeasured
 from septum.protocol.layout import MAX_HEADER_BYTES, Layout, TensorSpec, header_size, read_layout, write_header
-from septum.protocol.messages import Stage
+from septum.protocol.messages import Blob, Stage
+from septum.protocol.plan import Plan
+from septum.protocol.run_state import Combine, Combined
 from septum.protocol.tensors import DTYPES, Array
 
 BLOCK_WIDTH = 64 * 1024  # float32 per silo and block: 256 KiB, so that the blocks of a few silos stay in the L2 cache
@@ -55,6 +57,63 @@ def source_of(data: bytes) -> Source:
         buffer[:] = view[offset : offset + len(buffer)]
 
     return Source(len(view), read)
+
+
+def strategy_of(plan: Plan) -> Strategy:
+    """The strategy that a plan names. Raises ConfigError for a name or setting that does not exist.
+
+    >>> from septum.protocol.plan import AppRef
+    >>> strategy_of(Plan("x", AppRef("a", "1", "sha256:0"), {}, ("s1",), rounds=1)).name
+    'fedavg'
+    """
+    return strategy(plan.strategy.name, plan.strategy.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A blob that is written in pieces: `write` each, then `finish` for its reference."""
+
+    write: Callable[[bytes], None]
+    finish: Callable[[], Blob]
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """Where `perform` reads and writes.
+
+    payload         a silo's report, by digest
+    model           a model or an optimizer's state, by digest
+    keep_model      stores a model's chunks for good
+    open_optimizer  begins to store a server optimizer's state
+    """
+
+    payload: Callable[[str], Source]
+    model: Callable[[str], Source]
+    keep_model: Callable[[Iterable[bytes]], Blob]
+    open_optimizer: Callable[[], Writer]
+
+
+def perform(effect: Combine, strategy: Strategy, blobs: Blobs) -> Combined:
+    """Do what the run machine asked for. Done twice it gives the same bits. Raises TensorError when it cannot be."""
+    sources = {silo: blobs.payload(given.payload.digest) for silo, given in sorted(effect.contributions.items())}
+    where = (effect.stage, effect.round, effect.attempt)
+    if effect.stage is Stage.PREPARE:
+        return Combined(*where, model=blobs.keep_model([initial_model(sources)]))
+    measured_round = effect.round - (effect.stage is Stage.TRAIN)
+    metrics = measured(measured_round, {silo: evaluation_in(source) for silo, source in sources.items()})
+    if effect.stage is Stage.EVALUATE:
+        return Combined(*where, measured=metrics)
+    assert effect.base is not None
+    updates = [Weighted(source, effect.contributions[silo].weight) for silo, source in sources.items()]
+    before = None if effect.optimizer is None else blobs.model(effect.optimizer.digest)
+    writer = blobs.open_optimizer() if strategy.state_names else None
+    keep = writer.write if writer else _no_state
+    model = blobs.keep_model(next_model(strategy, blobs.model(effect.base.digest), before, updates, keep))
+    return Combined(*where, model=model, optimizer=writer.finish() if writer else None, measured=metrics)
+
+
+def _no_state(chunk: bytes) -> None:
+    raise TensorError(f"a strategy without state wrote {len(chunk)} bytes of it")
 
 
 def layout_of(source: Source) -> Layout:

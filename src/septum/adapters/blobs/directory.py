@@ -11,8 +11,9 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from blake3 import blake3
@@ -24,6 +25,7 @@ from septum.protocol.plan import digest_of
 INCOMING = ".incoming"  # no valid area: they do not begin with a dot
 BUFFER_BYTES = 1024 * 1024
 AREA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_Guard = Callable[[], AbstractContextManager[None]]
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -34,23 +36,27 @@ class DirectoryBlobs:
         self._root = root
         self._incoming = root / INCOMING
         self._numbers = itertools.count(1)
+        self._synced: set[Path] = set()  # shards whose own directory entries are on disk
         with _translated(root, "start"):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.rmtree(self._incoming, ignore_errors=True)
             self._incoming.mkdir(mode=0o700, exist_ok=True)
+            _sync_folder(root.parent)
 
     def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
-        """Store bytes; their digest. Raises DigestError if `digest` is given and differs, TooLargeError over `limit`."""
+        """Store bytes; their digest. Raises DigestError if a given `digest` differs, TooLargeError over `limit`."""
         folder = self._folder(area)
         if digest:
             _hex(digest)
+        guard = partial(_translated, self._root, f"store a blob in {area!r}")
         new = self._incoming / f"put-{next(self._numbers)}"
         try:
-            with _translated(self._root, f"store a blob in {area!r}"):
-                found = _write(new, data, durable=durable, limit=limit)
-                if digest and found != digest:
-                    raise DigestError(f"the bytes that were announced as {digest} have the digest {found}")
-                self._move(new, folder / _place(found), durable=durable)
+            found = _write(new, data, durable=durable, limit=limit, guard=guard)
+            _check(found, digest or found)
+            with guard():
+                _move(new, folder / _place(found))
+                if durable:
+                    self._sync_folders(folder / _place(found).parent)
         except BaseException:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
@@ -63,7 +69,9 @@ class DirectoryBlobs:
         with _translated(self._root, f"read {digest} in {area!r}", missing=f"there is no blob {digest} in {area!r}"):
             data = path.read_bytes()
         if digest_of(data) != digest:
-            raise DigestError(f"the file {path} has rotted: its bytes have the digest {digest_of(data)}", hint=f"rm {path}")
+            raise DigestError(
+                f"the file {path} has rotted: its bytes have the digest {digest_of(data)}", hint=f"rm {path}"
+            )
         return data
 
     def path(self, area: str, digest: str) -> Path:
@@ -93,6 +101,7 @@ class DirectoryBlobs:
                 self._folder(area).rename(gone)
             except FileNotFoundError:
                 return
+            self._synced = {shard for shard in self._synced if shard.parent.name != area}
             shutil.rmtree(gone)
 
     def _folder(self, area: str) -> Path:
@@ -100,17 +109,13 @@ class DirectoryBlobs:
             raise ConfigError(f"{area[:80]!r} is no name for an area of blobs: letters, digits, '.', '_' and '-'")
         return self._root / area
 
-    def _move(self, new: Path, place: Path, *, durable: bool) -> None:
-        made: list[Path] = []
-        while True:
-            try:
-                new.rename(place)
-                break
-            except FileNotFoundError:  # the first blob there, or the area is being dropped right now
-                made += _make_folders(place.parent, self._root)
-        if durable:
-            for folder in (place.parent, *(path.parent for path in made)):
-                _sync_folder(folder)
+    def _sync_folders(self, shard: Path) -> None:
+        """Make the entries that lead to a blob in `shard` durable; those of the shard and its area only once."""
+        _sync_folder(shard)
+        if shard not in self._synced:
+            _sync_folder(shard.parent)
+            _sync_folder(self._root)
+            self._synced.add(shard)
 
 
 def _hex(digest: str) -> str:
@@ -119,19 +124,26 @@ def _hex(digest: str) -> str:
     return digest.partition(":")[2]
 
 
+def _check(found: str, announced: str) -> None:
+    if found != announced:
+        raise DigestError(f"the bytes that were announced as {announced} have the digest {found}")
+
+
 def _place(digest: str) -> Path:
     name = _hex(digest)
     return Path(name[:2], name)
 
 
-def _make_folders(folder: Path, root: Path) -> list[Path]:
-    """Make the shard's folder and its area's; those that were made."""
-    made = []
-    for path in (folder.parent, folder):
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-            made.append(path)
-    return made
+def _move(new: Path, place: Path) -> None:
+    while True:
+        try:
+            new.rename(place)
+        except FileNotFoundError:  # the first blob there, or the area is being dropped right now
+            for folder in (place.parents[1], place.parent):
+                with suppress(FileExistsError, FileNotFoundError):
+                    folder.mkdir(mode=0o700)
+        else:
+            return
 
 
 def _sync_folder(folder: Path) -> None:
@@ -142,19 +154,22 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _write(path: Path, data: bytes | Iterable[bytes], *, durable: bool, limit: int) -> str:
-    """Write and digest in one pass; the digest."""
+def _write(path: Path, data: bytes | Iterable[bytes], *, durable: bool, limit: int, guard: _Guard) -> str:
+    """Write and digest in one pass; the digest. Errors of the caller's own iterable pass through unchanged."""
     hasher, size = blake3(), 0
-    fd = os.open(path, NEW_FILE, 0o600)
+    with guard():
+        fd = os.open(path, NEW_FILE, 0o600)
     try:
         for block in _blocks(data):
             size += len(block)
             if limit and size > limit:
-                raise TooLargeError(f"a blob of more than {limit} bytes, which is the limit here")
+                raise TooLargeError(f"these bytes are more than {limit}, the limit for this blob")
             hasher.update(block)
-            _write_all(fd, block)
+            with guard():
+                _write_all(fd, block)
         if durable:
-            os.fsync(fd)
+            with guard():
+                os.fsync(fd)
     finally:
         os.close(fd)
     return f"blake3:{hasher.hexdigest()}"
@@ -167,16 +182,20 @@ def _write_all(fd: int, block: memoryview) -> None:
 
 def _blocks(data: bytes | Iterable[bytes]) -> Iterator[memoryview]:
     """The bytes in pieces of at most BUFFER_BYTES; small chunks are collected, large ones are cut."""
-    if isinstance(data, bytes | bytearray | memoryview):
+    if isinstance(data, bytes):
         yield from _cut(data)
         return
     buffer = bytearray()
     for chunk in data:
-        if not buffer and len(chunk) >= BUFFER_BYTES:
+        if buffer and len(buffer) + len(chunk) > BUFFER_BYTES:
+            yield memoryview(buffer)
+            buffer = bytearray()
+        if len(chunk) >= BUFFER_BYTES:
             yield from _cut(chunk)
-            continue
-        buffer += chunk
-        ...
+        else:
+            buffer += chunk
+    if buffer:
+        yield memoryview(buffer)
 
 
 def _cut(data: bytes) -> Iterator[memoryview]:
@@ -189,9 +208,8 @@ def _cut(data: bytes) -> Iterator[memoryview]:
 def _translated(root: Path, doing: str, *, missing: str = "") -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        if not missing:
-            raise _error
-        raise NotFoundError(missing) from error
     except OSError as error:
-        raise SeptumError(f"could not {doing} under {root}: {error.strerror}", hint=f"df -h {root}; ls -ld {root}") from error
+        if missing and isinstance(error, FileNotFoundError):
+            raise NotFoundError(missing) from error
+        hint = f"df -h {root}; ls -ld {root}"
+        raise SeptumError(f"could not {doing} under {root}: {error.strerror}", hint=hint) from error

@@ -15,16 +15,16 @@ MAX_RETRY_AFTER_S = 300.0  # a proxy that says "tomorrow" would park a silo
 def backoff(attempt: int, rand: Callable[[], float]) -> float:
     """Seconds to wait after failure number `attempt` (from 0): full jitter, for ever.
 
-    Uniform between nothing and min(30 s, 0.1 s * 2^attempt), so that silos that lost one coordinator together do not come
-    back together.
+    Uniform between nothing and min(30 s, 0.1 s * 2^attempt), so that silos that lost one coordinator together do not
+    come back together.
 
     >>> backoff(3, lambda: 0.5)
     0.4
     >>> backoff(1_000_000, lambda: 1.0)
     30.0
     """
-    ceiling = BASE_S * 2 ** min(attempt, 30)
-    return min(CAP_S, ceiling) * rand()
+    ceiling_s = min(CAP_S, BASE_S * 2.0 ** min(attempt, 30))
+    return ceiling_s * rand()
 
 
 def pause_after(error: SeptumError, attempt: int, rand: Callable[[], float]) -> float:

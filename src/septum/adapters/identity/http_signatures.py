@@ -235,8 +235,8 @@ def _check_created(silo: str, created: int, now: float) -> None:
     if abs(offset_s) > WINDOW_S:
         side = "ahead of" if offset_s > 0 else "behind"
         raise AuthError(
-            f"silo {silo!r}: this request was signed {abs(offset_s):.0f} s {side} the coordinator's clock, more than the "
-            f"{WINDOW_S} s allowed",
+            f"silo {silo!r}: this request was signed {abs(offset_s):.0f} s {side} the coordinator's clock, "
+            f"more than the {WINDOW_S} s allowed",
             hint="set both clocks by NTP: timedatectl set-ntp true",
         )
 
@@ -262,9 +262,9 @@ class _Seen:
 class NonceCache:
     """Which nonces each silo used lately, so that a request counts once.
 
-    A nonce is remembered for at least as long as its request could be accepted, twice the window (a clock may be ahead).
-    The cache may be lost at a restart: every handler is idempotent, so a replay is answered and changes nothing. Only
-    verified requests belong here, so that nobody fills another silo's share. May be used from several threads.
+    A nonce is remembered for at least as long as its request could be accepted: twice the window, as a clock may be
+    ahead. The cache may be lost at a restart: every handler is idempotent, so a replay is answered and changes nothing.
+    Only verified requests belong here, so that nobody fills another silo's share. May be used from several threads.
     """
 
     def __init__(self, window_s: float = WINDOW_S, limit: int = MAX_NONCES) -> None:

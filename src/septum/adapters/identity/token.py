@@ -51,11 +51,13 @@ def make_token(silo: str, secret: bytes, ca_digest: str | None) -> str:
     """The text that is handed to the silo's operator.
 
     >>> make_token("st-marys", bytes(32), None)
-    'septum1_ZIEN4AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABzdC1tYXJ5cw'
+    'septum1_GIIN2wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAHN0LW1hcnlz'
     """
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"a secret has {SECRET_BYTES} bytes, not {len(secret)}")
     pin = b"\0" if ca_digest is None else b"\1" + bytes.fromhex(ca_digest.removeprefix(_DIGEST_PREFIX))
+    if len(pin) not in (1, 1 + SECRET_BYTES):
+        raise ValueError(f"{ca_digest!r} is not a CA's digest")
     body = secret + pin + check_silo_name(silo).encode()
     return PREFIX + base64.urlsafe_b64encode(_checksum(body) + body).decode().rstrip("=")
 
@@ -92,7 +94,7 @@ def token_hash(secret: bytes) -> str:
     """Under what the coordinator keeps a token.
 
     >>> token_hash(bytes(32))[:15]
-    'sha256:dc6a1d7c'
+    'sha256:22a40356'
     """
     return _DIGEST_PREFIX + hashlib.sha256(b"septum-token-v1\0" + secret).hexdigest()
 
@@ -105,7 +107,7 @@ def enrolment(token: str, private_key: Ed25519PrivateKey) -> Enroll:
 
 
 def check_enrolment(message: Enroll) -> InvitationToken:
-    """The token of an enrolling silo, its proof checked. Whether the token is valid and unused is the caller's to check.
+    """The token of an enrolling silo, its proof checked. Whether it is valid and unused is the caller's to check.
 
     Raises ConfigError for a malformed token, AuthError when name, key and proof do not belong together.
     """

@@ -23,7 +23,7 @@ from septum.adapters.store.schema import COORDINATOR
 from septum.errors import ConflictError, SeptumError
 
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the database for a moment
-_EPOCH = str(select(COORDINATOR.c.epoch))  # in each write: text costs a third of a compiled statement
+_EPOCH = str(select(COORDINATOR.c.epoch))
 
 
 class Database:
@@ -53,7 +53,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """The writer inside a transaction: committed and on disk at the end, rolled back on any exception."""
         with self._lock, _translated(self.path), self._writer.begin():
-            epoch = self._writer.exec_driver_sql(_EPOCH).scalar()
+            (epoch,) = _driver(self._writer).execute(_EPOCH).fetchone()
             if epoch != self.epoch:
                 raise ConflictError(
                     f"another coordinator has taken over {self.path} (epoch {epoch}; this one has {self.epoch})",
@@ -92,9 +92,16 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str, *, pooled: bo
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:  # the driver's own implicit BEGIN is off: it comes too late for us
-        connection.exec_driver_sql(begin)
+        _driver(connection).execute(begin)
 
     return engine
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """The driver's connection, for the two statements of every transaction: a tenth of the cost of going through."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
 
 
 @contextmanager
@@ -115,7 +122,9 @@ def _error(path: Path, cause: BaseException | None) -> SeptumError:
                 hint=f"fuser {path}",
             )
         case sqlite3.SQLITE_FULL:
-            return SeptumError(f"no space left for the database {path}; nothing was changed", hint=f"df -h {path.parent}")
+            return SeptumError(
+                f"no space left for the database {path}; nothing was changed", hint=f"df -h {path.parent}"
+            )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return SeptumError(
                 f"the database {path} is damaged: {cause}", hint=f"sqlite3 {path} 'PRAGMA integrity_check', or a backup"

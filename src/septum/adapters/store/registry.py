@@ -28,9 +28,7 @@ _ENROL = (
 )
 _REVOKE = update(SILOS).where(SILOS.c.name == bindparam("silo")).values(revoked=True)
 _SEEN = (
-    update(SILOS)
-    .where(SILOS.c.name == bindparam("silo"))
-    .values(seen_at=func.max(SILOS.c.seen_at, bindparam("at")))
+    update(SILOS).where(SILOS.c.name == bindparam("silo")).values(seen_at=func.max(SILOS.c.seen_at, bindparam("at")))
 )
 _INVITATION = select(INVITATIONS).where(INVITATIONS.c.silo == bindparam("of_silo"))
 _INVITE = insert(INVITATIONS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
 from septum.adapters.store.database import Database
 from septum.adapters.store.lock import DirectoryLock
@@ -130,18 +130,21 @@ class SqliteRunStore:
             row = connection.execute(_ONE, {"run_id": run_id}).first()
             if row is None:
                 raise not_found("run", run_id, connection.scalars(_IDS).all())
-        return _stored(row)
+        return _stored(row.state, row.version, row.created_at)
 
     def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
         """Runs, newest first, at most `limit`, starting after the run id `before`."""
         with self._database.read() as connection:
             if not before:
-                return [_stored(row) for row in connection.execute(_NEWEST, {"most": limit})]
+                return [
+                    _stored(row.state, row.version, row.created_at)
+                    for row in connection.execute(_NEWEST, {"most": limit})
+                ]
             age = connection.scalar(_AGE, {"run_id": before})
             if age is None:
                 raise not_found("run", before, connection.scalars(_IDS).all())
             rows = connection.execute(_OLDER, {"most": limit, "created_at": age, "run_id": before})
-            return [_stored(row) for row in rows]
+            return [_stored(row.state, row.version, row.created_at) for row in rows]
 
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
         """Every run that has not ended, or whose outbox is not empty, with its outbox in order."""
@@ -150,7 +153,7 @@ class SqliteRunStore:
             outbox: dict[str, list[Pending]] = {}
             for row in connection.execute(_OUTBOX):
                 outbox.setdefault(row.run_id, []).append(Pending(row.id, _effect(row.effect)))
-        return [(_stored(row), tuple(outbox.get(row.id, ()))) for row in runs]
+        return [(_stored(row.state, row.version, row.created_at), tuple(outbox.get(row.id, ()))) for row in runs]
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
         """The journal from entry `after` (exclusive) on, in order."""
@@ -173,7 +176,9 @@ class _Prepared:
     @classmethod
     def of(cls, transition: Transition) -> _Prepared:
         run_id = transition.run.id
-        effects = [{"run_id": run_id, "effect": _text(to_tagged_json(effect), run_id)} for effect in transition.effects]
+        effects: list[dict[str, object]] = [
+            {"run_id": run_id, "effect": _text(to_tagged_json(effect), run_id)} for effect in transition.effects
+        ]
         return cls(transition, _state(transition.run), effects, _entries(run_id, transition.facts))
 
 
@@ -192,14 +197,9 @@ def _apply(connection: Connection, prepared: _Prepared, at: float) -> tuple[Pend
     connection.execute(_SET_RUN, {"run_id": run_id, **changed})
     if transition.performed:
         connection.execute(_DONE, [{"done": done, "of_run": run_id} for done in transition.performed])
-    ids = [_key(connection.execute(_ADD_EFFECT, row).inserted_primary_key) for row in prepared.effects]
+    ids = [connection.execute(_ADD_EFFECT, row).lastrowid for row in prepared.effects]
     _add_facts(connection, prepared.facts, length, at)
     return tuple(Pending(id_, effect) for id_, effect in zip(ids, transition.effects, strict=True))
-
-
-def _key(row: Row[tuple[int]] | None) -> int:
-    assert row is not None
-    return int(row[0])
 
 
 def _add_facts(connection: Connection, entries: Iterable[dict[str, object]], length: int, at: float) -> None:
@@ -223,8 +223,8 @@ def _text(body: Json, run_id: str) -> str:
     return data.decode()
 
 
-def _stored(row: Row[tuple[int, float, str]]) -> StoredRun:
-    return StoredRun(from_json(Run, loads(row.state.encode(), limit=MAX_ENTRY_BYTES)), row.version, row.created_at)
+def _stored(state: str, version: int, created_at: float) -> StoredRun:
+    return StoredRun(from_json(Run, loads(state.encode(), limit=MAX_ENTRY_BYTES)), version, created_at)
 
 
 def _effect(text: str) -> Combine | Discard:

@@ -1,0 +1,90 @@
+"""A silo's line to a coordinator in the same process: the simulator's channel.
+
+Every message, and every error, is encoded and decoded on its way, so nothing passes here that the wire could not carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar, cast
+
+from septum.adapters.channel.blob_files import save_blob
+from septum.adapters.channel.wire_errors import error_body, error_of
+from septum.errors import ConnectionFailedError, SeptumError
+from septum.protocol.codec import decode, encode
+from septum.protocol.messages import Instruction, Poll, PollAnswer, SiloMessage
+
+T = TypeVar("T")
+
+
+class SiloService(Protocol):
+    """What a coordinator offers its silos.
+
+    Contract: thread-safe; calls block, `poll` and `exchange` until there is something to say. `silo` is who asks, already
+    proven. Errors are those of `ports.channel.Channel`.
+    """
+
+    def poll(self, silo: str, message: Poll) -> PollAnswer:
+        """A run that wants this silo, or Wait."""
+
+    def exchange(self, silo: str, run: str, message: SiloMessage) -> Instruction:
+        """The next instruction."""
+
+    def put_blob(self, silo: str, run: str, digest: str, path: Path) -> None:
+        """Take a copy of a file, if its bytes have this digest."""
+
+    def blob_path(self, silo: str, run: str, digest: str) -> Path:
+        """The file of a blob that this silo may read."""
+
+    def release(self, silo: str) -> None:
+        """Answer the silo's calls that are being held at once, with Wait. Later calls are as before."""
+
+
+class MemoryChannel:
+    """A `Channel` without a network. See `ports.channel` for the contract."""
+
+    def __init__(self, silo: str, service: SiloService) -> None:
+        self._silo = silo
+        self._service = service
+        self._closed = False
+
+    def poll(self, serving: Sequence[str]) -> PollAnswer:
+        """Ask for a run to take part in, other than `serving`."""
+        message = cast("Poll", decode(Poll, encode(Poll(tuple(serving)))))
+        answer = self._call(lambda: self._service.poll(self._silo, message))
+        return cast("PollAnswer", decode(PollAnswer, encode(answer)))
+
+    def exchange(self, run: str, message: SiloMessage) -> Instruction:
+        """Say something in a run, and get the next instruction."""
+        sent = cast("SiloMessage", decode(SiloMessage, encode(message)))
+        answer = self._call(lambda: self._service.exchange(self._silo, run, sent))
+        return cast("Instruction", decode(Instruction, encode(answer)))
+
+    def send_blob(self, run: str, digest: str, path: Path) -> None:
+        """Send a file that a report will refer to. A repeat is a no-op."""
+        self._call(lambda: self._service.put_blob(self._silo, run, digest, path))
+
+    def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
+        """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
+        with self._call(lambda: self._service.blob_path(self._silo, run, digest)).open("rb", buffering=0) as file:
+            save_blob(file.readinto, digest, path, size_bytes)
+
+    def close(self) -> None:
+        """Give up, also in calls that are being held: they raise ConnectionFailedError."""
+        self._closed = True
+        self._service.release(self._silo)
+
+    def _call(self, call: Callable[[], T]) -> T:
+        self._refuse_if_closed()
+        try:
+            result = call()
+        except SeptumError as error:
+            self._refuse_if_closed()
+            raise error_of(error.http_status, error_body(error)) from error
+        self._refuse_if_closed()
+        return result
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ConnectionFailedError(f"the channel of {self._silo} was closed")

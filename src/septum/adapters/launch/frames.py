@@ -1,0 +1,184 @@
+"""What do an agent and its worker say to each other, and how is it framed?
+
+A socket pair carries frames: 4 bytes big-endian length, then one message through `protocol.codec` (JSON, versioned,
+strict). Tensors never pass here; they lie in files. The worker runs an app author's code: the agent trusts no frame of it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from septum.errors import ConnectionFailedError, MessageError, TimedOutError
+from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
+from septum.protocol.codec import MAX_MESSAGE_BYTES, Scalar, decode, encode
+from septum.protocol.messages import MAX_DETAILS_CHARS, Stage
+
+MAX_MESSAGE_CHARS = 2_000  # of an error; the wire's own limit is lower still
+
+_LENGTH = struct.Struct(">I")
+
+
+# --- agent -> worker -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first frame: what the worker is for, and what it may use. It limits itself before any code of the app runs."""
+
+    run: str
+    silo: str
+    app_dir: str
+    app_digest: str
+    data_path: str
+    hyper: Mapping[str, Scalar]
+    seed: int
+    proximal_mu: float
+    clip_norm: float | None
+    run_dir: str
+    limits: WorkerLimits
+
+    @classmethod
+    def of(cls, spec: WorkerSpec, limits: WorkerLimits) -> Start:
+        """The frame for a spec."""
+        return cls(
+            run=spec.run,
+            silo=spec.silo,
+            app_dir=str(spec.app_dir),
+            app_digest=spec.app_digest,
+            data_path=str(spec.data_path),
+            hyper=spec.hyper,
+            seed=spec.seed,
+            proximal_mu=spec.proximal_mu,
+            clip_norm=spec.clip_norm,
+            run_dir=str(spec.run_dir),
+            limits=limits,
+        )
+
+    def spec(self) -> WorkerSpec:
+        """The spec that the frame was made from."""
+        return WorkerSpec(
+            run=self.run,
+            silo=self.silo,
+            app_dir=Path(self.app_dir),
+            app_digest=self.app_digest,
+            data_path=Path(self.data_path),
+            hyper=self.hyper,
+            seed=self.seed,
+            proximal_mu=self.proximal_mu,
+            clip_norm=self.clip_norm,
+            run_dir=Path(self.run_dir),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Do this task."""
+
+    stage: Stage
+    round: int
+    model: str | None
+    initial: bool
+    state: str | None
+    output: str
+
+    @classmethod
+    def of(cls, task: Task) -> Perform:
+        """The frame for a task."""
+        model, state = (None if path is None else str(path) for path in (task.model, task.state))
+        return cls(task.stage, task.round, model, task.initial, state, str(task.output))
+
+    def task(self) -> Task:
+        """The task that the frame was made from."""
+        model, state = (None if path is None else Path(path) for path in (self.model, self.state))
+        return Task(self.stage, self.round, model, self.initial, state, Path(self.output))
+
+
+ToWorker = Start | Perform
+
+
+# --- worker -> agent -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The limits are set and the worker waits for tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The task's output is in its file."""
+
+    weight: int
+    durations_s: Mapping[str, float]
+    has_state: bool
+
+    def result(self) -> TaskResult:
+        """As the port has it. Raises MessageError for a weight that cannot be."""
+        if self.weight < 0 or len(self.durations_s) > 32 or any(seconds < 0 for seconds in self.durations_s.values()):
+            raise MessageError(f"weight {self.weight}, {len(self.durations_s)} durations: a task cannot give these")
+        return TaskResult(self.weight, self.durations_s, self.has_state)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The task could not be done; the worker lives on. `details` is a traceback."""
+
+    message: str
+    hint: str
+    details: str
+
+    @classmethod
+    def of(cls, message: str, hint: str, details: str) -> Failed:
+        """The frame, cut to its limits; of a traceback the last lines say most."""
+        return cls(message[:MAX_MESSAGE_CHARS], hint[:MAX_MESSAGE_CHARS], details[-MAX_DETAILS_CHARS:])
+
+
+FromWorker = Ready | Done | Failed
+
+
+# --- frames --------------------------------------------------------------------------------------------------------
+
+
+def send(sock: socket.socket, message: ToWorker | FromWorker) -> None:
+    """Write one frame. Raises ConnectionFailedError when the other side is gone."""
+    data = encode(message)
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise MessageError(f"a frame of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    try:
+        sock.sendall(_LENGTH.pack(len(data)) + data)
+    except OSError as error:
+        raise ConnectionFailedError(f"the other end of the control channel is gone: {error}") from error
+
+
+def receive(sock: socket.socket, expected: object, *, timeout_s: float | None = None) -> object:
+    """Read one frame, a message of the union `expected`.
+
+    Raises ConnectionFailedError at the end of the stream, TimedOutError when the whole frame is not there in time, and
+    MessageError when it is no such message.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    (size,) = _LENGTH.unpack(_exactly(sock, _LENGTH.size, deadline))
+    if size > MAX_MESSAGE_BYTES:
+        raise MessageError(f"a frame of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    return decode(expected, _exactly(sock, size, deadline))
+
+
+def _exactly(sock: socket.socket, size: int, deadline: float | None) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        try:
+            sock.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
+            chunk = sock.recv(size - len(data))
+        except TimeoutError as error:
+            raise TimedOutError(f"{len(data)} of {size} bytes of a frame came in time") from error
+        except OSError as error:
+            raise ConnectionFailedError(f"the control channel broke: {error}") from error
+        if not chunk:
+            raise ConnectionFailedError("the control channel was closed")
+        data += chunk
+    return bytes(data)

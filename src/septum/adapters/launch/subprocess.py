@@ -1,0 +1,240 @@
+"""How to run an app in a process of its own: started with a cleared environment, watched, and ended with all its children.
+
+Agent and worker talk over a socket pair (frames.py). The app's output goes through a pipe into `worker.log` in the run
+directory, up to a limit; it is never sent anywhere. The process leads its own session and process group, so that one
+signal ends whatever it started. It dies with the agent.
+
+Linux only: the end of a process is seen through a pidfd, which a child that inherited the socket cannot hide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from septum.adapters.launch.frames import Done, Failed, FromWorker, Perform, Ready, Start, receive, send
+from septum.errors import ConnectionFailedError, MessageError, TimedOutError, WorkerError
+from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
+
+ENTRY = "septum.silo.worker"
+START_S = 120.0  # importing numpy from a cold disk, on a busy machine
+LOG_NAME = "worker.log"
+MAX_LOG_BYTES = 1 << 20
+_LOG_FULL = b"\n... what the app printed after this is not kept\n"
+
+
+class SubprocessLauncher:
+    """A Launcher whose workers are processes."""
+
+    def start(self, spec: WorkerSpec, limits: WorkerLimits) -> SubprocessWorker:
+        """A new worker process, ready for tasks. Raises WorkerError when it does not come up."""
+        (spec.run_dir / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
+        spec.run_dir.chmod(0o700)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                [sys.executable, "-P", "-m", ENTRY, str(theirs.fileno())],
+                cwd=spec.run_dir,
+                env=_environment(spec.run_dir, os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        assert process.stdout is not None
+        threading.Thread(
+            target=_keep_output, args=(process.stdout, _open_log(spec.run_dir)), name=f"log {spec.run}", daemon=True
+        ).start()
+        worker = SubprocessWorker(spec, limits, process, ours)
+        worker.begin()
+        return worker
+
+
+def _environment(run_dir: Path, ours: Mapping[str, str]) -> dict[str, str]:
+    """Nothing of the agent's but where to find programs and Python's packages."""
+    kept = {name: ours[name] for name in ("PATH", "PYTHONPATH", "PYTHONHOME") if name in ours}
+    return kept | {
+        "LANG": "C.UTF-8",
+        "HOME": str(run_dir),
+        "TMPDIR": str(run_dir / "tmp"),
+        "OMP_NUM_THREADS": "1",  # the same sums in the same order, whatever the machine; and silos share one in the demo
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",  # an app that walks a set walks it in one order
+        "PYTHONUNBUFFERED": "1",  # what it printed before it was killed is what one wants to see
+        "PYTHONFAULTHANDLER": "1",
+    }
+
+
+def _open_log(run_dir: Path) -> IO[bytes]:
+    """A new log; the last worker's becomes `worker.log.1`. Links that an app may have put there are not followed."""
+    path = run_dir / LOG_NAME
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{LOG_NAME}.1"))
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _keep_output(pipe: IO[bytes], log: IO[bytes]) -> None:
+    """Read the pipe to its end, so that the app never blocks on it, and keep the first part."""
+    room = MAX_LOG_BYTES
+    with pipe, log:
+        while chunk := os.read(pipe.fileno(), 65_536):
+            if room <= 0:
+                continue
+            with contextlib.suppress(OSError):  # a full disk must not stop the app
+                log.write(chunk[:room] + (_LOG_FULL if len(chunk) > room else b""))
+                log.flush()
+            room -= len(chunk)
+
+
+class SubprocessWorker:
+    """A Worker that is a process. `close` may be called from another thread, to break off a task."""
+
+    def __init__(
+        self, spec: WorkerSpec, limits: WorkerLimits, process: subprocess.Popen[bytes], control: socket.socket
+    ) -> None:
+        self._spec = spec
+        self._limits = limits
+        self._process = process
+        self._control = control
+        self._pidfd = os.pidfd_open(process.pid)
+        self._killing = threading.Lock()
+        self._closed = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another task."""
+        return not self._closed and not _readable(self._pidfd, 0)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def begin(self) -> None:
+        """Tell the new process what it is for, and wait until it has limited itself."""
+        answer = self._ask(Start.of(self._spec, self._limits), START_S, "its start")
+        if not isinstance(answer, Ready):
+            self.close()
+            raise _failed(answer) if isinstance(answer, Failed) else self._nonsense("its start")
+
+    def perform(self, task: Task) -> TaskResult:
+        """Do one task."""
+        doing = f"{task.stage.value} of round {task.round}"
+        if not self.alive:
+            raise WorkerError(f"the worker of {self._where} has ended: {self._end()}", hint=self._log_hint)
+        answer = self._ask(Perform.of(task), self._limits.task_s, doing)
+        match answer:
+            case Failed():
+                raise _failed(answer)
+            case Done():
+                try:
+                    return answer.result()
+                except MessageError as error:
+                    raise self._nonsense(doing, error) from error
+            case _:
+                raise self._nonsense(doing)
+
+    def close(self) -> None:
+        """End the process and everything it started."""
+        with self._killing:
+            if self._closed:
+                return
+            self._closed = True
+            _kill_group(self._process.pid)
+            self._process.wait()
+            os.close(self._pidfd)
+            self._control.close()
+
+    def _ask(self, message: Start | Perform, timeout_s: float, doing: str) -> object:
+        deadline = time.monotonic() + timeout_s
+        try:
+            send(self._control, message)
+            if not _readable(self._control.fileno(), timeout_s, self._pidfd):
+                raise TimedOutError("no answer")
+            if not _readable(self._control.fileno(), 0):
+                raise ConnectionFailedError("the process ended")
+            return receive(self._control, FromWorker, timeout_s=deadline - time.monotonic())
+        except TimedOutError as error:
+            self.close()
+            raise WorkerError(
+                f"the worker of {self._where} was killed: {doing} took longer than {timeout_s:g} s",
+                hint=f"raise limits.task_s in silo.toml if that is not a hang; {self._log_hint}",
+            ) from error
+        except MessageError as error:
+            raise self._nonsense(doing, error) from error
+        except (ConnectionFailedError, OSError, ValueError) as error:  # ValueError: closed by another thread
+            closed = self._closed
+            how = "was closed" if closed else self._end()
+            raise WorkerError(f"the worker of {self._where} {how} during {doing}", hint=self._log_hint) from error
+
+    def _end(self) -> str:
+        """How the process ended, which may be just now. All that it started ends with it."""
+        if not self._closed:
+            _readable(self._pidfd, 1.0)
+        already = self._closed or _readable(self._pidfd, 0)
+        self.close()
+        return _how(self._process.returncode, self._limits) if already else "closed its control channel and was killed"
+
+    def _nonsense(self, doing: str, cause: MessageError | None = None) -> WorkerError:
+        self.close()
+        what = f": {cause.message}" if cause else ""
+        return WorkerError(f"the worker of {self._where} was killed: it answered nonsense to {doing}{what}")
+
+    @property
+    def _where(self) -> str:
+        return f"run {self._spec.run} in silo {self._spec.silo}"
+
+    @property
+    def _log_hint(self) -> str:
+        return f"what the app printed: {self._spec.run_dir / LOG_NAME}"
+
+
+def _failed(answer: Failed) -> WorkerError:
+    return WorkerError(answer.message, hint=answer.hint, details=answer.details)
+
+
+def _how(code: int, limits: WorkerLimits) -> str:
+    """The end of a process, in words.
+
+    >>> _how(-9, WorkerLimits())
+    'was killed by SIGKILL (out of memory, perhaps)'
+    """
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    why = {
+        signal.SIGKILL: " (out of memory, perhaps)",
+        signal.SIGXCPU: f" (it used its {limits.cpu_s} s of processor time)",
+        signal.SIGXFSZ: f" (it wrote a file of more than {limits.file_bytes} bytes)",
+    }
+    return f"was killed by {name}{why.get(-code, '')}"
+
+
+def _readable(fd: int, timeout_s: float, other: int = -1) -> bool:
+    """Whether one of the descriptors can be read within that time. A pidfd can once its process has ended."""
+    poll = select.poll()
+    for one in (fd, other):
+        if one >= 0:
+            poll.register(one, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+def _kill_group(pid: int) -> None:
+    """Kill a process and its group. It is not reaped yet, so its id cannot have become another's."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)

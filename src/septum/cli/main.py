@@ -1,0 +1,111 @@
+"""What does `septum` do with its arguments? Every command hangs on this tree, and every failure ends here.
+
+Start-up imports Typer and the standard library only: commands import what they need when they are called.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from septum import __version__
+from septum.cli import config, coordinator, doctor, model, run, silo, simulate
+from septum.cli.command import JsonFlag, QuietFlag
+from septum.cli.failures import InternalError, Interrupted, UsageProblem
+from septum.cli.output import Answer, Output
+from septum.errors import SeptumError
+
+# Typer carries its own copy of click since 0.26, so the classes are found by way of what Typer exports.
+_USAGE_ERROR = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="septum",
+    help="Cross-silo federated learning: organisations train one model together, and no record leaves its owner.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for noun in (coordinator.app, silo.app, run.app, model.app, config.app):
+    app.add_typer(noun)
+simulate.register(app)
+doctor.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Cross-silo federated learning: organisations train one model together, and no record leaves its owner."""
+    del json_, quiet  # `main` has read them already: usage errors need them, too
+    output = context.obj
+    assert isinstance(output, Output)
+    if version:
+        raise typer.Exit(output.answer(Answer({"version": __version__}, (f"septum {__version__}",))))
+    if context.invoked_subcommand is None:
+        raise _missing_command(output, context.get_help(), "septum")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; its exit code. Nothing is raised."""
+    output, rest = _output_options(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = typer.main.get_command(app).main(args=rest, prog_name="septum", standalone_mode=False, obj=output)
+    except SeptumError as error:
+        return output.failure(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return output.failure(Interrupted("interrupted"))
+    except BrokenPipeError:
+        return 1
+    except _USAGE_ERROR as error:
+        return output.failure(_usage_problem(output, error))
+    except Exception as error:  # noqa: BLE001 - the last resort: programs that read --json need an envelope now, too
+        return output.failure(_internal(error))
+    if code == Interrupted.exit_code:  # newer Typers turn Ctrl-C into this
+        return output.failure(Interrupted("interrupted"))
+    return code if isinstance(code, int) else 0
+
+
+def _output_options(arguments: list[str]) -> tuple[Output, list[str]]:
+    """`--json` and `--quiet` from anywhere before `--`, and the other arguments.
+
+    >>> _output_options(["run", "list", "--json"])
+    (Output(json=True, quiet=False), ['run', 'list'])
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    head, tail = arguments[:end], arguments[end:]
+    output = Output(json="--json" in head, quiet="--quiet" in head or "-q" in head)
+    return output, [item for item in head if item not in ("--json", "--quiet", "-q")] + tail
+
+
+def _usage_problem(output: Output, error: Exception) -> SeptumError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "septum"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return _missing_command(output, context.get_help() if context is not None else "", path)
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return UsageProblem(f"{path}: {message}", hint=f"{path} --help")
+
+
+def _missing_command(output: Output, help_text: str, path: str) -> SeptumError:
+    if not output.json and help_text:
+        output.text(help_text)
+    return UsageProblem(f"{path}: which command?", hint=f"{path} --help")
+
+
+def _internal(error: Exception) -> SeptumError:
+    problem = InternalError(
+        f"{type(error).__name__}: {error}",
+        hint="this is a bug in septum, or the machine cannot go on; SEPTUM_DEBUG=1 shows the traceback",
+    )
+    problem.__cause__ = error
+    return problem
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Which options describe a run? `run submit` and `simulate` take the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from septum.errors import ConfigError
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter of the app; may be repeated."),
+]
+Preset = Annotated[str, typer.Option("--preset", metavar="NAME", help="A preset of the app's septum.toml to start from.")]
+Rounds = Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds; the same as --set rounds=N.")]
+Quorum = Annotated[int, typer.Option("--quorum", min=0, help="Reports that a round needs; 0 stands for all silos.")]
+Strategy = Annotated[str, typer.Option("--strategy", help="The aggregation strategy, such as fedavg or fedadam.")]
+StrategySet = Annotated[
+    list[str] | None,
+    typer.Option("--strategy-set", metavar="NAME=NUMBER", help="A setting of the strategy; may be repeated."),
+]
+Deadline = Annotated[
+    float, typer.Option("--deadline", metavar="SECONDS", help="How long one attempt of a round may take.")
+]
+Gather = Annotated[
+    float, typer.Option("--gather", metavar="SECONDS", help="How long the run waits for its silos to join.")
+]
+EarlyStop = Annotated[
+    str,
+    typer.Option(
+        "--early-stopping",
+        metavar="METRIC:PATIENCE:MIN_DELTA",
+        help="Stop when METRIC was no better for PATIENCE models, such as roc_auc:5:0.001.",
+    ),
+]
+ClipNorm = Annotated[
+    float | None, typer.Option("--clip-norm", help="L2 bound on each silo's update, applied in the silo.")
+]
+Attempts = Annotated[int, typer.Option("--attempts", min=1, help="How often a round is tried before the run fails.")]
+Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's name if left out.")]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says about a run; empty where it says nothing."""
+
+    overrides: tuple[str, ...]
+    preset: str
+    rounds: int | None
+    quorum: int
+    strategy: str
+    strategy_settings: tuple[str, ...]
+    deadline_s: float
+    gather_s: float
+    early_stopping: str
+    clip_norm: float | None
+    attempts: int
+    name: str
+
+
+def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """The `NAME=VALUE` texts of an option by name. Raises ConfigError.
+
+    >>> pairs(["lr=0.1"], "--set")
+    {'lr': '0.1'}
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"{option} {text!r} is not NAME=VALUE", hint=f"write {option} NAME=VALUE")
+        if name in found:
+            raise ConfigError(f"{option} names {name!r} twice: {found[name]} and {value}", hint="leave one of them out")
+        found[name] = value
+    return found

@@ -1,0 +1,94 @@
+"""How do an app's folder and the command line's options become a plan?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from septum.algorithms.strategy import strategy
+from septum.cli.options import RunOptions, pairs
+from septum.errors import ConfigError, did_you_mean
+from septum.protocol.codec import Scalar
+from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
+from septum.sdk.package import LoadedApp, load_app
+
+
+def load(folder: Path) -> LoadedApp:
+    """The app of a folder. Its module runs here, in the process of the person who submits it."""
+    return load_app(folder.expanduser().resolve())
+
+
+def make_plan(loaded: LoadedApp, silos: Sequence[str], options: RunOptions) -> Plan:
+    """The plan of a run of this app over these silos. Raises ConfigError for every option that does not fit."""
+    app = loaded.app
+    hyper = app.resolve(hyper_values(loaded, options))
+    return Plan(
+        name=options.name or app.name,
+        app=AppRef(app.name, loaded.manifest.version, loaded.digest),
+        hyper=app.hyper_values(hyper),
+        silos=tuple(sorted(set(silos))),
+        rounds=app.rounds(hyper),
+        seed=app.seed(hyper),
+        quorum=options.quorum,
+        strategy=strategy_ref(options),
+        gather_s=options.gather_s,
+        deadline_s=options.deadline_s,
+        attempts=options.attempts,
+        early_stopping=early_stopping(options.early_stopping),
+        clip_norm=options.clip_norm,
+    )
+
+
+def hyper_values(loaded: LoadedApp, options: RunOptions) -> dict[str, object]:
+    """The preset's values, and over them those of `--set` and `--rounds`."""
+    texts = pairs(options.overrides, "--set")
+    if options.rounds is not None and "rounds" in texts:
+        raise ConfigError(f"--rounds {options.rounds} and --set rounds={texts['rounds']}", hint="leave one of them out")
+    given: dict[str, Scalar] = loaded.app.parse(texts)
+    if options.rounds is not None:
+        given["rounds"] = options.rounds
+    return {**_preset(loaded.manifest.presets, options.preset), **given}
+
+
+def strategy_ref(options: RunOptions) -> StrategyRef:
+    """The strategy with all its settings, defaults resolved and ranges checked."""
+    settings = {}
+    for name, text in pairs(options.strategy_settings, "--strategy-set").items():
+        try:
+            settings[name] = float(text)
+        except ValueError:
+            raise ConfigError(f"--strategy-set {name}={text}: {text!r} is not a number") from None
+    made = strategy(options.strategy, settings)
+    return StrategyRef(made.name, dict(made.settings))
+
+
+def early_stopping(text: str) -> EarlyStopping | None:
+    """`METRIC[:PATIENCE[:MIN_DELTA]]`; nothing for an empty text.
+
+    >>> early_stopping("log_loss:3")
+    EarlyStopping(metric=<Metric.LOG_LOSS: 'log_loss'>, patience=3, min_delta=0.0)
+    """
+    if not text:
+        return None
+    name, *rest = text.split(":")
+    metrics = [metric.value for metric in Metric]
+    if name not in metrics:
+        raise ConfigError(f"--early-stopping {text}: no metric {name!r}; {did_you_mean(name, metrics)}")
+    defaults = EarlyStopping()
+    try:
+        patience = int(rest[0]) if rest else defaults.patience
+        min_delta = float(rest[1]) if len(rest) > 1 else defaults.min_delta
+    except ValueError:
+        rest = ["", "", ""]
+    if len(rest) > 2:
+        raise ConfigError(f"--early-stopping {text!r} is not METRIC:PATIENCE:MIN_DELTA", hint="roc_auc:5:0.001, say")
+    return EarlyStopping(Metric(name), patience, min_delta)
+
+
+def _preset(presets: Mapping[str, Mapping[str, object]], name: str) -> Mapping[str, object]:
+    if not name:
+        return {}
+    if name not in presets:
+        known = did_you_mean(name, presets) if presets else "its septum.toml has none"
+        raise ConfigError(f"the app has no preset {name!r}; {known}", hint="write [presets.NAME] in septum.toml")
+    return presets[name]

@@ -1,0 +1,125 @@
+"""Which commands are there about runs?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from septum.cli import options
+from septum.cli.command import Invocation, command, noun
+from septum.cli.output import Answer
+
+app = noun("run", "Submit runs, look at them, watch and steer them.")
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `septum run list` shows it.")]
+
+
+@command(app, "submit", remote=True)
+def submit(
+    call: Invocation,
+    app_dir: Annotated[Path, typer.Argument(metavar="APP_DIR", help="The app's folder, with app.py and septum.toml.")],
+    overrides: options.Set = None,
+    preset: options.Preset = "",
+    silos: Annotated[str, typer.Option("--silos", metavar="A,B", help="Silos by name; all enrolled if left out.")] = "",
+    rounds: options.Rounds = None,
+    quorum: options.Quorum = 0,
+    strategy: options.Strategy = "fedavg",
+    strategy_set: options.StrategySet = None,
+    deadline: options.Deadline = 600.0,
+    gather: options.Gather = 60.0,
+    early_stopping: options.EarlyStop = "",
+    clip_norm: options.ClipNorm = None,
+    attempts: options.Attempts = 3,
+    name: options.Name = "",
+    key: Annotated[
+        str, typer.Option("--key", help="Names this submission: sent again it returns the same run. Random if left out.")
+    ] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Watch the run until it ends.")] = False,
+) -> Answer | None:
+    """Start a run of an app. Its module runs here, to check the hyper-parameters."""
+    from septum.cli import submitting  # numpy, httpx and the app itself
+
+    wanted = options.RunOptions(
+        overrides=tuple(overrides or ()),
+        preset=preset,
+        rounds=rounds,
+        quorum=quorum,
+        strategy=strategy,
+        strategy_settings=tuple(strategy_set or ()),
+        deadline_s=deadline,
+        gather_s=gather,
+        early_stopping=early_stopping,
+        clip_norm=clip_norm,
+        attempts=attempts,
+        name=name,
+    )
+    named = tuple(part.strip() for part in silos.split(",") if part.strip())
+    return submitting.submit(call, app_dir, wanted, named, key=key, watch=watch)
+
+
+@command(app, "list", remote=True)
+def list_(
+    call: Invocation,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many runs at most.")] = 20,
+    before: Annotated[str, typer.Option("--before", metavar="RUN", help="Only runs older than this one.")] = "",
+) -> Answer:
+    """List runs, newest first."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return views.runs(client.runs(limit=limit, before=before))
+
+
+@command(app, "show", remote=True)
+def show(call: Invocation, run: RunId) -> Answer:
+    """Show one run: where it is, whom it waits for, how good its model is."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return views.run(client.run(run))
+
+
+@command(app, "watch", remote=True)
+def watch(
+    call: Invocation,
+    run: RunId,
+    after: Annotated[int, typer.Option("--after", min=0, help="Start after this entry of the journal.")] = 0,
+) -> Answer | None:
+    """Follow a run until it ends. Ctrl-C detaches; the run goes on."""
+    from septum.cli import watching  # httpx and the protocol
+
+    with call.client() as client:
+        return watching.watch(call.output, client, run, after=after)
+
+
+@command(app, "stop", remote=True)
+def stop(
+    call: Invocation,
+    run: RunId,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept with the run.")] = "stopped by an operator",
+) -> Answer:
+    """End a run. Its last finished model stays, and `run resume` goes on from it."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return views.run(client.stop(run, reason=reason))
+
+
+@command(app, "pause", remote=True)
+def pause(call: Invocation, run: RunId) -> Answer:
+    """Hand out no new work in a run until `run resume`."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return views.run(client.pause(run))
+
+
+@command(app, "resume", remote=True)
+def resume(call: Invocation, run: RunId) -> Answer:
+    """Go on with a run: after a pause where it stood, after a stop or failure from its last finished round."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return views.run(client.resume(run))

@@ -1,0 +1,57 @@
+"""How is a run submitted, once, even when the connection breaks in the middle?"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from septum.cli import views, watching
+from septum.cli.options import RunOptions
+from septum.cli.planning import load, make_plan
+from septum.client.stream import Backoff
+from septum.errors import ConfigError, ConnectionFailedError
+from septum.protocol.views import RunView, SiloStatus
+
+if TYPE_CHECKING:
+    from septum.cli.command import Invocation
+    from septum.cli.output import Answer
+    from septum.client import Client
+    from septum.protocol.plan import Plan
+
+PATIENCE_S = 30.0  # a coordinator that restarts is back within seconds
+
+
+def submit(
+    call: Invocation, folder: Path, options: RunOptions, silos: tuple[str, ...], *, key: str, watch: bool
+) -> Answer | None:
+    """Submit a run of the app in `folder`; with `watch`, follow it until it ends."""
+    loaded = load(folder)
+    if silos:
+        make_plan(loaded, silos, options)  # what is wrong on this side is said before the coordinator is asked
+    with call.client() as client:
+        plan = make_plan(loaded, silos or _enrolled(client), options)
+        view = send(client, plan, key or uuid.uuid4().hex)
+        if watch:
+            call.output.note(f"run {view.id} submitted")
+            return watching.watch(call.output, client, view.id)
+    return views.run(view)
+
+
+def send(client: Client, plan: Plan, key: str, patience_s: float = PATIENCE_S) -> RunView:
+    """Submit; after a broken connection again with the same key, which starts the run once."""
+    client.health()  # a wrong URL or token is said at once, without patience
+    backoff = Backoff(patience_s)
+    while True:
+        try:
+            return client.submit(plan, key=key)
+        except ConnectionFailedError:
+            backoff.pause_or_raise()
+
+
+def _enrolled(client: Client) -> tuple[str, ...]:
+    """The silos that could take part."""
+    names = tuple(silo.name for silo in client.silos() if silo.status in (SiloStatus.ONLINE, SiloStatus.OFFLINE))
+    if not names:
+        raise ConfigError("no silo has enrolled with this coordinator", hint="septum silo invite NAME")
+    return names

@@ -1,0 +1,100 @@
+"""How do runs, models and silos look to people?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from septum.cli.output import Answer, Table
+from septum.protocol.codec import to_json
+from septum.protocol.facts import Metrics
+from septum.protocol.views import InviteView, ModelView, RunView, SiloView
+
+
+def runs(found: Sequence[RunView]) -> Answer:
+    """A page of runs."""
+    rows = tuple(
+        (view.id, view.name, view.status.value, _progress(view), _number(view.metrics), when(view.created_at))
+        for view in found
+    )
+    table = Table(("RUN", "NAME", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"), rows, "no runs yet: septum run submit APP_DIR")
+    return Answer({"runs": [to_json(view) for view in found]}, (table,))
+
+
+def run(view: RunView) -> Answer:
+    """One run."""
+    lines = [
+        f"run       {view.id}",
+        f"name      {view.name}",
+        f"app       {view.app.name} {view.app.version} ({view.app.digest})",
+        f"status    {view.status.value}{f': {view.reason}' if view.reason else ''}",
+        f"rounds    {_progress(view)}, attempt {view.attempt}, quorum {view.quorum} of {len(view.silos)}",
+        f"strategy  {view.strategy.name}{_settings(view.strategy.settings)}",
+        f"hyper    {_settings(view.hyper)}",
+        f"metrics   {metrics_text(view.metrics) if view.metrics else 'none measured yet'}",
+        f"model     {view.model or 'none yet'}",
+        f"created   {when(view.created_at)}",
+    ]
+    silos = tuple((silo.name, silo.presence.value, "yes" if silo.awaited else "") for silo in view.silos)
+    return Answer(to_json(view), ("\n".join(lines), Table(("SILO", "PRESENCE", "AWAITED"), silos)))
+
+
+def models(found: Sequence[ModelView]) -> Answer:
+    """Models of one run or of many."""
+    rows = tuple(
+        (view.run, str(view.round), str(view.size_bytes), _number(view.metrics), view.digest) for view in found
+    )
+    table = Table(("RUN", "ROUND", "BYTES", "ROC-AUC", "DIGEST"), rows, "no models yet: septum run list")
+    return Answer({"models": [to_json(view) for view in found]}, (table,))
+
+
+def silos(found: Sequence[SiloView]) -> Answer:
+    """Silos."""
+    rows = tuple(
+        (view.name, view.status.value, when(view.enrolled_at) or "never", when(view.seen_at) or "never") for view in found
+    )
+    table = Table(("SILO", "STATUS", "ENROLLED", "SEEN"), rows, "no silos yet: septum silo invite NAME")
+    return Answer({"silos": [to_json(view) for view in found]}, (table,))
+
+
+def invitation(view: InviteView, url: str) -> Answer:
+    """A one-time token, and the command that uses it. It is shown this once."""
+    command = f"septum silo enroll --url {url} --token {view.token} --dir ./{view.silo}"
+    lines = f"{view.silo} may enrol once, until {when(view.expires_at)}. In the silo:\n\n  {command}\n"
+    return Answer({**_object(view), "url": url, "command": command}, (lines,))
+
+
+def metrics_text(metrics: Metrics) -> str:
+    """The metrics of a model in one line.
+
+    >>> metrics_text(Metrics(rows=254, accuracy=0.81, log_loss=0.42, roc_auc=0.88))
+    'roc_auc 0.8800, accuracy 0.8100, log_loss 0.4200, 254 rows'
+    """
+    area = "undefined" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
+    return f"roc_auc {area}, accuracy {metrics.accuracy:.4f}, log_loss {metrics.log_loss:.4f}, {metrics.rows} rows"
+
+
+def when(unix_s: float) -> str:
+    """A moment in the reader's own time zone; empty for 0, which stands for never."""
+    if not unix_s:
+        return ""
+    return datetime.fromtimestamp(unix_s, tz=timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _progress(view: RunView) -> str:
+    return f"{view.finished_rounds}/{view.rounds}"
+
+
+def _number(metrics: Metrics | None) -> str:
+    return f"{metrics.roc_auc:.4f}" if metrics and metrics.roc_auc is not None else "-"
+
+
+def _settings(settings: object) -> str:
+    assert hasattr(settings, "items")
+    return "".join(f" {name}={value}" for name, value in sorted(settings.items()))
+
+
+def _object(view: InviteView) -> dict[str, object]:
+    body = to_json(view)
+    assert isinstance(body, dict)
+    return dict(body)

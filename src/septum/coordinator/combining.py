@@ -1,0 +1,140 @@
+"""What does the coordinator do with the reports of a closed attempt? It combines them, in a thread, into a model and metrics.
+
+Doing it twice gives the same bits, so an effect that a crash cut short is simply performed again.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from septum.algorithms.strategy import Strategy, strategy
+from septum.coordinator.shelf import Shelf
+from septum.coordinator.spool import Spool, file_source
+from septum.errors import ProtocolError, SeptumError
+from septum.ports.blobs import BlobStore
+from septum.protocol.combine import Source, Weighted, evaluation_in, initial_model, measured, next_model
+from septum.protocol.facts import ModelMeasured
+from septum.protocol.messages import Blob, Stage
+from septum.protocol.plan import Plan
+from septum.protocol.run_state import Combine, Combined
+
+QUEUED_CHUNKS = 4  # between the thread that steps the optimizer and the one that writes its state: 512 KiB each at most
+
+
+@dataclass(frozen=True, slots=True)
+class Combiner:
+    """Where combining finds its bytes and leaves its results."""
+
+    blobs: BlobStore
+    shelf: Shelf
+
+    def combine(self, effect: Combine, plan: Plan, run_id: str, spool: Spool) -> Combined:
+        """Statistics and the initial model, or the next model and the base's metrics, or the last model's metrics.
+
+        Raises TensorError when a result is not finite, NotFoundError when a payload is gone, SeptumError for a full disk.
+        """
+        with spool.sources(effect.contributions.items()) as payloads:
+            if effect.stage is Stage.PREPARE:
+                model = self.shelf.add([initial_model(payloads)])
+                return Combined(effect.stage, effect.round, effect.attempt, model=model)
+            if effect.stage is Stage.EVALUATE:
+                metrics = _measured(effect.round, payloads)
+                return Combined(effect.stage, effect.round, effect.attempt, measured=metrics)
+            metrics = _measured(effect.round - 1, payloads)  # the reports of round r + 1 measure the model of r
+            model, optimizer = self._train(effect, strategy(plan.strategy.name, plan.strategy.settings), run_id, payloads)
+            return Combined(effect.stage, effect.round, effect.attempt, model, optimizer, metrics)
+
+    def _train(
+        self, effect: Combine, rule: Strategy, run_id: str, payloads: Mapping[str, Source]
+    ) -> tuple[Blob, Blob | None]:
+        if effect.base is None:
+            raise ProtocolError(f"run {run_id}: round {effect.round} has no model to start from")
+        updates = [Weighted(source, effect.contributions[silo].weight) for silo, source in payloads.items()]
+        area = optimizer_area(run_id)
+        with ExitStack() as stack:
+            base = stack.enter_context(self.shelf.source(effect.base))
+            state = effect.optimizer and stack.enter_context(
+                file_source(self.blobs.path(area, effect.optimizer.digest))
+            )
+            if not rule.state_names:
+                return self.shelf.add(next_model(rule, base, state, updates, _no_state)), None
+            push = _Push(lambda chunks: self.blobs.put(area, chunks, durable=True))
+            try:
+                model = self.shelf.add(next_model(rule, base, state, updates, push.send))
+            except BaseException:
+                push.abort()
+                raise
+            return model, push.finish()
+
+
+def optimizer_area(run_id: str) -> str:
+    """Where a run keeps its server optimizer's state: an area of its own, for two runs may have equal states.
+
+    >>> optimizer_area("r1")
+    'optimizer-r1'
+    """
+    return f"optimizer-{run_id}"
+
+
+def _measured(round_: int, payloads: Mapping[str, Source]) -> ModelMeasured:
+    return measured(round_, {silo: evaluation_in(source) for silo, source in payloads.items()})
+
+
+def _no_state(chunk: bytes) -> None:
+    raise ProtocolError(f"a strategy without a state made one of {len(chunk)} bytes")
+
+
+class _Push:
+    """Chunks that are pushed become a blob, in a thread of its own, with a few chunks in between and never all of them."""
+
+    def __init__(self, put: Callable[[Iterable[bytes]], str]) -> None:
+        self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUED_CHUNKS)
+        self._size_bytes = 0
+        self._aborted = False
+        self._digest = ""
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._write, args=(put,), name="septum-optimizer-state")
+        self._thread.start()
+
+    def send(self, chunk: bytes) -> None:
+        """The next chunk."""
+        self._size_bytes += len(chunk)
+        self._queue.put(chunk)
+
+    def finish(self) -> Blob:
+        """All chunks were sent: the blob. Raises what the store raised."""
+        self._queue.put(None)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return Blob(self._digest, self._size_bytes)
+
+    def abort(self) -> None:
+        """There will be no more: nothing is stored."""
+        self._aborted = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write(self, put: Callable[[Iterable[bytes]], str]) -> None:
+        chunks = self._chunks()
+        try:
+            self._digest = put(chunks)
+        except BaseException as error:  # noqa: BLE001 - `finish` raises it in the thread that asked
+            self._error = error
+            if not isinstance(error, _AbortedError):
+                for _ in chunks:  # the sender must not wait for a reader that is gone
+                    pass
+
+    def _chunks(self) -> Iterator[bytes]:
+        while (chunk := self._queue.get()) is not None:
+            yield chunk
+        if self._aborted:
+            raise _AbortedError("the model was not made")
+
+
+class _AbortedError(SeptumError):
+    """The sender gave up."""

@@ -1,0 +1,128 @@
+"""Where do a run's payloads wait until they are combined? Small ones in memory, large ones on disk, until their round is closed.
+
+A small payload is written to disk only when a state that refers to it is committed. In a brisk round that never happens:
+the round's one commit comes after its reports were combined, and refers to none of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from septum.errors import MessageError, TensorError
+from septum.ports.blobs import BlobStore
+from septum.protocol.combine import Source, source_of
+from septum.protocol.messages import Blob, Stage
+from septum.protocol.run_state import Contribution, Run
+
+Mark = tuple[int, int]  # stage and round, in the order in which a run goes through them
+
+
+def mark_of(stage: Stage | None, round_: int) -> Mark:
+    """Where in a run's course a payload belongs; before everything when no stage is open.
+
+    >>> mark_of(Stage.PREPARE, 0) < mark_of(Stage.TRAIN, 7) < mark_of(Stage.EVALUATE, 7)
+    True
+    """
+    return (-1 if stage is None else list(Stage).index(stage), round_)
+
+
+class Spool:
+    """The payloads of one run.
+
+    `complete` is False after a restart: there may be files that nobody remembers; they go when the run ends.
+    """
+
+    def __init__(self, blobs: BlobStore, run_id: str, *, complete: bool) -> None:
+        self.area = f"spool-{run_id}"
+        self.complete = complete
+        self._blobs = blobs
+        self._memory: dict[str, tuple[bytes, Mark]] = {}
+        self._disk: dict[str, Mark] = {}
+
+    def keep(self, payload: Blob, mark: Mark) -> None:
+        """Hold a small payload in memory."""
+        if payload.inline is not None and payload.digest not in self._disk:
+            self._memory[payload.digest] = (payload.inline, mark)
+
+    def uploaded(self, digest: str, mark: Mark) -> None:
+        """A payload is on disk."""
+        self._disk[digest] = max(mark, self._disk.get(digest, mark))
+
+    def check(self, payload: Blob) -> None:
+        """Whether a payload that a report refers to is here. Raises NotFoundError, or MessageError for another size."""
+        size = len(payload.inline) if payload.inline is not None else self._blobs.size_bytes(self.area, payload.digest)
+        if size != payload.size_bytes:
+            raise MessageError(f"blob {payload.digest} has {size} bytes, the report says {payload.size_bytes}")
+
+    def unsaved(self, run: Run) -> list[bytes]:
+        """The payloads that the state refers to and that are not on disk."""
+        digests = (contribution.payload.digest for contribution in run.reports.values())
+        return [self._memory[digest][0] for digest in digests if digest in self._memory and digest not in self._disk]
+
+    def save(self, payloads: Iterable[bytes]) -> list[str]:
+        """Write small payloads to disk, safe from a kill; their digests. For another thread; then call `uploaded`."""
+        return [self._blobs.put(self.area, payload, durable=False) for payload in payloads]
+
+    @contextmanager
+    def sources(self, contributions: Iterable[tuple[str, Contribution]]) -> Iterator[dict[str, Source]]:
+        """Each silo's payload, to be read."""
+        files: list[int] = []
+        try:
+            found: dict[str, Source] = {}
+            for silo, contribution in contributions:
+                digest = contribution.payload.digest
+                memory = self._memory.get(digest)
+                if memory is None:
+                    files.append(os.open(self._blobs.path(self.area, digest), os.O_RDONLY | os.O_CLOEXEC))
+                found[silo] = source_of(memory[0]) if memory else descriptor_source(files[-1])
+            yield found
+        finally:
+            for file in files:
+                os.close(file)
+
+    def forget(self, mark: Mark) -> bool:
+        """Drop what memory holds up to `mark`; whether files may be left to discard."""
+        for digest in [digest for digest, (_, at) in self._memory.items() if at <= mark]:
+            del self._memory[digest]
+        return not self.complete or any(at <= mark for at in self._disk.values())
+
+    def expire(self, mark: Mark) -> list[str]:
+        """The files up to `mark`, no longer counted as here."""
+        expired = [digest for digest, at in self._disk.items() if at <= mark]
+        for digest in expired:
+            del self._disk[digest]
+        return expired
+
+    def discard(self, digests: list[str], *, ended: bool) -> None:
+        """Remove files; all of them once the run has ended. For another thread."""
+        if ended:
+            self._blobs.drop(self.area)
+        elif digests:
+            self._blobs.discard(self.area, digests)
+
+
+@contextmanager
+def file_source(path: Path) -> Iterator[Source]:
+    """A file, to be read anywhere. Never mapped: mapped pages would count as the coordinator's memory."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor_source(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def descriptor_source(descriptor: int) -> Source:
+    """An open file, to be read anywhere."""
+
+    def read(offset: int, buffer: memoryview) -> None:
+        done = 0
+        while done < len(buffer):
+            got = os.preadv(descriptor, [buffer[done:]], offset + done)
+            if got == 0:
+                raise TensorError(f"bytes {offset} to {offset + len(buffer)} were wanted, the file is shorter")
+            done += got
+
+    return Source(os.fstat(descriptor).st_size, read)

@@ -1,0 +1,202 @@
+"""What would a federation make of this app and this data? The same machines and the same training, in one process.
+
+The simulator has no round logic: it passes messages between the run machine and one silo machine per virtual silo, and
+lets the fake clock jump when everybody waits. What a silo sends is encoded and decoded as on the wire, so a simulation
+gives the same model, bit for bit, as the same plan over HTTPS.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from septum.adapters.launch.station import Made, Part, Station, Timer
+from septum.errors import RunFailedError, SeptumError
+from septum.protocol import combine, run, run_state, silo, tensors
+from septum.protocol.facts import Fact, Metrics, ModelMeasured
+from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage, blob_of
+from septum.protocol.plan import Plan
+from septum.protocol.tensors import Tensors
+from septum.sdk import harness
+from septum.sdk.package import LoadedApp
+from septum.sdk.table import read_csv
+
+RUN_ID = "simulation"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationResult:
+    """How a simulation ended. `metrics` are those of the last model, over all silos' test rows and silo by silo."""
+
+    outcome: Outcome
+    reason: str
+    rounds: int
+    model: bytes = field(repr=False)
+    model_digest: str
+    metrics: Metrics | None
+    silos: Mapping[str, Metrics]
+
+
+def read_silos(app: LoadedApp, hyper: object, data: Mapping[str, Path]) -> dict[str, harness.Prepared]:
+    """Each silo's rows, as the app splits them. Raises DataError naming the file."""
+    manifest = app.manifest
+    return {
+        name: harness.prepare(
+            app.app, hyper, read_csv(path, tuple(manifest.columns), manifest.missing, target=manifest.target)
+        )
+        for name, path in sorted(data.items())
+    }
+
+
+def simulate(
+    app: LoadedApp,
+    plan: Plan,
+    silos: Mapping[str, harness.Prepared],
+    on_fact: Callable[[Fact], None] | None = None,
+) -> SimulationResult:
+    """Run `plan` over virtual silos; `silos` holds the rows of each silo of the plan.
+
+    Raises RunFailedError when the run ends without a model, with the silos' reasons.
+    """
+    simulation = _Simulation(app, plan, silos, on_fact)
+    return simulation.play()
+
+
+class _Simulation:
+    """The run machine in the middle, a silo machine and a worker per silo around it, and a queue of what they say."""
+
+    def __init__(
+        self,
+        app: LoadedApp,
+        plan: Plan,
+        prepared: Mapping[str, harness.Prepared],
+        on_fact: Callable[[Fact], None] | None,
+    ) -> None:
+        self._on_fact = on_fact
+        self._strategy = combine.strategy_of(plan)
+        self._blobs: dict[str, bytes] = {}
+        self._payloads: dict[str, bytes] = {}
+        self._measured: ModelMeasured | None = None
+        self._said: deque[tuple[str, SiloMessage]] = deque()
+        hyper = app.app.resolve(plan.hyper)
+        parts = {name: Part(name, plan.seed, self._strategy.proximal_mu, plan.clip_norm) for name in plan.silos}
+        self._stations = {name: Station(app.app, hyper, prepared[name], part) for name, part in parts.items()}
+        self._states: dict[tuple[str, str], Tensors] = {}  # (silo, job) -> the app's carried state
+        self._silos = {name: silo.SiloRun(RUN_ID, name, plan) for name in plan.silos}
+        self._run, effects = run.create(RUN_ID, plan, now=0.0)
+        self._perform(effects)
+
+    def play(self) -> SimulationResult:
+        """Let everybody do what they are asked until the run has ended."""
+        for name in self._silos:
+            self._silo_step(name, silo.Consented())
+        while self._run.outcome is None:
+            if self._said:
+                name, message = self._said.popleft()
+                self._run_step(run_state.FromSilo(name, message), self._run.now)
+            elif not self._instruct():
+                self._run_step(run_state.Tick(), self._run.deadline or self._run.now)
+        return self._result()
+
+    def _instruct(self) -> bool:
+        """Tell every silo what the run's state asks of it; whether there was anything to tell."""
+        asked = {name: run.instruction(self._run, name) for name in self._silos}
+        told = False
+        for name, instruction in asked.items():
+            if instruction is not None:
+                self._silo_step(name, silo.Instructed(instruction))
+                told = True
+        return told
+
+    def _run_step(self, event: run_state.Event, now: float) -> None:
+        self._run, effects = run.step(self._run, event, now)
+        self._perform(effects)
+
+    def _perform(self, effects: Iterable[run_state.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case run_state.Note(fact):
+                    self._measured = fact if isinstance(fact, ModelMeasured) else self._measured
+                    if self._on_fact is not None:
+                        self._on_fact(fact)
+                case run_state.Discard():
+                    self._payloads.clear()
+                case run_state.Combine():
+                    self._combine(effect)
+
+    def _combine(self, effect: run_state.Combine) -> None:
+        blobs = combine.Blobs(
+            payload=lambda digest: combine.source_of(self._payloads[digest]),
+            model=lambda digest: combine.source_of(self._blobs[digest]),
+            keep_model=self._keep,
+            open_optimizer=self._open_optimizer,
+        )
+        combined = combine.perform(effect, self._strategy, blobs)
+        kept = {blob.digest for blob in (combined.model, combined.optimizer) if blob is not None}
+        if combined.model is not None:
+            self._blobs = {digest: data for digest, data in self._blobs.items() if digest in kept}
+        self._run_step(combined, self._run.now)
+
+    def _keep(self, chunks: Iterable[bytes]) -> Blob:
+        data = b"".join(chunks)
+        blob = blob_of(data)
+        self._blobs[blob.digest] = data
+        return blob
+
+    def _open_optimizer(self) -> combine.Writer:
+        chunks: list[bytes] = []
+        return combine.Writer(chunks.append, lambda: self._keep(chunks))
+
+    def _silo_step(self, name: str, event: silo.Event) -> None:
+        self._silos[name], effects = silo.step(self._silos[name], event)
+        for effect in effects:
+            match effect:
+                case silo.Send(message):
+                    self._said.append((name, message))
+                case silo.Do(job, _, state):
+                    self._silo_step(name, self._work(name, job, self._states.get((name, state), {})))
+                case silo.Forget() | silo.Finish():
+                    kept = silo.kept_files(self._silos[name])
+                    self._states = {at: state for at, state in self._states.items() if at[0] != name or at[1] in kept}
+
+    def _work(self, name: str, job: silo.Job, state: Tensors) -> silo.Event:
+        model = None if job.model is None else self._blobs[job.model.digest]
+        try:
+            made = _make(self._stations[name], job, model, state)
+            data = tensors.encode(made.leaving)
+            base = None if model is None else combine.layout_of(combine.source_of(model))
+            combine.check(job.stage, combine.source_of(data), base)
+        except SeptumError as error:
+            return silo.WorkFailed(job, error.message)
+        blob = blob_of(data)
+        self._payloads[blob.digest] = data
+        if made.state:
+            self._states[name, job.name] = made.state
+        return silo.Worked(job, blob, made.weight, has_state=bool(made.state))
+
+    def _result(self) -> SimulationResult:
+        ended = self._run
+        if ended.outcome is not Outcome.FINISHED or ended.model is None:
+            raise RunFailedError(f"the simulated run {ended.outcome and ended.outcome.value}: {ended.reason}")
+        measured = self._measured
+        return SimulationResult(
+            outcome=ended.outcome,
+            reason=ended.reason,
+            rounds=ended.finished,
+            model=self._blobs[ended.model.digest],
+            model_digest=ended.model.digest,
+            metrics=None if measured is None else measured.metrics,
+            silos={} if measured is None else measured.silos,
+        )
+
+
+def _make(station: Station, job: silo.Job, model: bytes | None, state: Tensors) -> Made:
+    timer = Timer()
+    if model is None:
+        return station.prepare(timer, initial=job.initial)
+    content = tensors.decode(model)
+    if job.stage is Stage.EVALUATE:
+        return station.evaluate(timer, content)
+    return station.train(timer, job.round, content, state)
