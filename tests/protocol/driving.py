@@ -167,8 +167,3 @@ class Play:
         """The instruction of every silo that has one."""
         instructions = {silo: instruction(self.run, silo) for silo in self.run.plan.silos}
         return {silo: asked for silo, asked in instructions.items() if asked is not None}
-
-
-def trained(play: Play) -> Play:
-    """A play that stands in round 1 of training, with all three silos asked."""
-    return play.open(Stage.TRAIN, 1)

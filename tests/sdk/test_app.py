@@ -9,7 +9,7 @@ from septum.errors import AppError
 
 
 def test_a_function_registered_twice_is_an_error_that_names_both(app: App) -> None:
-    with pytest.raises(AppError, match="@app.train is used twice, on train and again"):
+    with pytest.raises(AppError, match=r"@app\.train is used twice, on train and again"):
 
         @app.train
         def again(p, data, h, ctx):
@@ -17,7 +17,7 @@ def test_a_function_registered_twice_is_an_error_that_names_both(app: App) -> No
 
 
 def test_a_second_hyper_class_is_an_error(app: App) -> None:
-    with pytest.raises(AppError, match="@app.hyper is used twice"):
+    with pytest.raises(AppError, match=r"@app\.hyper is used twice"):
 
         @app.hyper
         class Other:

@@ -81,7 +81,7 @@ def test_without_a_header_an_error_says_which_order_was_taken(tmp_path: Path) ->
 
 @pytest.mark.parametrize("text", ["", "\n\n"])
 def test_an_empty_file_is_an_error(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DataError, match="site.csv: the file is empty"):
+    with pytest.raises(DataError, match=r"site\.csv: the file is empty"):
         read_csv(write(tmp_path, text), COLUMNS)
 
 

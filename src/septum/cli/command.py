@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from septum.cli.access import AccessFlags, resolve_access
+from septum.cli.failures import UsageProblem
 from septum.cli.output import Answer, Output
 
 if TYPE_CHECKING:
@@ -71,7 +72,20 @@ def command(app: typer.Typer, name: str, *, remote: bool = False) -> Callable[[B
 
 def noun(name: str, help_text: str) -> typer.Typer:
     """A group of commands about one thing."""
-    return typer.Typer(name=name, help=help_text, no_args_is_help=True, rich_markup_mode="rich")
+    app = typer.Typer(name=name, help=help_text, rich_markup_mode="rich")
+    app.callback(invoke_without_command=True, help=help_text)(need_command)
+    return app
+
+
+def need_command(context: typer.Context) -> None:
+    """A noun alone is no command: show the verbs, and fail as any usage error does."""
+    if context.invoked_subcommand is not None:
+        return
+    output = context.obj
+    assert isinstance(output, Output)
+    if not output.json:
+        output.text(context.get_help())
+    raise UsageProblem(f"{context.command_path}: which command?", hint=f"{context.command_path} --help")
 
 
 def _option(name: str, default: object, annotation: object) -> Parameter:
@@ -97,7 +111,9 @@ _REMOTE = (
         Annotated[
             str,
             typer.Option(
-                "--token", help="Bearer token; SEPTUM_TOKEN keeps it out of the process list.", rich_help_panel=_COORDINATOR
+                "--token",
+                help="Bearer token; SEPTUM_TOKEN keeps it out of the process list.",
+                rich_help_panel=_COORDINATOR,
             ),
         ],
     ),

@@ -13,7 +13,7 @@ import typer
 
 from septum import __version__
 from septum.cli import config, coordinator, doctor, model, run, silo, simulate
-from septum.cli.command import JsonFlag, QuietFlag
+from septum.cli.command import JsonFlag, QuietFlag, need_command
 from septum.cli.failures import InternalError, Interrupted, UsageProblem
 from septum.cli.output import Answer, Output
 from septum.errors import SeptumError
@@ -24,7 +24,6 @@ _USAGE_ERROR = typer.BadParameter.__bases__[0]
 app = typer.Typer(
     name="septum",
     help="Cross-silo federated learning: organisations train one model together, and no record leaves its owner.",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -47,8 +46,7 @@ def root(
     assert isinstance(output, Output)
     if version:
         raise typer.Exit(output.answer(Answer({"version": __version__}, (f"septum {__version__}",))))
-    if context.invoked_subcommand is None:
-        raise _missing_command(output, context.get_help(), "septum")
+    need_command(context)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except _USAGE_ERROR as error:
-        return output.failure(_usage_problem(output, error))
+        return output.failure(_usage_problem(error))
     except Exception as error:  # noqa: BLE001 - the last resort: programs that read --json need an envelope now, too
         return output.failure(_internal(error))
     if code == Interrupted.exit_code:  # newer Typers turn Ctrl-C into this
@@ -83,19 +81,11 @@ def _output_options(arguments: list[str]) -> tuple[Output, list[str]]:
     return output, [item for item in head if item not in ("--json", "--quiet", "-q")] + tail
 
 
-def _usage_problem(output: Output, error: Exception) -> SeptumError:
+def _usage_problem(error: Exception) -> SeptumError:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "septum"
-    if type(error).__name__ == "NoArgsIsHelpError":
-        return _missing_command(output, context.get_help() if context is not None else "", path)
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     return UsageProblem(f"{path}: {message}", hint=f"{path} --help")
-
-
-def _missing_command(output: Output, help_text: str, path: str) -> SeptumError:
-    if not output.json and help_text:
-        output.text(help_text)
-    return UsageProblem(f"{path}: which command?", hint=f"{path} --help")
 
 
 def _internal(error: Exception) -> SeptumError:

@@ -1,7 +1,7 @@
 """How does a command's answer reach people and programs? This is the only place that prints.
 
 Data goes to standard output, progress and notes to standard error. With `--json` the output is one envelope, also when the
-command fails; a stream is one JSON object a line, and the envelope is its last line.
+command fails. It is one line, and so the last one of a stream of JSON lines.
 """
 
 from __future__ import annotations
@@ -76,18 +76,18 @@ class Output:
     def item(self, data: Json, text: str = "") -> None:
         """One element of a stream: a JSON line, or a line of text. Empty texts are left out."""
         if self.json:
-            _write(sys.stdout, _dumps(data, indent=None))
+            _write(sys.stdout, _dumps(data))
         elif text:
             _write(sys.stdout, plain(text))
 
-    def answer(self, answer: Answer, *, streamed: bool = False) -> ExitCode:
-        """Print the answer; the exit code that belongs to it. A stream's envelope is one line."""
+    def answer(self, answer: Answer) -> ExitCode:
+        """Print the answer; the exit code that belongs to it."""
         code = answer.error.exit_code if answer.error else ExitCode.OK
         if self.json:
             body: dict[str, Json] = {"data": answer.data}
             if answer.error:
                 body["error"] = _error_json(answer.error)
-            self._envelope(code, body, indent=None if streamed else 2)
+            self._envelope(code, body)
             return code
         for block in answer.shown:
             _write(sys.stdout, plain(block)) if isinstance(block, str) else self._table(block)
@@ -100,7 +100,7 @@ class Output:
         if os.environ.get("SEPTUM_DEBUG") == "1":
             _write(sys.stderr, "".join(traceback.format_exception(error)))
         if self.json:
-            self._envelope(error.exit_code, {"error": _error_json(error)}, indent=2)
+            self._envelope(error.exit_code, {"error": _error_json(error)})
         else:
             _tell(error)
         return error.exit_code
@@ -109,10 +109,10 @@ class Output:
         """Print text as it is: help, a version."""
         _write(sys.stdout, text)
 
-    def _envelope(self, code: ExitCode, body: Mapping[str, Json], *, indent: int | None) -> None:
+    def _envelope(self, code: ExitCode, body: Mapping[str, Json]) -> None:
         status = "ok" if code is ExitCode.OK else "error"
         envelope = {"schema_version": SCHEMA_VERSION, "status": status, "exit_code": int(code), **body}
-        _write(sys.stdout, _dumps(envelope, indent))
+        _write(sys.stdout, _dumps(envelope))
 
     def _table(self, table: Table) -> None:
         rows = [tuple(plain(cell) for cell in row) for row in table.rows]
@@ -172,8 +172,8 @@ def _error_json(error: SeptumError) -> dict[str, Json]:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def _dumps(data: Json, indent: int | None) -> str:
-    return json.dumps(data, indent=indent, allow_nan=False)
+def _dumps(data: Json) -> str:
+    return json.dumps(data, allow_nan=False)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -34,7 +34,8 @@ def submit(
     attempts: options.Attempts = 3,
     name: options.Name = "",
     key: Annotated[
-        str, typer.Option("--key", help="Names this submission: sent again it returns the same run. Random if left out.")
+        str,
+        typer.Option("--key", help="Names this submission: sent again it returns the same run. Random if left out."),
     ] = "",
     watch: Annotated[bool, typer.Option("--watch", help="Watch the run until it ends.")] = False,
 ) -> Answer | None:

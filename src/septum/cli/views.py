@@ -14,10 +14,12 @@ from septum.protocol.views import InviteView, ModelView, RunView, SiloView
 def runs(found: Sequence[RunView]) -> Answer:
     """A page of runs."""
     rows = tuple(
-        (view.id, view.name, view.status.value, _progress(view), _number(view.metrics), when(view.created_at))
+        (view.id, view.name, view.status.value, _progress(view), roc_auc_text(view.metrics), when(view.created_at))
         for view in found
     )
-    table = Table(("RUN", "NAME", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"), rows, "no runs yet: septum run submit APP_DIR")
+    table = Table(
+        ("RUN", "NAME", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"), rows, "no runs yet: septum run submit APP_DIR"
+    )
     return Answer({"runs": [to_json(view) for view in found]}, (table,))
 
 
@@ -42,7 +44,7 @@ def run(view: RunView) -> Answer:
 def models(found: Sequence[ModelView]) -> Answer:
     """Models of one run or of many."""
     rows = tuple(
-        (view.run, str(view.round), str(view.size_bytes), _number(view.metrics), view.digest) for view in found
+        (view.run, str(view.round), str(view.size_bytes), roc_auc_text(view.metrics), view.digest) for view in found
     )
     table = Table(("RUN", "ROUND", "BYTES", "ROC-AUC", "DIGEST"), rows, "no models yet: septum run list")
     return Answer({"models": [to_json(view) for view in found]}, (table,))
@@ -51,7 +53,8 @@ def models(found: Sequence[ModelView]) -> Answer:
 def silos(found: Sequence[SiloView]) -> Answer:
     """Silos."""
     rows = tuple(
-        (view.name, view.status.value, when(view.enrolled_at) or "never", when(view.seen_at) or "never") for view in found
+        (view.name, view.status.value, when(view.enrolled_at) or "never", when(view.seen_at) or "never")
+        for view in found
     )
     table = Table(("SILO", "STATUS", "ENROLLED", "SEEN"), rows, "no silos yet: septum silo invite NAME")
     return Answer({"silos": [to_json(view) for view in found]}, (table,))
@@ -74,6 +77,15 @@ def metrics_text(metrics: Metrics) -> str:
     return f"roc_auc {area}, accuracy {metrics.accuracy:.4f}, log_loss {metrics.log_loss:.4f}, {metrics.rows} rows"
 
 
+def roc_auc_text(metrics: Metrics | None) -> str:
+    """The ROC-AUC for a table; a dash where there is none.
+
+    >>> roc_auc_text(Metrics(rows=3, accuracy=1.0, log_loss=0.1, roc_auc=None))
+    '-'
+    """
+    return f"{metrics.roc_auc:.4f}" if metrics and metrics.roc_auc is not None else "-"
+
+
 def when(unix_s: float) -> str:
     """A moment in the reader's own time zone; empty for 0, which stands for never."""
     if not unix_s:
@@ -83,10 +95,6 @@ def when(unix_s: float) -> str:
 
 def _progress(view: RunView) -> str:
     return f"{view.finished_rounds}/{view.rounds}"
-
-
-def _number(metrics: Metrics | None) -> str:
-    return f"{metrics.roc_auc:.4f}" if metrics and metrics.roc_auc is not None else "-"
 
 
 def _settings(settings: object) -> str:

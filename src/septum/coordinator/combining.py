@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from septum.algorithms.strategy import Strategy, strategy
@@ -45,7 +45,9 @@ class Combiner:
                 metrics = _measured(effect.round, payloads)
                 return Combined(effect.stage, effect.round, effect.attempt, measured=metrics)
             metrics = _measured(effect.round - 1, payloads)  # the reports of round r + 1 measure the model of r
-            model, optimizer = self._train(effect, strategy(plan.strategy.name, plan.strategy.settings), run_id, payloads)
+            model, optimizer = self._train(
+                effect, strategy(plan.strategy.name, plan.strategy.settings), run_id, payloads
+            )
             return Combined(effect.stage, effect.round, effect.attempt, model, optimizer, metrics)
 
     def _train(
@@ -88,6 +90,10 @@ def _no_state(chunk: bytes) -> None:
     raise ProtocolError(f"a strategy without a state made one of {len(chunk)} bytes")
 
 
+class _AbortedError(SeptumError):
+    """The sender gave up."""
+
+
 class _Push:
     """Chunks that are pushed become a blob, in a thread of its own, with a few chunks in between and never all of them."""
 
@@ -126,15 +132,12 @@ class _Push:
         except BaseException as error:  # noqa: BLE001 - `finish` raises it in the thread that asked
             self._error = error
             if not isinstance(error, _AbortedError):
-                for _ in chunks:  # the sender must not wait for a reader that is gone
-                    pass
+                with suppress(_AbortedError):
+                    for _ in chunks:  # the sender must not wait for a reader that is gone
+                        pass
 
     def _chunks(self) -> Iterator[bytes]:
         while (chunk := self._queue.get()) is not None:
             yield chunk
         if self._aborted:
             raise _AbortedError("the model was not made")
-
-
-class _AbortedError(SeptumError):
-    """The sender gave up."""

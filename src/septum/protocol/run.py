@@ -345,7 +345,7 @@ def _combined(run: Run, result: Combined) -> Step:
         raise ProtocolError(f"run {run.id}: round {result.round} was combined before its reports were in")
     if (result.model is None) != (result.stage is Stage.EVALUATE):
         raise ProtocolError(
-            f"run {run.id}: {result.stage.value} {'needs' if result.model is None else 'makes no'} model"
+            f"run {run.id}: {result.stage.value} {'needs a' if result.model is None else 'makes no'} model"
         )
     notes: list[Effect] = []
     if result.measured is not None:

@@ -88,7 +88,7 @@ def _minimise(
 ) -> dict[str, Float32]:
     vector = np.concatenate([parameters[name].ravel() for name in parameters], dtype=np.float32)  # (width,)
     named = _views(vector[None], parameters)
-    own = {name: view[0] for name, view in named.items()}
+    own = {name: view[0, ...] for name, view in named.items()}  # `...` keeps a scalar tensor a view
     base = {name: context.base[name] for name in parameters} if context.proximal_mu else {}
     gradient = np.empty_like(vector)
     blocks: dict[int, tuple[Float32, dict[str, Float32], Float32]] = {}  # one for full batches, one for the last

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -18,13 +17,13 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from septum.errors import ConfigError, DigestError, NotFoundError, SeptumError, TooLargeError
-from septum.protocol.messages import DIGEST
+from septum.adapters.blobs.names import check_area, check_digest
+from septum.errors import DigestError, NotFoundError, SeptumError, TooLargeError
 from septum.protocol.plan import digest_of
 
 INCOMING = ".incoming"  # no valid area: they do not begin with a dot
 BUFFER_BYTES = 1024 * 1024
-AREA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MOVE_TRIES = 10  # each but the first after another thread dropped the area in that very moment
 _Guard = Callable[[], AbstractContextManager[None]]
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -39,15 +38,16 @@ class DirectoryBlobs:
         self._synced: set[Path] = set()  # shards whose own directory entries are on disk
         with _translated(root, "start"):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.rmtree(self._incoming, ignore_errors=True)
-            self._incoming.mkdir(mode=0o700, exist_ok=True)
+            if self._incoming.exists():
+                shutil.rmtree(self._incoming)
+            self._incoming.mkdir(mode=0o700)
             _sync_folder(root.parent)
 
     def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
         """Store bytes; their digest. Raises DigestError if a given `digest` differs, TooLargeError over `limit`."""
         folder = self._folder(area)
         if digest:
-            _hex(digest)
+            check_digest(digest)
         guard = partial(_translated, self._root, f"store a blob in {area!r}")
         new = self._incoming / f"put-{next(self._numbers)}"
         try:
@@ -101,13 +101,11 @@ class DirectoryBlobs:
                 self._folder(area).rename(gone)
             except FileNotFoundError:
                 return
-            self._synced = {shard for shard in self._synced if shard.parent.name != area}
+            self._synced -= {shard for shard in tuple(self._synced) if shard.parent.name == area}
             shutil.rmtree(gone)
 
     def _folder(self, area: str) -> Path:
-        if not AREA.fullmatch(area):
-            raise ConfigError(f"{area[:80]!r} is no name for an area of blobs: letters, digits, '.', '_' and '-'")
-        return self._root / area
+        return self._root / check_area(area)
 
     def _sync_folders(self, shard: Path) -> None:
         """Make the entries that lead to a blob in `shard` durable; those of the shard and its area only once."""
@@ -118,32 +116,27 @@ class DirectoryBlobs:
             self._synced.add(shard)
 
 
-def _hex(digest: str) -> str:
-    if not DIGEST.fullmatch(digest):
-        raise DigestError(f"{digest[:80]!r} is not a digest: expected blake3: and 64 hex digits")
-    return digest.partition(":")[2]
-
-
 def _check(found: str, announced: str) -> None:
     if found != announced:
         raise DigestError(f"the bytes that were announced as {announced} have the digest {found}")
 
 
 def _place(digest: str) -> Path:
-    name = _hex(digest)
+    name = check_digest(digest)
     return Path(name[:2], name)
 
 
 def _move(new: Path, place: Path) -> None:
-    while True:
+    for _ in range(MOVE_TRIES):
         try:
             new.rename(place)
         except FileNotFoundError:  # the first blob there, or the area is being dropped right now
-            for folder in (place.parents[1], place.parent):
-                with suppress(FileExistsError, FileNotFoundError):
-                    folder.mkdir(mode=0o700)
+            place.parents[1].mkdir(mode=0o700, exist_ok=True)
+            with suppress(FileNotFoundError):
+                place.parent.mkdir(mode=0o700, exist_ok=True)
         else:
             return
+    new.rename(place)
 
 
 def _sync_folder(folder: Path) -> None:

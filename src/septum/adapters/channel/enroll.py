@@ -74,8 +74,8 @@ def _fetch_ca(url: str, expected: str, proxies: ProxySettings) -> bytes:
     found = ca_digest(pem)
     if found != expected:
         raise AuthError(
-            f"{origin.authority} shows a CA certificate with the digest {found}, but the token was made for {expected}: "
-            "this is another coordinator, or somebody in between pretends to be it",
+            f"{origin.authority} shows a CA certificate with the digest {found}, but the token was made for "
+            f"{expected}: this is another coordinator, or somebody in between pretends to be it",
             hint="check the URL with the coordinator's operator, and the digest over another channel; "
             "the token was not sent",
         )

@@ -10,6 +10,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from urllib.parse import urlsplit
@@ -53,7 +54,7 @@ def origin_of(url: str, context: ssl.SSLContext, proxies: ProxySettings) -> Orig
     except ValueError as error:
         raise ConfigError(f"the coordinator's URL cannot be used: {error}") from error
     extras = parts.username or parts.password or parts.query or parts.fragment or parts.path not in ("", "/")
-    if parts.scheme != "https" or not host or extras:
+    if parts.scheme != "https" or not host or not (host.isascii() and host.isprintable()) or " " in host or extras:
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         raise ConfigError(
             f"{shown!r} is not a coordinator's URL: expected https://host or https://host:port",
@@ -89,6 +90,7 @@ class Line:
             body: all of it, or in pieces.
             size: of the body, in bytes.
         """
+        self._last = None  # until this one is answered, the connection is good for nothing else
         fields = {"Host": self._origin.authority, "User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
         if method != "GET":
             fields["Content-Length"] = str(size)
@@ -135,11 +137,9 @@ class Line:
 
     def abort(self) -> None:
         """Wake whoever waits on this connection; it finds it broken."""
-        try:
+        with suppress(OSError):  # it may be gone already
             # SSLSocket.shutdown would also take the TLS state from under the thread that reads.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        except OSError:
-            pass  # it is gone already
 
     def close(self) -> None:
         """Give the connection up."""
@@ -244,8 +244,8 @@ def _tls_hint(error: Exception) -> str:
     if error.verify_code in (62, 64):  # host name, address
         return "use a name that is in the certificate, or start the coordinator with this one as well"
     return (
-        "the certificate is not from the CA pinned at enrolment: if a proxy here inspects TLS, give its CA as extra CA; "
-        "if the coordinator was set up anew, enrol again: septum silo enroll"
+        "the certificate is not from the CA pinned at enrolment: if a proxy here inspects TLS, give its CA as "
+        "extra CA; if the coordinator was set up anew, enrol again: septum silo enroll"
     )
 
 

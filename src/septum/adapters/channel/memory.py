@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar, cast
 
 from septum.adapters.channel.blob_files import save_blob
 from septum.adapters.channel.wire_errors import error_body, error_of
-from septum.errors import ConnectionFailedError, SeptumError
+from septum.errors import ConnectionFailedError, NotFoundError, SeptumError
 from septum.protocol.codec import decode, encode
 from septum.protocol.messages import Instruction, Poll, PollAnswer, SiloMessage
 
@@ -21,8 +21,8 @@ T = TypeVar("T")
 class SiloService(Protocol):
     """What a coordinator offers its silos.
 
-    Contract: thread-safe; calls block, `poll` and `exchange` until there is something to say. `silo` is who asks, already
-    proven. Errors are those of `ports.channel.Channel`.
+    Contract: thread-safe; calls block, `poll` and `exchange` until there is something to say. `silo` is who asks,
+    already proven. Errors are those of `ports.channel.Channel`.
     """
 
     def poll(self, silo: str, message: Poll) -> PollAnswer:
@@ -67,7 +67,12 @@ class MemoryChannel:
 
     def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
         """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
-        with self._call(lambda: self._service.blob_path(self._silo, run, digest)).open("rb", buffering=0) as file:
+        source = self._call(lambda: self._service.blob_path(self._silo, run, digest))
+        try:
+            file = source.open("rb", buffering=0)
+        except FileNotFoundError:
+            raise NotFoundError(f"blob {digest} of run {run} is gone") from None
+        with file:
             save_blob(file.readinto, digest, path, size_bytes)
 
     def close(self) -> None:

@@ -137,8 +137,9 @@ def verify(
     """
     parameters, values = _parse_input(_field(headers, "signature-input"), method)
     signature = _parse(_SIGNATURE, _field(headers, "signature"), "signature")
-    digest = _field(headers, "content-digest") if "content-digest" in _components(method) else ""
-    if digest:
+    digest = ""
+    if "content-digest" in _components(method):
+        digest = _field(headers, "content-digest")
         _parse(_DIGEST, digest, "content-digest")
     if "?" in path:
         raise AuthError(f"{method} {path[:200]}: a query is not covered by the signature, so none is accepted")

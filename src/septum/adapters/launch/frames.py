@@ -1,7 +1,7 @@
 """What do an agent and its worker say to each other, and how is it framed?
 
 A socket pair carries frames: 4 bytes big-endian length, then one message through `protocol.codec` (JSON, versioned,
-strict). Tensors never pass here; they lie in files. The worker runs an app author's code: the agent trusts no frame of it.
+strict). Tensors never pass here; they lie in files. The worker runs an author's code, so the agent trusts no frame.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from pathlib import Path
 from septum.errors import ConnectionFailedError, MessageError, TimedOutError
 from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Scalar, decode, encode
-from septum.protocol.messages import MAX_DETAILS_CHARS, Stage
-
-MAX_MESSAGE_CHARS = 2_000  # of an error; the wire's own limit is lower still
+from septum.protocol.messages import MAX_DETAILS_CHARS, MAX_REASON_CHARS, Stage
 
 _LENGTH = struct.Struct(">I")
 
@@ -28,7 +26,7 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first frame: what the worker is for, and what it may use. It limits itself before any code of the app runs."""
+    """The first frame: what the worker is for and may use. It limits itself before any code of the app runs."""
 
     run: str
     silo: str
@@ -135,7 +133,7 @@ class Failed:
     @classmethod
     def of(cls, message: str, hint: str, details: str) -> Failed:
         """The frame, cut to its limits; of a traceback the last lines say most."""
-        return cls(message[:MAX_MESSAGE_CHARS], hint[:MAX_MESSAGE_CHARS], details[-MAX_DETAILS_CHARS:])
+        return cls(message[:MAX_REASON_CHARS], hint[:MAX_REASON_CHARS], details[-MAX_DETAILS_CHARS:])
 
 
 FromWorker = Ready | Done | Failed

@@ -1,7 +1,7 @@
 """How to run an app without a process of its own: in the simulator, and in tests of everything around it.
 
-The same tasks give the same files as in a worker process. What a process gives is missing: limits, a cleared environment
-and an end by force. So this is for apps that one would run oneself.
+The same tasks give the same files as in a worker process. What a process gives is missing: limits, a cleared
+environment and an end by force. So this is for apps that one would run oneself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How to run an app in a process of its own: started with a cleared environment, watched, and ended with all its children.
+"""How to run an app in a process of its own: its environment cleared, watched, and ended with all its children.
 
 Agent and worker talk over a socket pair (frames.py). The app's output goes through a pipe into `worker.log` in the run
 directory, up to a limit; it is never sent anywhere. The process leads its own session and process group, so that one
@@ -34,7 +34,7 @@ _LOG_FULL = b"\n... what the app printed after this is not kept\n"
 
 
 class SubprocessLauncher:
-    """A Launcher whose workers are processes."""
+    """A Launcher whose workers are processes. A worker dies with the thread that started it, so let that one wait."""
 
     def start(self, spec: WorkerSpec, limits: WorkerLimits) -> SubprocessWorker:
         """A new worker process, ready for tasks. Raises WorkerError when it does not come up."""
@@ -68,7 +68,7 @@ def _environment(run_dir: Path, ours: Mapping[str, str]) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "HOME": str(run_dir),
         "TMPDIR": str(run_dir / "tmp"),
-        "OMP_NUM_THREADS": "1",  # the same sums in the same order, whatever the machine; and silos share one in the demo
+        "OMP_NUM_THREADS": "1",  # the same sums on any machine; silos may share one
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONHASHSEED": "0",  # an app that walks a set walks it in one order
@@ -109,13 +109,16 @@ class SubprocessWorker:
         self._process = process
         self._control = control
         self._pidfd = os.pidfd_open(process.pid)
-        self._killing = threading.Lock()
+        self._busy = threading.Lock()  # held while a task is under way
+        self._ending = threading.Lock()  # held while the process is killed or reaped
         self._closed = False
+        self._reaped = False
 
     @property
     def alive(self) -> bool:
         """Whether it can take another task."""
-        return not self._closed and not _readable(self._pidfd, 0)
+        with self._ending:
+            return not (self._closed or self._reaped or _readable(self._pidfd, 0))
 
     @property
     def pid(self) -> int:
@@ -124,71 +127,86 @@ class SubprocessWorker:
 
     def begin(self) -> None:
         """Tell the new process what it is for, and wait until it has limited itself."""
-        answer = self._ask(Start.of(self._spec, self._limits), START_S, "its start")
-        if not isinstance(answer, Ready):
-            self.close()
+        with self._busy:
+            answer = self._ask(Start.of(self._spec, self._limits), START_S, "its start")
+            if isinstance(answer, Ready):
+                return
+            self._reap()
             raise _failed(answer) if isinstance(answer, Failed) else self._nonsense("its start")
 
     def perform(self, task: Task) -> TaskResult:
         """Do one task."""
         doing = f"{task.stage.value} of round {task.round}"
-        if not self.alive:
-            raise WorkerError(f"the worker of {self._where} has ended: {self._end()}", hint=self._log_hint)
-        answer = self._ask(Perform.of(task), self._limits.task_s, doing)
-        match answer:
-            case Failed():
+        with self._busy:
+            if self._reaped:
+                raise WorkerError(f"the worker of {self._where} has ended", hint=self._log_hint)
+            answer = self._ask(Perform.of(task), self._limits.task_s, doing)
+            if isinstance(answer, Failed):
                 raise _failed(answer)
-            case Done():
-                try:
+            try:
+                if isinstance(answer, Done):
                     return answer.result()
-                except MessageError as error:
-                    raise self._nonsense(doing, error) from error
-            case _:
-                raise self._nonsense(doing)
+            except MessageError as error:
+                raise self._nonsense(doing, error) from error
+            raise self._nonsense(doing)
 
     def close(self) -> None:
         """End the process and everything it started."""
-        with self._killing:
-            if self._closed:
-                return
-            self._closed = True
-            _kill_group(self._process.pid)
-            self._process.wait()
-            os.close(self._pidfd)
-            self._control.close()
+        self._closed = True
+        with self._ending:
+            if not self._reaped:
+                _kill_group(self._process.pid)  # a task that is under way sees it, and ends
+        with self._busy:
+            self._reap()
 
     def _ask(self, message: Start | Perform, timeout_s: float, doing: str) -> object:
-        deadline = time.monotonic() + timeout_s
         try:
+            self._control.settimeout(timeout_s)
             send(self._control, message)
-            if not _readable(self._control.fileno(), timeout_s, self._pidfd):
-                raise TimedOutError("no answer")
-            if not _readable(self._control.fileno(), 0):
-                raise ConnectionFailedError("the process ended")
-            return receive(self._control, FromWorker, timeout_s=deadline - time.monotonic())
+            return self._answer(time.monotonic() + timeout_s)
         except TimedOutError as error:
-            self.close()
+            self._reap()
             raise WorkerError(
                 f"the worker of {self._where} was killed: {doing} took longer than {timeout_s:g} s",
-                hint=f"raise limits.task_s in silo.toml if that is not a hang; {self._log_hint}",
+                hint=f"raise limits.task_s in silo.toml if it is no hang; {self._log_hint}",
             ) from error
         except MessageError as error:
             raise self._nonsense(doing, error) from error
-        except (ConnectionFailedError, OSError, ValueError) as error:  # ValueError: closed by another thread
-            closed = self._closed
-            how = "was closed" if closed else self._end()
-            raise WorkerError(f"the worker of {self._where} {how} during {doing}", hint=self._log_hint) from error
+        except ConnectionFailedError as error:
+            raise WorkerError(
+                f"the worker of {self._where} {self._end()} during {doing}", hint=self._log_hint
+            ) from error
+
+    def _answer(self, deadline: float) -> object:
+        """The next frame. Its writer may have ended since, or a child of it may hold the socket open."""
+        control = self._control.fileno()
+        if not _readable(control, deadline - time.monotonic(), self._pidfd):
+            raise TimedOutError("no answer")
+        if not _readable(control, 0):
+            raise ConnectionFailedError("the process has ended")
+        return receive(self._control, FromWorker, timeout_s=deadline - time.monotonic())
 
     def _end(self) -> str:
-        """How the process ended, which may be just now. All that it started ends with it."""
-        if not self._closed:
-            _readable(self._pidfd, 1.0)
-        already = self._closed or _readable(self._pidfd, 0)
-        self.close()
-        return _how(self._process.returncode, self._limits) if already else "closed its control channel and was killed"
+        """How the process ended, which may be just now."""
+        ended = _readable(self._pidfd, 1.0)
+        self._reap()
+        if self._closed:
+            return "was closed"
+        return _how(self._process.returncode, self._limits) if ended else "closed its control channel and was killed"
+
+    def _reap(self) -> None:
+        """Make sure that the process and all that it started have ended, and let go of them."""
+        with self._ending:
+            if self._reaped:
+                return
+            _kill_group(self._process.pid)
+            self._process.wait()
+            self._reaped = True
+            os.close(self._pidfd)
+            self._control.close()
 
     def _nonsense(self, doing: str, cause: MessageError | None = None) -> WorkerError:
-        self.close()
+        self._reap()
         what = f": {cause.message}" if cause else ""
         return WorkerError(f"the worker of {self._where} was killed: it answered nonsense to {doing}{what}")
 
@@ -217,10 +235,9 @@ def _how(code: int, limits: WorkerLimits) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    why = {
+    why: dict[int, str] = {
         signal.SIGKILL: " (out of memory, perhaps)",
         signal.SIGXCPU: f" (it used its {limits.cpu_s} s of processor time)",
-        signal.SIGXFSZ: f" (it wrote a file of more than {limits.file_bytes} bytes)",
     }
     return f"was killed by {name}{why.get(-code, '')}"
 

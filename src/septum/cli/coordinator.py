@@ -1,0 +1,5 @@
+"""placeholder"""
+
+from septum.cli.command import noun
+
+app = noun("coordinator", "x")

@@ -1,0 +1,181 @@
+"""`septum demo`: does a federation of four hospitals work on this machine, and how good is it?"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from septum.cli.command import Invocation, command
+from septum.cli.output import Answer
+from septum.errors import ConfigError, RunFailedError
+
+if TYPE_CHECKING:
+    from septum.cli.federation import Federation
+    from septum.client import Client
+    from septum.protocol.facts import ModelMeasured
+    from septum.protocol.plan import Plan
+    from septum.protocol.views import JournalView, RunView
+    from septum.sdk.harness import Prepared
+    from septum.sdk.package import LoadedApp
+
+OUTPUT = Path("septum-demo")
+MODEL_FILE = "heart-disease.safetensors"
+GATHER_S = 60.0
+DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the demo was asked for."""
+
+    rounds: int
+    seed: int
+    keep: bool
+    compare: bool
+    data_dir: Path | None
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A federated run that went through: its journal, the model's file, and seconds since the command began."""
+
+    run: RunView
+    journal: tuple[JournalView, ...]
+    model_path: Path
+    folder: Path | None
+    separate_users: bool
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "demo")(demo)
+
+
+def demo(
+    call: Invocation,
+    *,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=1000, help="How many rounds to train.")] = 50,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Initial model and order of the rows.")] = 42,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep every process's folder and log beside the model file.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare/--no-compare", help="Also train each hospital alone, and all records pooled.")
+    ] = True,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir", exists=True, file_okay=False, help="A folder with your own hospitals: one file each."
+        ),
+    ] = None,
+    backend: Annotated[str, typer.Option("--backend", help="numpy, or torch (needs the torch extra).")] = "numpy",
+) -> Answer:
+    """Four hospitals train one heart-disease model over HTTPS, on this machine, in nine processes."""
+    from septum.cli.demo_report import answer  # numpy: 100 ms that `--help` does not pay
+
+    began = time.monotonic()
+    options = Options(rounds, seed, keep, compare, data_dir, backend)
+    loaded, plan, files = _plan(options)
+    finished = _federate(call, options, loaded, plan, files)
+    baselines = _baselines(call, loaded, plan, files) if compare else {}
+    return answer(finished, plan, baselines, wall_s=time.monotonic() - began)
+
+
+def _plan(options: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
+    from septum.cli.shipped import HEART_DISEASE, example, hospitals
+    from septum.protocol.plan import AppRef, Plan
+    from septum.sdk.package import load_app
+
+    loaded = load_app(example(HEART_DISEASE))
+    files = hospitals(options.data_dir)
+    given = {"rounds": options.rounds, "seed": options.seed, "backend": options.backend}
+    hyper = loaded.app.hyper_values(loaded.app.resolve(given))
+    plan = Plan(
+        name="heart-disease",
+        app=AppRef(loaded.app.name, loaded.manifest.version, loaded.digest),
+        hyper=hyper,
+        silos=tuple(sorted(files)),
+        rounds=options.rounds,
+        seed=options.seed,
+        gather_s=GATHER_S,
+        deadline_s=DEADLINE_S,
+    )
+    return loaded, plan, files
+
+
+def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path]) -> Finished:
+    from septum.cli.federation import Federation
+    from septum.cli.shipped import HEART_DISEASE, example
+
+    target = _target(options.keep)
+    base = target if options.keep else Path(tempfile.mkdtemp(prefix="septum-demo-"))
+    base.chmod(0o711)  # each silo may reach its own folder in it, and list none
+    try:
+        with Federation(base, example(HEART_DISEASE), loaded.app.name, files) as federation:
+            call.output.note(f"starting a coordinator and {len(files)} hospitals: {', '.join(sorted(files))}")
+            return _run(call, federation, plan, target, base if options.keep else None)
+    finally:
+        if not options.keep:
+            shutil.rmtree(base, ignore_errors=True)
+
+
+def _target(keep: bool) -> Path:
+    """Where the model goes: `septum-demo/`; with --keep a new folder, since the processes' folders go there too."""
+    target = OUTPUT
+    number = 2
+    while keep and target.exists() and any(target.iterdir()):
+        target = OUTPUT.with_name(f"{OUTPUT.name}-{number}")
+        number += 1
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{target.resolve()}: {error.strerror}", hint="go to a folder that you may write to"
+        ) from error
+    return target
+
+
+def _run(call: Invocation, federation: Federation, plan: Plan, target: Path, folder: Path | None) -> Finished:
+    from septum.client import Client
+
+    with Client(federation.start()) as client:
+        run = client.submit(plan, key=str(uuid.uuid4()))
+        journal = _follow(call, client, run.id, plan.rounds)
+        ended = client.run(run.id)
+        if ended.status.value != "finished" or ended.model is None:
+            raise RunFailedError(
+                f"the run {ended.status.value}: {ended.reason}", hint="septum demo --keep keeps the logs"
+            )
+        path = target / MODEL_FILE
+        client.download(ended.model, path)
+    return Finished(ended, journal, path, folder, federation.separate_users)
+
+
+def _follow(call: Invocation, client: Client, run_id: str, rounds: int) -> tuple[JournalView, ...]:
+    """The whole journal, with a progress bar while it grows."""
+    from septum.cli.demo_report import Progress
+
+    journal: list[JournalView] = []
+    with Progress(call.output, rounds) as progress:
+        for entry in client.watch(run_id):
+            journal.append(entry)
+            progress.show(entry.fact)
+    return tuple(journal)
+
+
+def _baselines(call: Invocation, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path]) -> dict[str, ModelMeasured]:
+    from septum.cli import comparison
+    from septum.simulate.run import read_silos
+
+    call.output.note("for comparison: each hospital alone, and all records pooled in one place")
+    rows: dict[str, Prepared] = read_silos(loaded, loaded.app.resolve(plan.hyper), files)
+    return {"alone": comparison.alone(loaded, plan, rows), "pooled": comparison.together(loaded, plan, rows)}

@@ -1,0 +1,202 @@
+"""How did the demo go? Its progress while it runs, and its answer: one table and the figures behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import quantiles
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from septum.cli.output import Answer, Json, Output, Table
+from septum.errors import RunFailedError
+from septum.protocol import facts
+from septum.protocol.facts import Fact, Metrics, ModelMeasured
+from septum.protocol.messages import Stage
+from septum.protocol.views import JournalView
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from septum.cli.demo import Finished
+    from septum.protocol.plan import Plan
+
+
+class Progress:
+    """A bar over the rounds with the newest metrics; plain lines where no one looks at a terminal."""
+
+    def __init__(self, output: Output, rounds: int) -> None:
+        self._output = output
+        self._rounds = rounds
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._text = "waiting for the hospitals"
+
+    def __enter__(self) -> Self:
+        if self._output.live:
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+            self._bar = Bar(*columns, console=self._output.terminal(), transient=True)
+            self._task = self._bar.add_task(self._text, total=self._rounds)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, fact: Fact) -> None:
+        """Move on to what this fact says."""
+        match fact:
+            case facts.ModelMade(round_, _):
+                self._move(round_)
+            case ModelMeasured(round_, metrics, _):
+                self._text = f"model {round_}: ROC-AUC {_number(metrics.roc_auc)}, accuracy {metrics.accuracy:.3f}"
+                self._describe(round_)
+            case facts.SiloFailed(silo, stage, round_, _, reason, _):
+                self._output.note(f"{silo} failed in {stage.value} round {round_}: {reason}")
+            case facts.SiloLeft(silo, reason):
+                self._output.note(f"{silo} left: {reason}")
+            case _:
+                pass
+
+    def _move(self, round_: int) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=round_)
+
+    def _describe(self, round_: int) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=self._text)
+        elif round_ % max(1, self._rounds // 5) == 0:
+            self._output.note(self._text)
+
+
+def answer(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured], *, wall_s: float) -> Answer:
+    """The figures for programs, and the table for people. `baselines`: `alone` and `pooled`, or none."""
+    federated = _last_measured(finished.journal)
+    overhead = {name: round(value, 2) for name, value in percentiles(round_overheads_ms(finished.journal)).items()}
+    rounds_s = _rounds_s(finished.journal)
+    data: dict[str, Json] = {
+        "rounds": finished.run.finished_rounds,
+        "seed": plan.seed,
+        "wall_s": round(wall_s, 3),
+        "rounds_s": round(rounds_s, 3),
+        "accuracy_all": federated.metrics.accuracy,
+        "roc_auc_all": federated.metrics.roc_auc,
+        "roc_auc_bound": federated.metrics.roc_auc_bound,
+        "log_loss_all": federated.metrics.log_loss,
+        "n_test": federated.metrics.rows,
+        "sites": [_site(silo, federated, baselines) for silo in sorted(federated.silos)],
+        **{f"{prefix}_roc_auc": measured.metrics.roc_auc for prefix, measured in _named(baselines)},
+        **{f"{prefix}_accuracy": measured.metrics.accuracy for prefix, measured in _named(baselines)},
+        "model_path": str(finished.model_path.resolve()),
+        "model_digest": finished.run.model,
+        "plan_digest": finished.run.plan_digest,
+        "round_overhead_ms": overhead,
+        "separate_users": finished.separate_users,
+        "kept": None if finished.folder is None else str(finished.folder.resolve()),
+    }
+    summary = (
+        f"{finished.run.finished_rounds} rounds in {rounds_s:.2f} s, {wall_s:.1f} s with everything; a round took "
+        f"{overhead['p50']:.1f} ms more than the slowest hospital's own work (p90 {overhead['p90']:.1f} ms)"
+    )
+    return Answer(data, (_table({"federated": federated, **baselines}), *_explained(finished, baselines), summary))
+
+
+def _named(baselines: Mapping[str, ModelMeasured]) -> list[tuple[str, ModelMeasured]]:
+    """What the baselines are called in the figures."""
+    return [("local" if name == "alone" else name, measured) for name, measured in baselines.items()]
+
+
+def _site(silo: str, federated: ModelMeasured, baselines: Mapping[str, ModelMeasured]) -> dict[str, Json]:
+    own = federated.silos[silo]
+    site: dict[str, Json] = {"name": silo, "n_test": own.rows, "accuracy": own.accuracy, "roc_auc": own.roc_auc}
+    for prefix, measured in _named(baselines):
+        site[f"{prefix}_accuracy"] = measured.silos[silo].accuracy
+        site[f"{prefix}_roc_auc"] = measured.silos[silo].roc_auc
+    return site
+
+
+def _table(ways: Mapping[str, ModelMeasured]) -> Table:
+    """One row a hospital and one for all; for each way of training its ROC-AUC and accuracy."""
+    columns = ["HOSPITAL", "TEST ROWS"]
+    for way in ways:
+        columns += [f"{way.upper()} AUC", "ACCURACY"]
+    silos = sorted(ways["federated"].silos)
+    rows = [_row(silo, [measured.silos[silo] for measured in ways.values()]) for silo in silos]
+    return Table(tuple(columns), (*rows, _row("all rows", [measured.metrics for measured in ways.values()])))
+
+
+def _row(name: str, ways: Sequence[Metrics]) -> tuple[str, ...]:
+    cells = [cell for metrics in ways for cell in (_number(metrics.roc_auc), f"{metrics.accuracy:.3f}")]
+    return (name, str(ways[0].rows), *cells)
+
+
+def _explained(finished: Finished, baselines: Mapping[str, ModelMeasured]) -> tuple[str, ...]:
+    lines = [f"model   {finished.model_path}", f"digest  {finished.run.model}"]
+    if finished.folder is not None:
+        lines.append(f"kept    {finished.folder}/ (each process's folder and log)")
+    if not baselines:
+        return ("\n".join(lines),)
+    return (
+        "AUC is ROC-AUC. ALONE: each hospital's own model on its own rows.\n"
+        "POOLED: all records in one place, the bound that a federation tries to reach.",
+        "\n".join(lines),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _last_measured(journal: Sequence[JournalView]) -> ModelMeasured:
+    found = [entry.fact for entry in journal if isinstance(entry.fact, ModelMeasured)]
+    if not found:
+        raise RunFailedError("the run ended without a measured model", hint="septum demo --keep keeps the logs")
+    return found[-1]
+
+
+def _rounds_s(journal: Sequence[JournalView]) -> float:
+    """From the first round's opening to the end of the run, seconds."""
+    opened = [at for at, _ in _openings(journal)]
+    return journal[-1].at - opened[0] if opened else 0.0
+
+
+def _openings(journal: Sequence[JournalView]) -> list[tuple[float, facts.StageOpened]]:
+    return [
+        (entry.at, entry.fact)
+        for entry in journal
+        if isinstance(entry.fact, facts.StageOpened) and entry.fact.stage is not Stage.PREPARE
+    ]
+
+
+def round_overheads_ms(journal: Sequence[JournalView]) -> list[float]:
+    """For each training round: from its opening to the next, minus the slowest silo's own work. Milliseconds."""
+    openings = _openings(journal)
+    work: dict[int, float] = {}
+    for entry in journal:
+        fact = entry.fact
+        if isinstance(fact, facts.SiloReported) and fact.stage is Stage.TRAIN:
+            work[fact.round] = max(work.get(fact.round, 0.0), sum(fact.durations_s.values()))
+    return [
+        1000 * (following - at - work[fact.round])
+        for (at, fact), (following, _) in pairwise(openings)
+        if fact.round in work
+    ]
+
+
+def percentiles(values: Sequence[float]) -> Mapping[str, float]:
+    """The median and the ninth decile.
+
+    >>> percentiles([1.0, 2.0, 3.0])
+    {'p50': 2.0, 'p90': 3.0}
+    """
+    if len(values) < 2:
+        return dict.fromkeys(("p50", "p90"), values[0] if values else 0.0)
+    deciles = quantiles(values, n=10, method="inclusive")
+    return {"p50": deciles[4], "p90": min(max(values), quantiles(values, n=10)[8])}

@@ -1,0 +1,73 @@
+"""Which commands are there about models?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from septum.cli.command import Invocation, command, noun
+from septum.cli.output import Answer
+from septum.errors import ConfigError, ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from septum.client import Client
+    from septum.protocol.views import ModelView
+
+app = noun("model", "List the models that runs made, and download them.")
+
+
+@command(app, "list", remote=True)
+def list_(
+    call: Invocation,
+    run: Annotated[str, typer.Option("--run", help="Every model of this run; else the newest model of each run.")] = "",
+) -> Answer:
+    """List models."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return views.models(client.models(run))
+
+
+@command(app, "download", remote=True)
+def download(
+    call: Invocation,
+    digest: Annotated[
+        str, typer.Argument(metavar="[DIGEST]", help="The model's digest, as `septum model list` shows it.")
+    ] = "",
+    run: Annotated[str, typer.Option("--run", help="A model of this run instead of a digest; its newest one.")] = "",
+    round_: Annotated[int | None, typer.Option("--round", min=0, help="With --run: the model of this round.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("model.safetensors"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> Answer:
+    """Download a model as a safetensors file. Its digest is checked before the file appears."""
+    if bool(digest) == bool(run):
+        raise ConfigError(
+            "which model? " + ("both DIGEST and --run were given" if digest else "neither DIGEST nor --run was given"),
+            hint="septum model list, then septum model download DIGEST or --run RUN",
+        )
+    if round_ is not None and not run:
+        raise ConfigError(f"--round {round_} needs --run RUN", hint="septum model download --run RUN --round N")
+    if out.exists() and not force:
+        raise ConflictError(f"{out} is there already", hint="give another file with -o, or --force")
+    with call.client() as client:
+        wanted = digest or _model_of(client, run, round_).digest
+        size_bytes = client.download(wanted, out)
+    data = {"path": str(out), "digest": wanted, "size_bytes": size_bytes}
+    return Answer(data, (f"{out}: {size_bytes} bytes, {wanted}",))
+
+
+def _model_of(client: Client, run: str, round_: int | None) -> ModelView:
+    found = client.models(run)
+    if not found:
+        raise NotFoundError(f"run {run} has made no model yet", hint=f"septum run watch {run}")
+    if round_ is None:
+        return found[-1]
+    for model in found:
+        if model.round == round_:
+            return model
+    raise NotFoundError(
+        f"run {run} has no model of round {round_}; there are {found[0].round} to {found[-1].round}",
+        hint=f"septum model list --run {run}",
+    )

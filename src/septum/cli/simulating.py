@@ -1,0 +1,159 @@
+"""How does `septum simulate` find its silos and tell what came out?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from septum.cli import views
+from septum.cli.options import RunOptions
+from septum.cli.output import Answer, Output, Table
+from septum.cli.planning import load, make_plan
+from septum.cli.progress import following
+from septum.errors import ConfigError, DataError
+from septum.protocol.codec import to_json
+from septum.protocol.facts import Fact, Metrics
+from septum.protocol.plan import Plan, check_silo_name
+from septum.sdk import harness
+from septum.sdk.data import Table as Rows
+from septum.sdk.package import DATA_FOLDER, LoadedApp
+from septum.sdk.table import read_csv
+from septum.simulate.run import SimulationResult, read_silos
+from septum.simulate.run import simulate as run_simulation
+
+_SUFFIXES = (".csv", ".data")
+
+
+def simulate(
+    output: Output,
+    folder: Path,
+    files: Mapping[str, str],
+    options: RunOptions,
+    *,
+    silo_count: int | None,
+    out: Path | None,
+) -> Answer:
+    """Simulate an app over the given files, or those in its data folder. Raises RunFailedError when the run fails."""
+    loaded = load(folder)
+    data = {check_silo_name(name): Path(path) for name, path in files.items()} or found_files(folder)
+    names = tuple(data) if silo_count is None else silo_names(silo_count)
+    plan = make_plan(loaded, names, options)
+    hyper = loaded.app.resolve(plan.hyper)
+    silos = read_silos(loaded, hyper, data) if silo_count is None else _dealt(loaded, hyper, data, names)
+    with following(output, plan.rounds, plan.silos) as show:
+
+        def on_fact(fact: Fact) -> None:
+            show(fact)
+
+        result = run_simulation(loaded, plan, silos, on_fact)
+    if out is not None:
+        _write(out, result.model)
+    return told(plan, result, out)
+
+
+def told(plan: Plan, result: SimulationResult, out: Path | None) -> Answer:
+    """What came out: metrics over all silos and silo by silo, and the model."""
+    rows = [(name, *_cells(metrics)) for name, metrics in sorted(result.silos.items())]
+    if result.metrics is not None:
+        rows.append(("all", *_cells(result.metrics)))
+    model = f"model {result.model_digest}{f' in {out}' if out else ''}"
+    table = Table(("SILO", "TEST ROWS", "ROC-AUC", "ACCURACY", "LOG LOSS"), tuple(rows), "nothing was measured")
+    data = {
+        "outcome": result.outcome.value,
+        "reason": result.reason,
+        "rounds": result.rounds,
+        "metrics": to_json(result.metrics),
+        "silos": to_json(result.silos),
+        "model_digest": result.model_digest,
+        "model_path": str(out) if out else None,
+        "plan_digest": plan.digest,
+    }
+    return Answer(data, (f"{result.rounds} rounds over {len(plan.silos)} silos", table, model))
+
+
+def found_files(folder: Path) -> dict[str, Path]:
+    """The files in an app's data folder by silo name: the last part of the file's name before its suffix."""
+    data = folder / DATA_FOLDER
+    paths = sorted(path for path in data.glob("*") if path.suffix in _SUFFIXES and path.is_file())
+    if not paths:
+        raise ConfigError(
+            f"{data}: no {' or '.join(_SUFFIXES)} file, so there are no silos",
+            hint="name them: --data boston=boston.csv",
+        )
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = silo_name(path)
+        if name in found:
+            raise ConfigError(f"{found[name]} and {path} are both silo {name!r}", hint=f"--data {name}={path}")
+        found[name] = path
+    return found
+
+
+def silo_name(path: Path) -> str:
+    """The silo that a file stands for.
+
+    >>> silo_name(Path("data/processed.cleveland.data"))
+    'cleveland'
+    """
+    return check_silo_name(path.stem.rsplit(".", 1)[-1].lower().replace("_", "-"))
+
+
+def silo_names(count: int) -> tuple[str, ...]:
+    """Names of virtual silos, in canonical order.
+
+    >>> silo_names(2)
+    ('silo-1', 'silo-2')
+    """
+    width = len(str(count))
+    return tuple(f"silo-{number:0{width}d}" for number in range(1, count + 1))
+
+
+def deal(tables: Sequence[Rows], count: int) -> list[Rows]:
+    """All rows of the tables, dealt like cards: row i goes to silo i mod `count`. No row is in two silos.
+
+    >>> [rows["x"].tolist() for rows in deal([Rows({"x": np.arange(3.0)})], 2)]
+    [[0.0, 2.0], [1.0]]
+    """
+    first = tables[0]
+    pooled = {name: np.concatenate([table[name] for table in tables]) for name in first.columns}
+    total = sum(len(table) for table in tables)
+    if total < count:
+        raise DataError(f"{total} rows cannot be dealt out to {count} silos", hint=f"--silos {total} at most")
+    return [
+        Rows(
+            {name: column[start::count] for name, column in pooled.items()},
+            f"dealt rows, silo {start + 1}",
+            first.target,
+        )
+        for start in range(count)
+    ]
+
+
+def _dealt(
+    loaded: LoadedApp, hyper: object, data: Mapping[str, Path], names: Sequence[str]
+) -> dict[str, harness.Prepared]:
+    manifest = loaded.manifest
+    tables = [
+        read_csv(path, tuple(manifest.columns), manifest.missing, target=manifest.target)
+        for _, path in sorted(data.items())
+    ]
+    dealt = deal(tables, len(names))
+    return {name: harness.prepare(loaded.app, hyper, rows) for name, rows in zip(names, dealt, strict=True)}
+
+
+def _cells(metrics: Metrics) -> tuple[str, ...]:
+    return (
+        str(metrics.rows),
+        views.roc_auc_text(metrics),
+        f"{metrics.accuracy:.4f}",
+        f"{metrics.log_loss:.4f}",
+    )
+
+
+def _write(path: Path, model: bytes) -> None:
+    try:
+        path.write_bytes(model)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error

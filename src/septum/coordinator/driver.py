@@ -1,0 +1,323 @@
+"""How do runs move? One task takes what happened, steps the runs, commits, and then answers: load, step, commit, perform.
+
+Nothing is answered before the commit that contains it. What need not be answered yet is not committed at once: a report
+that leaves its attempt open waits for the one that closes it, for `flush_s` at most. Combining starts as soon as the
+attempt is closed, for it changes nothing that a crash would not undo; if it ends within `flush_s`, the whole round is one
+commit. A state lost in a crash costs a repeated request, never a lie: silos offer again what was not acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from septum.coordinator.effects import Performer
+from septum.coordinator.held import POLL, Held, HeldRequests
+from septum.coordinator.live import Discarded, Live, revive
+from septum.coordinator.shelf import Shelf
+from septum.coordinator.spool import Spool, mark_of
+from septum.errors import ConflictError, NotFoundError, SeptumError
+from septum.ports.blobs import BlobStore
+from septum.ports.clock import Clock
+from septum.ports.store import Pending, RunStore, Transition
+from septum.protocol.messages import Evaluate, Instruction, Invitation, Report, Train
+from septum.protocol.run import instruction, step
+from septum.protocol.run_state import Combined, CombineFailed, Event, FromSilo, Presence, Run, Tick
+
+log = logging.getLogger("septum.coordinator.driver")
+
+MAX_LIVES = 256  # ended runs leave the memory above this; a state is some KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long things may wait, in seconds.
+
+    hold_s      a request with nothing to answer; a proxy cuts longer silences
+    flush_s     a change that nobody waits for, before it is committed
+    retry_s     after a commit failed (for lack of space, say), before it is tried again
+    per_silo    requests of one silo that are held at one time
+    """
+
+    hold_s: float = 25.0
+    flush_s: float = 1.0
+    retry_s: float = 2.0
+    per_silo: int = 32
+
+
+@dataclass(eq=False, slots=True)
+class _Item:
+    """Something that happened to a run; `reply` gets the state once it is committed."""
+
+    live: Live
+    event: Event | Discarded
+    held: Held | None = None
+    reply: asyncio.Future[Run] | None = None
+
+    def fail(self, error: SeptumError) -> None:
+        if self.held is not None:
+            self.held.fail(error)
+        elif self.reply is not None and not self.reply.done():
+            self.reply.set_exception(error)
+        else:
+            log.error("event_refused", extra={"run_id": self.live.run.id, "error": error.message})
+
+
+class Driver:
+    """All runs at work. Everything but the constructor belongs in one event loop."""
+
+    def __init__(self, store: RunStore, blobs: BlobStore, clock: Clock, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace()
+        self.store = store
+        self.clock = clock
+        self.shelf = Shelf(blobs)
+        self.held = HeldRequests(hold_s=self.pace.hold_s, per_silo=self.pace.per_silo)
+        self.performer = Performer(blobs, self.shelf, self.post)
+        self.lives: dict[str, Live] = {}
+        self._blobs = blobs
+        self._queue: deque[_Item] = deque()
+        self._replies: list[tuple[asyncio.Future[Run], Live]] = []
+        self._wake = asyncio.Event()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._flush_now = False
+        self._work: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up every unfinished run where the store has it, and perform what its outbox holds."""
+        for stored, pending in await self.performer.write(self.store.unfinished):
+            live = self.adopt(revive(stored, self.spool(stored.run.id), monotonic=self.clock.monotonic()))
+            live.remember(pending)
+            for entry in pending:
+                self.performer.start(live, entry)
+        self._work = asyncio.create_task(self._run(), name="septum-driver")
+        self._wake.set()
+
+    async def wait(self) -> None:
+        """Until `close`, or until the driver failed; then its error is raised."""
+        assert self._work is not None
+        await asyncio.wait([self._work])
+        if not self._work.cancelled():
+            self._work.result()
+
+    async def close(self) -> None:
+        """Commit what is not committed, let everybody ask again later, and stop."""
+        if self._work is not None:
+            failed = self._work.done()
+            self._work.cancel()
+            await asyncio.wait([self._work])
+            if not failed and any(live.dirty for live in self.lives.values()):
+                await self._commit()
+        self.held.end_all()
+        for timer in self._timers.values():
+            timer.cancel()
+        await self.performer.close()
+
+    # --- what others ask -----------------------------------------------------------------------------------------
+
+    async def load(self, run_id: str) -> Live:
+        """A run, from memory or from the store. Raises NotFoundError."""
+        live = self.lives.get(run_id)
+        if live is not None:
+            return live
+        stored = await self.performer.read(self.store.get, run_id)
+        if run_id in self.lives:  # somebody else was faster
+            return self.lives[run_id]
+        return self.adopt(revive(stored, self.spool(run_id), monotonic=self.clock.monotonic()))
+
+    def adopt(self, live: Live) -> Live:
+        """Take a run into memory, and invite the silos that it wants."""
+        self.lives[live.run.id] = live
+        self._invite(live)
+        self._wake.set()
+        return live
+
+    def spool(self, run_id: str, *, complete: bool = False) -> Spool:
+        """Where a run's payloads wait. `complete` for a run that is only being made."""
+        return Spool(self._blobs, run_id, complete=complete)
+
+    def post(self, live: Live, event: Event | Discarded, held: Held | None = None) -> None:
+        """Something happened; `held` is answered with the silo's next instruction, when there is one."""
+        self._queue.append(_Item(live, event, held))
+        self._wake.set()
+
+    async def tell(self, live: Live, event: Event) -> Run:
+        """Something happened; the state once it is committed. Raises what the run machine raises."""
+        reply: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Item(live, event, reply=reply))
+        self._wake.set()
+        return await reply
+
+    def nudge(self) -> None:
+        """Look at the clock now. Needed only where the clock does not run by itself."""
+        self._wake.set()
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                self._step_all()
+                if self._must_commit():
+                    await self._commit()
+                self._answer()
+                self._arm()
+        except Exception as error:  # the coordinator stops, loudly: `wait` raises this in its main task
+            log.critical("driver_failed", exc_info=error)
+            known = error if isinstance(error, SeptumError) else SeptumError(f"the run engine failed: {error!r}")
+            for held in self.held:
+                held.fail(known)
+            for reply, _ in self._replies:
+                if not reply.done():
+                    reply.set_exception(known)
+            raise
+
+    def _step_all(self) -> None:
+        while self._queue:
+            self._step(self._queue.popleft())
+        for live in tuple(self.lives.values()):
+            if live.run.deadline is not None and self._now(live) >= live.run.deadline:
+                self._step(_Item(live, Tick()))
+
+    def _now(self, live: Live) -> float:
+        return self.clock.monotonic() + live.clock_gap
+
+    def _step(self, item: _Item) -> None:
+        live, before, opening = item.live, item.live.run, item.live.opening()
+        match item.event:
+            case Discarded(id_):
+                live.finish([id_])
+                return
+            case FromSilo(silo, Report() as report) if live.wants(silo, report):
+                live.spool.keep(report.payload, mark_of(report.stage, report.round))
+            case Combined() | CombineFailed() as result:
+                live.settle(result)
+            case _:
+                pass
+        try:
+            run, effects = step(before, item.event, self._now(live))
+        except SeptumError as error:
+            item.fail(error)
+            return
+        for combine in live.take(run, effects):
+            self.performer.start_combine(live, combine)
+        if live.opening() != opening:
+            live.look.update(held.silo for held in self.held.of_run(run.id))
+        if before.outcome is not None and run.outcome is None:
+            self._invite(live)
+        if item.held is not None:
+            live.look.add(item.held.silo)
+        if item.reply is not None:
+            live.replies += 1
+            self._replies.append((item.reply, live))
+
+    def _must_commit(self) -> bool:
+        """Whether someone waits for an answer that depends on what is not committed, or it has waited long enough."""
+        dirty = [live for live in self.lives.values() if live.dirty]
+        if not dirty or "retry" in self._timers:
+            return False
+        if self._flush_now or any(live.replies or self._has_answer(live) for live in dirty):
+            return True
+        if "flush" not in self._timers:
+            self._later("flush", self.pace.flush_s)
+        return False
+
+    def _has_answer(self, live: Live) -> bool:
+        waiting = (silo for silo in live.look if self.held.get(live.run.id, silo) is not None)
+        return any(instruction(live.run, silo) is not None for silo in waiting)
+
+    def _later(self, name: str, delay_s: float) -> None:
+        """Wake up in a while. A timer replaces the one of its name."""
+        if name in self._timers:
+            self._timers[name].cancel()
+        self._timers[name] = asyncio.get_running_loop().call_later(delay_s, self._rung, name)
+
+    def _rung(self, name: str) -> None:
+        del self._timers[name]
+        self._flush_now = self._flush_now or name == "flush"
+        self._wake.set()
+
+    async def _commit(self) -> None:
+        """Commit everything that waits, of all runs, in one transaction. Raises ConflictError when another took over."""
+        dirty = [live for live in self.lives.values() if live.dirty]
+        unsaved = [(live.spool, live.spool.unsaved(live.run)) for live in dirty]
+        transitions = tuple(live.transition() for live in dirty)
+        try:
+            saved, pending = await self.performer.write(self._store, unsaved, transitions)
+        except (ConflictError, NotFoundError):
+            raise
+        except SeptumError as error:  # no space, say: nothing is acknowledged, everybody waits, and it is tried again
+            log.error("commit_failed", extra={"error": error.message, "hint": error.hint, "runs": len(dirty)})  # noqa: TRY400
+            self._later("retry", self.pace.retry_s)
+            return
+        self._flush_now = False
+        if "flush" in self._timers:
+            self._timers.pop("flush").cancel()
+        for live, digests, entries in zip(dirty, saved, pending, strict=True):
+            for digest in digests:
+                live.spool.uploaded(digest, mark_of(live.run.stage, live.run.round))
+            self.performer.discard_optimizers(live)
+            for entry in live.committed(entries):
+                self.performer.start_discard(live, entry)
+
+    def _store(
+        self, unsaved: Sequence[tuple[Spool, list[bytes]]], transitions: Sequence[Transition]
+    ) -> tuple[list[list[str]], Sequence[Sequence[Pending]]]:
+        saved = [spool.save(payloads) for spool, payloads in unsaved]
+        return saved, self.store.commit(transitions, at=self.clock.unix())
+
+    # --- answering -----------------------------------------------------------------------------------------------
+
+    def _answer(self) -> None:
+        replies, self._replies = self._replies, []
+        for reply, live in replies:
+            if live.dirty:  # its commit failed, and is tried again
+                self._replies.append((reply, live))
+                continue
+            live.replies -= 1
+            if not reply.done():
+                reply.set_result(live.run)
+        for live in self.lives.values():
+            if not live.look or (live.dirty and self._has_answer(live)):
+                continue
+            for silo in live.look:
+                held = self.held.get(live.run.id, silo)
+                answer = None if held is None else instruction(live.run, silo)
+                if held is not None and answer is not None:
+                    held.give(self._filled(live, answer))
+            live.look.clear()
+
+    def _filled(self, live: Live, answer: Instruction) -> Instruction:
+        """The instruction with a small model inside: the same object for every silo, so that it is encoded once."""
+        if not isinstance(answer, Train | Evaluate):
+            return answer
+        if live.filled is None or live.filled[0] != answer:
+            live.filled = (answer, replace(answer, model=self.shelf.filled(answer.model)))
+        return live.filled[1]
+
+    def _invite(self, live: Live) -> None:
+        for held in self.held.of_run(POLL):
+            offer = invitation(live.run, held.silo, held.serving)
+            if offer is not None:
+                held.give(offer)
+
+    def _arm(self) -> None:
+        """Wake up at the earliest deadline. Ended runs leave the memory when there are many."""
+        due = [live.run.deadline - self._now(live) for live in self.lives.values() if live.run.deadline is not None]
+        if due:
+            self._later("deadline", max(0.0, min(due)))
+        elif "deadline" in self._timers:
+            self._timers.pop("deadline").cancel()
+        if len(self.lives) > MAX_LIVES and not self._queue:
+            for run_id in [id_ for id_, live in self.lives.items() if live.idle and not self.held.of_run(id_)]:
+                del self.lives[run_id]
+
+
+def invitation(run: Run, silo: str, serving: Sequence[str]) -> Invitation | None:
+    """An invitation for `silo`, if the run is at work, wants it, and it does not serve it yet."""
+    wanted = run.outcome is None and run.presence.get(silo, Presence.REFUSED) is not Presence.REFUSED
+    return Invitation(run.id, run.plan) if wanted and run.id not in serving else None

@@ -1,0 +1,144 @@
+"""What does the driver hold of one run? Its state, which may be ahead of the store, and all that the next commit will say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from septum.coordinator.spool import Spool, mark_of
+from septum.ports.store import Pending, StoredRun, Transition
+from septum.protocol.facts import Fact
+from septum.protocol.messages import Instruction, Report
+from septum.protocol.run_state import Combine, Combined, CombineFailed, Contribution, Discard, Effect, Note, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """An entry of the outbox is done: payloads were removed."""
+
+    id: int
+
+
+@dataclass(eq=False, slots=True)
+class Live:
+    """One run in memory.
+
+    version    of the stored state; `run` is what it will be after the next commit
+    clock_gap  engine time minus monotonic clock, seconds: engine time goes on where the stored state left it, so
+               deadlines pause while the coordinator is down
+    effects    not yet in the outbox
+    outbox     committed, and not known to be performed
+    optimizers digests of server optimizer states that the next commit makes useless
+    replies    how many wait for the next commit
+    look       silos whose open request has to be looked at
+    filled     the newest instruction that carries a model, without and with its bytes
+    busy       how many things beside the driver are at work on it
+    changed    resolved, and replaced, when a commit has added to the journal
+    """
+
+    run: Run
+    version: int
+    created_at: float
+    clock_gap: float
+    spool: Spool
+    effects: list[Combine | Discard] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    performed: list[int] = field(default_factory=list)
+    outbox: dict[int, Combine | Discard] = field(default_factory=dict)
+    optimizers: list[str] = field(default_factory=list)
+    dirty: bool = False
+    replies: int = 0
+    look: set[str] = field(default_factory=set)
+    filled: tuple[Instruction, Instruction] | None = None
+    busy: int = 0
+    changed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def idle(self) -> bool:
+        """Whether the store knows all of it and nothing goes on, so that it can leave the memory."""
+        return self.run.outcome is not None and not (
+            self.dirty or self.outbox or self.look or self.busy or self.replies
+        )
+
+    def remember(self, pending: Sequence[Pending]) -> None:
+        """After a restart: what the outbox holds, and which payloads must be on disk."""
+        self.outbox.update((entry.id, entry.effect) for entry in pending)
+        self._on_disk(self.run.reports.values())
+        for entry in pending:
+            if isinstance(entry.effect, Combine):
+                self._on_disk(entry.effect.contributions.values())
+
+    def _on_disk(self, contributions: Iterable[Contribution]) -> None:
+        for contribution in contributions:
+            self.spool.uploaded(contribution.payload.digest, mark_of(self.run.stage, self.run.round))
+
+    def take(self, run: Run, effects: Sequence[Effect]) -> list[Combine]:
+        """The state after a step; the new Combine effects, which may start before they are committed."""
+        before, self.run = self.run, run
+        if effects or replace(run, now=before.now) != before:
+            self.dirty = True
+        if before.optimizer is not None and (run.optimizer is None or run.optimizer.digest != before.optimizer.digest):
+            self.optimizers.append(before.optimizer.digest)
+        combines = []
+        for effect in effects:
+            match effect:
+                case Note(fact):
+                    self.facts.append(fact)
+                case Combine():
+                    self.effects.append(effect)
+                    combines.append(effect)
+                case Discard(stage, round_):
+                    if self.spool.forget(mark_of(stage, round_)) or run.outcome is not None:
+                        self.effects.append(effect)
+        return combines
+
+    def settle(self, result: Combined | CombineFailed) -> None:
+        """A Combine was performed, or could not be: it leaves the outbox, or never enters it.
+
+        A failed one leaves too, for the run is paused then, and resuming asks for it again.
+        """
+        key = (result.stage, result.round, result.attempt)
+        self.effects = [effect for effect in self.effects if not _is(effect, key)]
+        self.finish([id_ for id_, effect in self.outbox.items() if _is(effect, key)])
+
+    def finish(self, done: Sequence[int]) -> None:
+        """Entries of the outbox were performed; the next commit says so."""
+        for id_ in done:
+            del self.outbox[id_]
+            self.performed.append(id_)
+            self.dirty = True
+
+    def transition(self) -> Transition:
+        """All that the next commit has to say of this run."""
+        return Transition(self.run, self.version, tuple(self.effects), tuple(self.performed), tuple(self.facts))
+
+    def committed(self, pending: Sequence[Pending]) -> list[Pending]:
+        """The store has it. Returns the discards that may be performed now."""
+        self.version += 1
+        if self.facts:
+            self.changed.set_result(None)
+            self.changed = asyncio.get_running_loop().create_future()
+        self.effects, self.performed, self.facts, self.dirty = [], [], [], False
+        self.outbox.update((entry.id, entry.effect) for entry in pending)
+        return [entry for entry in pending if isinstance(entry.effect, Discard)]
+
+    def wants(self, silo: str, report: Report) -> bool:
+        """Whether a report is one that the run waits for, so that its payload matters. Its base is not looked at."""
+        run = self.run
+        asked = (run.stage, run.round, run.attempt) == (report.stage, report.round, report.attempt)
+        return asked and not run.combining and silo in run.awaited
+
+    def opening(self) -> object:
+        """A value that changes when silos that were waiting may have something to do."""
+        run = self.run
+        return (run.phase, run.round, run.attempt, run.paused, run.combining, run.outcome)
+
+
+def revive(stored: StoredRun, spool: Spool, *, monotonic: float) -> Live:
+    """A run as the store has it."""
+    return Live(stored.run, stored.version, stored.created_at, stored.run.now - monotonic, spool)
+
+
+def _is(effect: Combine | Discard, key: tuple[object, int, int]) -> bool:
+    return isinstance(effect, Combine) and (effect.stage, effect.round, effect.attempt) == key

@@ -1,0 +1,223 @@
+"""What must every RunStore do? Subclass `RunStoreContract`, name it `Test...`, and define `make`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from septum.errors import ConflictError, NotFoundError
+from septum.ports.store import JournalEntry, Pending, RunStore, StoredRun, Transition
+from septum.protocol.facts import RunResumed, SiloJoined
+from septum.testing.contracts.samples import COMBINE, DISCARD, FACTS, busy_run, ended_run, new_run
+
+
+class RunStoreContract(ABC):
+    """The contract of `ports.store.RunStore`, as tests."""
+
+    @abstractmethod
+    def make(self, directory: Path) -> AbstractContextManager[RunStore]:
+        """A new, empty store. It may keep its files in `directory`; what it needs is closed on exit."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[RunStore]:
+        """The store under test."""
+        with self.make(tmp_path) as store:
+            yield store
+
+    def test_a_created_run_is_there_at_version_1(self, store: RunStore) -> None:
+        """The whole state comes back."""
+        created = store.create(busy_run("run-a"), (), at=12.5)
+        assert created == StoredRun(busy_run("run-a"), 1, 12.5)
+        assert store.get("run-a") == created
+
+    def test_the_plan_keeps_its_digest(self, store: RunStore) -> None:
+        """Silos compare it."""
+        store.create(new_run("run-a"), (), at=1.0)
+        assert store.get("run-a").run.plan.digest == new_run("run-a").plan.digest
+
+    def test_an_id_that_is_taken_is_a_conflict_and_changes_nothing(self, store: RunStore) -> None:
+        """The older run stays."""
+        store.create(new_run("run-a"), FACTS[:1], at=1.0)
+        with pytest.raises(ConflictError, match="run-a"):
+            store.create(busy_run("run-a"), FACTS, at=2.0)
+        assert store.get("run-a") == StoredRun(new_run("run-a"), 1, 1.0)
+        assert len(store.journal("run-a")) == 1
+
+    def test_a_commit_replaces_the_state_and_raises_the_version(self, store: RunStore) -> None:
+        """The time of creation stays."""
+        store.create(new_run("run-a"), (), at=1.0)
+        store.commit([Transition(busy_run("run-a"), 1)], at=2.0)
+        assert store.get("run-a") == StoredRun(busy_run("run-a"), 2, 1.0)
+
+    def test_a_stale_version_is_a_conflict_that_names_both(self, store: RunStore) -> None:
+        """Whoever lost the race must know."""
+        store.create(new_run("run-a"), (), at=1.0)
+        store.commit([Transition(new_run("run-a"), 1)], at=2.0)
+        with pytest.raises(ConflictError, match=r"version 2.* version 1"):
+            store.commit([Transition(busy_run("run-a"), 1)], at=3.0)
+
+    def test_a_version_from_the_future_is_a_conflict(self, store: RunStore) -> None:
+        """Versions do not skip."""
+        store.create(new_run("run-a"), (), at=1.0)
+        with pytest.raises(ConflictError):
+            store.commit([Transition(busy_run("run-a"), 2)], at=3.0)
+
+    def test_one_stale_transition_undoes_all_of_its_commit(self, store: RunStore) -> None:
+        """Neither state, nor outbox, nor journal of the others moves."""
+        store.create(new_run("run-a"), (), at=1.0)
+        store.create(new_run("run-b"), (), at=1.0)
+        (_, (pending,)) = self._outbox(store, "run-a")
+        stale = Transition(busy_run("run-b"), 7)
+        with pytest.raises(ConflictError):
+            store.commit([Transition(busy_run("run-a"), 2, (COMBINE,), (pending.id,), FACTS), stale], at=2.0)
+        assert store.get("run-a").version == 2
+        assert store.get("run-a").run == new_run("run-a")
+        assert list(store.journal("run-a")) == []
+        assert {stored.run.id: outbox for stored, outbox in store.unfinished()}["run-a"] == (pending,)
+
+    def _outbox(self, store: RunStore, run_id: str) -> tuple[int, tuple[Pending, ...]]:
+        version = store.get(run_id).version
+        (pending,) = store.commit([Transition(new_run(run_id), version, (DISCARD,))], at=1.0)
+        return version + 1, pending
+
+    def test_a_commit_to_an_unknown_run_is_not_found_and_changes_nothing(self, store: RunStore) -> None:
+        """It is as atomic as a stale one."""
+        store.create(new_run("run-a"), (), at=1.0)
+        with pytest.raises(NotFoundError, match="run-x"):
+            store.commit([Transition(busy_run("run-a"), 1), Transition(busy_run("run-x"), 1)], at=2.0)
+        assert store.get("run-a").version == 1
+
+    def test_a_commit_returns_the_new_outbox_entries_of_each_transition(self, store: RunStore) -> None:
+        """In order, with ids that are unique in the store."""
+        store.create(new_run("run-a"), (), at=1.0)
+        store.create(new_run("run-b"), (), at=2.0)
+        in_a = Transition(busy_run("run-a"), 1, (COMBINE, DISCARD))
+        in_b = Transition(busy_run("run-b"), 1, (DISCARD,))
+        a, b = store.commit([in_a, in_b], at=3.0)
+        assert [pending.effect for pending in a] == [COMBINE, DISCARD]
+        assert [pending.effect for pending in b] == [DISCARD]
+        assert len({pending.id for pending in a + b}) == 3
+        assert list(store.unfinished()) == [
+            (StoredRun(busy_run("run-a"), 2, 1.0), a),
+            (StoredRun(busy_run("run-b"), 2, 2.0), b),
+        ]
+
+    def test_performed_effects_leave_the_outbox_for_good(self, store: RunStore) -> None:
+        """And their ids are not given to others, or a repeat would remove what is not done."""
+        store.create(new_run("run-a"), (), at=1.0)
+        ((first, second),) = store.commit([Transition(busy_run("run-a"), 1, (COMBINE, DISCARD))], at=2.0)
+        store.commit([Transition(busy_run("run-a"), 2, (), (second.id, first.id))], at=3.0)
+        assert store.unfinished()[0][1] == ()
+        ((third,),) = store.commit([Transition(busy_run("run-a"), 3, (DISCARD,))], at=4.0)
+        assert third.id not in (first.id, second.id)
+        store.commit([Transition(busy_run("run-a"), 4, (), (first.id, second.id))], at=5.0)
+        assert store.unfinished()[0][1] == (third,)
+
+    def test_a_run_cannot_perform_the_effects_of_another(self, store: RunStore) -> None:
+        """Ids that are not its own are ignored."""
+        store.create(new_run("run-a"), (), at=1.0)
+        store.create(new_run("run-b"), (), at=2.0)
+        ((of_a,),) = store.commit([Transition(busy_run("run-a"), 1, (DISCARD,))], at=3.0)
+        store.commit([Transition(busy_run("run-b"), 1, (), (of_a.id,))], at=4.0)
+        assert store.unfinished()[0][1] == (of_a,)
+
+    def test_unfinished_leaves_out_ended_runs_with_nothing_to_do(self, store: RunStore) -> None:
+        """An ended run with an effect still to be performed stays, and so does any that has not ended."""
+        for number, name in enumerate(("done", "busy", "to-clean")):
+            store.create(busy_run(name), (), at=float(number))
+        (_, (pending,)) = store.commit(
+            [Transition(ended_run("done"), 1), Transition(ended_run("to-clean"), 1, (DISCARD,))], at=9.0
+        )
+        assert [(stored.run.id, outbox) for stored, outbox in store.unfinished()] == [
+            ("busy", ()),
+            ("to-clean", (pending,)),
+        ]
+
+    def test_a_resumed_run_is_unfinished_again(self, store: RunStore) -> None:
+        """Ended is not for ever."""
+        store.create(ended_run("run-a"), (), at=1.0)
+        assert list(store.unfinished()) == []
+        store.commit([Transition(new_run("run-a"), 1)], at=2.0)
+        assert [stored.run.id for stored, _ in store.unfinished()] == ["run-a"]
+
+    def test_the_journal_counts_from_1_without_gaps(self, store: RunStore) -> None:
+        """Over creation and commits, for each run by itself, with the time of each commit."""
+        store.create(new_run("run-a"), FACTS[:1], at=1.0)
+        store.create(new_run("run-b"), FACTS[:2], at=2.0)
+        store.commit([Transition(new_run("run-a"), 1, (), (), FACTS[1:]), Transition(new_run("run-b"), 1)], at=3.0)
+        store.commit([Transition(new_run("run-b"), 2, (), (), FACTS[2:])], at=4.0)
+        assert list(store.journal("run-a")) == [
+            JournalEntry(1, 1.0, FACTS[0]),
+            JournalEntry(2, 3.0, FACTS[1]),
+            JournalEntry(3, 3.0, FACTS[2]),
+        ]
+        assert [(entry.seq, entry.at) for entry in store.journal("run-b")] == [(1, 2.0), (2, 2.0), (3, 4.0)]
+
+    def test_the_journal_is_read_on_from_an_entry(self, store: RunStore) -> None:
+        """At most `limit` entries; none after the last."""
+        store.create(new_run("run-a"), [SiloJoined(f"silo-{number}") for number in range(7)], at=1.0)
+        assert [entry.seq for entry in store.journal("run-a", after=2, limit=3)] == [3, 4, 5]
+        assert list(store.journal("run-a", after=7)) == []
+
+    def test_an_unknown_run_is_not_found_and_close_ids_are_named(self, store: RunStore) -> None:
+        """In every method that takes an id."""
+        store.create(new_run("heart-17"), (), at=1.0)
+        for ask in (store.get, store.journal, lambda run_id: store.page(limit=3, before=run_id)):
+            with pytest.raises(NotFoundError, match="'heart-71'; close to it: heart-17"):
+                ask("heart-71")
+
+    def test_pages_are_newest_first_and_cover_every_run_once(self, store: RunStore) -> None:
+        """Also where several were created in one moment: then by id."""
+        for name, at in (("b", 1.0), ("a", 1.0), ("d", 2.0), ("c", 1.0), ("e", 0.5)):
+            store.create(new_run(name), (), at=at)
+        assert [stored.run.id for stored in store.page(limit=10)] == ["d", "c", "b", "a", "e"]
+        first = store.page(limit=2)
+        second = store.page(limit=2, before=first[-1].run.id)
+        third = store.page(limit=2, before=second[-1].run.id)
+        assert [stored.run.id for stored in (*first, *second, *third)] == ["d", "c", "b", "a", "e"]
+        assert list(store.page(limit=2, before="e")) == []
+
+    def test_of_many_threads_with_one_version_exactly_one_wins(self, store: RunStore) -> None:
+        """And the version counts each success."""
+        store.create(new_run("run-a"), (), at=1.0)
+
+        def attempt(number: int) -> bool:
+            fact = SiloJoined(f"silo-{number}")
+            try:
+                store.commit([Transition(replace(new_run("run-a"), round=number), 1, (), (), (fact,))], at=2.0)
+            except ConflictError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(attempt, range(8)))
+        assert sum(won) == 1
+        assert store.get("run-a").run.round == won.index(True)
+        assert [entry.fact for entry in store.journal("run-a")] == [SiloJoined(f"silo-{won.index(True)}")]
+
+    def test_readers_see_whole_commits_only(self, store: RunStore) -> None:
+        """A state never comes with the outbox of another version."""
+        store.create(replace(new_run("run-a"), round=0), (), at=1.0)
+
+        def write() -> None:
+            done: tuple[int, ...] = ()
+            for version in range(1, 101):
+                effects = (DISCARD,) if version % 2 else ()
+                run = replace(new_run("run-a"), round=version)
+                (pending,) = store.commit([Transition(run, version, effects, done, (RunResumed(),))], at=2.0)
+                done = tuple(entry.id for entry in pending)
+
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write)
+            while not writing.done():
+                ((stored, outbox),) = store.unfinished()
+                assert stored.version == stored.run.round + 1
+                assert len(outbox) == stored.run.round % 2
+            writing.result()
+        assert len(store.journal("run-a")) == 100

@@ -1,0 +1,308 @@
+"""What stands in for a database, a disk and a clock in a test? Fakes that keep the ports' contracts, in memory.
+
+They pass the same contract suites as the real adapters (see `septum.testing.contracts`), so a test that passes with
+them says something about the real ones. They are not mocks: nothing is recorded, nothing is scripted.
+"""
+
+from __future__ import annotations
+
+import hmac
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from septum.adapters.blobs.names import check_area, check_digest
+from septum.adapters.store.missing import not_found
+from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, TooLargeError
+from septum.ports.registry import SiloRecord
+from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
+from septum.protocol.facts import Fact
+from septum.protocol.plan import digest_of
+from septum.protocol.run_state import Phase, Run
+
+
+class FakeClock:
+    """A clock that goes on only when told to.
+
+    >>> clock = FakeClock(unix=1000.0)
+    >>> clock.advance(2.5)
+    >>> clock.unix(), clock.monotonic()
+    (1002.5, 2.5)
+    """
+
+    def __init__(self, *, unix: float = 1_700_000_000.0, monotonic: float = 0.0) -> None:
+        self._unix = unix
+        self._monotonic = monotonic
+
+    def unix(self) -> float:
+        """Seconds since 1970, UTC. May jump."""
+        return self._unix
+
+    def monotonic(self) -> float:
+        """Seconds since some moment. Never goes back."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, on both clocks."""
+        if seconds < 0:
+            raise ValueError(f"time does not go back by {-seconds} s; only the unix clock may jump: use jump")
+        self._unix += seconds
+        self._monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Set the unix clock forward or, if negative, back, as an administrator or NTP would."""
+        self._unix += seconds
+
+
+@dataclass(slots=True)
+class _RunRecord:
+    stored: StoredRun
+    outbox: dict[int, Pending] = field(default_factory=dict)
+    journal: list[JournalEntry] = field(default_factory=list)
+
+
+class MemoryRunStore:
+    """Runs in memory. See `ports.store.RunStore` for the contract; nothing is durable beyond the object."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: dict[str, _RunRecord] = {}
+        self._effects = 0
+
+    def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:
+        """Add a run at version 1. Raises ConflictError when the id is taken."""
+        with self._lock:
+            if run.id in self._runs:
+                raise ConflictError(f"there is already a run {run.id!r}", hint=f"septum run show {run.id}")
+            record = self._runs[run.id] = _RunRecord(StoredRun(run, 1, at))
+            _note(record, facts, at)
+            return record.stored
+
+    def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
+        """Apply transitions of different runs at once; the new outbox entries of each, in order."""
+        with self._lock:
+            for transition in transitions:  # all of them, before the first is applied
+                self._check(transition)
+            return tuple(self._apply(transition, at) for transition in transitions)
+
+    def _check(self, transition: Transition) -> None:
+        run_id = transition.run.id
+        version = self._known(run_id).stored.version
+        if version != transition.version:
+            raise ConflictError(
+                f"run {run_id} is at version {version}, but this change follows version {transition.version}",
+                hint=f"septum run show {run_id}, and try again",
+            )
+
+    def _apply(self, transition: Transition, at: float) -> tuple[Pending, ...]:
+        record = self._runs[transition.run.id]
+        record.stored = StoredRun(transition.run, transition.version + 1, record.stored.created_at)
+        for done in transition.performed:
+            record.outbox.pop(done, None)
+        new = tuple(
+            Pending(self._effects + number, effect) for number, effect in enumerate(transition.effects, start=1)
+        )
+        self._effects += len(new)
+        record.outbox.update({pending.id: pending for pending in new})
+        _note(record, transition.facts, at)
+        return new
+
+    def get(self, run_id: str) -> StoredRun:
+        """One run. Raises NotFoundError with the ids that are close."""
+        with self._lock:
+            return self._known(run_id).stored
+
+    def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
+        """Runs, newest first, at most `limit`, starting after the run id `before`."""
+        with self._lock:
+            newest_first = sorted((record.stored for record in self._runs.values()), key=_age, reverse=True)
+            if before:
+                bound = _age(self._known(before).stored)
+                newest_first = [stored for stored in newest_first if _age(stored) < bound]
+            return newest_first[:limit]
+
+    def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
+        """Every run that has not ended, or whose outbox is not empty, oldest first, with its outbox in order."""
+        with self._lock:
+            records = sorted(self._runs.values(), key=lambda record: _age(record.stored))
+            return [
+                (record.stored, tuple(record.outbox.values()))
+                for record in records
+                if record.outbox or record.stored.run.phase is not Phase.ENDED
+            ]
+
+    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
+        """At most `limit` entries of the journal after entry `after`, in order. Raises NotFoundError."""
+        with self._lock:
+            return self._known(run_id).journal[after : after + limit]
+
+    def _known(self, run_id: str) -> _RunRecord:
+        if run_id not in self._runs:
+            raise not_found("run", run_id, list(self._runs))
+        return self._runs[run_id]
+
+
+def _note(record: _RunRecord, facts: Sequence[Fact], at: float) -> None:
+    first = len(record.journal) + 1
+    record.journal.extend(JournalEntry(seq, at, fact) for seq, fact in enumerate(facts, start=first))
+
+
+def _age(stored: StoredRun) -> tuple[float, str]:
+    return stored.created_at, stored.run.id
+
+
+@dataclass(slots=True)
+class _Invitation:
+    token_hash: bytes
+    expires_at: float
+    burned: bool = False
+
+
+class MemoryRegistry:
+    """Silos in memory. See `ports.registry.SiloRegistry` for the contract."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._silos: dict[str, SiloRecord] = {}
+        self._invitations: dict[str, _Invitation] = {}
+
+    def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:
+        """Let `silo` come in once. Raises ConflictError when it is enrolled and not revoked."""
+        with self._lock:
+            known = self._silos.setdefault(silo, SiloRecord(silo, b"", 0.0, 0.0))
+            if known.public_key and not known.revoked:
+                raise ConflictError(f"silo {silo!r} is already enrolled", hint=f"septum silo revoke {silo}")
+            self._invitations[silo] = _Invitation(token_hash, expires_at)
+
+    def enroll(self, silo: str, token_hash: bytes, public_key: bytes, *, at: float) -> SiloRecord:
+        """Burn the invitation and know the key. Raises AuthError when no valid invitation fits."""
+        with self._lock:
+            invitation = self._invitations.get(silo)
+            if invitation is None or not hmac.compare_digest(invitation.token_hash, token_hash):
+                raise AuthError(f"there is no invitation for silo {silo!r} with this token")
+            known = self._silos[silo]
+            if invitation.burned:
+                if known.public_key != public_key:
+                    raise AuthError(f"the invitation of silo {silo!r} has been used by another key")
+                return known
+            if at >= invitation.expires_at:
+                raise AuthError(f"the invitation of silo {silo!r} expired {at - invitation.expires_at:.0f} s ago")
+            invitation.burned = True
+            self._silos[silo] = replace(known, public_key=public_key, enrolled_at=at, revoked=False)
+            return self._silos[silo]
+
+    def get(self, silo: str) -> SiloRecord:
+        """One silo. Raises NotFoundError."""
+        with self._lock:
+            return self._known(silo)
+
+    def all(self) -> Sequence[SiloRecord]:
+        """Every enrolled or invited silo, by name."""
+        with self._lock:
+            return [self._silos[name] for name in sorted(self._silos)]
+
+    def revoke(self, silo: str) -> None:
+        """Refuse this silo's key, and an open invitation, from now on. Raises NotFoundError."""
+        with self._lock:
+            self._silos[silo] = replace(self._known(silo), revoked=True)
+            self._invitations.pop(silo, None)
+
+    def seen(self, silos: Sequence[str], *, at: float) -> None:
+        """Note that these silos were here."""
+        with self._lock:
+            for silo in silos:
+                if silo in self._silos:
+                    known = self._silos[silo]
+                    self._silos[silo] = replace(known, seen_at=max(known.seen_at, at))
+
+    def _known(self, silo: str) -> SiloRecord:
+        if silo not in self._silos:
+            raise not_found("silo", silo, list(self._silos))
+        return self._silos[silo]
+
+
+class MemoryBlobs:
+    """Blobs in memory. See `ports.blobs.BlobStore` for the contract.
+
+    Only `path` touches a disk: the first call makes a temporary directory and puts the one blob there that was asked
+    for. It goes with the object.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._areas: dict[str, dict[str, bytes]] = {}
+        self._directory: Path | None = None
+
+    def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
+        """Store bytes; their digest. Raises DigestError if a given `digest` differs, TooLargeError over `limit`."""
+        del durable  # memory is as durable as it gets
+        check_area(area)
+        if digest:
+            check_digest(digest)
+        whole = _whole(data, limit)
+        found = digest_of(whole)
+        if digest and found != digest:
+            raise DigestError(f"the bytes that were announced as {digest} have the digest {found}")
+        with self._lock:
+            self._areas.setdefault(area, {})[found] = whole
+        return found
+
+    def get(self, area: str, digest: str) -> bytes:
+        """All bytes of a small blob. Raises NotFoundError."""
+        with self._lock:
+            return self._known(area, digest)
+
+    def path(self, area: str, digest: str) -> Path:
+        """A file that holds a blob, to be read only. Raises NotFoundError."""
+        with self._lock:
+            data = self._known(area, digest)
+            if self._directory is None:
+                self._directory = Path(tempfile.mkdtemp(prefix="septum-blobs-"))
+                weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
+            path = self._directory / area / check_digest(digest)
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(data)
+            return path
+
+    def size_bytes(self, area: str, digest: str) -> int:
+        """The size of a blob. Raises NotFoundError."""
+        with self._lock:
+            return len(self._known(area, digest))
+
+    def discard(self, area: str, digests: Sequence[str]) -> None:
+        """Forget these blobs; those that are not there are ignored."""
+        check_area(area)
+        with self._lock:
+            for digest in digests:
+                self._areas.get(area, {}).pop(digest, None)
+                if self._directory is not None:
+                    (self._directory / area / check_digest(digest)).unlink(missing_ok=True)
+
+    def drop(self, area: str) -> None:
+        """Forget a whole area."""
+        check_area(area)
+        with self._lock:
+            self._areas.pop(area, None)
+            if self._directory is not None:
+                shutil.rmtree(self._directory / area, ignore_errors=True)
+
+    def _known(self, area: str, digest: str) -> bytes:
+        check_digest(digest)
+        data = self._areas.get(check_area(area), {}).get(digest)
+        if data is None:
+            raise NotFoundError(f"there is no blob {digest} in {area!r}")
+        return data
+
+
+def _whole(data: bytes | Iterable[bytes], limit: int) -> bytes:
+    whole = bytearray()
+    for chunk in (data,) if isinstance(data, bytes) else data:
+        whole += chunk
+        if limit and len(whole) > limit:
+            raise TooLargeError(f"these bytes are more than {limit}, the limit for this blob")
+    return bytes(whole)

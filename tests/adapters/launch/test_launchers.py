@@ -1,0 +1,185 @@
+"""One contract for both launchers: a task gives files, a failure gives a WorkerError with the app's traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.silo.small_app import spec_for, train_task, write_model
+
+from septum.adapters.launch.inline import InlineLauncher
+from septum.adapters.launch.subprocess import SubprocessLauncher
+from septum.adapters.launch.tasks import state_path
+from septum.errors import WorkerError
+from septum.ports.launcher import Launcher, Task, Worker, WorkerLimits, WorkerSpec
+from septum.protocol import payload, tensors
+from septum.protocol.messages import Stage
+
+Start = Callable[[WorkerSpec], Worker]
+
+
+@pytest.fixture(params=[InlineLauncher, SubprocessLauncher], ids=["inline", "subprocess"])
+def start(request: pytest.FixtureRequest) -> Iterator[Start]:
+    launcher: Launcher = request.param()
+    workers: list[Worker] = []
+
+    def start_one(spec: WorkerSpec) -> Worker:
+        workers.append(launcher.start(spec, WorkerLimits()))
+        return workers[-1]
+
+    yield start_one
+    for worker in workers:
+        worker.close()
+
+
+def test_training_gives_the_update_its_weight_and_its_durations(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path)
+    result = start(spec).perform(train_task(spec))
+    leaving = tensors.decode((spec.run_dir / "train-1").read_bytes())
+    assert sorted(leaving) == ["evaluation.bins", "evaluation.sums", "update.w"]
+    assert leaving["update.w"].tolist() == [[3.0]]  # lr 0.5 * 6 rows
+    assert leaving["evaluation.sums"].tolist()[:2] == [4, 2]  # logit 0 says "no" to four rows, two of them rightly
+    assert result.weight == 6
+    assert not result.has_state
+    assert {"load", "evaluate", "train", "encode"} <= result.durations_s.keys()
+
+
+def test_preparing_gives_the_summands_and_the_initial_model_if_asked(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, extra="from septum import stats\nscale = app.statistics(stats.mean_and_std())")
+    worker = start(spec)
+    task = Task(Stage.PREPARE, 0, None, initial=True, state=None, output=spec.run_dir / "prepare-0")
+    assert worker.perform(task).weight == 6
+    assert sorted(tensors.decode(task.output.read_bytes())) == [
+        "initial.w",
+        "statistics.mean_and_std.count",
+        "statistics.mean_and_std.sum",
+        "statistics.mean_and_std.sum_of_squares",
+    ]
+    worker.perform(replace(task, initial=False))
+    assert "initial.w" not in tensors.decode(task.output.read_bytes())
+
+
+def test_the_statistics_in_the_model_file_reach_the_app(start: Start, tmp_path: Path) -> None:
+    extra = "from septum import stats\nscale = app.statistics(stats.mean_and_std())"
+    spec = spec_for(tmp_path, "return {'w': p['w'] + np.float32(scale(data).x[0, 0])}", extra)
+    sums = {"count": [4.0], "sum": [8.0], "sum_of_squares": [20.0]}  # mean 2, variance 20/4 - 4 = 1
+    statistics = {f"mean_and_std.{name}": np.array(value) for name, value in sums.items()}
+    model = tmp_path / "model"
+    model.write_bytes(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, statistics)))
+    worker = start(spec)
+    worker.perform(replace(train_task(spec), model=model))
+    assert tensors.decode((spec.run_dir / "train-1").read_bytes())["update.w"].tolist() == [[-2.0]]  # x[0] is 0
+
+
+def test_evaluating_measures_and_trains_nothing(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "raise RuntimeError('not to be called')")
+    task = Task(Stage.EVALUATE, 2, write_model(tmp_path / "model", 1.0), False, None, spec.run_dir / "evaluate-2")
+    assert start(spec).perform(task).weight == 0
+    assert sorted(tensors.decode(task.output.read_bytes())) == ["evaluation.bins", "evaluation.sums"]
+
+
+def test_the_apps_state_is_carried_in_a_file(start: Start, tmp_path: Path) -> None:
+    count = "ctx.state['n'] = ctx.state.get('n', np.zeros(1)) + 1\nreturn {'w': p['w'] + np.float32(ctx.state['n'][0])}"
+    spec = spec_for(tmp_path, count)
+    worker = start(spec)
+    assert worker.perform(train_task(spec, 1)).has_state
+    first = state_path(spec.run_dir / "train-1")
+    worker.perform(train_task(spec, 2, state=first))
+    assert tensors.decode((spec.run_dir / "train-2").read_bytes())["update.w"].tolist() == [[2.0]]
+    worker.perform(train_task(spec, 2, state=first))  # again, from the same state: the same update
+    assert tensors.decode((spec.run_dir / "train-2").read_bytes())["update.w"].tolist() == [[2.0]]
+
+
+def test_the_update_is_clipped(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, clip_norm=1.0)
+    start(spec).perform(train_task(spec))
+    update = tensors.decode((spec.run_dir / "train-1").read_bytes())["update.w"]
+    assert 0.999 < float(update.item()) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("train", "says"),
+    [
+        ("raise ValueError('boom')", "ValueError: boom"),
+        ("return 7", "int"),
+        ("return {'w': p['w'] * np.float32('nan')}", "NaN"),
+        ("return {'w': np.zeros(3, np.float32)}", r"shape \(3,\)"),
+        ("return {'w': p['w'].astype(np.float64)}", "float64"),
+        ("return {}", "no tensor"),
+        ("return {**p, 'v': p['w']}", "'v'"),
+        ("ctx.state['s'] = np.zeros(1, np.float16)\nreturn p", "float16"),
+    ],
+)
+def test_a_wrong_train_is_told_and_the_worker_lives_on(start: Start, tmp_path: Path, train: str, says: str) -> None:
+    spec = spec_for(tmp_path, train)
+    worker = start(spec)
+    with pytest.raises(WorkerError, match=says) as caught:
+        worker.perform(train_task(spec))
+    assert "Traceback" in caught.value.details
+    assert worker.alive
+    with pytest.raises(WorkerError, match=says):
+        worker.perform(train_task(spec))
+
+
+def test_the_traceback_shows_the_line_of_the_app(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "raise ValueError('boom')")
+    with pytest.raises(WorkerError) as caught:
+        start(spec).perform(train_task(spec))
+    assert "app.py" in caught.value.details
+    assert "raise ValueError('boom')" in caught.value.details
+
+
+def test_an_app_that_exits_ends_its_worker_alone(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "sys.exit(3)")
+    worker = start(spec)
+    with pytest.raises(WorkerError, match="exited with code 3 during train of round 1"):
+        worker.perform(train_task(spec))
+    assert not worker.alive
+    with pytest.raises(WorkerError, match="has ended"):
+        worker.perform(train_task(spec))
+
+
+def test_an_app_of_another_digest_is_not_imported(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path)
+    marker = tmp_path / "imported"
+    (spec.app_dir / "app.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    with pytest.raises(WorkerError, match="was approved for this run"):
+        start(spec).perform(train_task(spec))
+    assert not marker.exists()
+
+
+def test_data_that_is_not_there_is_named(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path)
+    spec.data_path.unlink()
+    with pytest.raises(WorkerError, match=r"data\.csv"):
+        start(spec).perform(train_task(spec))
+
+
+def test_a_hyper_parameter_out_of_range_is_named(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, hyper={"lr": -1.0})
+    with pytest.raises(WorkerError, match=r"'lr' is -1\.0"):
+        start(spec).perform(train_task(spec))
+
+
+def test_a_closed_worker_does_nothing(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path)
+    worker = start(spec)
+    worker.close()
+    worker.close()
+    assert not worker.alive
+    with pytest.raises(WorkerError, match="has ended"):
+        worker.perform(train_task(spec))
+
+
+def test_both_launchers_give_the_same_bytes(tmp_path: Path) -> None:
+    outputs = []
+    for launcher in (InlineLauncher(), SubprocessLauncher()):
+        spec = replace(spec_for(tmp_path), run_dir=tmp_path / type(launcher).__name__)
+        worker = launcher.start(spec, WorkerLimits())
+        worker.perform(train_task(spec))
+        worker.close()
+        outputs.append((spec.run_dir / "train-1").read_bytes())
+    assert outputs[0] == outputs[1]

@@ -1,0 +1,229 @@
+"""What a worker process survives, and what it does not let an app do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from septum.adapters.launch.subprocess import MAX_LOG_BYTES, SubprocessLauncher
+from septum.errors import WorkerError
+from septum.ports.launcher import Worker, WorkerLimits, WorkerSpec
+from tests.silo.small_app import spec_for, train_task
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    workers: list[Worker] = []
+
+    def start_one(spec: WorkerSpec, limits: WorkerLimits | None = None) -> Worker:
+        workers.append(SubprocessLauncher().start(spec, limits or WorkerLimits()))
+        return workers[-1]
+
+    yield start_one
+    for worker in workers:
+        worker.close()
+
+
+@pytest.mark.parametrize(
+    ("train", "says"),
+    [
+        ("os._exit(3)", "exited with code 3 during train of round 1"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", r"killed by SIGKILL \(out of memory, perhaps\)"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+    ],
+)
+def test_a_process_that_ends_is_named_by_how_it_ended(start: Start, tmp_path: Path, train: str, says: str) -> None:
+    spec = spec_for(tmp_path, train)
+    worker = start(spec)
+    with pytest.raises(WorkerError, match=says):
+        worker.perform(train_task(spec))
+    assert not worker.alive
+
+
+def test_a_new_worker_goes_on_after_one_that_died(start: Start, tmp_path: Path) -> None:
+    once = f"if not os.path.exists({str(tmp_path / 'died')!r}):\n    open({str(tmp_path / 'died')!r}, 'w')\n    os._exit(1)\nreturn p"
+    spec = spec_for(tmp_path, once)
+    with pytest.raises(WorkerError, match="exited with code 1"):
+        start(spec).perform(train_task(spec))
+    assert start(spec).perform(train_task(spec)).weight == 6
+
+
+def test_a_hang_is_killed_after_its_seconds(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "while True:\n    pass")
+    worker = start(spec, WorkerLimits(task_s=0.5))
+    with pytest.raises(WorkerError, match=r"train of round 1 took longer than 0\.5 s"):
+        worker.perform(train_task(spec))
+    assert not worker.alive
+    assert not _exists(worker.pid)
+
+
+def test_what_the_app_prints_is_kept_up_to_a_limit_and_blocks_nothing(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "print('x' * 3_000_000)\nos.write(2, b'y' * 3_000_000)\nreturn p")
+    worker = start(spec)
+    worker.perform(train_task(spec))
+    worker.close()
+    log = spec.run_dir / "worker.log"
+    _until(lambda: log.stat().st_size > MAX_LOG_BYTES)
+    assert log.stat().st_size < MAX_LOG_BYTES + 100
+    assert log.read_bytes().endswith(b"is not kept\n")
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("ends", ["os._exit(1)", "time.sleep(60)", "return p"])
+def test_what_the_app_started_ends_with_it(start: Start, tmp_path: Path, ends: str) -> None:
+    pid_file = tmp_path / "child"
+    child = f"child = subprocess.Popen(['sleep', '60'])\nopen({str(pid_file)!r}, 'w').write(str(child.pid))\n"
+    spec = spec_for(tmp_path, child + ends)
+    worker = start(spec, WorkerLimits(task_s=2))
+    try:
+        worker.perform(train_task(spec))
+    except WorkerError:
+        pass
+    worker.close()
+    assert not _exists(int(pid_file.read_text()))
+
+
+def test_a_forked_child_that_holds_the_socket_does_not_hide_the_end(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "if os.fork() == 0:\n    time.sleep(60)\nos._exit(4)")
+    began = time.monotonic()
+    with pytest.raises(WorkerError, match="exited with code 4"):
+        start(spec).perform(train_task(spec))
+    assert time.monotonic() - began < 20
+
+
+def test_the_agents_environment_is_not_passed_on(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEPTUM_TEST_SECRET", "hunter2")
+    spec = spec_for(tmp_path, "print(sorted(os.environ), os.getcwd(), os.environ['HOME'])\nreturn p")
+    worker = start(spec)
+    worker.perform(train_task(spec))
+    environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
+    assert b"hunter2" not in environment
+    names = {item.partition(b"=")[0].decode() for item in environment.split(b"\0") if item}
+    assert names <= {
+        *("PATH", "LANG", "HOME", "TMPDIR", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+        *("PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"),
+    }
+    assert os.readlink(f"/proc/{worker.pid}/cwd") == str(spec.run_dir)
+    assert spec.run_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_memory_over_the_limit_is_refused_and_told(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "x = np.ones(3_000_000_000, np.uint8)\nreturn p")
+    worker = start(spec, WorkerLimits(memory_bytes=2 * 2**30))
+    with pytest.raises(WorkerError, match="MemoryError"):
+        worker.perform(train_task(spec))
+    assert worker.alive
+
+
+def test_processor_time_over_the_limit_ends_the_worker(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "while True:\n    pass")
+    worker = start(spec, WorkerLimits(cpu_s=2, task_s=60))
+    with pytest.raises(WorkerError, match=r"SIGXCPU \(it used its 2 s"):
+        worker.perform(train_task(spec))
+
+
+def test_a_file_over_the_limit_is_refused_and_told(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "open('big', 'wb').write(bytes(2_000_000))\nreturn p")
+    with pytest.raises(WorkerError, match="File too large"):
+        start(spec, WorkerLimits(file_bytes=1_000_000)).perform(train_task(spec))
+
+
+def test_the_limits_and_no_new_privileges_hold_in_the_process(start: Start, tmp_path: Path) -> None:
+    worker = start(spec_for(tmp_path), WorkerLimits(open_files=77))
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    assert "NoNewPrivs:\t1" in status
+    limits = Path(f"/proc/{worker.pid}/limits").read_text()
+    assert next(line for line in limits.splitlines() if "open files" in line).split()[3:5] == ["77", "77"]
+    assert next(line for line in limits.splitlines() if "core file" in line).split()[4:6] == ["0", "0"]
+
+
+def test_nonsense_on_the_control_channel_kills_the_worker(start: Start, tmp_path: Path) -> None:
+    write = "import socket\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'\\x00\\x00\\x00\\x02{]')\n    except OSError:\n        pass\ntime.sleep(60)"
+    spec = spec_for(tmp_path, write)
+    worker = start(spec)
+    with pytest.raises(WorkerError, match="answered nonsense"):
+        worker.perform(train_task(spec))
+    assert not _exists(worker.pid)
+
+
+def test_closing_from_another_thread_breaks_off_a_task(start: Start, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    spec = spec_for(tmp_path, f"open({str(started)!r}, 'w')\ntime.sleep(60)")
+    worker = start(spec)
+    closer = threading.Thread(target=lambda: (_until(started.exists), worker.close()))
+    closer.start()
+    with pytest.raises(WorkerError, match="was closed during train of round 1"):
+        worker.perform(train_task(spec))
+    closer.join()
+    assert not _exists(worker.pid)
+
+
+def test_a_worker_dies_with_its_agent(tmp_path: Path) -> None:
+    spec = replace(
+        spec_for(
+            tmp_path,
+            f"open({str(tmp_path / 'child')!r}, 'w').write(str(subprocess.Popen(['sleep', '60']).pid))\ntime.sleep(60)",
+        )
+    )
+    agent = subprocess.Popen(
+        [sys.executable, "-c", AGENT, str(tmp_path), spec.app_digest], stdout=subprocess.PIPE, text=True
+    )
+    assert agent.stdout is not None
+    worker_pid = int(agent.stdout.readline())
+    child = tmp_path / "child"
+    _until(lambda: child.exists() and child.read_text() != "")
+    agent.send_signal(signal.SIGKILL)
+    agent.wait()
+    agent.stdout.close()
+    _until(lambda: not _exists(worker_pid) and not _exists(int(child.read_text())))
+
+
+AGENT = """
+import sys
+from pathlib import Path
+from septum.adapters.launch.subprocess import SubprocessLauncher
+from septum.ports.launcher import WorkerLimits, WorkerSpec, Task
+from septum.protocol.messages import Stage
+folder, digest = Path(sys.argv[1]), sys.argv[2]
+spec = WorkerSpec("r1", "north", folder / "app", digest, folder / "data.csv", {}, 0, 0.0, None, folder / "run")
+worker = SubprocessLauncher().start(spec, WorkerLimits())
+print(worker.pid, flush=True)
+from tests.silo.small_app import train_task
+worker.perform(train_task(spec))
+"""
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text("raise ImportError('no numpy here')")
+    spec = spec_for(tmp_path)
+    with pytest.raises(WorkerError, match="exited with code 1 during its start"):
+        SubprocessLauncher().start(spec, WorkerLimits())
+    _until(lambda: "no numpy here" in (spec.run_dir / "worker.log").read_text())
+
+
+def _exists(pid: int) -> bool:
+    """Whether the process runs. One that ended and was not waited for by its parent counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)

@@ -1,0 +1,209 @@
+"""Which histories can a run live through? Random ones, made of what silos, operators, clocks and networks do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from hypothesis import strategies as st
+from tests.protocol.driving import blob, plan_of, report_of, result_of
+
+from septum.errors import ProtocolError
+from septum.protocol.messages import (
+    Await,
+    Failure,
+    Join,
+    Leave,
+    Outcome,
+    Refuse,
+    Report,
+    SiloMessage,
+    Stage,
+)
+from septum.protocol.plan import EarlyStopping, Metric, Plan
+from septum.protocol.run import create, step
+from septum.protocol.run_state import (
+    Combine,
+    CombineFailed,
+    Effect,
+    Event,
+    FromSilo,
+    Pause,
+    Resume,
+    Run,
+    Stop,
+    Tick,
+)
+
+SILOS = ("a", "b", "c", "d")
+Moment = tuple[Event, float]
+History = Sequence[Moment]
+Move = tuple[str, int, float]
+
+# What can happen next, by name. Work comes up often, so that histories reach the later rounds; ends are rare.
+_USUAL = ["work", "work", "everyone works", "everyone works", "everyone joins", "combine", "combine", "await", "tick"]
+_TROUBLE = ["fail", "leave", "refuse", "resend", "combine again", "combine fails", "ahead", "wrong base", "wrong plan"]
+_COMMANDS = ["pause", "resume", "resume", "stop", "stranger", "early result"]
+
+moves = st.tuples(
+    st.one_of(st.sampled_from(_USUAL), st.sampled_from(_TROUBLE), st.sampled_from(_USUAL), st.sampled_from(_COMMANDS)),
+    st.integers(0, 11),
+    st.sampled_from([0.0, 0.0, 1.0, 7.0, 40.0, 130.0, -5.0]),
+)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    silos = SILOS[: draw(st.integers(1, len(SILOS)))]
+    early = EarlyStopping(Metric.ACCURACY, patience=draw(st.integers(1, 2))) if draw(st.booleans()) else None
+    return plan_of(
+        silos,
+        rounds=draw(st.integers(1, 3)),
+        quorum=draw(st.integers(1, len(silos))),
+        attempts=draw(st.integers(1, 3)),
+        early_stopping=early,
+    )
+
+
+@dataclass
+class World:
+    """A run, and what travels around it: the messages that were ever sent and the effects that were ever due."""
+
+    run: Run
+    now: float = 0.0
+    history: list[Moment] = field(default_factory=list)
+    sent: list[FromSilo] = field(default_factory=list)
+    combines: list[Combine] = field(default_factory=list)
+
+    def deliver(self, event: Event) -> None:
+        self.history.append((event, self.now))
+        if isinstance(event, FromSilo):
+            self.sent.append(event)
+        try:
+            self.run, effects = step(self.run, event, self.now)
+        except ProtocolError:
+            return
+        self.combines.extend(effect for effect in effects if isinstance(effect, Combine))
+
+    def say(self, silo: str, message: SiloMessage) -> None:
+        self.deliver(FromSilo(silo, message))
+
+    def move(self, move: Move) -> None:
+        name, number, seconds = move
+        self.now += seconds
+        silo = self.run.plan.silos[number % len(self.run.plan.silos)]
+        match name:
+            case "everyone joins" | "everyone works":
+                for each in self.run.plan.silos:
+                    self._silo_does("join" if name == "everyone joins" else "work", each, number)
+            case "tick":
+                self.deliver(Tick())
+            case "pause" | "resume" | "stop":
+                self.deliver({"pause": Pause(), "resume": Resume(), "stop": Stop()}[name])
+            case "combine" | "combine again" | "combine fails" | "early result":
+                self._combine(name, number)
+            case "stranger":
+                self.say("zurich", Await())
+            case "resend":
+                if self.sent:
+                    self.deliver(self.sent[-1 - number % len(self.sent)])
+            case _:
+                self._silo_does(name, silo, number)
+
+    def _silo_does(self, name: str, silo: str, number: int) -> None:
+        stage, round_, attempt = self.run.stage or Stage.TRAIN, self.run.round, self.run.attempt
+        match name:
+            case "work":
+                if silo in self.run.awaited:
+                    self.say(silo, report_of(self.run, silo))
+                else:
+                    self.say(silo, Join(self.run.plan.digest) if number % 2 else Await())
+            case "join":
+                self.say(silo, Join(self.run.plan.digest))
+            case "wrong plan":
+                self.say(silo, Join(blob("another plan").digest))
+            case "await":
+                self.say(silo, Await())
+            case "leave":
+                self.say(silo, Leave("maintenance"))
+            case "refuse":
+                self.say(silo, Refuse("apps", "not approved"))
+            case "fail":
+                self.say(silo, Failure(stage, round_, attempt, "the app raised"))
+            case "ahead":
+                report = report_of(self.run, silo)
+                ahead = {"round": round_ + 1} if number % 2 else {"attempt": attempt + 1}
+                self.say(silo, replace(report, **ahead))
+            case "wrong base":
+                self.say(silo, report_of(self.run, silo, base=blob("another model").digest))
+
+    def _combine(self, name: str, number: int) -> None:
+        """Perform the newest Combine effect, or an old one again; or fail; or bring a result that nobody asked for."""
+        if name == "early result" or not self.combines:
+            due = Combine(self.run.stage or Stage.TRAIN, self.run.round, self.run.attempt, None, None, {})
+        else:
+            due = self.combines[-1 if name != "combine again" else -1 - number % len(self.combines)]
+        if name == "combine fails":
+            self.deliver(CombineFailed(due.stage, due.round, due.attempt, "no space left on device"))
+        else:
+            self.deliver(result_of(due, accuracy=number / 12))
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> World:
+    """A world after up to fifty moves."""
+    plan = draw(plans())
+    world = World(create("run-1", plan, 0.0)[0])
+    if draw(st.booleans()):
+        world.move(("everyone joins", 0, 0.0))
+    for move in draw(st.lists(moves, max_size=50)):
+        world.move(move)
+    return world
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One step of a history: the run before and after, what it did, and whether the event was illegal."""
+
+    event: Event
+    before: Run
+    after: Run
+    effects: tuple[Effect, ...]
+    illegal: bool
+
+
+def play(plan: Plan, history: History) -> list[Moved]:
+    """Live a history through from the start."""
+    run, _ = create("run-1", plan, 0.0)
+    moved: list[Moved] = []
+    for event, now in history:
+        before = run
+        try:
+            run, effects = step(run, event, now)
+            moved.append(Moved(event, before, run, effects, illegal=False))
+        except ProtocolError:
+            moved.append(Moved(event, before, run, (), illegal=True))
+    return moved
+
+
+def effects_of(moved: Sequence[Moved]) -> list[Effect]:
+    return [effect for each in moved for effect in each.effects]
+
+
+def serve(world: World, silos: Sequence[str]) -> None:
+    """These silos do what they are asked, and everything due is combined."""
+    for silo in silos:
+        if world.run.outcome is None and not world.run.combining:
+            if silo in world.run.awaited:
+                world.say(silo, report_of(world.run, silo))
+            else:
+                world.say(silo, Join(world.run.plan.digest))
+        if world.run.combining:
+            world.deliver(result_of(world.combines[-1], accuracy=0.5))
+
+
+def is_over(run: Run) -> bool:
+    return run.outcome in (Outcome.FINISHED, Outcome.STOPPED, Outcome.FAILED)
+
+
+__all__ = ["SILOS", "Moved", "Report", "World", "effects_of", "is_over", "lives", "moves", "plans", "play", "serve"]

@@ -1,0 +1,116 @@
+"""A tiny app and its data, written to a folder. `train` and `extra` are pieces of Python that replace its own."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from septum.ports.launcher import Task, WorkerSpec
+from septum.protocol import payload, tensors
+from septum.protocol.codec import Scalar
+from septum.protocol.messages import Stage
+from septum.sdk.package import digest_of
+
+GOOD_TRAIN = "return {'w': p['w'] + np.float32(h.lr) * np.float32(len(data))}"
+
+APP = """
+import os, signal, subprocess, sys, time
+import numpy as np
+from septum import App, Data, Split, hyper
+
+app = App("small")
+
+@app.hyper
+class Hyper:
+    rounds: int = hyper(2, min=1)
+    lr: float = hyper(0.5, min=0.0)
+
+@app.data
+def load(table, h):
+    data = Data.of({"x": table["x"]}, table["y"])
+    return Split(data.take(range(6)), data.take(range(6, len(data))))
+
+@app.initial
+def initial(shape, h, rng):
+    return {"w": np.zeros((1, len(shape)), np.float32)}
+
+EXTRA
+@app.train
+def train(p, data, h, ctx):
+TRAIN
+
+@app.predict
+def predict(p, data):
+    return data.x @ p["w"][0]
+"""
+
+MANIFEST = """
+app = "app:app"
+version = "1.0.0"
+[data.columns]
+x = {}
+y = { role = "target" }
+[leaves]
+open = LEAVES
+"""
+
+
+def write_app(folder: Path, train: str = GOOD_TRAIN, extra: str = "") -> Path:
+    """The folder, with the app in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    leaves = ["parameters", "rows", "accuracy", "log_loss", "roc_auc"]
+    if "statistics(" in extra:
+        leaves.append("statistics")
+    code = APP.replace("EXTRA", textwrap.dedent(extra)).replace(
+        "TRAIN", textwrap.indent(textwrap.dedent(train), "    ")
+    )
+    (folder / "app.py").write_text(code)
+    (folder / "septum.toml").write_text(MANIFEST.replace("LEAVES", str(leaves).replace("'", '"')))
+    return folder
+
+
+def write_data(path: Path, rows: int = 10) -> Path:
+    """Ten rows: six to train with, four to test."""
+    lines = [f"{row / 2},{row % 2}" for row in range(rows)]
+    path.write_text("x,y\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def spec_for(
+    folder: Path,
+    train: str = GOOD_TRAIN,
+    extra: str = "",
+    *,
+    clip_norm: float | None = None,
+    hyper: Mapping[str, Scalar] | None = None,
+) -> WorkerSpec:
+    """A worker's spec for such an app, everything in `folder`."""
+    app_dir = write_app(folder / "app", train, extra)
+    return WorkerSpec(
+        run="r1",
+        silo="north",
+        app_dir=app_dir,
+        app_digest=digest_of(app_dir),
+        data_path=write_data(folder / "data.csv"),
+        hyper=hyper or {},
+        seed=7,
+        proximal_mu=0.0,
+        clip_norm=clip_norm,
+        run_dir=folder / "run",
+    )
+
+
+def write_model(path: Path, w: float = 0.0) -> Path:
+    """A model file of one parameter."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(tensors.encode(payload.model_tensors({"w": np.full((1, 1), w, np.float32)}, {})))
+    return path
+
+
+def train_task(spec: WorkerSpec, round: int = 1, state: Path | None = None) -> Task:
+    """Train from a model of zeros."""
+    model = write_model(spec.run_dir / "model")
+    return Task(Stage.TRAIN, round, model, initial=False, state=state, output=spec.run_dir / f"train-{round}")
