@@ -19,5 +19,5 @@ class TestDirectoryBlobs(BlobStoreContract):
 
 class TestMemoryBlobs(BlobStoreContract):
     @contextmanager
-    def make(self, directory: Path) -> Iterator[MemoryBlobs]:
+    def make(self, _directory: Path) -> Iterator[MemoryBlobs]:
         yield MemoryBlobs()

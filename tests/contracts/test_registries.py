@@ -21,5 +21,5 @@ class TestSqliteRegistry(RegistryContract):
 
 class TestMemoryRegistry(RegistryContract):
     @contextmanager
-    def make(self, directory: Path) -> Iterator[MemoryRegistry]:
+    def make(self, _directory: Path) -> Iterator[MemoryRegistry]:
         yield MemoryRegistry()

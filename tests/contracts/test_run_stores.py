@@ -20,5 +20,5 @@ class TestSqliteRunStore(RunStoreContract):
 
 class TestMemoryRunStore(RunStoreContract):
     @contextmanager
-    def make(self, directory: Path) -> Iterator[MemoryRunStore]:
+    def make(self, _directory: Path) -> Iterator[MemoryRunStore]:
         yield MemoryRunStore()

@@ -143,6 +143,12 @@ def test_a_field_with_one_bound_says_so() -> None:
     assert HyperField("x", float, 1.0, maximum=2.0).allowed() == "a number of at most 2.0"
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_float_without_a_range_must_still_be_finite(value: float) -> None:
+    with pytest.raises(ConfigError, match=r"it must be a number$"):
+        HyperField("x", float, 1.0).check(value)
+
+
 def test_a_default_outside_its_own_range_is_an_error_of_the_app() -> None:
     with pytest.raises(AppError, match=r"the default of hyper-parameter 'lr' is 2.0"):
 

@@ -12,6 +12,7 @@ from septum.ports.launcher import Task, WorkerSpec
 from septum.protocol import payload, tensors
 from septum.protocol.codec import Scalar
 from septum.protocol.messages import Stage
+from septum.protocol.plan import StrategyRef
 from septum.sdk.package import digest_of
 
 GOOD_TRAIN = "return {'w': p['w'] + np.float32(h.lr) * np.float32(len(data))}"
@@ -97,7 +98,7 @@ def spec_for(
         data_path=write_data(folder / "data.csv"),
         hyper=hyper or {},
         seed=7,
-        proximal_mu=0.0,
+        strategy=StrategyRef(),
         clip_norm=clip_norm,
         run_dir=folder / "run",
     )

@@ -2,8 +2,8 @@
 
 Places, the first that has a value wins: flags, `--operator-file`, SEPTUM_URL / SEPTUM_TOKEN / SEPTUM_CA,
 SEPTUM_OPERATOR_FILE, the project file (`septum.local.toml` in this directory or one above), the user file
-(`~/.config/septum/config.toml`). What a file says belongs together: its token and certificate serve the URL beside them and
-no other, so that a project file in a cloned repository cannot have the user's token sent elsewhere.
+(`~/.config/septum/config.toml`). What a file says belongs together: its token and certificate serve the URL beside
+them and no other, so that a project file in a cloned repository cannot have the user's token sent elsewhere.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def resolve_access(flags: AccessFlags) -> Found:
     if not token.value:
         raise AuthError(
             f"there is no token for {url.value} (the URL is from {url.origin})",
-            hint="set SEPTUM_TOKEN, or write token = ... beside that url; septum config show --origin tells who says what",
+            hint="set SEPTUM_TOKEN, or write token = ... beside that url; who says what: septum config show --origin",
         )
     return Found(url.value, token.value, ca.value)
 

@@ -1,7 +1,7 @@
 """How does a function become a command? It gets the options that every command has, and its answer is printed.
 
-A command is a function `body(call, ...)` that returns an `Answer`, or None if it has printed a stream itself. Options that
-every command takes are added here, so none can forget them.
+A command is a function `body(call, ...)` that returns an `Answer`. Options that every command takes are added here, so
+none can forget them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from septum.cli.output import Answer, Output
 if TYPE_CHECKING:
     from septum.client import Client
 
-Body = TypeVar("Body", bound=Callable[..., Answer | None])
+Body = TypeVar("Body", bound=Callable[..., Answer])
 
 _OUTPUT = "Output"
 _COORDINATOR = "Coordinator"
@@ -55,9 +55,7 @@ def command(app: typer.Typer, name: str, *, remote: bool = False) -> Callable[[B
                 values.pop(item.name)  # `main` has read them already: usage errors need them, too
             output = context.obj
             assert isinstance(output, Output)
-            answer = body(Invocation(output, AccessFlags(**flags)), **values)
-            if answer is not None:
-                raise typer.Exit(output.answer(answer))
+            raise typer.Exit(output.answer(body(Invocation(output, AccessFlags(**flags)), **values)))
 
         context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
         parameters = [context, *(item.replace(kind=Parameter.KEYWORD_ONLY) for item in (*own, *added))]

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from septum import __version__
+from septum.cli import app as app_noun
 from septum.cli import config, coordinator, doctor, model, run, silo, simulate
 from septum.cli.command import JsonFlag, QuietFlag, need_command
 from septum.cli.failures import InternalError, Interrupted, UsageProblem
@@ -19,7 +20,7 @@ from septum.cli.output import Answer, Output
 from septum.errors import SeptumError
 
 # Typer carries its own copy of click since 0.26, so the classes are found by way of what Typer exports.
-_USAGE_ERROR = typer.BadParameter.__bases__[0]
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="septum",
@@ -27,25 +28,30 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for noun in (coordinator.app, silo.app, run.app, model.app, config.app):
+for noun in (coordinator.app, silo.app, app_noun.app, run.app, model.app, config.app):
     app.add_typer(noun)
 simulate.register(app)
 doctor.register(app)
 
 
+def show_version(context: typer.Context, wanted: bool) -> None:
+    """Eager: before Typer loads what it needs to read other options, which takes longer than all the rest."""
+    if wanted:
+        assert isinstance(context.obj, Output)
+        raise typer.Exit(context.obj.answer(Answer({"version": __version__}, (f"septum {__version__}",))))
+
+
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=show_version, is_eager=True)
+    ] = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
     """Cross-silo federated learning: organisations train one model together, and no record leaves its owner."""
-    del json_, quiet  # `main` has read them already: usage errors need them, too
-    output = context.obj
-    assert isinstance(output, Output)
-    if version:
-        raise typer.Exit(output.answer(Answer({"version": __version__}, (f"septum {__version__}",))))
+    del version, json_, quiet  # the callback and `main` have read them already
     need_command(context)
 
 

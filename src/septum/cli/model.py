@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from septum.cli.command import Invocation, command, noun
-from septum.cli.output import Answer
+from septum.cli.output import Answer, Json
 from septum.errors import ConfigError, ConflictError, NotFoundError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def download(
     with call.client() as client:
         wanted = digest or _model_of(client, run, round_).digest
         size_bytes = client.download(wanted, out)
-    data = {"path": str(out), "digest": wanted, "size_bytes": size_bytes}
+    data: Json = {"path": str(out), "digest": wanted, "size_bytes": size_bytes}
     return Answer(data, (f"{out}: {size_bytes} bytes, {wanted}",))
 
 

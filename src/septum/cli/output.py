@@ -1,7 +1,7 @@
 """How does a command's answer reach people and programs? This is the only place that prints.
 
-Data goes to standard output, progress and notes to standard error. With `--json` the output is one envelope, also when the
-command fails. It is one line, and so the last one of a stream of JSON lines.
+Data goes to standard output, progress and notes to standard error. With `--json` the output is one envelope, also when
+the command fails. It is one line, and so the last one of a stream of JSON lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA_VERSION = 1
-Json: TypeAlias = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
 # Names, reasons and tracebacks come from other machines: they may not steer the reader's terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

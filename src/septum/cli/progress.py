@@ -1,4 +1,7 @@
-"""How far is a run? What is known is folded from its facts, and shown as a redrawn display, as lines, or as JSON lines."""
+"""How far is a run?
+
+What is known is folded from its facts, and shown as a display that redraws itself, as lines of text, or as JSON lines.
+"""
 
 from __future__ import annotations
 
@@ -108,15 +111,22 @@ def line(fact: Fact, rounds: int) -> str:
 
 
 @contextmanager
-def following(output: Output, rounds: int, silos: tuple[str, ...]) -> Iterator[Show]:
-    """Show facts as they come: redrawn for people at a terminal, else as lines or JSON lines on standard output."""
+def following(output: Output, rounds: int, silos: tuple[str, ...], *, stream: bool) -> Iterator[Show]:
+    """Show facts as they come: redrawn for people at a terminal, else line by line.
+
+    The lines of a stream are data. Others are progress: text on standard error.
+    """
     if output.live:
         with _redrawn(output, Progress(rounds, silos=dict.fromkeys(silos, "invited"))) as show:
             yield show
         return
 
     def show_line(fact: Fact, *, seq: int = 0, at: float = 0.0) -> None:
-        if output.json:
+        if not stream:
+            told = line(fact, rounds)
+            if told:
+                output.note(told)
+        elif output.json:
             body = to_json(fact)
             assert isinstance(body, dict)
             output.item({"seq": seq, "at": at, "fact": {**body, "kind": kind_of(type(fact))}})

@@ -1,4 +1,7 @@
-"""What does the reference page of the commands say? It is made from the command tree: python -m septum.cli.reference"""
+"""What does the reference page of the commands say?
+
+It is made from the command tree: python -m septum.cli.reference > docs/reference/commands.md
+"""
 
 from __future__ import annotations
 
@@ -29,20 +32,20 @@ Made by `python -m septum.cli.reference > docs/reference/commands.md`; a test ch
 
 ## Output
 
-Data goes to standard output, progress and notes to standard error. `--json` may stand anywhere in a command and makes the
-output one line, also when the command fails or was not understood:
+Data goes to standard output, progress and notes to standard error. `--json` may stand anywhere in a command and makes
+the output one line, also when the command fails or was not understood:
 
 ```json
 {"schema_version": 1, "status": "ok", "exit_code": 0, "data": {"version": "0.1.0"}}
 {"schema_version": 1, "status": "error", "exit_code": 2, "error": {"code": "usage", "message": "...", "hint": "..."}}
 ```
 
-A command that found out that something failed has both `data` and `error`. `run watch`, `run submit --watch` and
-`simulate` print one JSON object for each fact, `{"seq", "at", "fact": {"kind", ...}}`, and the envelope as the last line.
+A command that found out that something failed has both `data` and `error`. `run watch` and `run submit --watch` print
+one JSON object for each fact, `{"seq", "at", "fact": {"kind", ...}}`, and the envelope as the last line.
 `error.code` is stable, `error.message` is for people, `error.hint` is the next command.
 
-`NO_COLOR` turns colours off. `SEPTUM_DEBUG=1` adds the traceback of an error to standard error. Where standard output is no
-terminal, tables are plain lines and nothing is cut.
+`NO_COLOR` turns colours off. `SEPTUM_DEBUG=1` adds the traceback of an error to standard error. Where standard output
+is no terminal, tables are plain lines and nothing is cut.
 
 ## Which coordinator
 
@@ -55,9 +58,10 @@ The first of these that has a value wins; `septum config show --origin` tells wh
 5. the project file: `septum.local.toml` in this directory or the nearest one above
 6. the user file: `~/.config/septum/config.toml` (or under `XDG_CONFIG_HOME`)
 
-Both files have the keys `url`, `token` and `ca`, all texts; `ca` is relative to the file. What a file says belongs together: its
-token and certificate are used for the URL beside them and no other. So a project file in a repository that you cloned cannot
-have your token sent to a coordinator of its choice. Keep files with a token out of version control, with mode 0600.
+Both files have the keys `url`, `token` and `ca`, all texts; `ca` is relative to the file. What a file says belongs
+together: its token and certificate are used for the URL beside them and no other. So a project file in a repository
+that you cloned cannot have your user file's token sent to a coordinator of its choice. Keep files with a token out of
+version control, with mode 0600.
 
 ## Exit codes
 """
@@ -88,7 +92,7 @@ def commands() -> Iterator[tuple[str, Command]]:
 def usage(path: str, command: Command) -> str:
     """The command with its arguments."""
     arguments = [item for item in command.params if item.param_type_name == "argument"]
-    names = [str(item.metavar or item.name) for item in arguments]  # type: ignore[attr-defined]
+    names = [str(item.metavar or item.name) for item in arguments]
     return " ".join([path, *names])
 
 

@@ -38,7 +38,7 @@ def submit(
         typer.Option("--key", help="Names this submission: sent again it returns the same run. Random if left out."),
     ] = "",
     watch: Annotated[bool, typer.Option("--watch", help="Watch the run until it ends.")] = False,
-) -> Answer | None:
+) -> Answer:
     """Start a run of an app. Its module runs here, to check the hyper-parameters."""
     from septum.cli import submitting  # numpy, httpx and the app itself
 
@@ -87,7 +87,7 @@ def watch(
     call: Invocation,
     run: RunId,
     after: Annotated[int, typer.Option("--after", min=0, help="Start after this entry of the journal.")] = 0,
-) -> Answer | None:
+) -> Answer:
     """Follow a run until it ends. Ctrl-C detaches; the run goes on."""
     from septum.cli import watching  # httpx and the protocol
 

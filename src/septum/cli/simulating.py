@@ -42,7 +42,7 @@ def simulate(
     plan = make_plan(loaded, names, options)
     hyper = loaded.app.resolve(plan.hyper)
     silos = read_silos(loaded, hyper, data) if silo_count is None else _dealt(loaded, hyper, data, names)
-    with following(output, plan.rounds, plan.silos) as show:
+    with following(output, plan.rounds, plan.silos, stream=False) as show:
 
         def on_fact(fact: Fact) -> None:
             show(fact)

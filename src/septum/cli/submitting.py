@@ -24,7 +24,7 @@ PATIENCE_S = 30.0  # a coordinator that restarts is back within seconds
 
 def submit(
     call: Invocation, folder: Path, options: RunOptions, silos: tuple[str, ...], *, key: str, watch: bool
-) -> Answer | None:
+) -> Answer:
     """Submit a run of the app in `folder`; with `watch`, follow it until it ends."""
     loaded = load(folder)
     if silos:

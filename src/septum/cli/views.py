@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
-from septum.cli.output import Answer, Table
+from septum.cli.output import Answer, Json, Table
 from septum.protocol.codec import to_json
 from septum.protocol.facts import Metrics
 from septum.protocol.views import InviteView, ModelView, RunView, SiloView
@@ -64,7 +64,14 @@ def invitation(view: InviteView, url: str) -> Answer:
     """A one-time token, and the command that uses it. It is shown this once."""
     command = f"septum silo enroll --url {url} --token {view.token} --dir ./{view.silo}"
     lines = f"{view.silo} may enrol once, until {when(view.expires_at)}. In the silo:\n\n  {command}\n"
-    return Answer({**_object(view), "url": url, "command": command}, (lines,))
+    data: Json = {
+        "silo": view.silo,
+        "token": view.token,
+        "expires_at": view.expires_at,
+        "url": url,
+        "command": command,
+    }
+    return Answer(data, (lines,))
 
 
 def metrics_text(metrics: Metrics) -> str:
@@ -90,7 +97,7 @@ def when(unix_s: float) -> str:
     """A moment in the reader's own time zone; empty for 0, which stands for never."""
     if not unix_s:
         return ""
-    return datetime.fromtimestamp(unix_s, tz=timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return datetime.fromtimestamp(unix_s, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _progress(view: RunView) -> str:
@@ -100,9 +107,3 @@ def _progress(view: RunView) -> str:
 def _settings(settings: object) -> str:
     assert hasattr(settings, "items")
     return "".join(f" {name}={value}" for name, value in sorted(settings.items()))
-
-
-def _object(view: InviteView) -> dict[str, object]:
-    body = to_json(view)
-    assert isinstance(body, dict)
-    return dict(body)

@@ -23,7 +23,7 @@ def watch(output: Output, client: Client, run_id: str, *, after: int = 0) -> Ans
     """
     try:
         view = client.run(run_id)
-        with following(output, view.rounds, tuple(silo.name for silo in view.silos)) as show:
+        with following(output, view.rounds, tuple(silo.name for silo in view.silos), stream=True) as show:
             while True:
                 for entry in client.watch(run_id, after=after):
                     after = entry.seq
@@ -47,7 +47,7 @@ def ended(view: RunView) -> Answer:
     if view.status is not RunStatus.FAILED:
         return answer
     error = RunFailedError(
-        f"run {view.id} failed after {view.finished_rounds} of {view.rounds} rounds: {view.reason or 'no reason given'}",
+        f"run {view.id} failed after {view.finished_rounds} of {view.rounds} rounds: {view.reason or 'no reason'}",
         hint=f"septum run resume {view.id} goes on from the last finished round, once the cause is gone",
     )
     return Answer(answer.data, answer.shown, error)

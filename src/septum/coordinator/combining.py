@@ -1,4 +1,4 @@
-"""What does the coordinator do with the reports of a closed attempt? It combines them, in a thread, into a model and metrics.
+"""What does the coordinator do with the reports of a closed attempt? It combines them into a model and metrics.
 
 Doing it twice gives the same bits, so an effect that a crash cut short is simply performed again.
 """
@@ -35,7 +35,7 @@ class Combiner:
     def combine(self, effect: Combine, plan: Plan, run_id: str, spool: Spool) -> Combined:
         """Statistics and the initial model, or the next model and the base's metrics, or the last model's metrics.
 
-        Raises TensorError when a result is not finite, NotFoundError when a payload is gone, SeptumError for a full disk.
+        Raises TensorError when a result is not finite, NotFoundError for a lost payload, SeptumError for a full disk.
         """
         with spool.sources(effect.contributions.items()) as payloads:
             if effect.stage is Stage.PREPARE:
@@ -59,9 +59,9 @@ class Combiner:
         area = optimizer_area(run_id)
         with ExitStack() as stack:
             base = stack.enter_context(self.shelf.source(effect.base))
-            state = effect.optimizer and stack.enter_context(
-                file_source(self.blobs.path(area, effect.optimizer.digest))
-            )
+            state = None
+            if effect.optimizer is not None:
+                state = stack.enter_context(file_source(self.blobs.path(area, effect.optimizer.digest)))
             if not rule.state_names:
                 return self.shelf.add(next_model(rule, base, state, updates, _no_state)), None
             push = _Push(lambda chunks: self.blobs.put(area, chunks, durable=True))
@@ -95,7 +95,7 @@ class _AbortedError(SeptumError):
 
 
 class _Push:
-    """Chunks that are pushed become a blob, in a thread of its own, with a few chunks in between and never all of them."""
+    """Chunks that are pushed become a blob, in a thread of its own, with only a few of them in between."""
 
     def __init__(self, put: Callable[[Iterable[bytes]], str]) -> None:
         self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUED_CHUNKS)

@@ -1,9 +1,9 @@
-"""How do runs move? One task takes what happened, steps the runs, commits, and then answers: load, step, commit, perform.
+"""How do runs move? One task takes what happened, steps the runs, commits, and answers: load, step, commit, perform.
 
 Nothing is answered before the commit that contains it. What need not be answered yet is not committed at once: a report
 that leaves its attempt open waits for the one that closes it, for `flush_s` at most. Combining starts as soon as the
-attempt is closed, for it changes nothing that a crash would not undo; if it ends within `flush_s`, the whole round is one
-commit. A state lost in a crash costs a repeated request, never a lie: silos offer again what was not acknowledged.
+attempt is closed, for it changes nothing that a crash would not undo; if it ends within `flush_s`, the whole round is
+one commit. A state lost in a crash costs a repeated request, never a lie: silos offer again what was not acknowledged.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ class Driver:
         self._wake.set()
 
     async def _commit(self) -> None:
-        """Commit everything that waits, of all runs, in one transaction. Raises ConflictError when another took over."""
+        """Commit what waits, of all runs, in one transaction. Raises ConflictError when another took over."""
         dirty = [live for live in self.lives.values() if live.dirty]
         unsaved = [(live.spool, live.spool.unsaved(live.run)) for live in dirty]
         transitions = tuple(live.transition() for live in dirty)

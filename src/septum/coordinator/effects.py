@@ -97,7 +97,7 @@ class Performer:
         except SeptumError as error:
             log.error("combine_failed", extra=_where(live, effect) | {"error": error.message, "hint": error.hint})  # noqa: TRY400
             result = CombineFailed(effect.stage, effect.round, effect.attempt, error.message)
-        except Exception as error:  # noqa: BLE001 - recorded: the run pauses with it as the reason
+        except Exception as error:  # recorded: the run pauses with it as the reason
             log.exception("combine_failed", extra=_where(live, effect))
             result = CombineFailed(effect.stage, effect.round, effect.attempt, f"internal error: {error!r}"[:500])
         finally:

@@ -36,7 +36,7 @@ class Held:
 
 
 class HeldRequests:
-    """All open requests. One a silo and run: a newer one replaces the older, whose client has gone away or restarted."""
+    """All open requests. One a silo and run: a newer one replaces the older, whose client went away or restarted."""
 
     def __init__(self, *, hold_s: float, per_silo: int) -> None:
         self._hold_s = hold_s
@@ -85,6 +85,11 @@ class HeldRequests:
         """Answer all of a silo's requests with an error."""
         for held in tuple(self._by_silo.get(silo, {}).values()):
             held.fail(error)
+
+    def release_silo(self, silo: str) -> None:
+        """Answer all of a silo's requests: nothing yet."""
+        for held in tuple(self._by_silo.get(silo, {}).values()):
+            held.give(Wait())
 
     def end_all(self) -> None:
         """Let everybody ask again later."""

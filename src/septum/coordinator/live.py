@@ -1,4 +1,4 @@
-"""What does the driver hold of one run? Its state, which may be ahead of the store, and all that the next commit will say."""
+"""What does the driver hold of one run? Its state, maybe ahead of the store, and what the next commit will say."""
 
 from __future__ import annotations
 

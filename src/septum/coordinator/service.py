@@ -2,22 +2,230 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from blake3 import blake3
 
+from septum.algorithms.strategy import strategy
 from septum.coordinator.driver import Driver, invitation
 from septum.coordinator.held import POLL, Held
 from septum.coordinator.live import Live, revive
-from septum.coordinator.spool import mark_of
-from septum.errors import ConflictError, NotFoundError, ProtocolError
-from septum.ports.store import JournalEntry
+from septum.coordinator.spool import Mark, file_source, mark_of
+from septum.errors import ConflictError, NotFoundError, ProtocolError, SeptumError, TensorError
+from septum.ports.blobs import BlobStore
+from septum.ports.store import StoredRun
 from septum.protocol.combine import Source, check, source_of
-from septum.protocol.layout import Layout
-from septum.protocol.messages import Instruction, Leave, Poll, PollAnswer, Prepare, Report, SiloMessage, Stage, Wait
+from septum.protocol.messages import Instruction, Leave, Poll, PollAnswer, Report, SiloMessage, Stage, Wait
 from septum.protocol.plan import Plan
 from septum.protocol.run import create
-from septum.protocol.run_state import FromSilo, Note, Pause, Resume, Run, Stop
-from septum.protocol.views import ModelView, RunView, models_of, newest_model, run_view
+from septum.protocol.run_state import Event, FromSilo, Note, Run
+from septum.protocol.views import JournalView, ModelView, RunView, models_of, newest_model, run_view
+
+JOURNAL_PAGE = 1000
+
+
+class RunService:
+    """The runs, as silos and operators see them. For the driver's event loop."""
+
+    def __init__(self, driver: Driver, blobs: BlobStore, *, max_blob_bytes: int) -> None:
+        self._driver = driver
+        self._blobs = blobs
+        self._max_blob_bytes = max_blob_bytes
+
+    # --- silos ---------------------------------------------------------------------------------------------------
+
+    async def poll(self, silo: str, message: Poll) -> PollAnswer:
+        """A run that wants this silo and that it does not serve yet, oldest first; Wait when there is none in time."""
+        for live in self._driver.lives.values():
+            offer = invitation(live.run, silo, message.serving)
+            if offer is not None:
+                return offer
+        held = self._driver.held.hold(silo, POLL, message.serving)
+        answer = await self._answer(held)
+        assert isinstance(answer, PollAnswer)
+        return answer
+
+    async def exchange(self, silo: str, run_id: str, message: SiloMessage) -> Instruction:
+        """The silo's next instruction, once there is one and its grounds are on disk; Wait when there is none in time.
+
+        Raises NotFoundError, ProtocolError as the run machine does, TensorError for a payload that cannot be combined.
+        """
+        live = await self._driver.load(run_id)
+        if isinstance(message, Leave):
+            await self._driver.tell(live, FromSilo(silo, message))
+            return Wait()
+        if isinstance(message, Report):
+            await self._check(live, silo, message)
+        held = self._driver.held.hold(silo, run_id)
+        self._driver.post(live, FromSilo(silo, message), held)
+        answer = await self._answer(held)
+        assert isinstance(answer, Instruction)
+        return answer
+
+    async def _answer(self, held: Held) -> Instruction | PollAnswer:
+        try:
+            return await held.answer
+        finally:
+            self._driver.held.release(held)
+
+    async def _check(self, live: Live, silo: str, report: Report) -> None:
+        """Refuse a payload that could not be combined. What the run does not wait for is not looked at."""
+        run = live.run
+        if not live.wants(silo, report) or report.base != (run.model.digest if run.model else ""):
+            return
+        live.busy += 1  # it is not to leave the memory while we wait
+        try:
+            if report.payload.inline is not None:
+                self._check_source(run, report, source_of(report.payload.inline))
+            else:
+                await self._driver.performer.compute(self._check_file, live, report)
+        except TensorError as error:
+            where = f"{report.stage.value} round {report.round}: silo {silo!r}"
+            raise TensorError(f"{where}: {error.message}", hint=error.hint or f"septum run show {run.id}") from error
+        finally:
+            live.busy -= 1
+
+    def _check_file(self, live: Live, report: Report) -> None:
+        live.spool.check(report.payload)
+        with file_source(self._blobs.path(live.spool.area, report.payload.digest)) as source:
+            self._check_source(live.run, report, source)
+
+    def _check_source(self, run: Run, report: Report, source: Source) -> None:
+        base = self._driver.shelf.layout(run.model) if report.stage is Stage.TRAIN and run.model else None
+        check(report.stage, source, base)
+
+    async def upload_to(self, silo: str, run_id: str) -> tuple[Live, Mark]:
+        """Where a payload of this silo may go now. Raises NotFoundError, or ProtocolError when none is expected."""
+        live = await self._taking_part(silo, run_id)
+        if live.run.outcome is not None:
+            raise ProtocolError(f"run {run_id} has ended ({live.run.outcome.value})", hint=f"septum run show {run_id}")
+        return live, mark_of(live.run.stage, live.run.round)
+
+    def store_payload(self, live: Live, chunks: Iterable[bytes], digest: str) -> None:
+        """Store a payload. For a thread of its own; then call `uploaded` in the event loop."""
+        self._blobs.put(live.spool.area, chunks, durable=False, digest=digest, limit=self._max_blob_bytes)
+
+    async def blob_path(self, silo: str, run_id: str, digest: str) -> Path:
+        """The file of the run's newest model, the only one that a silo may read. Raises NotFoundError."""
+        live = await self._taking_part(silo, run_id)
+        if live.run.model is None or live.run.model.digest != digest:
+            raise NotFoundError(f"blob {digest} is not the model of run {run_id}", hint=f"septum run show {run_id}")
+        return self._driver.shelf.path(digest)
+
+    async def _taking_part(self, silo: str, run_id: str) -> Live:
+        live = await self._driver.load(run_id)
+        if silo not in live.run.presence:
+            raise ProtocolError(f"silo {silo!r} is not part of run {run_id}", hint=f"septum run show {run_id}")
+        return live
+
+    async def revoked(self, silo: str, error: SeptumError) -> None:
+        """A silo's key counts no more: its open requests end with `error`, and the runs go on without it."""
+        self._driver.held.end_silo(silo, error)
+        for live in tuple(self._driver.lives.values()):
+            if silo in live.run.presence and live.run.outcome is None:
+                await self._driver.tell(live, FromSilo(silo, Leave("this silo's key was revoked")))
+
+    def release(self, silo: str) -> None:
+        """Answer what is held for a silo with Wait."""
+        self._driver.held.release_silo(silo)
+
+    # --- operators -----------------------------------------------------------------------------------------------
+
+    async def submit(self, plan: Plan, key: str) -> RunView:
+        """A new run; the same one again for the same key and plan.
+
+        Raises ConfigError for settings that the strategy does not know, ConflictError when the key had another plan.
+        """
+        strategy(plan.strategy.name, plan.strategy.settings)
+        run, effects = create(run_id_of(key), plan, now=0.0)
+        facts = [effect.fact for effect in effects if isinstance(effect, Note)]
+        try:
+            stored = await self._driver.performer.write(
+                self._driver.store.create, run, facts, at=self._driver.clock.unix()
+            )
+        except ConflictError:
+            live = await self._driver.load(run.id)
+            if live.run.plan.digest != plan.digest:
+                raise ConflictError(
+                    f"this submission was already made, as run {run.id}, with another plan",
+                    hint=f"septum run show {run.id}; submit again with a new key for another run",
+                ) from None
+            return _view(live)
+        spool = self._driver.spool(run.id, complete=True)
+        live = self._driver.adopt(revive(stored, spool, monotonic=self._driver.clock.monotonic()))
+        return _view(live)
+
+    async def command(self, run_id: str, event: Event) -> RunView:
+        """Stop, Pause or Resume a run. Raises NotFoundError, or ProtocolError when its state does not allow it."""
+        live = await self._driver.load(run_id)
+        await self._driver.tell(live, event)
+        return _view(live)
+
+    async def run(self, run_id: str) -> RunView:
+        """One run. Raises NotFoundError."""
+        return _view(await self._driver.load(run_id))
+
+    async def runs(self, *, limit: int, before: str) -> tuple[RunView, ...]:
+        """Runs, newest first."""
+        page = await self._driver.performer.read(self._driver.store.page, limit=limit, before=before)
+        return tuple(run_view(self._newest(stored), created_at=stored.created_at) for stored in page)
+
+    def _newest(self, stored: StoredRun) -> Run:
+        live = self._driver.lives.get(stored.run.id)
+        return stored.run if live is None else live.run
+
+    async def models(self, run_id: str) -> tuple[ModelView, ...]:
+        """Every model of a run, oldest first; without a run the newest of each of the newest 100 runs."""
+        if not run_id:
+            page = await self._driver.performer.read(self._driver.store.page, limit=100)
+            newest = (newest_model(self._newest(stored)) for stored in page)
+            return tuple(model for model in newest if model is not None)
+        facts, after = [], 0
+        while entries := await self.journal(run_id, after=after, limit=JOURNAL_PAGE):
+            facts += [entry.fact for entry in entries]
+            after = entries[-1].seq
+        return models_of(run_id, facts)
+
+    def model_path(self, digest: str) -> Path:
+        """The file of a model. Raises NotFoundError, DigestError for what is no digest."""
+        return self._driver.shelf.path(digest)
+
+    async def journal(self, run_id: str, *, after: int, limit: int) -> tuple[JournalView, ...]:
+        """A run's journal from entry `after` (exclusive) on. Raises NotFoundError."""
+        entries = await self._driver.performer.read(self._driver.store.journal, run_id, after=after, limit=limit)
+        return tuple(JournalView(entry.seq, entry.at, entry.fact) for entry in entries)
+
+    async def follow(self, run_id: str, *, after: int) -> AsyncIterator[tuple[JournalView, ...]]:
+        """The journal as it grows, until the run has ended and all was said. Raises NotFoundError."""
+        while True:
+            live = await self._driver.load(run_id)
+            changed, ended = live.changed, live.run.outcome is not None and not live.facts
+            entries = await self.journal(run_id, after=after, limit=JOURNAL_PAGE)
+            if entries:
+                after = entries[-1].seq
+                yield entries
+            elif ended:
+                return
+            else:
+                await asyncio.shield(changed)
+
+    @property
+    def unfinished(self) -> int:
+        """How many runs are at work."""
+        return sum(live.run.outcome is None for live in self._driver.lives.values())
+
+
+def run_id_of(key: str) -> str:
+    """The id of the run that a submission with this key makes: 60 bits of its digest, so that a repeat finds it.
+
+    >>> run_id_of("a")
+    'r-yfcr4jyi5qqj'
+    """
+    return "r-" + base64.b32encode(blake3(b"septum-run\0" + key.encode()).digest())[:12].decode().lower()
+
+
+def _view(live: Live) -> RunView:
+    return run_view(live.run, created_at=live.created_at)

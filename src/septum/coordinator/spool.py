@@ -1,7 +1,7 @@
-"""Where do a run's payloads wait until they are combined? Small ones in memory, large ones on disk, until their round is closed.
+"""Where do a run's payloads wait until they are combined? Small ones in memory, large ones on disk.
 
-A small payload is written to disk only when a state that refers to it is committed. In a brisk round that never happens:
-the round's one commit comes after its reports were combined, and refers to none of them.
+A small payload is written to disk only when a state that refers to it is committed. In a brisk round that never
+happens: the round's one commit comes after its reports were combined, and refers to none of them.
 """
 
 from __future__ import annotations

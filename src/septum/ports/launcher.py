@@ -9,12 +9,14 @@ from typing import Protocol
 
 from septum.protocol.codec import Scalar
 from septum.protocol.messages import Stage
+from septum.protocol.plan import StrategyRef
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """What a worker is for.
 
+    strategy    the plan's; some change the silo's training too
     run_dir     its own working directory; the app may write here, and files are exchanged here
     """
 
@@ -25,7 +27,7 @@ class WorkerSpec:
     data_path: Path
     hyper: Mapping[str, Scalar]
     seed: int
-    proximal_mu: float
+    strategy: StrategyRef
     clip_norm: float | None
     run_dir: Path
 
@@ -80,6 +82,7 @@ class Worker(Protocol):
 
     Contract: `perform` raises WorkerError with the app's traceback in `details` when the app raised, and WorkerError when
     the process hung, exited, was killed or spoke nonsense; after the latter the worker is gone and `alive` is False.
+    Another thread may call `close` meanwhile; where there is a process, that breaks off the task with a WorkerError.
     """
 
     @property

@@ -277,11 +277,12 @@ class MemoryBlobs:
     def discard(self, area: str, digests: Sequence[str]) -> None:
         """Forget these blobs; those that are not there are ignored."""
         check_area(area)
+        names = {digest: check_digest(digest) for digest in digests}
         with self._lock:
-            for digest in digests:
+            for digest, name in names.items():
                 self._areas.get(area, {}).pop(digest, None)
                 if self._directory is not None:
-                    (self._directory / area / check_digest(digest)).unlink(missing_ok=True)
+                    (self._directory / area / name).unlink(missing_ok=True)
 
     def drop(self, area: str) -> None:
         """Forget a whole area."""

@@ -17,6 +17,7 @@ from septum.errors import WorkerError
 from septum.ports.launcher import Launcher, Task, Worker, WorkerLimits, WorkerSpec
 from septum.protocol import payload, tensors
 from septum.protocol.messages import Stage
+from septum.protocol.plan import StrategyRef
 
 Start = Callable[[WorkerSpec], Worker]
 
@@ -91,6 +92,12 @@ def test_the_apps_state_is_carried_in_a_file(start: Start, tmp_path: Path) -> No
     assert tensors.decode((spec.run_dir / "train-2").read_bytes())["update.w"].tolist() == [[2.0]]
     worker.perform(train_task(spec, 2, state=first))  # again, from the same state: the same update
     assert tensors.decode((spec.run_dir / "train-2").read_bytes())["update.w"].tolist() == [[2.0]]
+
+
+def test_the_strategys_proximal_term_reaches_the_app(start: Start, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, "return {'w': p['w'] + np.float32(ctx.proximal_mu)}")
+    start(replace(spec, strategy=StrategyRef("fedprox", {"mu": 0.25}))).perform(train_task(spec))
+    assert tensors.decode((spec.run_dir / "train-1").read_bytes())["update.w"].tolist() == [[0.25]]
 
 
 def test_the_update_is_clipped(start: Start, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,15 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.silo.small_app import spec_for, train_task
 
 from septum.adapters.launch.subprocess import MAX_LOG_BYTES, SubprocessLauncher
 from septum.errors import WorkerError
 from septum.ports.launcher import Worker, WorkerLimits, WorkerSpec
-from tests.silo.small_app import spec_for, train_task
 
 Start = Callable[..., Worker]
 
@@ -52,7 +52,12 @@ def test_a_process_that_ends_is_named_by_how_it_ended(start: Start, tmp_path: Pa
 
 
 def test_a_new_worker_goes_on_after_one_that_died(start: Start, tmp_path: Path) -> None:
-    once = f"if not os.path.exists({str(tmp_path / 'died')!r}):\n    open({str(tmp_path / 'died')!r}, 'w')\n    os._exit(1)\nreturn p"
+    once = f"""
+    if not os.path.exists({str(tmp_path / "died")!r}):
+        open({str(tmp_path / "died")!r}, "w")
+        os._exit(1)
+    return p
+    """
     spec = spec_for(tmp_path, once)
     with pytest.raises(WorkerError, match="exited with code 1"):
         start(spec).perform(train_task(spec))
@@ -86,12 +91,10 @@ def test_what_the_app_started_ends_with_it(start: Start, tmp_path: Path, ends: s
     child = f"child = subprocess.Popen(['sleep', '60'])\nopen({str(pid_file)!r}, 'w').write(str(child.pid))\n"
     spec = spec_for(tmp_path, child + ends)
     worker = start(spec, WorkerLimits(task_s=2))
-    try:
+    with contextlib.suppress(WorkerError):
         worker.perform(train_task(spec))
-    except WorkerError:
-        pass
     worker.close()
-    assert not _exists(int(pid_file.read_text()))
+    _until(lambda: not _exists(int(pid_file.read_text())))
 
 
 def test_a_forked_child_that_holds_the_socket_does_not_hide_the_end(start: Start, tmp_path: Path) -> None:
@@ -149,7 +152,14 @@ def test_the_limits_and_no_new_privileges_hold_in_the_process(start: Start, tmp_
 
 
 def test_nonsense_on_the_control_channel_kills_the_worker(start: Start, tmp_path: Path) -> None:
-    write = "import socket\nfor fd in range(3, 20):\n    try:\n        os.write(fd, b'\\x00\\x00\\x00\\x02{]')\n    except OSError:\n        pass\ntime.sleep(60)"
+    write = r"""
+    for fd in range(3, 20):
+        try:
+            os.write(fd, b"\x00\x00\x00\x02{]")
+        except OSError:
+            pass
+    time.sleep(60)
+    """
     spec = spec_for(tmp_path, write)
     worker = start(spec)
     with pytest.raises(WorkerError, match="answered nonsense"):
@@ -169,19 +179,16 @@ def test_closing_from_another_thread_breaks_off_a_task(start: Start, tmp_path: P
     assert not _exists(worker.pid)
 
 
-def test_a_worker_dies_with_its_agent(tmp_path: Path) -> None:
-    spec = replace(
-        spec_for(
-            tmp_path,
-            f"open({str(tmp_path / 'child')!r}, 'w').write(str(subprocess.Popen(['sleep', '60']).pid))\ntime.sleep(60)",
-        )
-    )
+@pytest.mark.parametrize("hang", ["time.sleep(60)", "sum(range(10**18))"])  # the second one never lets other threads in
+def test_a_worker_dies_with_its_agent_and_all_that_it_started(tmp_path: Path, hang: str) -> None:
+    child = tmp_path / "child"
+    start_child = f"open({str(child)!r}, 'w').write(str(subprocess.Popen(['sleep', '60']).pid))"
+    spec = spec_for(tmp_path, f"{start_child}\n{hang}")
     agent = subprocess.Popen(
         [sys.executable, "-c", AGENT, str(tmp_path), spec.app_digest], stdout=subprocess.PIPE, text=True
     )
     assert agent.stdout is not None
     worker_pid = int(agent.stdout.readline())
-    child = tmp_path / "child"
     _until(lambda: child.exists() and child.read_text() != "")
     agent.send_signal(signal.SIGKILL)
     agent.wait()
@@ -193,10 +200,10 @@ AGENT = """
 import sys
 from pathlib import Path
 from septum.adapters.launch.subprocess import SubprocessLauncher
-from septum.ports.launcher import WorkerLimits, WorkerSpec, Task
-from septum.protocol.messages import Stage
+from septum.ports.launcher import WorkerLimits, WorkerSpec
+from septum.protocol.plan import StrategyRef
 folder, digest = Path(sys.argv[1]), sys.argv[2]
-spec = WorkerSpec("r1", "north", folder / "app", digest, folder / "data.csv", {}, 0, 0.0, None, folder / "run")
+spec = WorkerSpec("r1", "north", folder / "app", digest, folder / "data.csv", {}, 0, StrategyRef(), None, folder / "run")
 worker = SubprocessLauncher().start(spec, WorkerLimits())
 print(worker.pid, flush=True)
 from tests.silo.small_app import train_task

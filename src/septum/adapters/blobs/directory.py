@@ -102,7 +102,9 @@ class DirectoryBlobs:
             except FileNotFoundError:
                 return
             self._synced -= {shard for shard in tuple(self._synced) if shard.parent.name == area}
-            shutil.rmtree(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+            if gone.exists():  # a `put` that had found its way before the area was renamed
+                shutil.rmtree(gone)
 
     def _folder(self, area: str) -> Path:
         return self._root / check_area(area)
@@ -131,9 +133,9 @@ def _move(new: Path, place: Path) -> None:
         try:
             new.rename(place)
         except FileNotFoundError:  # the first blob there, or the area is being dropped right now
-            place.parents[1].mkdir(mode=0o700, exist_ok=True)
-            with suppress(FileNotFoundError):
-                place.parent.mkdir(mode=0o700, exist_ok=True)
+            for folder in (place.parents[1], place.parent):
+                with suppress(FileExistsError, FileNotFoundError):
+                    folder.mkdir(mode=0o700)
         else:
             return
     new.rename(place)

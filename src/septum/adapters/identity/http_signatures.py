@@ -285,8 +285,7 @@ class NonceCache:
         with self._lock:
             seen = self._seen.setdefault(silo, _Seen(now))
             if now - seen.since >= self._generation_s:
-                lately = now - seen.since < 2 * self._generation_s
-                seen.previous, seen.current, seen.since = (seen.current if lately else set()), set(), now
+                seen.previous, seen.current, seen.since = seen.current, set(), now
             if nonce in seen.current or nonce in seen.previous:
                 raise AuthError(f"silo {silo!r}: this request was received before (nonce {nonce})")
             if len(seen.current) >= self._limit:

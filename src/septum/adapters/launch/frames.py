@@ -17,6 +17,7 @@ from septum.errors import ConnectionFailedError, MessageError, TimedOutError
 from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Scalar, decode, encode
 from septum.protocol.messages import MAX_DETAILS_CHARS, MAX_REASON_CHARS, Stage
+from septum.protocol.plan import StrategyRef
 
 _LENGTH = struct.Struct(">I")
 
@@ -35,7 +36,7 @@ class Start:
     data_path: str
     hyper: Mapping[str, Scalar]
     seed: int
-    proximal_mu: float
+    strategy: StrategyRef
     clip_norm: float | None
     run_dir: str
     limits: WorkerLimits
@@ -51,7 +52,7 @@ class Start:
             data_path=str(spec.data_path),
             hyper=spec.hyper,
             seed=spec.seed,
-            proximal_mu=spec.proximal_mu,
+            strategy=spec.strategy,
             clip_norm=spec.clip_norm,
             run_dir=str(spec.run_dir),
             limits=limits,
@@ -67,7 +68,7 @@ class Start:
             data_path=Path(self.data_path),
             hyper=self.hyper,
             seed=self.seed,
-            proximal_mu=self.proximal_mu,
+            strategy=self.strategy,
             clip_norm=self.clip_norm,
             run_dir=Path(self.run_dir),
         )

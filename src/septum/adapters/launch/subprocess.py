@@ -2,7 +2,7 @@
 
 Agent and worker talk over a socket pair (frames.py). The app's output goes through a pipe into `worker.log` in the run
 directory, up to a limit; it is never sent anywhere. The process leads its own session and process group, so that one
-signal ends whatever it started. It dies with the agent.
+signal ends whatever it started. It dies with the agent (silo/worker.py).
 
 Linux only: the end of a process is seen through a pidfd, which a child that inherited the socket cannot hide.
 """
@@ -34,7 +34,7 @@ _LOG_FULL = b"\n... what the app printed after this is not kept\n"
 
 
 class SubprocessLauncher:
-    """A Launcher whose workers are processes. A worker dies with the thread that started it, so let that one wait."""
+    """A Launcher whose workers are processes."""
 
     def start(self, spec: WorkerSpec, limits: WorkerLimits) -> SubprocessWorker:
         """A new worker process, ready for tasks. Raises WorkerError when it does not come up."""
@@ -90,12 +90,12 @@ def _keep_output(pipe: IO[bytes], log: IO[bytes]) -> None:
     room = MAX_LOG_BYTES
     with pipe, log:
         while chunk := os.read(pipe.fileno(), 65_536):
-            if room <= 0:
+            if room < 0:
                 continue
             with contextlib.suppress(OSError):  # a full disk must not stop the app
                 log.write(chunk[:room] + (_LOG_FULL if len(chunk) > room else b""))
                 log.flush()
-            room -= len(chunk)
+            room = room - len(chunk) if len(chunk) <= room else -1
 
 
 class SubprocessWorker:

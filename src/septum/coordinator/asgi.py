@@ -1,0 +1,158 @@
+"""How does a bare ASGI handler read a request and answer it? What the silos' hot routes need of HTTP, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from septum.adapters.channel.wire_errors import error_body
+from septum.errors import ConnectionFailedError, SeptumError, TooLargeError
+
+Scope = MutableMapping[str, object]
+Message = MutableMapping[str, object]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SILENCE_S = 30.0  # how long a body may stand still before it counts as cut
+PIPE_BYTES = 4 * 2**20  # between the event loop and the thread that writes an upload
+FILE_CHUNK_BYTES = 1 << 20
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """The request's headers by lower-case name; lines of one name joined with ", " (RFC 9110, section 5.3)."""
+    found: dict[str, str] = {}
+    for name, value in cast("Sequence[tuple[bytes, bytes]]", scope["headers"]):
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def target_of(scope: Scope) -> str:
+    """Path and query as they stood on the request line."""
+    raw = cast("bytes", scope.get("raw_path") or str(scope["path"]).encode())
+    query = cast("bytes", scope.get("query_string", b""))
+    target = raw.partition(b"?")[0] + (b"?" + query if query else b"")
+    return target.decode("latin-1")
+
+
+def declared_size(headers: Mapping[str, str], limit: int, what: str) -> int | None:
+    """Content-Length, if it is given. Raises TooLargeError over `limit`, before anything was read."""
+    text = headers.get("content-length", "")
+    size = int(text) if text.isascii() and text.isdigit() else None
+    if size is not None and size > limit:
+        raise TooLargeError(f"{what} of {size} bytes is over the limit of {limit}", hint=_LIMIT_HINT)
+    return size
+
+
+_LIMIT_HINT = "the limit is max_blob_mb in coordinator.toml; a message has at most 256 KiB"
+
+
+async def chunks_of(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises ConnectionFailedError when it is cut or stands still."""
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                message = await receive()
+        except TimeoutError:
+            raise ConnectionFailedError(f"the body stood still for {SILENCE_S:g} s") from None
+        if message["type"] != "http.request":
+            raise ConnectionFailedError("the request was cut before its end")
+        body = cast("bytes", message.get("body", b""))
+        if body:
+            yield body
+        if not message.get("more_body", False):
+            return
+
+
+async def body_of(receive: Receive, limit: int) -> bytes:
+    """A small body. Raises TooLargeError as soon as it is over `limit`."""
+    body = bytearray()
+    async for chunk in chunks_of(receive):
+        body += chunk
+        if len(body) > limit:
+            raise TooLargeError(f"a message of more than {limit} bytes", hint=_LIMIT_HINT)
+    return bytes(body)
+
+
+async def send_body(send: Send, status: int, body: bytes, content_type: bytes = b"application/json") -> None:
+    """A whole answer."""
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: SeptumError, status: int | None = None) -> None:
+    """An error, in the one shape."""
+    await send_body(send, status or error.http_status, error_body(error))
+
+
+async def send_file(scope: Scope, send: Send, path: Path, size_bytes: int) -> None:
+    """A file: by the server itself where it can, for a stream from Python has no back-pressure."""
+    headers = [(b"content-type", b"application/octet-stream"), (b"content-length", str(size_bytes).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if "http.response.pathsend" in cast("Mapping[str, object]", scope.get("extensions") or {}):
+        await send({"type": "http.response.pathsend", "path": str(path)})
+        return
+    loop = asyncio.get_running_loop()
+    with path.open("rb") as file:
+        while chunk := await loop.run_in_executor(None, file.read, FILE_CHUNK_BYTES):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class Pipe:
+    """Bytes from the event loop to one thread, with back-pressure: `send` waits while PIPE_BYTES are on their way."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        self._ready = threading.Condition()
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._ended = False
+        self._error: SeptumError | None = None
+        self._abandoned = False
+
+    async def send(self, chunk: bytes) -> bool:
+        """Pass a chunk on. False when nobody reads any more."""
+        with self._ready:
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            full = self._size >= PIPE_BYTES and not self._abandoned
+            if full:
+                self._room.clear()
+            self._ready.notify()
+        if full:
+            await self._room.wait()
+        return not self._abandoned
+
+    def end(self, error: SeptumError | None = None) -> None:
+        """There is no more; with an error, the reader gets it."""
+        with self._ready:
+            self._ended, self._error = True, error
+            self._ready.notify()
+
+    def abandon(self) -> None:
+        """For the reader: it takes no more."""
+        self._abandoned = True
+        self._loop.call_soon_threadsafe(self._room.set)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            with self._ready:
+                while not self._chunks and not self._ended:
+                    self._ready.wait()
+                taken, self._chunks, was_full = self._chunks, deque(), self._size >= PIPE_BYTES
+                self._size = 0
+                if not taken and self._error is not None:
+                    raise self._error
+            if was_full:
+                self._loop.call_soon_threadsafe(self._room.set)
+            if not taken:
+                return
+            yield from taken

@@ -1,0 +1,58 @@
+"""How does a silo come in? An operator invites it by name; with the token it enrols once, proving the key it brings."""
+
+from __future__ import annotations
+
+import logging
+
+from septum.adapters.identity.token import check_enrolment, make_token, new_secret, token_hash
+from septum.coordinator.service import RunService
+from septum.coordinator.silos import Silos
+from septum.errors import AuthError
+from septum.ports.clock import Clock
+from septum.protocol.messages import Enroll, Enrolled
+from septum.protocol.plan import check_silo_name
+from septum.protocol.views import InviteView
+
+log = logging.getLogger("septum.coordinator.enrolment")
+
+INVITATION_S = 24 * 3600.0
+
+
+class Enrolment:
+    """Invitations, enrolments and revocations.
+
+    `ca_digest` pins the coordinator's certificate authority in the tokens; None where it is a public one.
+    """
+
+    def __init__(self, silos: Silos, service: RunService, clock: Clock, *, name: str, ca_digest: str | None) -> None:
+        self._silos = silos
+        self._service = service
+        self._clock = clock
+        self._name = name
+        self._ca_digest = ca_digest
+
+    async def invite(self, silo: str) -> InviteView:
+        """A one-time token for `silo`; an older one is void. Raises ConflictError when the silo is enrolled."""
+        secret, expires_at = new_secret(), self._clock.unix() + INVITATION_S
+        token = make_token(check_silo_name(silo), secret, self._ca_digest)
+        await self._silos.invite(silo, _stored(secret), expires_at=expires_at)
+        log.info("silo_invited", extra={"silo": silo, "expires_at": expires_at})
+        return InviteView(silo, token, expires_at)
+
+    async def enroll(self, message: Enroll) -> Enrolled:
+        """Check the proof, burn the token and know the key, all or nothing. Raises AuthError, ConfigError."""
+        token = check_enrolment(message)
+        record = await self._silos.enroll(token.silo, _stored(token.secret), message.public_key)
+        log.info("silo_enrolled", extra={"silo": record.name})
+        return Enrolled(record.name, self._name)
+
+    async def revoke(self, silo: str) -> None:
+        """Refuse a silo's key from now on, and end its open requests. Raises NotFoundError."""
+        await self._silos.revoke(silo)
+        log.warning("silo_revoked", extra={"silo": silo})
+        hint = f"septum silo invite {silo}, on the coordinator"
+        await self._service.revoked(silo, AuthError(f"the key of silo {silo!r} was revoked", hint=hint))
+
+
+def _stored(secret: bytes) -> bytes:
+    return bytes.fromhex(token_hash(secret).removeprefix("sha256:"))

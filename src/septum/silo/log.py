@@ -1,0 +1,67 @@
+"""How does a silo write its log? One JSON object a line to stderr: time, level, event, and what it is about."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_NAME = "septum.silo"
+_FIELDS = "septum_fields"
+
+
+class Log:
+    """A logger with fields that stand in each of its lines, such as silo and run_id."""
+
+    def __init__(self, **fields: object) -> None:
+        self._fields = fields
+
+    def bind(self, **fields: object) -> Log:
+        """The same with more fields."""
+        return Log(**{**self._fields, **fields})
+
+    def info(self, event: str, **fields: object) -> None:
+        """Something that an operator may want to know."""
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Something that will be tried again."""
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Something that an operator has to look at."""
+        self._write(logging.ERROR, event, fields)
+
+    def exception(self, event: str, error: BaseException, **fields: object) -> None:
+        """An error that nobody foresaw, with its traceback."""
+        self._write(logging.ERROR, event, {"error": str(error), **fields}, error)
+
+    def _write(self, level: int, event: str, fields: dict[str, object], error: BaseException | None = None) -> None:
+        logging.getLogger(_NAME).log(level, event, exc_info=error, extra={_FIELDS: {**self._fields, **fields}})
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, _FIELDS, {"logger": record.name}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stderr() -> None:
+    """Send this process's log there. Called once, by the composition root."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)  # libraries
+    logging.getLogger(_NAME).setLevel(logging.INFO)

@@ -1,0 +1,185 @@
+"""Are blobs in a directory whole, private, durable when asked, and cheap in memory?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from septum.adapters.blobs.directory import INCOMING, DirectoryBlobs
+from septum.errors import DigestError, NotFoundError, SeptumError
+from septum.protocol.plan import digest_of
+
+MIB = 1024 * 1024
+
+
+def files(root):
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+def test_a_blob_lies_at_its_area_and_digest(tmp_path):
+    digest = DirectoryBlobs(tmp_path).put("models", b"abc", durable=False)
+    name = digest.removeprefix("blake3:")
+    assert files(tmp_path) == [f"models/{name[:2]}/{name}"]
+
+
+def test_rotten_bytes_are_never_returned(tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    digest = blobs.put("models", b"abc", durable=False)
+    blobs.path("models", digest).write_bytes(b"abd")
+    with pytest.raises(DigestError, match=f"{digest.removeprefix('blake3:')} has rotted"):
+        blobs.get("models", digest)
+
+
+def test_putting_the_right_bytes_again_mends_a_rotten_blob(tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    digest = blobs.put("run-1", b"abc", durable=False)
+    blobs.path("run-1", digest).write_bytes(b"")  # what a power loss leaves of a blob that was not durable
+    blobs.put("run-1", b"abc", durable=False)
+    assert blobs.get("run-1", digest) == b"abc"
+
+
+def test_a_reader_keeps_its_bytes_when_the_blob_is_discarded(tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    digest = blobs.put("run-1", b"abc", durable=False)
+    with blobs.path("run-1", digest).open("rb") as reader:
+        blobs.put("run-1", b"abc", durable=False)
+        blobs.drop("run-1")
+        assert reader.read() == b"abc"
+
+
+def test_nobody_else_may_read_blobs(tmp_path):
+    before = os.umask(0)
+    try:
+        DirectoryBlobs(tmp_path / "blobs").put("models", b"abc", durable=True)
+    finally:
+        os.umask(before)
+    paths = [tmp_path / "blobs", *(tmp_path / "blobs").rglob("*")]
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o600}
+
+
+def test_a_refused_or_cut_upload_leaves_no_file(tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    with pytest.raises(DigestError):
+        blobs.put("models", b"abc", durable=False, digest=digest_of(b"abd"))
+    with pytest.raises(ZeroDivisionError):
+        blobs.put("models", (b"x" * MIB * (1 // (2 - n)) for n in range(3)), durable=False)
+    assert files(tmp_path) == []
+
+
+def test_memory_does_not_grow_with_the_blob(tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    chunk = bytes(64 * 1024)
+    tracemalloc.start()
+    try:
+        digest = blobs.put("models", (chunk for _ in range(48 * 16)), durable=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert blobs.size_bytes("models", digest) == 48 * MIB
+    assert peak < 4 * MIB
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_durable_means_synced_before_and_after_it_gets_its_name(tmp_path, monkeypatch, durable):
+    blobs = DirectoryBlobs(tmp_path)
+    happened = []
+    fsync, rename = os.fsync, os.rename
+
+    def note_fsync(fd):
+        happened.append(Path(os.readlink(f"/proc/self/fd/{fd}")))
+        fsync(fd)
+
+    def note_rename(source, target):
+        rename(source, target)
+        happened.append("renamed")
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    path = blobs.path("models", blobs.put("models", b"abc", durable=durable))
+    if not durable:
+        assert happened == ["renamed"]
+        return
+    (written, renamed, *folders) = happened
+    assert (written.parent, renamed) == (tmp_path / INCOMING, "renamed")
+    assert folders == [path.parent, path.parents[1], tmp_path]
+    happened.clear()
+    blobs.put("models", b"abc", durable=True)
+    assert happened[1:] == ["renamed", path.parent]  # the folders' own entries are there already
+    blobs.drop("models")
+    happened.clear()
+    blobs.put("models", b"abc", durable=True)
+    assert happened[2:] == [path.parent, path.parents[1], tmp_path]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from septum.adapters.blobs.directory import DirectoryBlobs
+blobs = DirectoryBlobs(Path(sys.argv[1]))
+print(blobs.put("models", b"whole", durable=False), flush=True)
+def stream():
+    yield b"x" * (3 << 20)
+    os.kill(os.getpid(), signal.SIGKILL)
+blobs.put("models", stream(), durable=True)
+"""
+
+
+def test_a_kill_in_the_middle_of_an_upload_leaves_what_was_put_before_and_nothing_else(tmp_path):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -9
+    assert len(files(tmp_path)) == 2  # the blob, and the rest of the cut one
+    blobs = DirectoryBlobs(tmp_path)
+    assert blobs.get("models", done.stdout.strip()) == b"whole"
+    assert len(files(tmp_path)) == 1
+
+
+def test_a_drop_that_was_cut_short_is_finished_at_the_next_start(tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    digest = blobs.put("run-1", b"abc", durable=False)
+    (tmp_path / "run-1").rename(tmp_path / INCOMING / "drop-1")
+    with pytest.raises(NotFoundError):
+        DirectoryBlobs(tmp_path).get("run-1", digest)
+    assert files(tmp_path) == []
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.errors import SeptumError
+blobs = DirectoryBlobs(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    blobs.put("models", b"x" * (3 << 20), durable=False)
+except SeptumError as error:
+    print(error.message, "|", error.hint)
+print(blobs.get("models", blobs.put("models", b"small", durable=True)))
+"""
+
+
+def test_when_no_more_can_be_written_the_error_says_where_and_no_piece_stays(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=True)
+    message, small = done.stdout.splitlines()
+    assert message.startswith(f"could not store a blob in 'models' under {tmp_path}: File too large | df -h {tmp_path}")
+    assert small == "b'small'"
+    assert len(files(tmp_path)) == 1
+
+
+def test_a_root_that_cannot_be_a_directory_is_named(tmp_path):
+    (tmp_path / "blobs").write_text("")
+    with pytest.raises(SeptumError, match=str(tmp_path / "blobs")):
+        DirectoryBlobs(tmp_path / "blobs")
+
+
+def test_a_root_that_vanished_is_an_error_and_not_an_endless_search(tmp_path):
+    blobs = DirectoryBlobs(tmp_path / "blobs")
+    (tmp_path / "blobs" / INCOMING).rmdir()
+    (tmp_path / "blobs").rmdir()
+    with pytest.raises(SeptumError, match=str(tmp_path / "blobs")):
+        blobs.put("models", b"abc", durable=False)

@@ -1,0 +1,98 @@
+"""Does every database arrive at the one schema, or stay as it was?"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+from sqlalchemy import create_engine
+
+from septum.adapters.store import migrate
+from septum.adapters.store.schema import METADATA
+from septum.adapters.store.sqlite import DATABASE_NAME, open_store
+from septum.errors import ConfigError
+from septum.testing.contracts.samples import new_run
+
+SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+SECOND = """
+from alembic import op
+import sqlalchemy as sa
+revision = "0002"
+down_revision = "0001"
+def upgrade() -> None:
+    op.create_table("notes", sa.Column("id", sa.Integer(), primary_key=True))
+    op.execute("DELETE FROM journal")
+    op.execute("DELETE FROM runs")
+"""
+
+
+def query(data_dir, sql):
+    with closing(sqlite3.connect(data_dir / DATABASE_NAME)) as connection, connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_the_migrations_arrive_at_the_schema_that_the_code_uses(tmp_path):
+    open_store(tmp_path).close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'expected.sqlite'}")
+    METADATA.create_all(engine)
+    engine.dispose()
+    with closing(sqlite3.connect(tmp_path / "expected.sqlite")) as expected:
+        assert query(tmp_path, SCHEMA) == expected.execute(SCHEMA).fetchall()
+
+
+def test_a_database_of_a_newer_septum_is_refused_and_left_as_it_is(tmp_path):
+    open_store(tmp_path).close()
+    query(tmp_path, "UPDATE alembic_version SET version_num = '0417'")
+    for _ in range(2):  # the second time: the lock was given back
+        with pytest.raises(ConfigError, match=r"version 0417; this septum knows versions up to 0001") as refused:
+            open_store(tmp_path)
+    assert "upgrade" in refused.value.hint
+    assert query(tmp_path, "SELECT epoch FROM coordinator") == [(1,)]
+
+
+@pytest.fixture
+def second_script(tmp_path, monkeypatch):
+    """The migration scripts with one more, whose text a test may change."""
+    shutil.copytree(migrate.SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(migrate, "SCRIPTS", tmp_path / "scripts")
+    return tmp_path / "scripts" / "versions" / "r0002_notes.py"
+
+
+def test_an_older_database_is_migrated_when_it_is_opened(tmp_path, second_script):
+    with open_store(tmp_path / "data") as stores:
+        stores.runs.create(new_run("run-a"), (), at=1.0)
+    second_script.write_text(SECOND)
+    with open_store(tmp_path / "data") as stores:
+        assert stores.runs.page(limit=9) == []
+    assert query(tmp_path / "data", "SELECT count(*) FROM notes") == [(0,)]
+    assert query(tmp_path / "data", "SELECT version_num FROM alembic_version") == [("0002",)]
+
+
+def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path, second_script):
+    with open_store(tmp_path / "data") as stores:
+        stores.runs.create(new_run("run-a"), (), at=1.0)
+    second_script.write_text(SECOND + "    raise RuntimeError('half way')\n")
+    with pytest.raises(RuntimeError, match="half way"):
+        open_store(tmp_path / "data")
+    second_script.unlink()
+    assert query(tmp_path / "data", "SELECT name FROM sqlite_master WHERE name = 'notes'") == []
+    with open_store(tmp_path / "data") as stores:
+        assert stores.epoch == 2
+        assert stores.runs.get("run-a").run == new_run("run-a")
+
+
+def test_opening_says_nothing(tmp_path, capfd, caplog):
+    with caplog.at_level(logging.INFO):
+        open_store(tmp_path).close()
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_directory_with_odd_characters_is_no_problem(tmp_path):
+    data_dir = tmp_path / "100 % ours? #1 é"
+    with open_store(data_dir) as stores:
+        stores.runs.create(new_run("run-a"), (), at=1.0)
+    assert (data_dir / DATABASE_NAME).exists()

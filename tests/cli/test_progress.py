@@ -1,0 +1,68 @@
+import io
+
+from rich.console import Console
+
+from septum.cli.progress import Progress, advance, drawn, line
+from septum.protocol import facts
+from septum.protocol.facts import Metrics
+from septum.protocol.messages import Outcome, Stage, blob_of
+
+METRICS = Metrics(rows=9, accuracy=0.5, log_loss=0.7, roc_auc=None)
+HISTORY = (
+    facts.SiloJoined("a"),
+    facts.SiloRefused("b", "allowed_apps", "not approved"),
+    facts.StageOpened(Stage.TRAIN, 1, 1, ("a", "c")),
+    facts.SiloReported("a", Stage.TRAIN, 1, 1),
+    facts.SiloFailed("c", Stage.TRAIN, 1, 1, "killed"),
+    facts.ModelMade(1, blob_of(b"m")),
+    facts.ModelMeasured(1, METRICS, {}),
+)
+
+
+def test_progress_is_what_the_facts_say():
+    known = Progress(rounds=4)
+    for fact in HISTORY:
+        known = advance(known, fact)
+    assert known.finished == 1
+    assert known.metrics == METRICS
+    assert known.silos == {
+        "a": "reported",
+        "b": "refused by its rule allowed_apps: not approved",
+        "c": "failed: killed",
+    }
+    assert known.state == "training"
+
+
+def test_pause_resume_and_end_show():
+    known = Progress(rounds=4)
+    for fact, state in [
+        (facts.RunPaused("disk full"), "paused: disk full"),
+        (facts.RunResumed(), "resumed"),
+        (facts.RunEnded(Outcome.FAILED, "x"), "failed"),
+    ]:
+        known = advance(known, fact)
+        assert known.state == state
+
+
+def test_lines_name_what_changed_and_leave_out_the_rest():
+    told = [line(fact, 4) for fact in HISTORY]
+    assert told == [
+        "silo a joined",
+        "silo b refused by its rule allowed_apps: not approved",
+        "",
+        "",
+        "silo c failed in train, round 1, attempt 1: killed",
+        "",
+        "round 1/4: roc_auc undefined, accuracy 0.5000, log_loss 0.7000, 9 rows",
+    ]
+
+
+def test_the_display_shows_rounds_silos_and_metrics_without_the_silos_control_characters():
+    screen = Console(file=io.StringIO(), width=120)
+    screen.print(drawn(Progress(4, 1, {"boston": "failed: \x1b[2J[bold]x"}, METRICS, "training")))
+    text = screen.file.getvalue()
+    assert "round 1/4  training" in text
+    assert "boston" in text
+    assert "accuracy 0.5000" in text
+    assert "\x1b[2J" not in text
+    assert "[bold]x" in text

@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from septum.protocol.plan import digest_of
+
+
+def test_simulate_takes_each_file_of_the_data_folder_as_a_silo(septum, example):
+    done = septum("simulate", example, "--rounds", "2", "--json")
+    data = done.envelope["data"]
+    assert (done.code, data["outcome"], data["rounds"]) == (0, "finished", 2)
+    assert sorted(data["silos"]) == ["cleveland", "hungarian", "switzerland", "va"]
+    assert data["metrics"]["rows"] == sum(silo["rows"] for silo in data["silos"].values())
+    assert len(done.out.splitlines()) == 1
+
+
+def test_simulate_names_silos_as_told_and_writes_the_model(septum, example, home):
+    files = [f"{name}={example / 'data' / f'processed.{name}.data'}" for name in ("cleveland", "va")]
+    out = home / "m.safetensors"
+    done = septum("simulate", example, "--data", files[0], "--data", files[1], "--rounds", "1", "-o", out, "--json")
+    assert sorted(done.envelope["data"]["silos"]) == ["cleveland", "va"]
+    assert digest_of(out.read_bytes()) == done.envelope["data"]["model_digest"]
+
+
+def test_a_setting_changes_the_model(septum, example):
+    digests = {
+        septum("simulate", example, "--rounds", "1", "--json", *more).envelope["data"]["model_digest"]
+        for more in ([], ["--set", "lr=0.1"], ["--strategy", "fedadam"], ["--clip-norm", "0.001"], ["--silos", "2"])
+    }
+    assert len(digests) == 5
+
+
+def test_rows_can_be_dealt_out_to_any_number_of_silos(septum, example):
+    data = septum("simulate", example, "--silos", "12", "--rounds", "1", "--json").envelope["data"]
+    assert len(data["silos"]) == 12
+    assert min(data["silos"]) == "silo-01"
+
+
+def test_people_get_rounds_on_stderr_and_a_table_on_stdout(septum, example):
+    done = septum("simulate", example, "--rounds", "1")
+    assert "round 1/1: roc_auc" in done.err
+    assert done.out.splitlines()[1].split()[:2] == ["SILO", "TEST"]
+    assert septum("simulate", example, "--rounds", "1", "--quiet").err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--data", "boston"], 2, "not NAME=VALUE"),
+        (["--data", "boston=missing.csv"], 1, "missing.csv"),
+        (["--silos", "100000"], 2, "--silos"),
+        (["--set", "epoch=3"], 2, "did you mean 'epochs'"),
+    ],
+)
+def test_what_does_not_fit_is_named(arguments, code, message, septum, example):
+    done = septum("simulate", example, *arguments, "--json")
+    assert done.code == code
+    assert message in json.dumps(done.envelope["error"])
+
+
+def test_an_app_without_data_says_how_to_name_files(septum, example, home):
+    app = home / "app"
+    app.mkdir()
+    for name in ("app.py", "septum.toml"):
+        (app / name).write_text((example / name).read_text())
+    done = septum("simulate", app, "--json")
+    assert done.envelope["error"]["hint"] == "name them: --data boston=boston.csv"

@@ -1,0 +1,82 @@
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from septum import __version__
+
+HEAVY = (
+    "numpy",
+    "httpx",
+    "ssl",
+    "asyncio",
+    "sqlalchemy",
+    "cryptography",
+    "blake3",
+    "fastapi",
+    "pydantic",
+    "granian",
+    "torch",
+    "septum.protocol",
+    "septum.sdk",
+    "septum.client",
+    "septum.coordinator",
+    "septum.silo",
+    "septum.adapters",
+)
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_start_up_imports_nothing_heavy(argument, home):
+    program = (
+        "import sys; from septum.cli.main import main; "
+        f"code = main([{argument!r}]); print('loaded:', *sys.modules); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = done.stdout.rpartition("loaded:")[2].split()
+    assert [name for name in HEAVY if name in loaded] == []
+    foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    extra = {name for name in foreign if not name.startswith("_")}
+    assert extra <= {
+        "septum",
+        "typer",
+        "rich",
+        "click",
+        "shellingham",
+        "annotated_doc",
+        "markdown_it",
+        "mdurl",
+        "pygments",
+    } | {
+        "typing_extensions",
+        "sitecustomize",
+        "usercustomize",
+    }
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_start_up_takes_no_more_than_three_tenths_of_a_second(argument, process):
+    process(argument)  # byte code and disk cache
+    best = min(_seconds(process, argument) for _ in range(5))
+    assert best <= 0.3
+
+
+def test_version_is_the_package_version(process):
+    done = process("--version")
+    assert (done.code, done.out.strip()) == (0, f"septum {__version__}")
+    assert process("--version", "--json").envelope["data"] == {"version": __version__}
+
+
+def test_help_names_every_noun(septum):
+    done = septum("--help")
+    assert done.code == 0
+    for noun in ("coordinator", "silo", "app", "run", "model", "config", "simulate", "doctor"):
+        assert re.search(rf"^\W*{noun}\b", done.out, re.MULTILINE), noun
+
+
+def _seconds(process, argument):
+    started = time.perf_counter()
+    assert process(argument).code == 0
+    return time.perf_counter() - started
