@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+HIDE_CURSOR = "\x1b[?25l"  # what a display that redraws itself begins with
+
 
 @pytest.fixture
 def terminal(home):
@@ -31,7 +33,7 @@ def terminal(home):
 def test_people_at_a_terminal_see_a_display_that_redraws_itself(terminal, example):
     code, seen = terminal("simulate", example, "--rounds", "3")
     assert code == 0
-    assert "\x1b[1A" in seen  # cursor up: drawn over itself
+    assert HIDE_CURSOR in seen
     assert "round 3/3  finished" in seen
     assert "cleveland" in seen
 
@@ -40,7 +42,7 @@ def test_people_at_a_terminal_see_a_display_that_redraws_itself(terminal, exampl
 def test_json_and_quiet_redraw_nothing(calm, terminal, example):
     code, seen = terminal("simulate", example, "--rounds", "1", *calm)
     assert code == 0
-    assert "\x1b[1A" not in seen
+    assert HIDE_CURSOR not in seen
 
 
 def test_no_color_turns_colours_off(terminal, example):

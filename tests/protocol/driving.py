@@ -136,6 +136,7 @@ class Play:
         """Everybody joins and works until this stage and round are open."""
         self.join(*self.run.plan.silos)
         while (self.run.stage, self.run.round) != (stage, round_):
+            assert self.run.outcome is None, f"the run ended before {stage.value} {round_}"
             self.finish_stage()
         return self
 

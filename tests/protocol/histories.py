@@ -16,7 +16,6 @@ from septum.protocol.messages import (
     Leave,
     Outcome,
     Refuse,
-    Report,
     SiloMessage,
     Stage,
 )
@@ -41,14 +40,35 @@ History = Sequence[Moment]
 Move = tuple[str, int, float]
 
 # What can happen next, by name. Work comes up often, so that histories reach the later rounds; ends are rare.
-_USUAL = ["work", "work", "everyone works", "everyone works", "everyone joins", "combine", "combine", "await", "tick"]
+_USUAL = ["a stage", "a stage", "work", "work", "everyone works", "everyone joins", "combine", "combine", "await"]
 _TROUBLE = ["fail", "leave", "refuse", "resend", "combine again", "combine fails", "ahead", "wrong base", "wrong plan"]
-_COMMANDS = ["pause", "resume", "resume", "stop", "stranger", "early result"]
+_COMMANDS = [
+    "tick",
+    "pause",
+    "resume",
+    "resume",
+    "stop",
+    "stop and resume",
+    "everyone fails",
+    "stranger",
+    "early result",
+]
 
-moves = st.tuples(
-    st.one_of(st.sampled_from(_USUAL), st.sampled_from(_TROUBLE), st.sampled_from(_USUAL), st.sampled_from(_COMMANDS)),
-    st.integers(0, 11),
-    st.sampled_from([0.0, 0.0, 1.0, 7.0, 40.0, 130.0, -5.0]),
+_IN_PARTS = {
+    "a stage": ("everyone works", "combine"),
+    "combine fails": ("everyone works", "a combination fails"),
+    "stop and resume": ("stop", "resume", "everyone joins"),
+}
+_FOR_EVERYONE = {"everyone joins": "join", "everyone works": "work", "everyone fails": "fail"}
+_SECONDS = [0.0, 0.0, 1.0, 7.0, 40.0, 130.0, -5.0]
+
+moves = st.sampled_from(
+    [
+        (name, number, seconds)
+        for number in range(12)
+        for seconds in _SECONDS
+        for name in [*_USUAL, *_TROUBLE, *_USUAL, *_COMMANDS]
+    ]
 )
 
 
@@ -93,14 +113,15 @@ class World:
         self.now += seconds
         silo = self.run.plan.silos[number % len(self.run.plan.silos)]
         match name:
-            case "everyone joins" | "everyone works":
+            case "a stage" | "combine fails" | "stop and resume":
+                for part in _IN_PARTS[name]:
+                    self.move((part, number, 0.0))
+            case "everyone joins" | "everyone works" | "everyone fails":
                 for each in self.run.plan.silos:
-                    self._silo_does("join" if name == "everyone joins" else "work", each, number)
-            case "tick":
-                self.deliver(Tick())
-            case "pause" | "resume" | "stop":
-                self.deliver({"pause": Pause(), "resume": Resume(), "stop": Stop()}[name])
-            case "combine" | "combine again" | "combine fails" | "early result":
+                    self._silo_does(_FOR_EVERYONE[name], each, number)
+            case "tick" | "pause" | "resume" | "stop":
+                self.deliver({"tick": Tick(), "pause": Pause(), "resume": Resume(), "stop": Stop()}[name])
+            case "combine" | "combine again" | "a combination fails" | "early result":
                 self._combine(name, number)
             case "stranger":
                 self.say("zurich", Await())
@@ -143,7 +164,7 @@ class World:
             due = Combine(self.run.stage or Stage.TRAIN, self.run.round, self.run.attempt, None, None, {})
         else:
             due = self.combines[-1 if name != "combine again" else -1 - number % len(self.combines)]
-        if name == "combine fails":
+        if name == "a combination fails":
             self.deliver(CombineFailed(due.stage, due.round, due.attempt, "no space left on device"))
         else:
             self.deliver(result_of(due, accuracy=number / 12))
@@ -151,12 +172,14 @@ class World:
 
 @st.composite
 def lives(draw: st.DrawFn) -> World:
-    """A world after up to fifty moves."""
+    """A world after up to fifty moves, the first of them often the usual ones."""
     plan = draw(plans())
     world = World(create("run-1", plan, 0.0)[0])
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)):
         world.move(("everyone joins", 0, 0.0))
-    for move in draw(st.lists(moves, max_size=50)):
+        for _ in range(draw(st.integers(0, plan.rounds + 1))):
+            world.move(("a stage", 6, 0.0))
+    for move in draw(st.lists(moves, min_size=draw(st.sampled_from([0, 12, 24])), max_size=50)):
         world.move(move)
     return world
 
@@ -204,6 +227,3 @@ def serve(world: World, silos: Sequence[str]) -> None:
 
 def is_over(run: Run) -> bool:
     return run.outcome in (Outcome.FINISHED, Outcome.STOPPED, Outcome.FAILED)
-
-
-__all__ = ["SILOS", "Moved", "Report", "World", "effects_of", "is_over", "lives", "moves", "plans", "play", "serve"]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO, Self
 
 from septum.client import Access, Client, operator_access
@@ -26,6 +26,7 @@ START_S = 60.0  # a cold disk may need it; a coordinator that exits is noticed a
 STOP_S = 10.0
 FIRST_UID = 61_184  # systemd's range for dynamic users: not given to people or packages
 APP = "app"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ class Federation:
     """A coordinator and silos, running. Leave the context to end them all."""
 
     def __init__(self, base: Path, app_dir: Path, app_name: str, records: Mapping[str, Path]) -> None:
-        self.base = base
+        self.base = base.resolve()
         self._app_dir = app_dir
         self._app_name = app_name
-        uids = own_uids(base, len(records))
+        uids = own_uids(self.base, len(records))
         self.sites = tuple(
-            Site(name, path, base / name, uid) for (name, path), uid in zip(sorted(records.items()), uids, strict=True)
+            Site(name, path, self.base / name, uid) for (name, path), uid in zip(sorted(records.items()), uids, strict=True)
         )
         self._processes: list[_Process] = []
 
@@ -73,7 +74,8 @@ class Federation:
         """Start the coordinator, enrol every silo, start the agents; how to reach the coordinator."""
         folder = self.base / "coordinator"
         folder.mkdir(mode=0o700)
-        self._launch("coordinator", ["coordinator", "start", "--data-dir", str(folder), "--listen", "127.0.0.1:0"])
+        where = ["--data-dir", str(folder), "--listen", "127.0.0.1:0"]
+        self._launch("coordinator", ["coordinator", "start", "--json", *where])
         self._processes[0].wait_for_event("ready", START_S)
         access = operator_access(folder)
         with Client(access) as client:
@@ -104,9 +106,9 @@ class Federation:
 
     def _enroll(self, site: Site, url: str, token: str) -> _Process:
         app, data = site.folder / APP, site.folder / "data" / site.records.name
-        where = ["--dir", str(site.folder / "state"), "--url", url, "--token", token]
+        where = ["--dir", str(site.folder / "state"), "--url", url]
         what = ["--app", f"{self._app_name}={app}", "--data", f"{self._app_name}={data}"]
-        return _Process(f"{site.name}-enroll", ["silo", "enroll", *where, *what], self.base, site.uid)
+        return _Process(f"{site.name}-enroll", ["silo", "enroll", *where, *what], self.base, site.uid, {"SEPTUM_INVITATION": token})
 
     def _launch(self, name: str, arguments: Sequence[str], uid: int | None = None) -> None:
         self._processes.append(_Process(name, arguments, self.base, uid))
@@ -115,7 +117,9 @@ class Federation:
 class _Process:
     """One septum process; what it says goes to `<base>/<name>.log`."""
 
-    def __init__(self, name: str, arguments: Sequence[str], base: Path, uid: int | None) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], base: Path, uid: int | None, more: Mapping[str, str] = NOTHING
+    ) -> None:
         self._name = name
         self._log = base / f"{name}.log"
         self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter with our own arguments
@@ -123,7 +127,7 @@ class _Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env={**_environment(), **more},
             cwd="/",
             start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends its processes in order
             user=uid,

@@ -13,7 +13,7 @@ import typer
 
 from septum import __version__
 from septum.cli import app as app_noun
-from septum.cli import config, coordinator, doctor, model, run, silo, simulate
+from septum.cli import config, coordinator, demo, doctor, model, run, silo, simulate
 from septum.cli.command import JsonFlag, QuietFlag, need_command
 from septum.cli.failures import InternalError, Interrupted, UsageProblem
 from septum.cli.output import Answer, Output
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 for noun in (coordinator.app, silo.app, app_noun.app, run.app, model.app, config.app):
     app.add_typer(noun)
+demo.register(app)
 simulate.register(app)
 doctor.register(app)
 

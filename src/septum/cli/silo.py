@@ -2,17 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from septum.cli.access import resolve_access
 from septum.cli.command import Invocation, command, noun
-from septum.cli.output import Answer
+from septum.cli.options import pairs
+from septum.cli.output import Answer, Json
+from septum.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from septum.silo.config import AppSettings
 
 app = noun("silo", "Bring silos in, and run one beside its data.")
 
 SiloName = Annotated[str, typer.Argument(metavar="NAME", help="The silo's name, such as st-marys.")]
+
+
+@command(app, "enroll")
+def enroll(
+    call: Invocation,
+    url: Annotated[str, typer.Option("--url", help="The coordinator's URL, as its operator gave it.")],
+    token: Annotated[
+        str,
+        typer.Option(
+            "--token",
+            envvar="SEPTUM_INVITATION",
+            help="The one-time token; SEPTUM_INVITATION keeps it out of the process list.",
+        ),
+    ],
+    directory: Annotated[Path, typer.Option("--dir", help="The silo's directory; made with mode 0700.")],
+    apps: Annotated[
+        list[str] | None,
+        typer.Option("--app", metavar="NAME=PATH", help="An app that this silo approves, by name; may be repeated."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="NAME=PATH", help="The data file for the app of this name; may be repeated."),
+    ] = None,
+    proxy: Annotated[
+        str, typer.Option("--proxy", help="http://HOST:PORT, if it is not the one that HTTPS_PROXY names.")
+    ] = "",
+    extra_ca: Annotated[
+        Path | None, typer.Option("--extra-ca", help="Certificates to trust as well, of a proxy that inspects TLS.")
+    ] = None,
+) -> Answer:
+    """Make this machine a silo: its key, its directory and its silo.toml. The token is used up."""
+    del call
+    from septum.silo.config import Network  # cryptography and the protocol
+    from septum.silo.enroll import enroll as enroll_silo
+
+    approved = app_settings(pairs(apps or (), "--app"), pairs(data or (), "--data"))
+    config = enroll_silo(directory, url=url, token=token, apps=approved, network=Network(proxy, extra_ca))
+    following = f"septum silo start --dir {directory}"
+    told: dict[str, Json] = {
+        "silo": config.name,
+        "coordinator": config.coordinator,
+        "dir": str(directory.absolute()),
+        "config": str(directory.absolute() / "silo.toml"),
+        "apps": sorted(config.apps),
+    }
+    lines = f"{config.name} is enrolled with {config.coordinator}; its settings are in {told['config']}"
+    return Answer(told, (lines, f"next: {following}"))
+
+
+@command(app, "start")
+def start(
+    call: Invocation,
+    directory: Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")],
+) -> Answer:
+    """Run the silo's agent until SIGTERM or Ctrl-C. It dials out, listens on nothing, and logs to standard error."""
+    del call
+    from septum.silo.root import start as start_agent  # cryptography and the protocol
+
+    start_agent(directory)
+    return Answer({"dir": str(directory.absolute())}, ("the agent has ended",))
 
 
 @command(app, "list", remote=True)
@@ -39,3 +105,23 @@ def revoke(call: Invocation, name: SiloName) -> Answer:
     with call.client() as client:
         client.revoke(name)
     return Answer({"silo": name, "status": "revoked"}, (f"{name} is revoked: its requests are refused from now on",))
+
+
+def app_settings(apps: dict[str, str], data: dict[str, str]) -> dict[str, AppSettings]:
+    """The approved apps with their data. What is missing is said here, before the one-time token is used up."""
+    from septum.sdk.package import read_manifest  # only the commands that read apps need it
+    from septum.silo.config import AppSettings
+
+    for name in data:
+        if name not in apps:
+            known = did_you_mean(name, apps) if apps else "no --app was given"
+            raise ConfigError(f"--data names {name!r}, which no --app does; {known}", hint=f"--app {name}=APP_DIR")
+    found = {}
+    for name, path in apps.items():
+        if name not in data:
+            raise ConfigError(f"--app {name} has no data", hint=f"--data {name}=FILE")
+        if not Path(data[name]).is_file():
+            raise ConfigError(f"--data {name}={data[name]}: there is no such file", hint=f"ls -l {data[name]}")
+        read_manifest(Path(path))
+        found[name] = AppSettings(Path(path), Path(data[name]))
+    return found

@@ -84,6 +84,7 @@ class Driver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._flush_now = False
         self._work: asyncio.Task[None] | None = None
+        self.closing: SeptumError | None = None
 
     async def start(self) -> None:
         """Take up every unfinished run where the store has it, and perform what its outbox holds."""
@@ -101,6 +102,14 @@ class Driver:
         await asyncio.wait([self._work])
         if not self._work.cancelled():
             self._work.result()
+
+    def drain(self, error: SeptumError) -> None:
+        """Hold nothing any more: what is held, and what comes and would be, ends with `error`."""
+        self.closing = error
+        for held in self.held:
+            held.fail(error)
+        for live in self.lives.values():
+            live.notify()
 
     async def close(self) -> None:
         """Commit what is not committed, let everybody ask again later, and stop."""

@@ -117,11 +117,15 @@ class Live:
         """The store has it. Returns the discards that may be performed now."""
         self.version += 1
         if self.facts:
-            self.changed.set_result(None)
-            self.changed = asyncio.get_running_loop().create_future()
+            self.notify()
         self.effects, self.performed, self.facts, self.dirty = [], [], [], False
         self.outbox.update((entry.id, entry.effect) for entry in pending)
         return [entry for entry in pending if isinstance(entry.effect, Discard)]
+
+    def notify(self) -> None:
+        """Wake up whoever follows the journal."""
+        self.changed.set_result(None)
+        self.changed = asyncio.get_running_loop().create_future()
 
     def wants(self, silo: str, report: Report) -> bool:
         """Whether a report is one that the run waits for, so that its payload matters. Its base is not looked at."""

@@ -66,6 +66,8 @@ class RunService:
         return answer
 
     async def _answer(self, held: Held) -> Instruction | PollAnswer:
+        if self._driver.closing is not None:
+            held.fail(self._driver.closing)
         try:
             return await held.answer
         finally:
@@ -207,7 +209,7 @@ class RunService:
             if entries:
                 after = entries[-1].seq
                 yield entries
-            elif ended:
+            elif ended or self._driver.closing is not None:
                 return
             else:
                 await asyncio.shield(changed)

@@ -1,7 +1,7 @@
-"""What do silos ask over HTTP? The routes under /silo/v1, as a bare ASGI app: every millisecond here is one of each round.
+"""What do silos ask over HTTP? The routes under /silo/v1, as a bare ASGI app: each millisecond here is in every round.
 
-Everything but `ca` and `enroll` is signed; see adapters/identity/http_signatures.py. Sizes are checked before anything is
-buffered, and each error is `{"error": {"code", "message", "hint"}}` with the status of its class.
+Everything but `ca` and `enroll` is signed; see adapters/identity/http_signatures.py. Sizes are checked before anything
+is buffered, and each error is `{"error": {"code", "message", "hint"}}` with the status of its class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who are the silos, as the hot path asks it? The registry, kept in memory: one process owns it, so the copy is the truth."""
+"""Who are the silos? The registry, kept in memory for the hot path: one process owns it, so the copy is the truth."""
 
 from __future__ import annotations
 

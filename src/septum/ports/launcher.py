@@ -80,8 +80,8 @@ class TaskResult:
 class Worker(Protocol):
     """A warm training process, for one run. Not used by two threads at once.
 
-    Contract: `perform` raises WorkerError with the app's traceback in `details` when the app raised, and WorkerError when
-    the process hung, exited, was killed or spoke nonsense; after the latter the worker is gone and `alive` is False.
+    Contract: `perform` raises WorkerError with the app's traceback in `details` when the app raised, and WorkerError
+    when the process hung, exited, was killed or spoke nonsense; after the latter it is gone and `alive` is False.
     Another thread may call `close` meanwhile; where there is a process, that breaks off the task with a WorkerError.
     """
 

@@ -10,7 +10,7 @@ from enum import Enum
 from septum.errors import MessageError
 from septum.protocol.plan import Plan, digest_of
 
-INLINE_LIMIT_BYTES = 64 * 1024  # larger payloads travel as blobs, which resume when they are cut
+INLINE_LIMIT_BYTES = 64 * 1024  # larger payloads travel as blobs of their own
 MAX_REASON_CHARS = 500
 MAX_DETAILS_CHARS = 20_000  # a traceback of a deep stack
 MAX_NAME_CHARS = 100  # the name of a rule or of a duration

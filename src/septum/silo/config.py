@@ -105,7 +105,7 @@ def read_config(path: Path) -> SiloConfig:
     apps = top.section("apps")
     config = SiloConfig(
         name=check_silo_name(silo.text("name")),
-        coordinator=_url(silo),
+        coordinator=check_url(silo.text("coordinator"), f"{silo.where}: coordinator"),
         apps={name: _app(apps.section(name), path.parent) for name in list(apps.content)},
         limits=_limits(top.section("limits")),
         policy=_policy(top.section("policy")),
@@ -145,12 +145,16 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # a JSON text is a TOML text, but for DEL
 
 
-def _url(silo: _Section) -> str:
-    url = silo.text("coordinator")
-    host = url.removeprefix("https://")
-    if host == url or not host or "/" in host.rstrip("/"):
-        raise ConfigError(f"{silo.where}: coordinator is {url!r}", hint='write: coordinator = "https://HOST:PORT"')
-    return url.rstrip("/")
+def check_url(url: str, where: str) -> str:
+    """The coordinator's address, without a slash at its end. Raises ConfigError.
+
+    >>> check_url("https://fl.example.org:8443/", "--url")
+    'https://fl.example.org:8443'
+    """
+    host = url.removeprefix("https://").rstrip("/")
+    if not url.startswith("https://") or not host or "/" in host:
+        raise ConfigError(f"{where}: {url!r} is no address of a coordinator", hint="write: https://HOST:PORT")
+    return f"https://{host}"
 
 
 def _app(section: _Section, folder: Path) -> AppSettings:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from septum.errors import did_you_mean
 from septum.protocol.plan import Plan
+from septum.protocol.silo import Denied
 from septum.silo.config import AppSettings, Policy
 
 
@@ -25,16 +26,10 @@ class Granted:
     app: ApprovedApp
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """It does not. `rule` is the key in `silo.toml` that says so."""
-
-    rule: str
-    reason: str
-
-
 def consider(policy: Policy, apps: Mapping[str, ApprovedApp], plan: Plan, silo: str) -> Granted | Denied:
-    """What the policy says of a plan. The first rule that forbids it is named; hyper-parameters are the app's to check.
+    """What the policy says of a plan. A denial names the first rule that forbids it, as the key in `silo.toml`.
+
+    Hyper-parameters are checked by the app itself, in the worker.
 
     >>> from septum.protocol.plan import AppRef
     >>> consider(Policy(), {}, Plan("p", AppRef("a", "1", "sha256:0"), {}, ("n", "s"), 1), "n").rule

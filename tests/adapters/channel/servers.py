@@ -21,7 +21,7 @@ from septum.adapters.channel.wire_errors import error_body
 from septum.adapters.identity.http_signatures import ContentDigest, NonceCache, verify
 from septum.adapters.identity.token import check_enrolment, token_hash
 from septum.adapters.tls import ensure_server_certificate
-from septum.errors import AuthError, DigestError, NotFoundError, ProtocolError, SeptumError
+from septum.errors import AuthError, DigestError, NotFoundError, ProtocolError, SeptumError, WorkerError
 from septum.protocol.codec import decode, encode
 from septum.protocol.messages import (
     Await,
@@ -31,6 +31,7 @@ from septum.protocol.messages import (
     Instruction,
     Invitation,
     Join,
+    Leave,
     Outcome,
     Poll,
     PollAnswer,
@@ -76,6 +77,8 @@ class SmallCoordinator:
                 return Prepare(attempt=1, initial=True)
             case Report():
                 return Train(round=1, attempt=1, model=blob_of(MODEL))
+            case Leave("break"):
+                raise WorkerError("something broke", details="what the wire does not carry")
             case Await():
                 return self._hold(silo, End(Outcome.STOPPED, "by an operator"))
         return Wait()

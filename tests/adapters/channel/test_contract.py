@@ -8,7 +8,15 @@ from tests.adapters.channel.conftest import SILO
 from tests.adapters.channel.servers import MODEL, PLAN
 
 from septum.adapters.channel.memory import MemoryChannel
-from septum.errors import ConnectionFailedError, DigestError, MessageError, NotFoundError, ProtocolError, TooLargeError
+from septum.errors import (
+    ConnectionFailedError,
+    DigestError,
+    MessageError,
+    NotFoundError,
+    ProtocolError,
+    TooLargeError,
+    WorkerError,
+)
 from septum.protocol.messages import (
     Await,
     End,
@@ -65,6 +73,12 @@ def test_an_error_of_the_coordinator_is_the_same_error_here(channel):
     with pytest.raises(NotFoundError, match="no run r-2"):
         channel.exchange("r-2", Await())
     assert channel.exchange("r-1", Leave("still works")) == Wait()
+
+
+def test_no_more_of_an_error_arrives_than_the_wire_carries(channel):
+    with pytest.raises(WorkerError, match="something broke") as caught:
+        channel.exchange("r-1", Leave("break"))
+    assert caught.value.details == ""
 
 
 def test_what_cannot_be_said_on_the_wire_cannot_be_said(channel, service):

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.adapters.channel.servers import MODEL, PLAN, SmallCoordinator, SmallServer, running
 
-from septum.adapters.channel import http1
+from septum.adapters.channel import http1, https
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.channel.proxy import ProxySettings
 from septum.adapters.channel.wire_errors import ERROR_CLASSES, RetryLaterError, error_body
@@ -28,6 +28,7 @@ from septum.errors import (
     SeptumError,
     TooLargeError,
 )
+from septum.protocol.codec import decode
 from septum.protocol.messages import Await, End, Invitation, Join, Leave, Outcome, Prepare, Wait
 from septum.protocol.plan import digest_of
 
@@ -150,9 +151,10 @@ def test_a_chunked_answer_is_read(connect, server):
 
 def test_a_silent_coordinator_is_given_up(connect, server, service):
     channel = connect(answer_timeout_s=0.2)
+    channel.exchange("r-1", LEAVE)
     with pytest.raises(ConnectionFailedError, match="timed out"):
         channel.exchange("r-1", Await())
-    assert len(server.requests) == 1  # silence is no stale connection
+    assert len(server.requests) == 2  # silence is no stale connection
     service.end()
     assert channel.exchange("r-1", Await()) == End(Outcome.STOPPED, "by an operator")
 
@@ -209,6 +211,18 @@ def test_closing_leaves_no_connection_open(connect, server, service):
     assert [connection.fileno() for connection in server.connections] == [-1] * len(server.connections)
 
 
+def test_closing_during_the_last_moment_of_a_call_keeps_no_connection(connect, monkeypatch):
+    channel = connect()
+
+    def close_then_decode(expected, data):
+        channel.close()
+        return decode(expected, data)
+
+    monkeypatch.setattr(https, "decode", close_then_decode)
+    assert channel.exchange("r-1", LEAVE) == Wait()
+    assert channel._idle == []
+
+
 # --- who is at the other end ---
 
 
@@ -225,12 +239,13 @@ def test_without_a_pin_a_private_ca_is_refused(connect, server):
     assert connect(ca_file=None, extra_ca=server.certificate.ca_path).poll([]) == Invitation("r-1", PLAN)
 
 
-def test_a_certificate_for_another_name_is_refused(connect, server, certificates, tmp_path, service):
-    certificate = ensure_server_certificate(certificates / "elsewhere", ["elsewhere.example.org"])
+def test_a_certificate_for_another_name_is_refused(connect, server, tmp_path):
+    certificate = ensure_server_certificate(tmp_path / "data", ["localhost"])
     server.context.load_cert_chain(certificate.cert_path, certificate.key_path)
-    with pytest.raises(ConnectionFailedError, match=r"not accepted \(Hostname mismatch") as caught:
-        connect(ca_file=certificate.ca_path).poll([])
+    with pytest.raises(ConnectionFailedError, match=r"not accepted .*not valid for '127.0.0.1'") as caught:
+        connect(server.url("127.0.0.1"), ca_file=certificate.ca_path).poll([])
     assert "a name that is in the certificate" in caught.value.hint
+    assert connect(server.url("localhost"), ca_file=certificate.ca_path).poll([]) == Invitation("r-1", PLAN)
 
 
 def test_tls_1_2_is_refused(connect, server):
@@ -312,6 +327,14 @@ def test_an_answer_over_the_limit_is_refused_before_it_is_held(connect, server):
         connect().poll([])
 
 
+def test_an_answer_that_is_not_read_to_its_end_spoils_no_later_request(connect, server):
+    server.scripts.append(lambda handler: handler.reply(200, b" " * 300_000))
+    channel = connect()
+    with pytest.raises(TooLargeError):
+        channel.exchange("r-1", LEAVE)
+    assert channel.exchange("r-1", LEAVE) == Wait()
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"kind":"wait"}', b'{"kind":"train","septum-protocol":1}'])
 def test_an_answer_that_is_no_message_is_an_error(connect, server, body):
     server.scripts.append(lambda handler: handler.reply(200, body))
@@ -378,6 +401,20 @@ def test_an_upload_that_is_cut_is_a_connection_error(connect, server, tmp_path):
     server.scripts.append(lambda handler: (handler.rfile.read(100_000), handler.raw(b"")))
     with pytest.raises(ConnectionFailedError):
         connect().send_blob("r-1", digest_of(b"z"), tmp_path / "payload")
+
+
+def test_an_upload_that_nobody_takes_is_given_up(connect, server, tmp_path):
+    (tmp_path / "payload").write_bytes(b"z" * 50_000_000)
+    channel = connect(answer_timeout_s=0.2)
+    channel.exchange("r-1", LEAVE)
+    given_up = threading.Event()
+    server.scripts.append(lambda _: given_up.wait(10))
+    try:
+        with pytest.raises(ConnectionFailedError, match="does not take what is sent: timed out"):
+            channel.send_blob("r-1", digest_of(b"z"), tmp_path / "payload")
+    finally:
+        given_up.set()
+    assert len(server.requests) == 2
 
 
 def test_a_file_that_shrinks_while_it_is_sent_spoils_no_later_request(connect, server, tmp_path, monkeypatch):

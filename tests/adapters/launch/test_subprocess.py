@@ -203,7 +203,8 @@ from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.ports.launcher import WorkerLimits, WorkerSpec
 from septum.protocol.plan import StrategyRef
 folder, digest = Path(sys.argv[1]), sys.argv[2]
-spec = WorkerSpec("r1", "north", folder / "app", digest, folder / "data.csv", {}, 0, StrategyRef(), None, folder / "run")
+data, run_dir = folder / "data.csv", folder / "run"
+spec = WorkerSpec("r1", "north", folder / "app", digest, data, {}, 0, StrategyRef(), None, run_dir)
 worker = SubprocessLauncher().start(spec, WorkerLimits())
 print(worker.pid, flush=True)
 from tests.silo.small_app import train_task

@@ -183,10 +183,14 @@ def test_seen_is_written_together_every_few_seconds_and_at_the_end(tmp_path):
             stores.registry.invite(silo, b"1" * 32, expires_at=9.0)
         stores.registry.seen(["basel"], at=1000.0)
         stores.registry.seen(["basel"], at=1001.0)
+        stores.registry.seen(["basel"], at=1000.5)  # a thread that was late
         stores.registry.seen(["chur"], at=1002.0)
         assert seen_on_disk(tmp_path) == {"basel": 1000.0, "chur": 0.0}
         assert [silo.seen_at for silo in stores.registry.all()] == [1001.0, 1002.0]
         stores.registry.seen(["chur"], at=1000.0 + SEEN_LAG_S)
         assert seen_on_disk(tmp_path) == {"basel": 1001.0, "chur": 1005.0}
         stores.registry.seen(["basel"], at=1006.0)
+    assert seen_on_disk(tmp_path) == {"basel": 1006.0, "chur": 1005.0}
+    with open_store(tmp_path) as stores:
+        stores.registry.seen(["basel"], at=900.0)  # the clock was set back
     assert seen_on_disk(tmp_path) == {"basel": 1006.0, "chur": 1005.0}

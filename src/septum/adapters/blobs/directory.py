@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -23,7 +24,6 @@ from septum.protocol.plan import digest_of
 
 INCOMING = ".incoming"  # no valid area: they do not begin with a dot
 BUFFER_BYTES = 1024 * 1024
-MOVE_TRIES = 10  # each but the first after another thread dropped the area in that very moment
 _Guard = Callable[[], AbstractContextManager[None]]
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -34,6 +34,7 @@ class DirectoryBlobs:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / INCOMING
+        self._lock = threading.Lock()  # held while an area gets or loses its names, never while bytes are written
         self._numbers = itertools.count(1)
         self._synced: set[Path] = set()  # shards whose own directory entries are on disk
         with _translated(root, "start"):
@@ -53,10 +54,12 @@ class DirectoryBlobs:
         try:
             found = _write(new, data, durable=durable, limit=limit, guard=guard)
             _check(found, digest or found)
+            place = folder / _place(found)
             with guard():
-                _move(new, folder / _place(found))
+                with self._lock:
+                    _move(new, place)
                 if durable:
-                    self._sync_folders(folder / _place(found).parent)
+                    self._sync_folders(place.parent)
         except BaseException:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
@@ -97,14 +100,13 @@ class DirectoryBlobs:
         """Forget a whole area. It is gone at once, even if removing its files is cut short."""
         gone = self._incoming / f"drop-{next(self._numbers)}"
         with _translated(self._root, f"drop {area!r}"):
-            try:
-                self._folder(area).rename(gone)
-            except FileNotFoundError:
-                return
-            self._synced -= {shard for shard in tuple(self._synced) if shard.parent.name == area}
-            shutil.rmtree(gone, ignore_errors=True)
-            if gone.exists():  # a `put` that had found its way before the area was renamed
-                shutil.rmtree(gone)
+            with self._lock:
+                self._synced = {shard for shard in self._synced if shard.parent.name != area}
+                try:
+                    self._folder(area).rename(gone)
+                except FileNotFoundError:
+                    return
+            shutil.rmtree(gone)
 
     def _folder(self, area: str) -> Path:
         return self._root / check_area(area)
@@ -115,7 +117,8 @@ class DirectoryBlobs:
         if shard not in self._synced:
             _sync_folder(shard.parent)
             _sync_folder(self._root)
-            self._synced.add(shard)
+            with self._lock:
+                self._synced.add(shard)
 
 
 def _check(found: str, announced: str) -> None:
@@ -129,16 +132,12 @@ def _place(digest: str) -> Path:
 
 
 def _move(new: Path, place: Path) -> None:
-    for _ in range(MOVE_TRIES):
-        try:
-            new.rename(place)
-        except FileNotFoundError:  # the first blob there, or the area is being dropped right now
-            for folder in (place.parents[1], place.parent):
-                with suppress(FileExistsError, FileNotFoundError):
-                    folder.mkdir(mode=0o700)
-        else:
-            return
-    new.rename(place)
+    try:
+        new.rename(place)
+    except FileNotFoundError:  # the first blob there
+        for folder in (place.parents[1], place.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        new.rename(place)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -154,6 +154,7 @@ class Answer:
         self._authority = authority
         self._size = response.length
         self._got = 0
+        self._cut = False
 
     @property
     def status(self) -> int:
@@ -163,7 +164,7 @@ class Answer:
     @property
     def complete(self) -> bool:
         """Whether the body was read to its end, and the connection stays open."""
-        return self._response.isclosed() and not self._response.will_close
+        return self._response.isclosed() and not self._cut and not self._response.will_close
 
     def read_into(self, buffer: memoryview) -> int:
         """The next bytes of the body; 0 at its end. Raises ConnectionFailedError if it was cut."""
@@ -202,7 +203,8 @@ class Answer:
         raise error_of(self.status, body, asked=asked, retry_after=self._response.getheader("Retry-After"))
 
     def close(self) -> None:
-        """Forget the rest of the body."""
+        """Forget the rest of the body. If there is any, the connection is good for nothing else."""
+        self._cut = self._cut or not self._response.isclosed()
         self._response.close()
 
 

@@ -1,0 +1,1 @@
+"""HTTP servers for the coordinator's ASGI app."""

@@ -1,0 +1,89 @@
+"""How do views and bodies become JSON? Through protocol/codec.py, as everywhere; pydantic only draws the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+
+from septum.errors import MessageError, TooLargeError
+from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, loads, to_json
+from septum.protocol.views import JournalView, ModelView, RunView, SiloView
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Runs, newest first."""
+
+    items: tuple[RunView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPage:
+    """Journal entries, in order."""
+
+    items: tuple[JournalView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """Models."""
+
+    items: tuple[ModelView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiloPage:
+    """Silos, by name."""
+
+    items: tuple[SiloView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What happened, and what to do next. `code` names the kind of error."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """Every error, of every route."""
+
+    error: ErrorBody
+
+
+def answer(view: object, status: int = 200) -> Response:
+    """A view as the body."""
+    return Response(dumps(to_json(view)), status, media_type="application/json")
+
+
+def answer_all(views: Sequence[object]) -> Response:
+    """Views as `{"items": [...]}`."""
+    return Response(dumps({"items": [to_json(view) for view in views]}), media_type="application/json")
+
+
+async def json_body(request: Request) -> Json:
+    """The request's JSON; null when it has none. Raises TooLargeError before more than the limit is read."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise TooLargeError(f"a body of more than {MAX_MESSAGE_BYTES} bytes")
+    return loads(bytes(body)) if body else None
+
+
+async def text_field(request: Request, name: str, default: str, *, limit: int) -> str:
+    """One optional text of a JSON body that has no other field. Raises MessageError."""
+    body = await json_body(request)
+    if body is None:
+        return default
+    if not isinstance(body, dict) or set(body) - {name}:
+        raise MessageError(f"the body is an object with the field {name!r} at most")
+    value = body.get(name, default)
+    if not isinstance(value, str) or len(value) > limit:
+        raise MessageError(f"{name} is a text of at most {limit} characters")
+    return value

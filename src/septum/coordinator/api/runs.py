@@ -1,0 +1,115 @@
+"""Runs: submit, look, stop, pause, resume, and follow what happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from septum.coordinator.api.access import Permission, parts_of
+from septum.coordinator.api.bodies import JournalPage, RunPage, answer, answer_all, json_body, text_field
+from septum.coordinator.service import RunService
+from septum.errors import MessageError
+from septum.protocol.codec import dumps, from_json, to_json
+from septum.protocol.messages import MAX_REASON_CHARS
+from septum.protocol.plan import Plan
+from septum.protocol.run_state import Pause, Resume, Stop
+from septum.protocol.views import JournalView, RunView
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+SUBMIT = Permission("Submit a run: ask the silos that it names to train an app.")
+READ = Permission("See every run with its plan, its metrics and its journal.")
+STEER = Permission("Stop, pause and resume runs.")
+KEEPALIVE_S = 15.0  # proxies close connections that are silent for longer
+MAX_KEY_CHARS = 200
+
+
+@router.post("", response_model=RunView, status_code=201, dependencies=[Depends(SUBMIT)])
+async def submit(request: Request, idempotency_key: Annotated[str, Header(max_length=MAX_KEY_CHARS)]) -> Response:
+    """Start a run. The same key and plan again return the same run, so a lost answer can be asked for again."""
+    if not idempotency_key.strip():
+        raise MessageError("the Idempotency-Key header is empty")
+    plan = from_json(Plan, await json_body(request))
+    parts = parts_of(request)
+    parts.silos.require(plan.silos)
+    return answer(await parts.service.submit(plan, idempotency_key), 201)
+
+
+@router.get("", response_model=RunPage, dependencies=[Depends(READ)])
+async def runs(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: str = "") -> Response:
+    """Runs, newest first; the next page begins after the run `before`."""
+    return answer_all(await parts_of(request).service.runs(limit=limit, before=before))
+
+
+@router.get("/{run_id}", response_model=RunView, dependencies=[Depends(READ)])
+async def run(request: Request, run_id: str) -> Response:
+    """One run."""
+    return answer(await parts_of(request).service.run(run_id))
+
+
+@router.post("/{run_id}/stop", response_model=RunView, dependencies=[Depends(STEER)])
+async def stop(request: Request, run_id: str) -> Response:
+    """End a run; its last finished model stays. The body may give a `reason`."""
+    reason = await text_field(request, "reason", Stop().reason, limit=MAX_REASON_CHARS)
+    return answer(await parts_of(request).service.command(run_id, Stop(reason)))
+
+
+@router.post("/{run_id}/pause", response_model=RunView, dependencies=[Depends(STEER)])
+async def pause(request: Request, run_id: str) -> Response:
+    """Hand out no new work."""
+    return answer(await parts_of(request).service.command(run_id, Pause()))
+
+
+@router.post("/{run_id}/resume", response_model=RunView, dependencies=[Depends(STEER)])
+async def resume(request: Request, run_id: str) -> Response:
+    """Go on: after a pause where the run stood, after a stop or a failure from the last finished round."""
+    return answer(await parts_of(request).service.command(run_id, Resume()))
+
+
+@router.get("/{run_id}/journal", response_model=JournalPage, dependencies=[Depends(READ)])
+async def journal(
+    request: Request,
+    run_id: str,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> Response:
+    """What happened, from entry `after` (exclusive) on."""
+    return answer_all(await parts_of(request).service.journal(run_id, after=after, limit=limit))
+
+
+@router.get("/{run_id}/events", response_class=StreamingResponse, dependencies=[Depends(READ)])
+async def events(request: Request, run_id: str, last_event_id: Annotated[int, Header(ge=0)] = 0) -> StreamingResponse:
+    """The journal as server-sent events, as it grows; it ends when the run has ended. `Last-Event-ID` resumes it."""
+    service = parts_of(request).service
+    await service.run(run_id)  # an unknown one is an error, not an empty stream
+    return StreamingResponse(_frames(service, run_id, last_event_id), media_type="text/event-stream")
+
+
+async def _frames(service: RunService, run_id: str, after: int) -> AsyncIterator[bytes]:
+    pages = service.follow(run_id, after=after)
+    coming: asyncio.Task[tuple[JournalView, ...] | None] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.create_task(_next(pages))
+            await asyncio.wait({coming}, timeout=KEEPALIVE_S)
+            if not coming.done():
+                yield b": nothing new\n\n"
+                continue
+            page, coming = coming.result(), None
+            if page is None:
+                return
+            yield b"".join(b"id: %d\ndata: %s\n\n" % (entry.seq, dumps(to_json(entry))) for entry in page)
+    finally:
+        if coming is not None:
+            coming.cancel()
+            with suppress(asyncio.CancelledError):
+                await coming
+
+
+async def _next(pages: AsyncIterator[tuple[JournalView, ...]]) -> tuple[JournalView, ...] | None:
+    return await anext(pages, None)

@@ -1,0 +1,133 @@
+"""What can be set in coordinator.toml? Parsed once, here, into a frozen value; an unknown key is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from septum.errors import ConfigError, did_you_mean
+
+FILE_NAME = "coordinator.toml"
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorConfig:
+    """The coordinator's settings. `data_dir` comes from the command line.
+
+    listen           address and port; port 0 takes any free one
+    names            host names and IP addresses by which silos and people reach it; its certificate is made for them
+    url              how others reach it, if not by the first of `names` and the port (behind a proxy, say)
+    name             what silos are told they enrolled with
+    certificate, key PEM files of one's own, signed by a public authority; without them septum makes a private one
+    hold_s           how long a request waits for news before it is answered with none
+    max_blob_mb      largest payload of a silo, and so largest model, in MiB
+    max_connections  open at one time; keep it far above silos and people together
+    held_per_silo    requests that one silo may have waiting at one time; one for each run it serves, and one more
+    log_level        debug, info, warning or error
+    """
+
+    data_dir: Path
+    listen: str = "127.0.0.1:8443"
+    names: tuple[str, ...] = ("localhost", "127.0.0.1")
+    url: str = ""
+    name: str = "septum"
+    certificate: str = ""
+    key: str = ""
+    hold_s: float = 25.0
+    max_blob_mb: int = 2048
+    max_connections: int = 4096
+    held_per_silo: int = 32
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        host, _, port = self.listen.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit() and int(port) < 65536):
+            raise ConfigError(f"listen is an address and a port, not {self.listen!r}", hint='listen = "0.0.0.0:8443"')
+        if bool(self.certificate) != bool(self.key):
+            given, absent = ("certificate", "key") if self.certificate else ("key", "certificate")
+            raise ConfigError(f"{given} is set and {absent} is not; they belong together")
+        if not self.names:
+            raise ConfigError("names is empty: silos need a name to reach the coordinator by", hint='names = ["host"]')
+        if self.url and not self.url.startswith("https://"):
+            raise ConfigError(f"url {self.url!r} does not begin with https://; septum speaks nothing else")
+        if self.log_level not in LEVELS:
+            raise ConfigError(f"log_level {self.log_level!r}: {did_you_mean(self.log_level, LEVELS)}")
+        _in_range("hold_s", self.hold_s, 0.1, 40)  # silos give up after 45 s of silence
+        _in_range("max_blob_mb", self.max_blob_mb, 1, 1024 * 1024)
+        _in_range("max_connections", self.max_connections, 128, 65_536)
+        _in_range("held_per_silo", self.held_per_silo, 2, 4096)
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port to listen on."""
+        return int(self.listen.rpartition(":")[2])
+
+    def public_url(self, port: int) -> str:
+        """How others reach the coordinator, which listens on `port`.
+
+        >>> CoordinatorConfig(Path("d"), names=("fed.example.org",)).public_url(8443)
+        'https://fed.example.org:8443'
+        """
+        name = f"[{self.names[0]}]" if ":" in self.names[0] else self.names[0]
+        return self.url.rstrip("/") or f"https://{name}:{port}"
+
+
+def load_config(data_dir: Path, file: Path | None = None, **overrides: object) -> CoordinatorConfig:
+    """The settings in `file` (by default coordinator.toml in the data directory, if it is there), with overrides.
+
+    Overrides that are None are left out. Raises ConfigError for a missing file, an unknown key or a wrong value.
+    """
+    path = file or data_dir / FILE_NAME
+    settings: dict[str, object] = {}
+    if file is not None or path.exists():
+        try:
+            settings = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not TOML: {error}") from error
+        settings = _checked(settings, str(path))
+        for name in ("certificate", "key"):  # relative to the file that names them
+            if settings.get(name):
+                settings[name] = str(path.parent / str(settings[name]))
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return _make(data_dir, {**settings, **_checked(given, "the command line")})
+
+
+def _make(data_dir: Path, settings: Mapping[str, object]) -> CoordinatorConfig:
+    return CoordinatorConfig(data_dir=data_dir, **settings)  # type: ignore[arg-type] # `_checked` has compared the types
+
+
+def _checked(settings: Mapping[str, object], where: str) -> dict[str, object]:
+    """The settings with their types as declared. Raises ConfigError naming the key."""
+    fields = {field.name: field.default for field in dataclasses.fields(CoordinatorConfig) if field.name != "data_dir"}
+    checked: dict[str, object] = {}
+    for name, value in settings.items():
+        if name not in fields:
+            raise ConfigError(f"{where}: unknown key {name!r}; {did_you_mean(name, fields)}")
+        default = fields[name]
+        if isinstance(default, tuple) and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+            checked[name] = tuple(value)
+        elif isinstance(default, float) and type(value) is int:
+            checked[name] = float(value)
+        elif type(value) is type(default) and not isinstance(default, tuple):
+            checked[name] = value
+        else:
+            expected = "list of strings" if isinstance(default, tuple) else type(default).__name__
+            raise ConfigError(f"{where}: {name} is a {expected}, not {value!r}")
+    return checked
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ConfigError(f"{name} must be between {low} and {high}, not {value}")

@@ -1,0 +1,150 @@
+"""What is the coordinator made of? Its composition root: the one place that makes its adapters and wires them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.adapters.clock import SystemClock
+from septum.adapters.server.granian import GranianServer
+from septum.adapters.store.sqlite import Stores, open_store
+from septum.adapters.tls import ensure_server_certificate
+from septum.coordinator.api.access import ApiParts
+from septum.coordinator.api.app import create_app
+from septum.coordinator.asgi import App, Receive, Scope, Send
+from septum.coordinator.config import CoordinatorConfig
+from septum.coordinator.driver import Driver, Pace
+from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.operator import ensure_operator
+from septum.coordinator.service import RunService
+from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
+from septum.coordinator.silo_api import SiloApi, SiloApiParts
+from septum.coordinator.silos import Silos
+from septum.errors import ConnectionFailedError
+
+log = logging.getLogger("septum.coordinator.root")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """That the coordinator takes requests now, and where."""
+
+    url: str
+    port: int
+    data_dir: Path
+
+
+def serve(config: CoordinatorConfig, ready: Callable[[Ready], None] | None = None) -> None:
+    """Run the coordinator until SIGTERM or SIGINT. `ready` is called once it takes requests.
+
+    Raises:
+        ConflictError: the data directory or the port is in use, or another coordinator took over.
+        ConfigError: a setting, the certificate or the data directory cannot be used.
+    """
+    asyncio.run(_until_signal(config, ready or (lambda _: None)))
+
+
+async def _until_signal(config: CoordinatorConfig, ready: Callable[[Ready], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run_coordinator(config, stop, ready)
+
+
+async def run_coordinator(config: CoordinatorConfig, stop: asyncio.Event, ready: Callable[[Ready], None]) -> None:
+    """Run the coordinator in this event loop until `stop` is set or it fails."""
+    async with AsyncExitStack() as stack:
+        stores = open_store(config.data_dir)
+        stack.callback(stores.close)
+        certificate = _certificate(config)
+        router = _Router()
+        server = GranianServer(
+            router,
+            host=config.host,
+            port=config.port,
+            cert_path=certificate.cert,
+            key_path=certificate.key,
+            max_connections=config.max_connections,
+        )
+        url = config.public_url(server.port)
+        digest = ensure_operator(config.data_dir, url=url, ca_file=str(certificate.ca or ""))
+        driver = await _start_engine(config, stores, certificate, digest, router, stack)
+        log.info("coordinator_starts", extra={"url": url, "data_dir": str(config.data_dir), "epoch": stores.epoch})
+        await _serve(server, driver, stop, lambda: ready(Ready(url, server.port, config.data_dir)))
+        log.info("coordinator_stops", extra={"url": url})
+
+
+async def _start_engine(
+    config: CoordinatorConfig,
+    stores: Stores,
+    certificate: _Certificate,
+    operator_digest: bytes,
+    router: _Router,
+    stack: AsyncExitStack,
+) -> Driver:
+    clock, blobs = SystemClock(), DirectoryBlobs(config.data_dir / "blobs")
+    pace = Pace(hold_s=config.hold_s, per_silo=config.held_per_silo)
+    driver = Driver(stores.runs, blobs, clock, pace)
+    max_blob_bytes = config.max_blob_mb * 2**20
+    service = RunService(driver, blobs, max_blob_bytes=max_blob_bytes)
+    silos = Silos(stores.registry, driver.performer, clock, driver.held.silos)
+    enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
+    silo_api = SiloApi(SiloApiParts(service, silos, enrolment, clock, certificate.ca, max_blob_bytes))
+    router.silo_api = silo_api
+    router.public_api = create_app(ApiParts(service, silos, enrolment, clock, operator_digest, clock.unix()))
+    await silos.load()
+    await driver.start()
+    stack.callback(silo_api.close)
+    stack.push_async_callback(driver.close)
+    stack.push_async_callback(silos.note, at_once=True)
+    return driver
+
+
+async def _serve(server: GranianServer, driver: Driver, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Serve until `stop`, or until the server or the driver fails: then that error is raised."""
+    serving = asyncio.create_task(server.serve(ready))
+    working = asyncio.create_task(driver.wait())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    driver.drain(ConnectionFailedError("the coordinator is going down", hint="it is asked again by itself"))
+    server.stop()
+    await asyncio.wait({serving})
+    if working.done():
+        working.result()
+    working.cancel()
+    serving.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Certificate:
+    """What the listener shows, and what silos and the operator's tools trust (None: the system's authorities)."""
+
+    cert: Path
+    key: Path
+    ca: Path | None
+    digest: str | None
+
+
+def _certificate(config: CoordinatorConfig) -> _Certificate:
+    if config.certificate:
+        return _Certificate(Path(config.certificate), Path(config.key), None, None)
+    made = ensure_server_certificate(config.data_dir / "tls", config.names)
+    return _Certificate(made.cert_path, made.key_path, made.ca_path, made.digest)
+
+
+class _Router:
+    """The silos' hot routes go past FastAPI."""
+
+    silo_api: App
+    public_api: App
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self.silo_api if str(scope["path"]).startswith(SILO_PREFIX) else self.public_api
+        await app(scope, receive, send)

@@ -1,0 +1,168 @@
+"""What does a silo's agent do all day? It asks for runs, decides by the silo's policy, and serves each in a thread.
+
+Nothing that happens in a run ends the agent, and it goes on asking while the coordinator is away. When it is started
+again it takes up the runs whose sessions are on disk. When it is told to end, it takes its leave from each run, so that
+the others need not wait for a deadline, and ends its workers; what was trained and not yet reported is kept.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from septum.adapters.channel.backoff import pause_after
+from septum.errors import AuthError, MessageError, SeptumError
+from septum.protocol.messages import Invitation
+from septum.protocol.plan import Plan
+from septum.protocol.silo import Denied, SiloPhase, SiloRun
+from septum.silo.config import Policy
+from septum.silo.consent import ApprovedApp, Granted, consider
+from septum.silo.run_files import RunFiles
+from septum.silo.session import AUTH_PAUSE_S, Session, Tools
+
+LEAVE_S = 5.0  # for all runs together; a coordinator that is away notices without it
+KEEP_STOPPED_S = 30 * 86_400.0  # how long a stopped run can be resumed from what the silo kept
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # it becomes a folder's name
+
+
+class Agent:
+    """One silo's agent. `serve` until the stop signal; `shut_down` from another thread gives it."""
+
+    def __init__(
+        self, silo: str, policy: Policy, apps: Mapping[str, ApprovedApp], runs_dir: Path, max_runs: int, tools: Tools
+    ) -> None:
+        self._silo = silo
+        self._policy = policy
+        self._apps = apps
+        self._runs_dir = runs_dir
+        self._max_runs = max_runs
+        self._tools = tools
+        self._log = tools.log
+        self._stop = tools.stop
+        self._changed = threading.Condition()
+        self._serving: dict[str, tuple[Session, threading.Thread]] = {}
+
+    @property
+    def serving(self) -> tuple[str, ...]:
+        """The runs that it takes part in now."""
+        with self._changed:
+            return tuple(sorted(self._serving))
+
+    def serve(self) -> None:
+        """Ask for runs and serve them, until `shut_down`."""
+        self._runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._resume()
+        failures = 0
+        while not self._stop.is_set():
+            self._wait_for_room()
+            try:
+                answer = self._tools.channel.poll(self.serving)
+                failures = 0
+                if isinstance(answer, Invitation):
+                    self._invited(answer)
+            except AuthError as error:
+                self._log.error("not_accepted", error=error.message, hint=error.hint)
+                self._stop.wait(AUTH_PAUSE_S)
+            except SeptumError as error:
+                if not self._stop.is_set():
+                    self._log.warning("poll_failed", error=error.message, hint=error.hint)
+                self._stop.wait(pause_after(error, failures, self._tools.rand))
+                failures += 1
+            except Exception as error:  # noqa: BLE001  the agent's driver loop: logged, and tried again
+                self._log.exception("agent_failed", error)
+                self._stop.wait(pause_after(SeptumError("agent failed"), failures, self._tools.rand))
+                failures += 1
+
+    def shut_down(self) -> None:
+        """End: break off what is under way, take leave, and wait for the threads. Returns within some seconds."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+            serving = list(self._serving.values())
+        for session, _ in serving:
+            session.interrupt()
+        leaving = [
+            threading.Thread(target=session.leave, args=("the silo's agent is ending",), daemon=True)
+            for session, _ in serving
+        ]
+        deadline = time.monotonic() + LEAVE_S
+        for thread in leaving:
+            thread.start()
+        for thread in leaving:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._tools.channel.close()
+        for _, thread in serving:
+            thread.join(LEAVE_S)
+        self._log.info("agent_ended")
+
+    def _resume(self) -> None:
+        """Take up the runs whose sessions are on disk; forget those that were stopped long ago."""
+        for folder in sorted(self._runs_dir.iterdir()):
+            files = RunFiles(folder)
+            state = self._load(files)
+            if state is None:
+                continue
+            if state.phase is not SiloPhase.ENDED:
+                self._log.info("run_resumed", run_id=state.run)
+                self._start(files, state)
+            elif time.time() - folder.stat().st_mtime > KEEP_STOPPED_S:
+                files.remove()
+
+    def _load(self, files: RunFiles) -> SiloRun | None:
+        try:
+            return files.load()
+        except MessageError as error:
+            self._log.error("session_unreadable", run_id=files.folder.name, error=error.message)
+            return None
+
+    def _invited(self, invitation: Invitation) -> None:
+        run, plan = invitation.run, invitation.plan
+        if not _RUN_ID.fullmatch(run):
+            raise MessageError(f"{run[:80]!r} is no name for a run")
+        if run in self.serving:
+            return  # the poll was under way when the run was taken up
+        files = RunFiles(self._runs_dir / run)
+        kept = self._load(files)
+        if kept is None or kept.plan != plan:
+            files.remove()
+            kept = SiloRun(run, self._silo, plan)
+        self._start(files, kept)
+
+    def _start(self, files: RunFiles, state: SiloRun) -> None:
+        consent = self._consider(state.run, state.plan)
+        session = Session(self._tools, files, state, consent)
+        thread = threading.Thread(target=self._serve_one, args=(session,), name=f"run {state.run}", daemon=True)
+        with self._changed:
+            self._serving[state.run] = (session, thread)
+        thread.start()
+
+    def _consider(self, run: str, plan: Plan) -> Granted | Denied:
+        consent = consider(self._policy, self._apps, plan, self._silo)
+        app = {"app": plan.app.name, "app_digest": plan.app.digest, "plan_digest": plan.digest}
+        if isinstance(consent, Denied):
+            self._log.warning("consent_denied", run_id=run, rule=consent.rule, reason=consent.reason, **app)
+        else:
+            self._log.info("consent_granted", run_id=run, **app)
+        return consent
+
+    def _serve_one(self, session: Session) -> None:
+        """A run's thread. An error that nobody foresaw does not end the run here: its session is tried again."""
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                session.serve()
+                break
+            except Exception as error:  # noqa: BLE001  a run's driver loop: logged, and tried again
+                self._log.exception("session_failed", error, run_id=session.state.run)
+                self._stop.wait(pause_after(SeptumError("session failed"), failures, self._tools.rand))
+                failures += 1
+        with self._changed:
+            del self._serving[session.state.run]
+            self._changed.notify_all()
+
+    def _wait_for_room(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stop.is_set() or len(self._serving) < self._max_runs)

@@ -1,0 +1,58 @@
+"""How does a machine become a silo? With a one-time token: a key made here, the coordinator's CA, and `silo.toml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from septum.adapters.channel import enroll as wire
+from septum.adapters.identity.keys import load_private_key, make_private_key
+from septum.adapters.identity.token import read_token
+from septum.errors import ConfigError, ConflictError
+from septum.silo.config import CONFIG_NAME, AppSettings, Network, SiloConfig, check_url, write_config
+from septum.silo.root import CA_NAME, KEY_NAME, proxies_of
+
+
+def enroll(
+    silo_dir: Path,
+    *,
+    url: str,
+    token: str,
+    apps: Mapping[str, AppSettings] | None = None,
+    network: Network | None = None,
+) -> SiloConfig:
+    """Make `silo_dir` (mode 0700) the directory of the silo that the token invites; its configuration.
+
+    The private key never leaves the directory. When the coordinator's answer is lost, the same call again finishes: the
+    key is there, and the same token with the same key is accepted again. Raises ConflictError for a directory that is
+    enrolled already, AuthError, ConfigError and ConnectionFailedError as they are met.
+    """
+    if (silo_dir / CONFIG_NAME).exists():
+        raise ConflictError(
+            f"{silo_dir} is enrolled already: it has a {CONFIG_NAME}", hint=f"septum silo start --dir {silo_dir}"
+        )
+    network = network or Network()
+    if network.ca_file is not None:
+        network = Network(network.proxy, network.ca_file.absolute())
+    config = SiloConfig(read_token(token).silo, check_url(url, "--url"), _absolute(apps or {}), network=network)
+    try:
+        silo_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        silo_dir.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(f"{silo_dir} cannot be made: {error.strerror}") from error
+    key_path = silo_dir / KEY_NAME
+    key = load_private_key(key_path) if key_path.exists() else make_private_key(key_path)
+    proxies = proxies_of(network.proxy, os.environ)
+    enrolment = wire.enroll(config.coordinator, token, key, extra_ca=network.ca_file, proxies=proxies)
+    if enrolment.ca_pem is not None:
+        (silo_dir / CA_NAME).write_bytes(enrolment.ca_pem)
+    write_config(silo_dir / CONFIG_NAME, config)
+    return config
+
+
+def _absolute(apps: Mapping[str, AppSettings]) -> dict[str, AppSettings]:
+    """The agent may be started from another folder than this command."""
+    return {
+        name: AppSettings(app.path.absolute(), app.data.absolute(), app.digest) for name, app in sorted(apps.items())
+    }

@@ -1,0 +1,284 @@
+"""How does a silo take part in one run? The driver of the silo machine: step, persist, perform; one thread.
+
+The machine (protocol/silo.py) decides; here is what it has done: messages over the channel, work in the worker, files.
+The state is on disk before anything is done, so an agent that was killed at any point goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from septum.adapters.channel.backoff import pause_after
+from septum.errors import (
+    AuthError,
+    ConnectionFailedError,
+    NotFoundError,
+    SeptumError,
+    TimedOutError,
+    WorkerError,
+)
+from septum.ports.channel import Channel
+from septum.ports.launcher import Launcher, Task, TaskResult, Worker, WorkerLimits, WorkerSpec
+from septum.protocol.messages import (
+    INLINE_LIMIT_BYTES,
+    Blob,
+    End,
+    Join,
+    Leave,
+    Outcome,
+    Report,
+    SiloMessage,
+)
+from septum.protocol.silo import (
+    Consented,
+    Denied,
+    Do,
+    Effect,
+    Event,
+    Finish,
+    Forget,
+    Instructed,
+    Reconnected,
+    Rejected,
+    Send,
+    SiloPhase,
+    SiloRun,
+    Worked,
+    WorkFailed,
+    step,
+)
+from septum.silo import outgoing
+from septum.silo.consent import ApprovedApp, Granted
+from septum.silo.log import Log
+from septum.silo.run_files import RunFiles
+
+AUTH_PAUSE_S = 60.0  # a person has to act first
+_STEPS = frozenset({"load", "prepare", "evaluate", "train", "clip", "encode"})  # the durations that leave the silo
+
+
+class StopSignal(Protocol):
+    """Says when the agent ends; `threading.Event` is one.
+
+    Contract: `wait` returns after so many seconds, or as soon as the signal is given; whether it was given.
+    """
+
+    def set(self) -> None:
+        """Give it."""
+
+    def is_set(self) -> bool:
+        """Whether the signal was given."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a session works with. `rand` is uniform in [0, 1), for pauses."""
+
+    channel: Channel
+    launcher: Launcher
+    limits: WorkerLimits
+    stop: StopSignal
+    rand: Callable[[], float]
+    log: Log
+
+
+class Session:
+    """One run, from consent to its end. `serve` in a thread of its own; `leave` and `interrupt` from another."""
+
+    def __init__(self, tools: Tools, files: RunFiles, state: SiloRun, consent: Granted | Denied) -> None:
+        self._tools = tools
+        self._files = files
+        self._consent = consent
+        self._log = tools.log.bind(run_id=state.run)
+        self._worker: Worker | None = None
+        self._failures = 0  # of the line, one after another
+        self.state = state
+
+    def serve(self) -> None:
+        """Take part until the run ends, or the agent does."""
+        self._files.make()
+        event: Event | None = Consented() if isinstance(self._consent, Granted) else self._consent
+        try:
+            while event is not None and not self._tools.stop.is_set():
+                state, effects = step(self.state, event)
+                if state != self.state:
+                    self._files.save(state)
+                    self.state = state
+                event = self._perform(effects)
+        finally:
+            self.interrupt()
+
+    def leave(self, reason: str) -> None:
+        """Tell the coordinator not to wait for this silo. One attempt: without it, the deadline tells."""
+        if self.state.phase is not SiloPhase.ACTIVE:
+            return
+        try:
+            self._tools.channel.exchange(self.state.run, Leave(reason))
+            self._log.info("left", reason=reason)
+        except SeptumError as error:
+            self._log.warning("leave_failed", error=error.message)
+
+    def interrupt(self) -> None:
+        """End the worker, also in the middle of a task."""
+        worker = self._worker
+        if worker is not None:
+            worker.close()
+
+    def _perform(self, effects: tuple[Effect, ...]) -> Event | None:
+        """Do what the machine asks; what came of it. None when the silo's part is over."""
+        for effect in effects:
+            match effect:
+                case Forget():
+                    self._files.tidy(self.state)
+                case Finish():
+                    self._finish(effect)
+                    return None
+                case Do():
+                    return self._do(effect)
+                case Send(message):
+                    return self._say(message)
+        return Reconnected()  # nothing to do: ask what there is
+
+    def _finish(self, effect: Finish) -> None:
+        self._log.info("run_ended", outcome=effect.outcome.value, reason=effect.reason)
+        self.interrupt()
+        if not effect.keep:
+            self._files.remove()
+
+    # --- talking ---------------------------------------------------------------------------------------------------
+
+    def _say(self, message: SiloMessage) -> Event:
+        try:
+            if isinstance(message, Report):
+                message = self._with_payload(message)
+            answer = self._tools.channel.exchange(self.state.run, message)
+        except (ConnectionFailedError, TimedOutError, AuthError) as error:
+            self._pause(error)
+            return Reconnected()
+        except NotFoundError as error:
+            if isinstance(message, Report):  # a payload that was lost there: the work is asked for again
+                return self._rejected(error)
+            return Instructed(End(Outcome.STOPPED, f"the coordinator does not know this run: {error.message}"[:500]))
+        except SeptumError as error:
+            return self._rejected(error)
+        if self._failures:
+            self._log.info("connected")
+        self._failures = 0
+        self._note(message)
+        return Instructed(answer)
+
+    def _with_payload(self, report: Report) -> Report:
+        """Small payloads go inside the message, large ones ahead of it."""
+        assert self.state.held is not None
+        path = self._files.held(self.state.held.job.name)
+        blob = report.payload
+        if blob.size_bytes > INLINE_LIMIT_BYTES:
+            self._tools.channel.send_blob(self.state.run, blob.digest, path)
+            return report
+        return replace(report, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
+
+    def _note(self, message: SiloMessage) -> None:
+        match message:
+            case Report():
+                self._log.info("reported", stage=message.stage.value, round=message.round, attempt=message.attempt)
+            case Join():
+                self._log.info("joined")
+            case _:
+                pass
+
+    def _rejected(self, error: SeptumError) -> Rejected:
+        self._log.error("refused_by_coordinator", error=error.message, hint=error.hint)
+        self._wait(error)
+        return Rejected(error.message)
+
+    def _pause(self, error: SeptumError) -> None:
+        if isinstance(error, AuthError):
+            self._log.error("not_accepted", error=error.message, hint=error.hint)
+            self._tools.stop.wait(AUTH_PAUSE_S)
+            return
+        if not self._tools.stop.is_set():
+            self._log.warning("disconnected", error=error.message)
+        self._wait(error)
+
+    def _wait(self, error: SeptumError) -> None:
+        self._tools.stop.wait(pause_after(error, self._failures, self._tools.rand))
+        self._failures += 1
+
+    # --- working ---------------------------------------------------------------------------------------------------
+
+    def _do(self, effect: Do) -> Event:
+        job = effect.job
+        self._log.info("working", stage=job.stage.value, round=job.round, attempt=job.attempt)
+        try:
+            model = None if effect.model is None else self._model(effect.model)
+            result = self._work(effect, model)
+            payload = outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model)
+        except (ConnectionFailedError, TimedOutError, AuthError) as error:  # the model could not be fetched
+            self._pause(error)
+            return Reconnected()
+        except WorkerError as error:
+            gone = self._worker is None or not self._worker.alive
+            return self._work_failed(effect, error.message, error.hint, error.details, gone)
+        except SeptumError as error:
+            return self._work_failed(effect, error.message, error.hint)
+        except OSError as error:
+            return self._work_failed(effect, f"the silo's files: {error}", f"df -h {self._files.folder}")
+        durations = {name: seconds for name, seconds in result.durations_s.items() if name in _STEPS}
+        return Worked(job, payload, result.weight, durations, result.has_state)
+
+    def _model(self, blob: Blob) -> Path:
+        """The base model's file, fetched if it did not come with the instruction."""
+        path = self._files.model(blob)
+        if not path.exists():
+            self._tools.channel.fetch_blob(self.state.run, blob.digest, path, size_bytes=blob.size_bytes)
+        return path
+
+    def _work(self, effect: Do, model: Path | None) -> TaskResult:
+        assert isinstance(self._consent, Granted)
+        if self._worker is None or not self._worker.alive:
+            self.interrupt()
+            self._worker = None
+            self._worker = self._tools.launcher.start(self._spec(self._consent.app), self._tools.limits)
+            self._log.info("worker_started", pid=self._worker.pid)
+            if self._tools.stop.is_set():  # `interrupt` came between
+                self.interrupt()
+        job = effect.job
+        state = self._files.carried(effect.state) if effect.state else None
+        return self._worker.perform(Task(job.stage, job.round, model, job.initial, state, self._files.output(job.name)))
+
+    def _spec(self, app: ApprovedApp) -> WorkerSpec:
+        plan = self.state.plan
+        return WorkerSpec(
+            run=self.state.run,
+            silo=self.state.silo,
+            app_dir=app.settings.path.absolute(),
+            app_digest=app.digest,
+            data_path=app.settings.data.absolute(),
+            hyper=plan.hyper,
+            seed=plan.seed,
+            strategy=plan.strategy,
+            clip_norm=plan.clip_norm,
+            run_dir=self._files.work.absolute(),
+        )
+
+    def _work_failed(
+        self, effect: Do, reason: str, hint: str, details: str = "", worker_gone: bool = False
+    ) -> WorkFailed:
+        job = effect.job
+        if not self._tools.stop.is_set():
+            self._log.error(
+                "work_failed", stage=job.stage.value, round=job.round, error=reason, hint=hint, traceback=details
+            )
+        return WorkFailed(job, reason, details, worker_gone)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFoundError(f"the kept payload {path} cannot be read: {error.strerror}") from error
