@@ -44,7 +44,8 @@ from septum.protocol.silo import (
     SiloRun,
     Worked,
     WorkFailed,
-    kept_files,
+    kept_payloads,
+    kept_states,
     step,
 )
 
@@ -138,7 +139,9 @@ def test_a_later_round_carries_the_apps_state_on_and_forgets_the_update() -> Non
     state, effects = play(HOLDS_1, train(2))
     assert effects == (Forget(), Do(job(2), MODELS[1], "train-1"))
     assert state.carried == 1
-    assert kept_files(state) == {"train-1", "train-2"}
+    assert (kept_payloads(state), kept_states(state)) == (frozenset(), {"train-1"})
+    state, _ = play(state, worked(2))
+    assert (kept_payloads(state), kept_states(state)) == ({"train-2"}, {"train-1", "train-2"})
 
 
 def test_an_app_that_keeps_no_state_any_more_starts_without_one() -> None:

@@ -68,11 +68,13 @@ class ScriptedChannel:
         return answer() if callable(answer) else answer
 
     def send_blob(self, run: str, digest: str, path: Path) -> None:
+        self.runs.append(run)
         self.calls.append("send_blob")
         self.blobs[digest] = path.read_bytes()
         assert digest_of(self.blobs[digest]) == digest
 
     def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
+        self.runs.append(run)
         self.calls.append("fetch_blob")
         if digest not in self.blobs:
             raise NotFoundError(f"no blob {digest}")

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
+from tests.silo.small_app import write_app, write_data
 
+from septum.adapters.launch.inline import InlineLauncher, InlineWorker
 from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.errors import AuthError, ConnectionFailedError, NotFoundError, TensorError
-from septum.ports.launcher import Launcher, WorkerLimits
+from septum.ports.launcher import Launcher, Task, TaskResult, WorkerLimits, WorkerSpec
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
     Await,
@@ -35,8 +38,6 @@ from septum.silo.config import AppSettings
 from septum.silo.consent import ApprovedApp, Granted
 from septum.silo.run_files import RunFiles
 from septum.silo.session import AUTH_PAUSE_S, Session
-from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
-from tests.silo.small_app import write_app, write_data
 
 COUNTING = "with open(COUNT, 'a') as f: f.write('x')\nreturn {'w': p['w'] + np.float32(1)}"
 FINISHED = End(Outcome.FINISHED)
@@ -276,8 +277,29 @@ def test_a_stopped_run_goes_on_from_what_was_kept(tmp_path: Path) -> None:
     assert silo.trained == 1
 
 
-def test_what_the_app_hides_in_its_durations_does_not_leave(tmp_path: Path) -> None:
-    silo = Bench(tmp_path)
-    channel = silo.play(Train(1, 1, blob_of(model())))
-    allowed = {"load", "prepare", "evaluate", "train", "clip", "encode"}
-    assert reports(channel)[0].durations_s.keys() <= allowed
+class ChattyLauncher:
+    """Its workers report a duration of their own invention."""
+
+    def start(self, spec: WorkerSpec, limits: WorkerLimits) -> ChattyWorker:
+        return ChattyWorker(InlineLauncher().start(spec, limits))
+
+
+class ChattyWorker:
+    alive, pid = True, 0
+
+    def __init__(self, worker: InlineWorker) -> None:
+        self._worker = worker
+
+    def perform(self, task: Task) -> TaskResult:
+        result = self._worker.perform(task)
+        return replace(result, durations_s={**result.durations_s, "patient_17_age": 63.0})
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+def test_a_duration_of_the_workers_own_invention_does_not_leave(tmp_path: Path) -> None:
+    channel = Bench(tmp_path).play(Train(1, 1, blob_of(model())), launcher=ChattyLauncher())
+    (report,) = reports(channel)
+    assert "train" in report.durations_s
+    assert "patient_17_age" not in report.durations_s

@@ -47,10 +47,11 @@ def command(app: typer.Typer, name: str, *, remote: bool = False) -> Callable[[B
 
     def register(body: Body) -> Body:
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
-        added = [*(_REMOTE if remote else ()), *_EVERYWHERE]
+        coordinator = _REMOTE if remote else ()  # `silo enroll` has a --url and a --token of its own
+        added = [*coordinator, *_EVERYWHERE]
 
         def run(context: typer.Context, **values: object) -> None:
-            flags = {item.name: str(values.pop(item.name)) for item in _REMOTE if item.name in values}
+            flags = {item.name: str(values.pop(item.name)) for item in coordinator}
             for item in _EVERYWHERE:
                 values.pop(item.name)  # `main` has read them already: usage errors need them, too
             output = context.obj

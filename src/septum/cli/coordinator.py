@@ -53,7 +53,7 @@ def start(
         ) from error
 
     settings = load_config(
-        data_dir,
+        data_dir.absolute(),  # operator.json names the certificate, and is read from other folders
         config,
         listen=listen,
         names=hostname or None,
@@ -65,10 +65,8 @@ def start(
     where: dict[str, Json] = {}
 
     def ready(found: Ready) -> None:
-        operator_file = str(found.data_dir.absolute() / "operator.json")
-        where.update(
-            url=found.url, port=found.port, data_dir=str(found.data_dir.absolute()), operator_file=operator_file
-        )
+        operator_file = str(found.data_dir / "operator.json")
+        where.update(url=found.url, port=found.port, data_dir=str(found.data_dir), operator_file=operator_file)
         call.output.item(
             {"event": "ready", **where},
             f"the coordinator takes requests at {found.url}\n"

@@ -48,7 +48,8 @@ class Federation:
         self._app_name = app_name
         uids = own_uids(self.base, len(records))
         self.sites = tuple(
-            Site(name, path, self.base / name, uid) for (name, path), uid in zip(sorted(records.items()), uids, strict=True)
+            Site(name, path, self.base / name, uid)
+            for (name, path), uid in zip(sorted(records.items()), uids, strict=True)
         )
         self._processes: list[_Process] = []
 
@@ -108,7 +109,9 @@ class Federation:
         app, data = site.folder / APP, site.folder / "data" / site.records.name
         where = ["--dir", str(site.folder / "state"), "--url", url]
         what = ["--app", f"{self._app_name}={app}", "--data", f"{self._app_name}={data}"]
-        return _Process(f"{site.name}-enroll", ["silo", "enroll", *where, *what], self.base, site.uid, {"SEPTUM_INVITATION": token})
+        return _Process(
+            f"{site.name}-enroll", ["silo", "enroll", *where, *what], self.base, site.uid, {"SEPTUM_INVITATION": token}
+        )
 
     def _launch(self, name: str, arguments: Sequence[str], uid: int | None = None) -> None:
         self._processes.append(_Process(name, arguments, self.base, uid))

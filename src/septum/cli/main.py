@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except _USAGE_ERROR as error:
-        return output.failure(_usage_problem(error))
+        return output.failure(_usage_problem(error, rest))
     except Exception as error:  # noqa: BLE001 - the last resort: programs that read --json need an envelope now, too
         return output.failure(_internal(error))
     if code == Interrupted.exit_code:  # newer Typers turn Ctrl-C into this
@@ -88,11 +88,23 @@ def _output_options(arguments: list[str]) -> tuple[Output, list[str]]:
     return output, [item for item in head if item not in ("--json", "--quiet", "-q")] + tail
 
 
-def _usage_problem(error: Exception) -> SeptumError:
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "septum"
+def _usage_problem(error: Exception, arguments: Sequence[str]) -> SeptumError:
+    path = _command_path(arguments)
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     return UsageProblem(f"{path}: {message}", hint=f"{path} --help")
+
+
+def _command_path(arguments: Sequence[str]) -> str:
+    """The nouns and verbs at the front of the arguments. Not every usage error knows its command.
+
+    >>> _command_path(["run", "show", "--nope"])
+    'septum run show'
+    """
+    path, children = "septum", getattr(typer.main.get_command(app), "commands", {})
+    for word in arguments:
+        if word in children:
+            path, children = f"{path} {word}", getattr(children[word], "commands", {})
+    return path
 
 
 def _internal(error: Exception) -> SeptumError:

@@ -55,7 +55,7 @@ def enroll(
     from septum.silo.enroll import enroll as enroll_silo
 
     approved = app_settings(pairs(apps or (), "--app"), pairs(data or (), "--data"))
-    config = enroll_silo(directory, url=url, token=token, apps=approved, network=Network(proxy, extra_ca))
+    config = enroll_silo(directory.absolute(), url=url, token=token, apps=approved, network=Network(proxy, extra_ca))
     following = f"septum silo start --dir {directory}"
     told: dict[str, Json] = {
         "silo": config.name,
@@ -77,7 +77,7 @@ def start(
     del call
     from septum.silo.root import start as start_agent  # cryptography and the protocol
 
-    start_agent(directory)
+    start_agent(directory.absolute())  # workers have folders of their own
     return Answer({"dir": str(directory.absolute())}, ("the agent has ended",))
 
 

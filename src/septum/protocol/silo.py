@@ -203,7 +203,7 @@ class Do:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Delete the files of jobs that `kept_files` no longer names."""
+    """Delete the files of jobs that `kept_payloads` and `kept_states` no longer name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +239,15 @@ def step(state: SiloRun, event: Event) -> Step:
             return _work_failed(state, event)
 
 
-def kept_files(state: SiloRun) -> frozenset[str]:
-    """The jobs whose files are still needed: by `Job.name`, payload and app state."""
-    names = {f"{Stage.TRAIN.value}-{state.carried}"} if state.carried else set()
-    if state.held is not None:
-        names.add(state.held.job.name)
-    if state.working and state.job is not None:
-        names.add(state.job.name)
-    return frozenset(names)
+def kept_payloads(state: SiloRun) -> frozenset[str]:
+    """The jobs, by `Job.name`, whose payload may be offered again."""
+    return frozenset() if state.held is None else frozenset({state.held.job.name})
+
+
+def kept_states(state: SiloRun) -> frozenset[str]:
+    """The jobs, by `Job.name`, whose app state a training may yet start from."""
+    carried = {f"{Stage.TRAIN.value}-{state.carried}"} if state.carried else set()
+    return kept_payloads(state) | carried
 
 
 # --- standing in the run -------------------------------------------------------------------------------------------

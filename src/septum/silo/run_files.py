@@ -17,7 +17,7 @@ from pathlib import Path
 
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.messages import Blob
-from septum.protocol.silo import SiloRun, kept_files
+from septum.protocol.silo import SiloRun, kept_payloads, kept_states
 
 MAX_SESSION_BYTES = 4 * 2**20  # a plan of 1,000 silos and a long traceback
 STATE_SUFFIX = ".state"
@@ -72,12 +72,12 @@ class RunFiles:
 
     def tidy(self, state: SiloRun) -> None:
         """Delete the payloads and carried states that `state` no longer names."""
-        kept = kept_files(state)
+        payloads, states = kept_payloads(state), kept_states(state)
         for path in (self.folder / "held").iterdir():
-            if path.name not in kept:
+            if path.name not in payloads:
                 path.unlink()
         for path in self.work.glob(f"*{STATE_SUFFIX}"):
-            if path.name.removesuffix(STATE_SUFFIX) not in kept:
+            if path.name.removesuffix(STATE_SUFFIX) not in states:
                 path.unlink()
 
     def remove(self) -> None:

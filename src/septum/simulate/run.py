@@ -158,7 +158,7 @@ class _Simulation:
                 case silo.Do(job, _, state):
                     self._silo_step(name, self._work(name, job, self._states.get((name, state), {})))
                 case silo.Forget() | silo.Finish():
-                    kept = silo.kept_files(self._silos[name])
+                    kept = silo.kept_states(self._silos[name])
                     self._states = {at: state for at, state in self._states.items() if at[0] != name or at[1] in kept}
 
     def _work(self, name: str, job: silo.Job, state: Tensors) -> silo.Event:

@@ -1,0 +1,103 @@
+"""Nothing leaves but what this kind of work sends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from septum.errors import TensorError
+from septum.protocol import tensors
+from septum.protocol.messages import Blob, Stage
+from septum.protocol.plan import digest_of
+from septum.protocol.silo import Job
+from septum.silo.outgoing import take_over
+
+W = np.ones((2, 1), np.float32)
+EVALUATION = {"evaluation.bins": np.zeros((1, 3), np.int64), "evaluation.sums": np.zeros(4)}
+UPDATE = {"update.w": W, **EVALUATION}
+BASE = Blob(digest_of(b""), 0)
+TRAIN, EVALUATE = Job(Stage.TRAIN, 1, 1, BASE), Job(Stage.EVALUATE, 1, 1, BASE)
+PREPARE, PREPARE_INITIAL = Job(Stage.PREPARE, 0, 1), Job(Stage.PREPARE, 0, 1, initial=True)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model"
+    path.write_bytes(tensors.encode({"w": W, "statistics.m.sum": np.zeros(3)}))
+    return path
+
+
+def take(folder: Path, job: Job, model: Path | None, content: dict[str, np.ndarray] | bytes) -> Blob:
+    source = folder / "source"
+    source.write_bytes(content if isinstance(content, bytes) else tensors.encode(content))
+    return take_over(source, folder / "target", job, None if job.stage is Stage.PREPARE else model)
+
+
+@pytest.mark.parametrize(
+    ("job", "content"),
+    [
+        (TRAIN, UPDATE),
+        (EVALUATE, EVALUATION),
+        (PREPARE, {}),
+        (PREPARE, {"statistics.m.sum": np.zeros(3)}),
+        (PREPARE_INITIAL, {"statistics.m.sum": np.zeros(3), "initial.w": W}),
+    ],
+)
+def test_what_belongs_to_the_work_is_taken_over_with_its_digest(
+    tmp_path: Path, model: Path, job: Job, content: dict[str, np.ndarray]
+) -> None:
+    blob = take(tmp_path, job, model, content)
+    data = (tmp_path / "target").read_bytes()
+    assert data == tensors.encode(content)
+    assert blob == Blob(digest_of(data), len(data))
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "source").exists()
+
+
+@pytest.mark.parametrize(
+    ("job", "content", "says"),
+    [
+        (TRAIN, {**UPDATE, "records": np.zeros(99)}, "'records' was not asked for"),
+        (TRAIN, {**UPDATE, "update.v": W}, "'update.v' was not asked for; did you mean 'update.w'"),
+        (TRAIN, EVALUATION, "'update.w' is missing"),
+        (TRAIN, {**UPDATE, "update.w": np.ones((3, 1), np.float32)}, r"F32 of shape \[3, 1\]"),
+        (TRAIN, {**UPDATE, "update.w": np.ones((2, 1))}, "is F64"),
+        (TRAIN, {**UPDATE, "evaluation.sums": np.zeros(5)}, r"F64 of shape \[5\]"),
+        (TRAIN, {**UPDATE, "evaluation.bins": np.zeros((1 << 20) + 1, np.int64).repeat(3).reshape(-1, 3)}, "rows"),
+        (EVALUATE, UPDATE, "'update.w' was not asked for"),
+        (PREPARE, {"initial.w": W}, "'initial.w' was not asked for"),
+        (PREPARE, {"statistics.m.sum": W}, "is F32, expected F64"),
+        (PREPARE, {"statistics.m.sum": np.zeros(2**21 + 1)}, "at most 16777216 may leave"),
+        (TRAIN, b"patients: ...", "tensor header"),
+        (TRAIN, b"", "too short"),
+        (TRAIN, tensors.encode(UPDATE) + b"more", "ends at byte|end at byte"),
+    ],
+)
+def test_anything_else_stays(
+    tmp_path: Path, model: Path, job: Job, content: dict[str, np.ndarray] | bytes, says: str
+) -> None:
+    with pytest.raises(TensorError, match=says):
+        take(tmp_path, job, model, content)
+    assert not (tmp_path / "target").exists()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_link_to_another_file_is_not_followed(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(tensors.encode(UPDATE))
+    (tmp_path / "source").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TensorError, match="cannot be taken over"):
+        take_over(tmp_path / "source", tmp_path / "target", TRAIN, model)
+
+
+def test_a_pipe_does_not_make_the_agent_wait(tmp_path: Path, model: Path) -> None:
+    os.mkfifo(tmp_path / "source")
+    with pytest.raises(TensorError, match="is no file"):
+        take_over(tmp_path / "source", tmp_path / "target", TRAIN, model)
+
+
+def test_a_missing_output_is_named(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(TensorError, match="train-1 cannot be taken over"):
+        take_over(tmp_path / "source", tmp_path / "target", TRAIN, model)
