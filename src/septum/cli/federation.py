@@ -11,22 +11,19 @@ import pwd
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import IO, Self
+from types import TracebackType
+from typing import Self
 
+from septum.cli.process import Process
 from septum.client import Access, Client, operator_access
-from septum.errors import ConnectionFailedError, TimedOutError
 
-START_S = 60.0  # a cold disk may need it; a coordinator that exits is noticed at once
-STOP_S = 10.0
+START_S = 60.0  # a cold disk may need it; a process that exits is noticed at once
 FIRST_UID = 61_184  # systemd's range for dynamic users: not given to people or packages
+COORDINATOR = "coordinator"
 APP = "app"
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Federation:
             Site(name, path, self.base / name, uid)
             for (name, path), uid in zip(sorted(records.items()), uids, strict=True)
         )
-        self._processes: list[_Process] = []
+        self._processes: dict[str, Process] = {}
 
     @property
     def separate_users(self) -> bool:
@@ -59,9 +56,17 @@ class Federation:
         return all(site.uid is not None for site in self.sites)
 
     @property
-    def pids(self) -> tuple[int, ...]:
-        """The coordinator's process, and one agent per silo."""
-        return tuple(process.pid for process in self._processes)
+    def operator_dir(self) -> Path:
+        """The coordinator's data directory, where the operator's access lies."""
+        return self.base / COORDINATOR
+
+    def pid(self, name: str) -> int:
+        """The process of a silo's agent, or of the coordinator."""
+        return self._processes[name].pid
+
+    def log(self, name: str) -> Path:
+        """What that process said, in all its lives."""
+        return self._processes[name].log
 
     def __enter__(self) -> Self:
         return self
@@ -73,26 +78,42 @@ class Federation:
 
     def start(self) -> Access:
         """Start the coordinator, enrol every silo, start the agents; how to reach the coordinator."""
-        folder = self.base / "coordinator"
-        folder.mkdir(mode=0o700)
-        where = ["--data-dir", str(folder), "--listen", "127.0.0.1:0"]
-        self._launch("coordinator", ["coordinator", "start", "--json", *where])
-        self._processes[0].wait_for_event("ready", START_S)
-        access = operator_access(folder)
+        self.operator_dir.mkdir(mode=0o700)
+        self.start_coordinator(port=0)
+        access = operator_access(self.operator_dir)
         with Client(access) as client:
             tokens = {site.name: client.invite(site.name).token for site in self.sites}
         for site in self.sites:
             self._furnish(site)
-        enrolling = [self._enroll(site, access.url, tokens[site.name]) for site in self.sites]
-        for process in enrolling:
+        for process in [self._enroll(site, access.url, tokens[site.name]) for site in self.sites]:
             process.wait_for_exit(START_S)
         for site in self.sites:
-            self._launch(site.name, ["silo", "start", "--dir", str(site.folder / "state")], site.uid)
+            self.start_agent(site.name)
         return access
+
+    def start_coordinator(self, port: int) -> None:
+        """Start the coordinator on its data directory, also again after it ended; port 0 takes a free one."""
+        where = ["--data-dir", str(self.operator_dir), "--listen", f"127.0.0.1:{port}"]
+        process = Process(["coordinator", "start", "--json", *where], self.base / f"{COORDINATOR}.log")
+        self._processes[COORDINATOR] = process
+        process.wait_for_event("ready", START_S)
+
+    def start_agent(self, silo: str) -> None:
+        """Start a silo's agent, also again after it ended."""
+        site = next(site for site in self.sites if site.name == silo)
+        arguments = ["silo", "start", "--dir", str(site.folder / "state")]
+        self._processes[silo] = Process(arguments, self.base / f"{silo}.log", site.uid)
+
+    def kill(self, name: str) -> None:
+        """End a process as a power cut would."""
+        self._processes[name].kill()
 
     def stop(self) -> None:
         """End every process: agents first, so that they can take their leave."""
-        for process in reversed(self._processes):
+        processes = list(reversed(self._processes.values()))
+        for process in processes[:-1]:
+            process.ask_to_end()
+        for process in processes:
             process.stop()
         self._processes.clear()
 
@@ -105,98 +126,12 @@ class Federation:
         if site.uid is not None:
             _give(site.folder, site.uid)
 
-    def _enroll(self, site: Site, url: str, token: str) -> _Process:
+    def _enroll(self, site: Site, url: str, token: str) -> Process:
         app, data = site.folder / APP, site.folder / "data" / site.records.name
         where = ["--dir", str(site.folder / "state"), "--url", url]
         what = ["--app", f"{self._app_name}={app}", "--data", f"{self._app_name}={data}"]
-        return _Process(
-            f"{site.name}-enroll", ["silo", "enroll", *where, *what], self.base, site.uid, {"SEPTUM_INVITATION": token}
-        )
-
-    def _launch(self, name: str, arguments: Sequence[str], uid: int | None = None) -> None:
-        self._processes.append(_Process(name, arguments, self.base, uid))
-
-
-class _Process:
-    """One septum process; what it says goes to `<base>/<name>.log`."""
-
-    def __init__(
-        self, name: str, arguments: Sequence[str], base: Path, uid: int | None, more: Mapping[str, str] = NOTHING
-    ) -> None:
-        self._name = name
-        self._log = base / f"{name}.log"
-        self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter with our own arguments
-            [sys.executable, "-m", "septum", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**_environment(), **more},
-            cwd="/",
-            start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends its processes in order
-            user=uid,
-            group=uid,
-            extra_groups=None if uid is None else [],
-        )
-        self.pid = self._popen.pid
-        self._said = threading.Condition()
-        self._lines: list[str] = []
-        self._ended = False
-        assert self._popen.stdout is not None
-        threading.Thread(target=self._copy, args=(self._popen.stdout,), daemon=True).start()
-
-    def wait_for_event(self, event: str, timeout_s: float) -> None:
-        """Wait until the process logs `event`. Raises when it exits before, or is too slow."""
-        wanted = f'"event": "{event}"'
-        self._wait(lambda: any(wanted in line for line in self._lines), timeout_s)
-        if not any(wanted in line for line in self._lines):
-            raise self._failure("ended before it was ready" if self._ended else f"was not ready in {timeout_s:g} s")
-
-    def wait_for_exit(self, timeout_s: float) -> None:
-        """Wait until the process has ended well. Raises otherwise."""
-        try:
-            code = self._popen.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.stop()
-            raise TimedOutError(f"{self._name} did not end within {timeout_s:g} s", hint=f"cat {self._log}") from None
-        if code != 0:
-            raise self._failure(f"ended with exit code {code}")
-
-    def stop(self) -> None:
-        """Ask it to end; kill it if it does not."""
-        with suppress(ProcessLookupError):
-            self._popen.terminate()
-        try:
-            self._popen.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
-
-    def _failure(self, what: str) -> ConnectionFailedError:
-        self._wait(lambda: self._ended, STOP_S if self._popen.poll() is not None else 0)
-        last = "".join(self._lines[-10:]).strip()
-        return ConnectionFailedError(f"{self._name} {what}: {last}", hint=f"cat {self._log}")
-
-    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        with self._said:
-            self._said.wait_for(lambda: self._ended or condition(), timeout_s)
-
-    def _copy(self, output: IO[bytes]) -> None:
-        with self._log.open("wb") as log:
-            for line in output:
-                log.write(line)
-                log.flush()
-                with self._said:
-                    self._lines = [*self._lines[-99:], line.decode(errors="replace")]
-                    self._said.notify_all()
-        with self._said:
-            self._ended = True
-            self._said.notify_all()
-
-
-def _environment() -> dict[str, str]:
-    """What a service needs of ours, and nothing that could steer it: no proxy stands before the loopback."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
-    return {**kept, "HOME": "/", "NO_PROXY": "127.0.0.1,localhost", "PYTHONDONTWRITEBYTECODE": "1"}
+        secret = {"SEPTUM_INVITATION": token}  # an argument would show in the process list
+        return Process(["silo", "enroll", *where, *what], self.base / f"{site.name}.log", site.uid, secret)
 
 
 def copy_app(app_dir: Path, target: Path) -> None:
@@ -224,9 +159,5 @@ def _can_run(base: Path, uid: int) -> bool:
 
 
 def _give(folder: Path, uid: int) -> None:
-    for path in (folder, *_below(folder)):
+    for path in (folder, *folder.rglob("*")):
         os.chown(path, uid, uid)
-
-
-def _below(folder: Path) -> Iterable[Path]:
-    return folder.rglob("*")

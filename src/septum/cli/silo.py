@@ -36,7 +36,11 @@ def enroll(
     directory: Annotated[Path, typer.Option("--dir", help="The silo's directory; made with mode 0700.")],
     apps: Annotated[
         list[str] | None,
-        typer.Option("--app", metavar="NAME=PATH", help="An app that this silo approves, by name; may be repeated."),
+        typer.Option(
+            "--app",
+            metavar="NAME=PATH",
+            help="An app that this silo approves, by the name that its app.py gives it; may be repeated.",
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,

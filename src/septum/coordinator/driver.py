@@ -117,8 +117,11 @@ class Driver:
             failed = self._work.done()
             self._work.cancel()
             await asyncio.wait([self._work])
-            if not failed and any(live.dirty for live in self.lives.values()):
-                await self._commit()
+            await self.performer.settle()
+            if not failed:
+                self._step_all()
+                if any(live.dirty for live in self.lives.values()):
+                    await self._commit()
         self.held.end_all()
         for timer in self._timers.values():
             timer.cancel()

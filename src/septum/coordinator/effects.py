@@ -76,10 +76,14 @@ class Performer:
             area = optimizer_area(live.run.id)
             self._spawn(self._quietly(live, self._blobs.discard, area, stale))
 
-    async def close(self) -> None:
-        """Finish what is going on."""
+    async def settle(self) -> None:
+        """Wait for what is going on."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """Finish what is going on, and take nothing more."""
+        await self.settle()
         for pool in (self._compute, self._readers, self._writer):
             pool.shutdown(wait=True)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import json
 import math
@@ -322,30 +323,30 @@ def _dataclass(cls: type) -> _Decode:
 def _union(members: tuple[object, ...], *, tagged: bool) -> _Decode:
     if tagged:
         return _tagged_union(members)
-    if len(members) == 1:
-        return _decoder(members[0])
+    others = [member for member in members if member is not type(None)]
+    if len(others) == 1:
+        return _optional(_decoder(others[0])) if len(members) > 1 else _decoder(others[0])
     narrow_first = sorted(members, key=_specificity)
     decoders = [_decoder(member) for member in narrow_first]
-    names = " or ".join("null" if member is type(None) else getattr(member, "__name__", "") for member in narrow_first)
+    names = " or ".join(getattr(member, "__name__", str(member)) for member in narrow_first)
 
     def decode_union(value: object, where: str) -> object:
-        problems = []
         for decoder in decoders:
-            try:
+            with contextlib.suppress(MessageError):
                 return decoder(value, where)
-            except MessageError as error:
-                problems.append(error)
-        if isinstance(value, dict) and dataclasses.is_dataclass(narrow_first[0]):  # it says more than its name
-            raise problems[0]
         raise MessageError(f"{where}: expected {names}, got {_show(value)}")
 
     return decode_union
 
 
+def _optional(decoder: _Decode) -> _Decode:
+    return lambda value, where: None if value is None else decoder(value, where)
+
+
 def _specificity(member: object) -> int:
     """Narrow types first: an int is not to become a float because `float` was tried before it."""
     order: list[object] = [bool, int, float, str]
-    return order.index(member) if member in order else -1 if dataclasses.is_dataclass(member) else len(order)
+    return order.index(member) if member in order else len(order)
 
 
 def _tagged_union(members: tuple[object, ...]) -> _Decode:

@@ -1,0 +1,85 @@
+"""Which values can messages, facts, events and effects hold? Strategies for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, get_args, get_origin, get_type_hints
+
+from hypothesis import strategies as st
+from tests.protocol.driving import APP
+
+from septum.protocol import messages
+from septum.protocol.messages import Blob, Report, Stage, blob_of
+from septum.protocol.plan import EarlyStopping, Metric, Plan, StrategyRef
+
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+counts = st.integers(0, 2**53 - 1)
+silo_names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+digests = st.binary(max_size=4).map(lambda data: blob_of(data).digest)
+blobs = st.binary(max_size=40).map(blob_of) | st.builds(Blob, digests, counts)
+
+plans = st.builds(
+    lambda silos, **settings: Plan("heart", APP, silos=tuple(sorted(silos)), **settings),
+    st.sets(silo_names, min_size=1, max_size=4),
+    hyper=st.dictionaries(texts, st.booleans() | st.integers(-(2**63), 2**63) | floats | texts, max_size=4),
+    rounds=st.integers(1, 100_000),
+    seed=st.integers(0, 2**63 - 1),
+    strategy=st.builds(StrategyRef, texts, st.dictionaries(texts, floats | st.integers(-9, 9), max_size=3)),
+    gather_s=st.floats(0.001, 3600) | st.integers(1, 3600),
+    deadline_s=st.floats(0.001, 3600),
+    attempts=st.integers(1, 100),
+    early_stopping=st.none() | st.builds(EarlyStopping, st.sampled_from(Metric), st.integers(1, 9), st.floats(0, 1)),
+    clip_norm=st.none() | st.floats(0.1, 10) | st.integers(1, 10),
+)
+reports = st.builds(
+    Report,
+    st.sampled_from(Stage),
+    counts,
+    counts,
+    base=st.just("") | digests,
+    payload=blobs,
+    weight=st.integers(1, 2**53 - 1),
+    durations_s=st.dictionaries(texts, floats, max_size=3),
+)
+_BY_TYPE: dict[object, st.SearchStrategy[object]] = {
+    bool: st.booleans(),
+    int: counts,
+    float: floats | st.integers(-9, 9),
+    str: texts,
+    bytes: st.binary(max_size=64),
+    type(None): st.none(),
+    Blob: blobs,
+    Plan: plans,
+    Report: reports,
+}
+
+
+def values_of(hint: object) -> st.SearchStrategy[Any]:
+    """Values of a type: a scalar, an enum, a dataclass, or a union, tuple or mapping of them."""
+    if hint in _BY_TYPE:
+        return _BY_TYPE[hint]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return st.sampled_from(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        hints = get_type_hints(hint)
+        return st.builds(hint, **{field.name: values_of(hints[field.name]) for field in dataclasses.fields(hint)})
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple:
+        return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
+    if get_origin(hint) is Mapping:
+        return st.dictionaries(texts, values_of(arguments[1]), max_size=3)
+    return st.one_of([values_of(member) for member in arguments])
+
+
+# Everything that crosses the wire.
+WIRE = (
+    messages.SiloMessage
+    | messages.Poll
+    | messages.PollAnswer
+    | messages.Instruction
+    | messages.Enroll
+    | messages.Enrolled
+)

@@ -1,0 +1,293 @@
+"""The agent: asks for runs, decides, serves each in a thread, and ends in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
+from tests.silo.small_app import write_app, write_data
+
+from septum.errors import AuthError, ConnectionFailedError, SeptumError
+from septum.protocol import payload, tensors
+from septum.protocol.messages import (
+    Await,
+    End,
+    Instruction,
+    Invitation,
+    Join,
+    Leave,
+    Outcome,
+    PollAnswer,
+    Refuse,
+    Report,
+    SiloMessage,
+    Train,
+    Wait,
+    blob_of,
+)
+from septum.protocol.plan import AppRef, Plan
+from septum.sdk.package import digest_of
+from septum.silo.agent import KEEP_STOPPED_S, Agent
+from septum.silo.config import AppSettings, Policy
+from septum.silo.consent import ApprovedApp
+from septum.silo.run_files import RunFiles
+from septum.silo.session import AUTH_PAUSE_S
+
+BASE = blob_of(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, {})))
+
+
+class Bench:
+    """One silo's directory; agents are made on it as the composition root would."""
+
+    def __init__(self, folder: Path) -> None:
+        app_dir = write_app(folder / "app")
+        self.app = ApprovedApp(AppSettings(app_dir, write_data(folder / "data.csv")), digest_of(app_dir))
+        self.plan = Plan("p", AppRef("small", "1", self.app.digest), {}, ("north", "south"), rounds=2)
+        self.runs = folder / "runs"
+
+    def agent(self, channel: ScriptedChannel, policy: Policy | None = None, max_runs: int = 4) -> Agent:
+        return Agent("north", policy or Policy(), {"small": self.app}, self.runs, max_runs, tools_for(channel))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+class HeldChannel(ScriptedChannel):
+    """Holds the polls after the script's, and every Await, until it is closed; then they fail."""
+
+    def __init__(self, *script: Answer, polls: list[PollAnswer | SeptumError]) -> None:
+        super().__init__(threading.Event(), *script, polls=polls)
+        self.holding = threading.Semaphore(0)
+        self._over = threading.Event()
+
+    def poll(self, serving: tuple[str, ...]) -> PollAnswer:
+        if self.polls:
+            return super().poll(serving)
+        self.polled.append(tuple(serving))
+        return self._hold()
+
+    def exchange(self, run: str, message: SiloMessage) -> Instruction:
+        if isinstance(message, Await):
+            self.said.append(message)
+            return self._hold()
+        if isinstance(message, Leave):
+            self.said.append(message)
+            return Wait()
+        return super().exchange(run, message)
+
+    def _hold(self) -> Wait:
+        self.holding.release()
+        self._over.wait(30)
+        raise ConnectionFailedError("closed")
+
+    def close(self) -> None:
+        super().close()
+        self._over.set()
+
+
+def serve(agent: Agent) -> threading.Thread:
+    thread = threading.Thread(target=agent.serve)
+    thread.start()
+    return thread
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def test_an_invitation_that_the_policy_allows_is_served_to_its_end(bench: Bench) -> None:
+    channel = HeldChannel(Train(1, 1, BASE), End(Outcome.FINISHED), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(channel)
+    thread = serve(agent)
+    until(lambda: len(channel.said) == 2 and agent.serving == ())
+    assert [type(message) for message in channel.said] == [Join, Report]
+    assert not (bench.runs / "r1").exists()
+    agent.shut_down()
+    thread.join()
+
+
+def test_an_invitation_that_a_rule_forbids_is_refused_and_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel = HeldChannel(End(Outcome.STOPPED), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(channel, Policy(min_cohort=3))
+    with caplog.at_level(logging.INFO, "septum.silo"):
+        thread = serve(agent)
+        until(lambda: len(channel.said) == 1 and agent.serving == ())
+    (message,) = channel.said
+    assert isinstance(message, Refuse)
+    assert message.rule == "policy.min_cohort"
+    assert "consent_denied" in caplog.messages
+    agent.shut_down()
+    thread.join()
+
+
+def test_polls_say_which_runs_are_served(bench: Bench) -> None:
+    invitations: list[PollAnswer | SeptumError] = [Invitation("r1", bench.plan), Invitation("r2", bench.plan)]
+    channel = HeldChannel(Wait(), Wait(), polls=invitations)
+    agent = bench.agent(channel)
+    thread = serve(agent)
+    until(lambda: len(channel.polled) == 3)
+    assert channel.polled == [(), ("r1",), ("r1", "r2")]
+    agent.shut_down()
+    thread.join()
+
+
+def test_no_run_is_asked_for_while_there_is_no_room(bench: Bench) -> None:
+    channel = HeldChannel(Wait(), polls=[Invitation("r1", bench.plan), Invitation("r2", bench.plan)])
+    agent = bench.agent(channel, max_runs=1)
+    thread = serve(agent)
+    assert channel.holding.acquire(timeout=20)  # r1 waits for its first instruction
+    threading.Event().wait(0.1)
+    assert channel.polled == [()]
+    agent.shut_down()
+    thread.join()
+
+
+def test_when_it_ends_it_takes_leave_of_each_run_and_keeps_what_was_trained(bench: Bench) -> None:
+    channel = HeldChannel(Train(1, 1, BASE), Wait(), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(channel)
+    thread = serve(agent)
+    until(lambda: Await() in channel.said)
+    began = time.monotonic()
+    agent.shut_down()
+    thread.join()
+    assert time.monotonic() - began < 3
+    assert isinstance(channel.said[-1], Leave)
+    assert channel.closed
+    assert RunFiles(bench.runs / "r1").held("train-1").exists()
+
+
+def test_a_restarted_agent_takes_up_its_runs_without_training_again(bench: Bench) -> None:
+    first = HeldChannel(Train(1, 1, BASE), Wait(), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(first)
+    thread = serve(agent)
+    until(lambda: Await() in first.said)
+    agent.shut_down()
+    thread.join()
+    (bench.app.settings.path / "app.py").unlink()  # nothing can be trained any more
+    second = HeldChannel(Train(1, 2, BASE), End(Outcome.FINISHED), polls=[])
+    agent = bench.agent(second)
+    thread = serve(agent)
+    until(lambda: agent.serving == () and len(second.said) == 2)
+    assert [type(message) for message in second.said] == [Join, Report]
+    agent.shut_down()
+    thread.join()
+
+
+def test_a_run_whose_policy_changed_meanwhile_is_refused_after_a_restart(bench: Bench) -> None:
+    first = HeldChannel(Wait(), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(first)
+    thread = serve(agent)
+    assert first.holding.acquire(timeout=20)
+    until(lambda: Await() in first.said)
+    agent.shut_down()
+    thread.join()
+    second = HeldChannel(End(Outcome.STOPPED), polls=[])
+    agent = bench.agent(second, Policy(max_rounds=1))
+    thread = serve(agent)
+    until(lambda: bool(second.said))
+    assert isinstance(second.said[0], Refuse)
+    agent.shut_down()
+    thread.join()
+
+
+def test_a_damaged_session_ends_neither_agent_nor_run(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    files = RunFiles(bench.runs / "r1")
+    files.make()
+    (files.folder / "session.json").write_bytes(b"{")
+    channel = HeldChannel(End(Outcome.FINISHED), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(channel)
+    thread = serve(agent)
+    until(lambda: len(channel.said) == 1 and agent.serving == ())
+    assert "session_unreadable" in caplog.messages
+    agent.shut_down()
+    thread.join()
+
+
+def test_an_error_that_nobody_foresaw_in_a_run_is_logged_and_its_session_tried_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Instruction:
+        raise ZeroDivisionError
+
+    channel = HeldChannel(broken, End(Outcome.FINISHED), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(channel)
+    thread = serve(agent)
+    until(lambda: len(channel.said) == 2 and agent.serving == ())
+    assert [type(message) for message in channel.said] == [Join, Join]
+    assert "session_failed" in caplog.messages
+    agent.shut_down()
+    thread.join()
+
+
+def test_a_coordinator_that_is_away_is_asked_for_ever_with_growing_pauses(bench: Bench) -> None:
+    stop = ScriptedStop()
+    channel = ScriptedChannel(stop, polls=[ConnectionFailedError("away")] * 12)
+    bench.agent(channel).serve()
+    assert stop.pauses[:3] == [0.05, 0.1, 0.2]
+    assert stop.pauses[-1] == 15.0
+    assert len(channel.polled) == 13
+
+
+def test_a_revoked_silo_says_so_in_its_log_and_asks_slowly(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    stop = ScriptedStop()
+    bench.agent(ScriptedChannel(stop, polls=[AuthError("silo 'north' is revoked")])).serve()
+    assert stop.pauses == [AUTH_PAUSE_S]
+    assert [record.levelname for record in caplog.records if record.message == "not_accepted"] == ["ERROR"]
+
+
+@pytest.mark.parametrize("run", ["../../etc", "", ".hidden", "a/b", "a" * 200])
+def test_a_run_whose_name_is_no_file_name_is_not_served(bench: Bench, run: str) -> None:
+    channel = ScriptedChannel(ScriptedStop(), polls=[Invitation(run, bench.plan)])
+    agent = bench.agent(channel)
+    agent.serve()
+    assert channel.said == []
+    assert list(bench.runs.iterdir()) == []
+
+
+def test_a_run_that_was_stopped_long_ago_is_forgotten_at_the_next_start(bench: Bench) -> None:
+    channel = HeldChannel(Train(1, 1, BASE), End(Outcome.STOPPED), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(channel)
+    thread = serve(agent)
+    until(lambda: len(channel.said) == 2 and agent.serving == ())
+    agent.shut_down()
+    thread.join()
+    folder = bench.runs / "r1"
+    bench.agent(ScriptedChannel(ScriptedStop())).serve()
+    assert folder.exists()
+    old = time.time() - KEEP_STOPPED_S - 60
+    os.utime(folder, (old, old))
+    bench.agent(ScriptedChannel(ScriptedStop())).serve()
+    assert not folder.exists()
+
+
+def test_a_stopped_run_that_is_resumed_with_another_plan_starts_anew(bench: Bench) -> None:
+    first = HeldChannel(Train(1, 1, BASE), End(Outcome.STOPPED), polls=[Invitation("r1", bench.plan)])
+    agent = bench.agent(first)
+    thread = serve(agent)
+    until(lambda: len(first.said) == 2 and agent.serving == ())
+    agent.shut_down()
+    thread.join()
+    other = replace(bench.plan, seed=9)
+    second = HeldChannel(Wait(), polls=[Invitation("r1", other)])
+    agent = bench.agent(second)
+    thread = serve(agent)
+    until(lambda: Await() in second.said)
+    assert second.said[0] == Join(other.digest)
+    assert not RunFiles(bench.runs / "r1").held("train-1").exists()
+    agent.shut_down()
+    thread.join()
