@@ -81,8 +81,8 @@ class Running:
         command = [sys.executable, "-m", "septum", "demo", "--keep", "--rounds", "1000", "--no-compare"]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
-        for line in self.process.stderr:  # a line every 200 rounds; the first comes with round 1's reports
-            if line.startswith("model 0"):
+        for line in self.process.stderr:
+            if line.startswith("round 0/"):
                 break
         self._reader = threading.Thread(target=self.process.stderr.read, daemon=True)
         self._reader.start()

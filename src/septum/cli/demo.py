@@ -149,7 +149,7 @@ def _run(call: Invocation, federation: Federation, plan: Plan, target: Path, fol
 
     with Client(federation.start()) as client:
         run = client.submit(plan, key=str(uuid.uuid4()))
-        journal = _follow(call, client, run.id, plan.rounds)
+        journal = _follow(call, client, run.id, plan)
         ended = client.run(run.id)
         if ended.status.value != "finished" or ended.model is None:
             raise RunFailedError(
@@ -160,15 +160,15 @@ def _run(call: Invocation, federation: Federation, plan: Plan, target: Path, fol
     return Finished(ended, journal, path, folder, federation.separate_users)
 
 
-def _follow(call: Invocation, client: Client, run_id: str, rounds: int) -> tuple[JournalView, ...]:
-    """The whole journal, with a progress bar while it grows."""
-    from septum.cli.demo_report import Progress
+def _follow(call: Invocation, client: Client, run_id: str, plan: Plan) -> tuple[JournalView, ...]:
+    """The whole journal, shown while it grows."""
+    from septum.cli.progress import following
 
     journal: list[JournalView] = []
-    with Progress(call.output, rounds) as progress:
+    with following(call.output, plan.rounds, plan.silos, stream=False) as show:
         for entry in client.watch(run_id):
             journal.append(entry)
-            progress.show(entry.fact)
+            show(entry.fact)
     return tuple(journal)
 
 

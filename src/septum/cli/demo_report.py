@@ -1,79 +1,22 @@
-"""How did the demo go? Its progress while it runs, and its answer: one table and the figures behind it."""
+"""How did the demo go? One table, and the figures behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import quantiles
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from septum.cli.output import Answer, Json, Output, Table
+from septum.cli.output import Answer, Json, Table
 from septum.errors import RunFailedError
 from septum.protocol import facts
-from septum.protocol.facts import Fact, Metrics, ModelMeasured
+from septum.protocol.facts import Metrics, ModelMeasured
 from septum.protocol.messages import Stage
 from septum.protocol.views import JournalView
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
-
     from septum.cli.demo import Finished
     from septum.protocol.plan import Plan
-
-
-class Progress:
-    """A bar over the rounds with the newest metrics; plain lines where no one looks at a terminal."""
-
-    def __init__(self, output: Output, rounds: int) -> None:
-        self._output = output
-        self._rounds = rounds
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
-        self._text = "waiting for the hospitals"
-
-    def __enter__(self) -> Self:
-        if self._output.live:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bar
-
-            columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-            self._bar = Bar(*columns, console=self._output.terminal(), transient=True)
-            self._task = self._bar.add_task(self._text, total=self._rounds)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, fact: Fact) -> None:
-        """Move on to what this fact says."""
-        match fact:
-            case facts.ModelMade(round_, _):
-                self._move(round_)
-            case ModelMeasured(round_, metrics, _):
-                self._text = f"model {round_}: ROC-AUC {_number(metrics.roc_auc)}, accuracy {metrics.accuracy:.3f}"
-                self._describe(round_)
-            case facts.SiloFailed(silo, stage, round_, _, reason, _):
-                self._output.note(f"{silo} failed in {stage.value} round {round_}: {reason}")
-            case facts.SiloLeft(silo, reason):
-                self._output.note(f"{silo} left: {reason}")
-            case _:
-                pass
-
-    def _move(self, round_: int) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=round_)
-
-    def _describe(self, round_: int) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=self._text)
-        elif round_ % max(1, self._rounds // 5) == 0:
-            self._output.note(self._text)
 
 
 def answer(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured], *, wall_s: float) -> Answer:
@@ -102,8 +45,9 @@ def answer(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured
         "kept": None if finished.folder is None else str(finished.folder.resolve()),
     }
     summary = (
-        f"{finished.run.finished_rounds} rounds in {rounds_s:.2f} s, {wall_s:.1f} s with everything; a round took "
-        f"{overhead['p50']:.1f} ms more than the slowest hospital's own work (p90 {overhead['p90']:.1f} ms)"
+        f"time    {finished.run.finished_rounds} rounds in {rounds_s:.2f} s, {wall_s:.1f} s with everything;\n"
+        f"        a round took {overhead['p50']:.1f} ms more than its slowest hospital's own work "
+        f"(p90 {overhead['p90']:.1f} ms)"
     )
     return Answer(data, (_table({"federated": federated, **baselines}), *_explained(finished, baselines), summary))
 
@@ -123,31 +67,28 @@ def _site(silo: str, federated: ModelMeasured, baselines: Mapping[str, ModelMeas
 
 
 def _table(ways: Mapping[str, ModelMeasured]) -> Table:
-    """One row a hospital and one for all; for each way of training its ROC-AUC and accuracy."""
-    columns = ["HOSPITAL", "TEST ROWS"]
-    for way in ways:
-        columns += [f"{way.upper()} AUC", "ACCURACY"]
+    """One row a hospital and one for all; for each way of training its ROC-AUC and accuracy. Fits 80 columns."""
+    columns = ("HOSPITAL", "TEST ROWS", *(way.upper() for way in ways))
     silos = sorted(ways["federated"].silos)
     rows = [_row(silo, [measured.silos[silo] for measured in ways.values()]) for silo in silos]
-    return Table(tuple(columns), (*rows, _row("all rows", [measured.metrics for measured in ways.values()])))
+    return Table(columns, (*rows, _row("all rows", [measured.metrics for measured in ways.values()])))
 
 
 def _row(name: str, ways: Sequence[Metrics]) -> tuple[str, ...]:
-    cells = [cell for metrics in ways for cell in (_number(metrics.roc_auc), f"{metrics.accuracy:.3f}")]
-    return (name, str(ways[0].rows), *cells)
+    return (name, str(ways[0].rows), *(f"{_number(way.roc_auc)} ({way.accuracy:.3f})" for way in ways))
 
 
 def _explained(finished: Finished, baselines: Mapping[str, ModelMeasured]) -> tuple[str, ...]:
     lines = [f"model   {finished.model_path}", f"digest  {finished.run.model}"]
     if finished.folder is not None:
         lines.append(f"kept    {finished.folder}/ (each process's folder and log)")
-    if not baselines:
-        return ("\n".join(lines),)
-    return (
-        "AUC is ROC-AUC. ALONE: each hospital's own model on its own rows.\n"
-        "POOLED: all records in one place, the bound that a federation tries to reach.",
-        "\n".join(lines),
-    )
+    legend = "ROC-AUC (accuracy) on the test rows."
+    if baselines:
+        legend += (
+            " ALONE: each hospital's own model on its own rows.\n"
+            "POOLED: all records in one place, the bound that a federation tries to reach."
+        )
+    return legend, "\n".join(lines)
 
 
 def _number(value: float | None) -> str:
