@@ -80,8 +80,8 @@ class Play:
 
     def do(self, event: Event) -> tuple[Effect, ...]:
         """Deliver an event; what it made the run do."""
-        self.run, effects = step(self.run, event, self.now)
         self.history.append((event, self.now))
+        self.run, effects = step(self.run, event, self.now)
         self.effects.extend(effects)
         return effects
 

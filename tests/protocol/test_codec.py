@@ -216,12 +216,10 @@ def test_a_number_that_is_not_finite_is_refused_where_it_did_not_come_as_text(nu
         from_json(EarlyStopping, {"min_delta": number})
 
 
-@pytest.mark.parametrize("depth", [10, 200, 900, 980, 50_000])
+@pytest.mark.parametrize("depth", [10, 200, 900, 980, 30_000])
 @pytest.mark.parametrize("shape", ["lists", "objects"])
 def test_deep_nesting_is_refused(depth, shape):
     deep = b"[" * depth + b"]" * depth if shape == "lists" else b'{"a":' * depth + b"1" + b"}" * depth
-    if len(deep) + 60 > MAX_MESSAGE_BYTES:
-        pytest.skip("over the limit of bytes anyway")
 
     with pytest.raises(MessageError):
         decode(SiloMessage, b'{"septum-protocol":1,"kind":"leave","reason":' + deep + b"}")

@@ -1,8 +1,8 @@
 """How control messages and stored states become JSON and back: the one place where control bytes are decoded.
 
 Values are frozen dataclasses. A union of dataclasses is told apart by `"kind"`, the class name in snake case.
-Decoding is strict: an unknown or missing field, a value of another type, a number that is not finite, nesting or
-bytes over the limit are a `MessageError` that names the place. Encoding is canonical (sorted keys, no spaces), so
+Decoding is strict: an unknown, missing or repeated field, a value of another type, a number that is not finite,
+nesting or bytes over the limit are a `MessageError` that names the place. Encoding is canonical (sorted keys, no spaces), so
 equal values have equal bytes.
 """
 

@@ -51,7 +51,7 @@ def confine(limits: WorkerLimits) -> None:
     _limit(resource.RLIMIT_FSIZE, limits.file_bytes)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)
     with contextlib.suppress(OSError, AttributeError):  # where there is no prctl
-        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _limit(which: int, wanted: int | None, grace: int = 0) -> None:

@@ -1,0 +1,109 @@
+"""One plan, one model: the simulator and the coordinator with real agents over the in-memory channel agree bit for bit.
+
+The same plan over HTTPS between processes is compared with the simulator in tests/e2e/test_demo.py.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.adapters.channel.memory import MemoryChannel
+from septum.adapters.clock import SystemClock
+from septum.adapters.launch.inline import InlineLauncher
+from septum.adapters.store.sqlite import open_store
+from septum.cli.shipped import example, hospitals
+from septum.coordinator.driver import Driver
+from septum.coordinator.memory import MemoryService
+from septum.coordinator.service import RunService
+from septum.ports.launcher import WorkerLimits
+from septum.protocol.plan import AppRef, Plan, StrategyRef
+from septum.protocol.views import RunView
+from septum.sdk.package import load_app
+from septum.silo.agent import Agent
+from septum.silo.config import AppSettings, Policy
+from septum.silo.consent import ApprovedApp
+from septum.silo.log import Log
+from septum.silo.session import Tools
+from septum.simulate.run import read_silos, simulate
+
+APP_DIR = example("heart_disease")
+APP = load_app(APP_DIR)
+FILES = hospitals(None)
+
+
+def a_plan(strategy: StrategyRef, clip_norm: float | None) -> Plan:
+    hyper = APP.app.hyper_values(APP.app.resolve({"rounds": 4, "seed": 3}))
+    ref = AppRef(APP.app.name, APP.manifest.version, APP.digest)
+    return Plan("parity", ref, hyper, tuple(sorted(FILES)), 4, seed=3, strategy=strategy, clip_norm=clip_norm)
+
+
+@contextmanager
+def agents(service: MemoryService, folder: Path) -> Iterator[None]:
+    started = []
+    for silo, records in FILES.items():
+        tools = Tools(
+            channel=MemoryChannel(silo, service),
+            launcher=InlineLauncher(),
+            limits=WorkerLimits(),
+            stop=threading.Event(),
+            rand=lambda: 0.0,
+            log=Log(silo=silo),
+        )
+        approved = {APP.app.name: ApprovedApp(AppSettings(APP_DIR, records), APP.digest)}
+        agent = Agent(silo, Policy(), approved, folder / silo, 1, tools)
+        thread = threading.Thread(target=agent.serve, daemon=True)
+        thread.start()
+        started.append((agent, thread))
+    try:
+        yield
+    finally:
+        for agent, _ in started:
+            agent.shut_down()
+        for _, thread in started:
+            thread.join(10)
+
+
+async def over_the_memory_channel(plan: Plan, folder: Path) -> tuple[RunView, bytes]:
+    with open_store(folder / "coordinator") as stores:
+        blobs = DirectoryBlobs(folder / "coordinator" / "blobs")
+        driver = Driver(stores.runs, blobs, SystemClock())
+        service = RunService(driver, blobs, max_blob_bytes=2**30)
+        await driver.start()
+        loop = asyncio.get_running_loop()
+        run = await service.submit(plan, "key")
+        around = agents(MemoryService(service, loop), folder)
+        await loop.run_in_executor(None, around.__enter__)
+        try:
+            async for _ in service.follow(run.id, after=0):
+                pass
+        finally:
+            await loop.run_in_executor(None, around.__exit__, None, None, None)
+        ended = await service.run(run.id)
+        assert ended.model is not None
+        model = service.model_path(ended.model).read_bytes()
+        await driver.close()
+    return ended, model
+
+
+@pytest.mark.parametrize(
+    ("strategy", "clip_norm"),
+    [
+        (StrategyRef(), None),
+        (StrategyRef("fedprox", {"mu": 0.5}), None),
+        (StrategyRef("fedadam", {"lr": 0.05}), 0.01),
+    ],
+    ids=["fedavg", "fedprox", "fedadam-clipped"],
+)
+def test_simulator_and_memory_channel_give_the_same_bytes(tmp_path, strategy, clip_norm):
+    plan = a_plan(strategy, clip_norm)
+    simulated = simulate(APP, plan, read_silos(APP, APP.app.resolve(plan.hyper), FILES))
+    ended, model = asyncio.run(over_the_memory_channel(plan, tmp_path))
+    assert ended.status.value == "finished"
+    assert model == simulated.model
+    assert ended.model == simulated.model_digest
+    assert ended.metrics == simulated.metrics
