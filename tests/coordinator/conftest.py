@@ -1,8 +1,21 @@
-"""Async tests run on asyncio, which is what the coordinator runs on."""
+"""Async tests run on asyncio, which is what the coordinator runs on; tests over the network share a coordinator a file."""
 
 import pytest
+from tests.coordinator.running import Running
 
 
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def coordinator(tmp_path_factory):
+    running = Running(tmp_path_factory.mktemp("coordinator"), max_blob_mb=1)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def silos(coordinator):
+    return [coordinator.enrolled(name) for name in ("cleveland", "hungary", "switzerland")]

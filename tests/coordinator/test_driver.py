@@ -1,4 +1,4 @@
-"""Promises of the driver: durable before answered, one commit a barrier, nothing lost in a restart, nobody forgotten."""
+"""The driver: durable before answered, one commit a barrier, nothing lost in a restart, nobody forgotten."""
 
 from __future__ import annotations
 

@@ -10,52 +10,87 @@ To add a message: add it to samples.py, run the command, read the new file, comm
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from tests.golden.samples import SAMPLES
 from tests.golden.stories import STORIES
 
 from septum.errors import ProtocolError
-from septum.protocol.codec import Json, dumps, encode, kind_of, to_json, to_tagged_json
+from septum.protocol.codec import Json, dumps, encode, kind_of, to_json, to_tagged_json, union_from_json
+from septum.protocol.messages import Instruction
 from septum.protocol.plan import Plan
 from septum.protocol.run import create, instruction, step
-from septum.protocol.run_state import Event, Run
+from septum.protocol.run_state import Effect, Event, Run
 
 HISTORIES = Path(__file__).parent / "histories"
 WIRE_1 = Path(__file__).parent / "wire-1"
 RUN_ID = "run-1"
 
 
-def replayed(plan: Plan, moments: list[tuple[Event, float]]) -> list[Json]:
-    """What the run did at each moment: its effects and what each silo is then told, or the error; at last the state."""
+@dataclass(frozen=True)
+class Moment:
+    """An event, what the run did then, and what it told each silo to do next. An illegal event did nothing."""
+
+    event: Event | None  # None at the birth of the run
+    now: float
+    effects: tuple[object, ...]
+    told: Mapping[str, object]
+    illegal: bool = False
+
+
+def live(plan: Plan, events: Sequence[tuple[Event, float]]) -> tuple[list[Moment], Run]:
+    """Live a history through."""
     run, effects = create(RUN_ID, plan, 0.0)
-    lines: list[Json] = [{"effects": [to_tagged_json(effect) for effect in effects]}]
-    for event, now in moments:
-        line: dict[str, Json] = {"event": to_tagged_json(event), "now": now}
+    moments = [Moment(None, 0.0, effects, _told(run))]
+    for event, now in events:
         try:
             run, effects = step(run, event, now)
-            line |= {"effects": [to_tagged_json(effect) for effect in effects], "told": _told(run)}
-        except ProtocolError as error:
-            line |= {"error": error.message}
-        lines.append(line)
-    lines.append({"state": to_json(run)})
-    return lines
+            moments.append(Moment(event, now, effects, _told(run)))
+        except ProtocolError:
+            moments.append(Moment(event, now, (), _told(run), illegal=True))
+    return moments, run
 
 
-def _told(run: Run) -> Json:
+def _told(run: Run) -> dict[str, object]:
     told = {silo: instruction(run, silo) for silo in run.plan.silos}
-    return {silo: to_tagged_json(work) for silo, work in told.items() if work is not None}
+    return {silo: work for silo, work in told.items() if work is not None}
+
+
+def line_of(moment: Moment) -> Json:
+    """A moment as a file keeps it."""
+    return {
+        "event": None if moment.event is None else to_tagged_json(moment.event),
+        "now": moment.now,
+        "effects": [to_tagged_json(effect) for effect in moment.effects],
+        "told": {silo: to_tagged_json(work) for silo, work in moment.told.items()},
+        "illegal": moment.illegal,
+    }
+
+
+def moment_of(line: dict[str, Any]) -> Moment:
+    """A moment as it was recorded. A field that states got since then has its default in it."""
+    return Moment(
+        event=None if line["event"] is None else cast("Event", union_from_json(Event, line["event"])),
+        now=line["now"],
+        effects=tuple(union_from_json(Effect, effect) for effect in line["effects"]),
+        told={silo: union_from_json(Instruction, work) for silo, work in line["told"].items()},
+        illegal=line["illegal"],
+    )
 
 
 def write_missing(histories: Path = HISTORIES, wire: Path = WIRE_1) -> list[Path]:
-    """Write the golden files that are not there yet, each in canonical JSON; histories have one line for each event."""
+    """Write the golden files that are not there yet, in canonical JSON; a history has a line for each of its events."""
     written: list[Path] = []
     for story in STORIES:
         play = story()
         name = story.__name__.replace("_", "-")
-        about: Json = {"story": story.__doc__, "plan": to_json(play.run.plan)}
-        lines = [about, *replayed(play.run.plan, play.history)]
-        _write(histories / f"{name}.json", b"".join(dumps(line) + b"\n" for line in lines), written)
+        moments, run = live(play.run.plan, play.history)
+        about: Json = {"story": story.__doc__, "plan": to_json(run.plan)}
+        lines = [about, *map(line_of, moments), {"state": to_json(run)}]
+        _write(histories / f"{name}.jsonl", b"".join(dumps(line) + b"\n" for line in lines), written)
     for sample in SAMPLES:
         _write(wire / f"{kind_of(type(sample))}.json", encode(sample), written)
     return written

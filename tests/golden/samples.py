@@ -1,4 +1,4 @@
-"""Which messages have golden bytes? One of each kind of septum-protocol 1. Never change one; a new version is a new folder."""
+"""Which messages have golden bytes? One of each kind of septum-protocol 1. A new version is a new folder."""
 
 from __future__ import annotations
 

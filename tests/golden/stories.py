@@ -39,7 +39,7 @@ def straggler_and_deadline() -> Play:
 
 
 def a_silo_leaves_and_returns() -> Play:
-    """Switzerland joins late, leaves in the middle of round 1, returns, and trains in round 2; a stranger is sent away."""
+    """Switzerland joins late, leaves in round 1, returns, and trains in round 2; a stranger is sent away."""
     play = Play()
     play.join(CLEVELAND, HUNGARY)
     play.after(60.0)

@@ -36,6 +36,7 @@ from septum.protocol.messages import (
     MAX_REASON_CHARS,
     MAX_WEIGHT,
     Blob,
+    Enroll,
     Failure,
     Invitation,
     Leave,
@@ -47,6 +48,7 @@ from septum.protocol.messages import (
     Stage,
     Train,
     blob_of,
+    enrolment_proof,
 )
 from septum.protocol.plan import MAX_PLAN_BYTES, EarlyStopping, Plan, StrategyRef
 from septum.protocol.run_state import Effect, Event
@@ -392,6 +394,16 @@ def test_payloads_up_to_64_kib_travel_inside_the_message_and_larger_ones_do_not(
 
 def test_an_inline_payload_does_not_show_in_a_log():
     assert "secret" not in repr(blob_of(b"secret"))
+
+
+def test_the_proof_of_an_enrolment_binds_the_name_the_token_and_the_key():
+    proofs = {enrolment_proof(silo, token, key) for silo in "ab" for token in "ab" for key in (b"a", b"b")}
+
+    assert len(proofs) == 8
+
+
+def test_a_token_does_not_show_in_a_log():
+    assert "secret" not in repr(Enroll("cleveland", "secret", b"", b""))
 
 
 # --- what the codec itself is made for -----------------------------------------------------------------------------

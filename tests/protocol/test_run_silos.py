@@ -43,6 +43,21 @@ def test_a_silo_that_leaves_is_not_waited_for():
     assert list(play.combines[-1].contributions) == [CLEVELAND, HUNGARY]
 
 
+def test_only_a_silo_that_takes_part_can_leave_and_only_once():
+    play = Play()
+    play.join(CLEVELAND)
+    play.refuse(HUNGARY)
+    for silo in (CLEVELAND, CLEVELAND, HUNGARY, SWITZERLAND):
+        play.leave(silo)
+
+    assert [fact.silo for fact in play.facts_of(SiloLeft)] == [CLEVELAND]
+    assert play.run.presence == {
+        CLEVELAND: Presence.ABSENT,
+        HUNGARY: Presence.REFUSED,
+        SWITZERLAND: Presence.INVITED,
+    }
+
+
 def test_what_a_silo_reported_before_it_left_counts():
     play = Play().open(Stage.TRAIN, 1)
     play.report(SWITZERLAND)

@@ -84,6 +84,7 @@ class Driver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._flush_now = False
         self._work: asyncio.Task[None] | None = None
+        self._stopping = False
         self.closing: SeptumError | None = None
 
     async def start(self) -> None:
@@ -100,8 +101,7 @@ class Driver:
         """Until `close`, or until the driver failed; then its error is raised."""
         assert self._work is not None
         await asyncio.wait([self._work])
-        if not self._work.cancelled():
-            self._work.result()
+        self._work.result()
 
     def drain(self, error: SeptumError) -> None:
         """Hold nothing any more: what is held, and what comes and would be, ends with `error`."""
@@ -115,7 +115,8 @@ class Driver:
         """Commit what is not committed, let everybody ask again later, and stop."""
         if self._work is not None:
             failed = self._work.done()
-            self._work.cancel()
+            self._stopping = True  # not cancelled: it may be in the middle of a commit
+            self._wake.set()
             await asyncio.wait([self._work])
             await self.performer.settle()
             if not failed:
@@ -170,7 +171,7 @@ class Driver:
 
     async def _run(self) -> None:
         try:
-            while True:
+            while not self._stopping:
                 await self._wake.wait()
                 self._wake.clear()
                 self._step_all()

@@ -5,6 +5,7 @@ Every message, and every error, is encoded and decoded on its way, so nothing pa
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
@@ -15,6 +16,7 @@ from septum.errors import ConnectionFailedError, NotFoundError, SeptumError
 from septum.protocol.codec import decode, encode
 from septum.protocol.messages import Instruction, Poll, PollAnswer, SiloMessage
 
+RELEASE_AGAIN_S = 0.05
 T = TypeVar("T")
 
 
@@ -48,6 +50,8 @@ class MemoryChannel:
         self._silo = silo
         self._service = service
         self._closed = False
+        self._calls = 0  # under way
+        self._changed = threading.Condition()
 
     def poll(self, serving: Sequence[str]) -> PollAnswer:
         """Ask for a run to take part in, other than `serving`."""
@@ -77,16 +81,27 @@ class MemoryChannel:
 
     def close(self) -> None:
         """Give up, also in calls that are being held: they raise ConnectionFailedError."""
-        self._closed = True
-        self._service.release(self._silo)
+        with self._changed:
+            self._closed = True
+            # A call that is on its way is held only after it was asked to let go: so ask until none is left.
+            while True:
+                self._service.release(self._silo)
+                if self._changed.wait_for(lambda: self._calls == 0, RELEASE_AGAIN_S):
+                    return
 
     def _call(self, call: Callable[[], T]) -> T:
-        self._refuse_if_closed()
+        with self._changed:
+            self._refuse_if_closed()
+            self._calls += 1
         try:
             result = call()
         except SeptumError as error:
             self._refuse_if_closed()
             raise error_of(error.http_status, error_body(error)) from error
+        finally:
+            with self._changed:
+                self._calls -= 1
+                self._changed.notify_all()
         self._refuse_if_closed()
         return result
 

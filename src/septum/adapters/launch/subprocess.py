@@ -180,7 +180,7 @@ class SubprocessWorker:
     def _answer(self, deadline: float) -> object:
         """The next frame. Its writer may have ended since, or a child of it may hold the socket open."""
         control = self._control.fileno()
-        if not _readable(control, deadline - time.monotonic()):
+        if not _readable(control, deadline - time.monotonic(), self._pidfd):
             raise TimedOutError("no answer")
         if not _readable(control, 0):
             raise ConnectionFailedError("the process has ended")

@@ -1,0 +1,108 @@
+"""Can a plan that makes no sense exist, and is its digest the same for everyone?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from septum.errors import ConfigError
+from septum.protocol.plan import (
+    MAX_PLAN_BYTES,
+    MAX_SILOS,
+    AppRef,
+    EarlyStopping,
+    Metric,
+    Plan,
+    StrategyRef,
+    check_silo_name,
+)
+from tests.protocol.driving import APP, THREE, plan_of
+
+
+def test_without_a_quorum_every_silo_is_needed():
+    assert Plan("heart", APP, {}, THREE, rounds=1).quorum == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"silos": ()}, "a run needs 1 to 1000 silos, not 0"),
+        ({"silos": tuple(f"s-{n:04d}" for n in range(MAX_SILOS + 1))}, "a run needs 1 to 1000 silos, not 1001"),
+        ({"silos": ("hungary", "cleveland")}, "the silos of a plan are sorted and each named once"),
+        ({"silos": ("hungary", "hungary")}, "the silos of a plan are sorted and each named once"),
+        ({"silos": ("../hungary",)}, "'../hungary' is no name for a silo"),
+        ({"quorum": 4}, "plan: quorum must be between 1 and 3, not 4"),
+        ({"quorum": -1}, "plan: quorum must be between 1 and 3, not -1"),
+        ({"rounds": 0}, "plan: rounds must be between 1 and 100000, not 0"),
+        ({"rounds": 100_001}, "plan: rounds must be between"),
+        ({"seed": -1}, "plan: seed must be between"),
+        ({"seed": 2**63}, "plan: seed must be between"),
+        ({"attempts": 0}, "plan: attempts must be between 1 and 100, not 0"),
+        ({"gather_s": 0.0}, "plan: gather_s must be between"),
+        ({"deadline_s": math.nan}, "plan: deadline_s must be between"),
+        ({"deadline_s": math.inf}, "plan: deadline_s must be between"),
+        ({"clip_norm": 0.0}, "plan: clip_norm must be between"),
+        ({"hyper": {"lr": math.nan}}, "plan: a number in this message is not finite"),
+        ({"strategy": StrategyRef("fedavgm", {"momentum": math.inf})}, "plan: a number in this message is not finite"),
+        ({"hyper": {"text": "x" * MAX_PLAN_BYTES}}, "bytes as JSON, at most 196608"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_a_plan_that_makes_no_sense_cannot_exist(changes, problem):
+    with pytest.raises(ConfigError) as caught:
+        replace(plan_of(), **changes)
+
+    assert problem in caught.value.message
+
+
+@pytest.mark.parametrize("rule", [{"patience": 0}, {"min_delta": -0.1}, {"min_delta": math.nan}], ids=str)
+def test_early_stopping_that_makes_no_sense_cannot_exist(rule):
+    with pytest.raises(ConfigError, match="early stopping"):
+        EarlyStopping(**rule)
+
+
+@pytest.mark.parametrize("name", ["a", "st-marys", "0", "x" * 63])
+def test_a_dns_label_is_a_silos_name(name):
+    assert check_silo_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "St-Marys", "a.b", "a/b", "a b", "a\n", "x" * 64, "zürich", ".."])
+def test_anything_else_is_no_name_for_a_silo(name):
+    with pytest.raises(ConfigError, match="is no name for a silo"):
+        check_silo_name(name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other"},
+        {"app": AppRef("heart-disease", "1.0.0", "sha256:" + "b" * 64)},
+        {"hyper": {"lr": 0.2}},
+        {"silos": ("cleveland", "hungary")},
+        {"rounds": 3},
+        {"seed": 1},
+        {"quorum": 1},
+        {"strategy": StrategyRef("fedprox", {"mu": 0.1})},
+        {"gather_s": 61.0},
+        {"deadline_s": 101.0},
+        {"attempts": 2},
+        {"early_stopping": EarlyStopping(Metric.LOG_LOSS)},
+        {"clip_norm": 1.0},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_every_setting_is_in_the_digest(changes):
+    assert replace(plan_of(), **changes).digest != plan_of().digest
+
+
+def test_the_order_in_which_settings_were_given_is_not_in_the_digest():
+    one = replace(plan_of(), hyper={"lr": 0.1, "epochs": 2})
+    other = replace(plan_of(), hyper={"epochs": 2, "lr": 0.1})
+
+    assert one.digest == other.digest
+
+
+def test_only_a_smaller_log_loss_is_better():
+    assert [metric for metric in Metric if not metric.larger_is_better] == [Metric.LOG_LOSS]
