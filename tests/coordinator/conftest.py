@@ -1,4 +1,4 @@
-"""Async tests run on asyncio, which is what the coordinator runs on; tests over the network share a coordinator a file."""
+"""Async tests run on asyncio, as the coordinator does; tests over the network share one coordinator in each file."""
 
 import pytest
 from tests.coordinator.running import Running

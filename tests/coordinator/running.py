@@ -1,4 +1,4 @@
-"""A whole coordinator in a thread of this process, over TLS on a loopback port, and silos that talk to it in raw HTTP."""
+"""A whole coordinator in a thread of this process, over TLS on loopback, and silos that talk to it in raw HTTP."""
 
 from __future__ import annotations
 

@@ -465,6 +465,19 @@ async def test_a_late_report_is_not_even_looked_at_and_answered_with_what_is_to_
         assert await e.service.exchange("hungary", run_id, late) == told[1]
 
 
+async def test_a_repeat_of_an_accepted_report_is_not_looked_at_either():
+    async with engine(pace=PATIENT) as e:
+        run_id, trains = await e.start_round_one(plan_of())
+        report, _ = work(trains["hungary"], "hungary")
+        first = asyncio.ensure_future(e.service.exchange("hungary", run_id, report))
+        await until(lambda: e.driver.lives[run_id].run.reports)
+        gone = replace(report, payload=Blob(digest_of(b"gone"), 10))
+        repeat = asyncio.ensure_future(e.service.exchange("hungary", run_id, gone))
+        others = [e.report(s, run_id, work(trains[s], s)) for s in SILOS if s != "hungary"]
+        told = (await asyncio.gather(*others))[0]
+        assert (await first, await repeat) == (Wait(), told)
+
+
 async def test_a_report_from_another_model_is_refused():
     async with engine(pace=PATIENT) as e:
         run_id, trains = await e.start_round_one(plan_of())

@@ -84,18 +84,6 @@ def test_a_poll_is_answered_with_an_invitation_and_with_wait_when_there_is_none(
         running.stop()
 
 
-def test_a_client_that_goes_away_frees_what_was_held_for_it(coordinator, silos):
-    connection = coordinator.connect()
-    body = encode(Poll(("none",)))
-    connection.request("POST", POLL, body, dict(silos[0].signed("POST", POLL, body)))
-    time.sleep(0.8)  # held, and watched
-    connection.close()
-    started = time.monotonic()
-    with Client(coordinator.access) as client:
-        assert client.health().silos_online >= 1
-    assert time.monotonic() - started < 2
-
-
 def test_the_authority_that_tokens_pin_is_there_for_who_enrols(coordinator):
     answer = coordinator.ask("GET", "/silo/v1/ca")
     assert answer.body == (coordinator.config.data_dir / "tls" / "ca.crt").read_bytes()

@@ -41,15 +41,26 @@ Move = tuple[str, int, float]
 
 # What can happen next, by name. Work comes up often, so that histories reach the later rounds; ends are rare.
 _USUAL = ["a stage", "a stage", "work", "work", "everyone works", "everyone joins", "combine", "combine", "await"]
-_TROUBLE = ["fail", "leave", "refuse", "resend", "combine again", "combine fails", "ahead", "wrong base", "wrong plan"]
+_TROUBLE = [
+    "fail",
+    "leave",
+    "refuse",
+    "resend",
+    "combine again",
+    "combine fails",
+    "ahead",
+    "wrong base",
+    "wrong plan",
+    "everyone fails",
+    "a stage without one",
+]
 _COMMANDS = [
     "tick",
     "pause",
     "resume",
-    "resume",
     "stop",
     "stop and resume",
-    "everyone fails",
+    "a pause while combining",
     "stranger",
     "early result",
 ]
@@ -57,6 +68,8 @@ _COMMANDS = [
 _IN_PARTS = {
     "a stage": ("everyone works", "combine"),
     "combine fails": ("everyone works", "a combination fails"),
+    "a stage without one": ("fail", "everyone works", "combine"),
+    "a pause while combining": ("everyone works", "pause", "resume"),
     "stop and resume": ("stop", "resume", "everyone joins"),
 }
 _FOR_EVERYONE = {"everyone joins": "join", "everyone works": "work", "everyone fails": "fail"}
@@ -113,7 +126,7 @@ class World:
         self.now += seconds
         silo = self.run.plan.silos[number % len(self.run.plan.silos)]
         match name:
-            case "a stage" | "combine fails" | "stop and resume":
+            case _ if name in _IN_PARTS:
                 for part in _IN_PARTS[name]:
                     self.move((part, number, 0.0))
             case "everyone joins" | "everyone works" | "everyone fails":
@@ -177,7 +190,7 @@ def lives(draw: st.DrawFn) -> World:
     world = World(create("run-1", plan, 0.0)[0])
     if draw(st.integers(0, 3)):
         world.move(("everyone joins", 0, 0.0))
-        for _ in range(draw(st.integers(0, plan.rounds + 1))):
+        for _ in range(draw(st.integers(0, plan.rounds))):
             world.move(("a stage", 6, 0.0))
     for move in draw(st.lists(moves, min_size=draw(st.sampled_from([0, 12, 24])), max_size=50)):
         world.move(move)

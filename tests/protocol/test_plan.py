@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from tests.protocol.driving import APP, THREE, plan_of
 
 from septum.errors import ConfigError
 from septum.protocol.plan import (
@@ -18,7 +19,6 @@ from septum.protocol.plan import (
     StrategyRef,
     check_silo_name,
 )
-from tests.protocol.driving import APP, THREE, plan_of
 
 
 def test_without_a_quorum_every_silo_is_needed():

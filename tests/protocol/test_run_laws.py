@@ -31,7 +31,7 @@ from septum.protocol.run_state import (
     Run,
 )
 
-laws = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+laws = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _STAGES = list(Stage)
 
 

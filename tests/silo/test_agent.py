@@ -96,7 +96,7 @@ class HeldChannel(ScriptedChannel):
 
 
 def serve(agent: Agent) -> threading.Thread:
-    thread = threading.Thread(target=agent.serve)
+    thread = threading.Thread(target=agent.serve, daemon=True)
     thread.start()
     return thread
 
@@ -241,6 +241,13 @@ def test_a_coordinator_that_is_away_is_asked_for_ever_with_growing_pauses(bench:
     assert stop.pauses[:3] == [0.05, 0.1, 0.2]
     assert stop.pauses[-1] == 15.0
     assert len(channel.polled) == 13
+
+
+def test_pauses_begin_anew_after_an_answer(bench: Bench) -> None:
+    stop = ScriptedStop()
+    away = ConnectionFailedError("away")
+    bench.agent(ScriptedChannel(stop, polls=[away, away, Wait(), away])).serve()
+    assert stop.pauses == [0.05, 0.1, 0.05]
 
 
 def test_a_revoked_silo_says_so_in_its_log_and_asks_slowly(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from septum.errors import TensorError
 from septum.protocol import tensors
+from septum.protocol.layout import write_header
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import digest_of
 from septum.protocol.silo import Job
@@ -83,6 +84,13 @@ def test_anything_else_stays(
         take(tmp_path, job, model, content)
     assert not (tmp_path / "target").exists()
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_tensors_in_another_order_stay(tmp_path: Path, model: Path) -> None:
+    order = ["update.w", "evaluation.bins", "evaluation.sums"]  # the smallest items first
+    header = write_header([(name, tensors.dtype_of(name, UPDATE[name]), UPDATE[name].shape) for name in order])
+    with pytest.raises(TensorError, match="not in canonical order"):
+        take(tmp_path, TRAIN, model, header + b"".join(UPDATE[name].tobytes() for name in order))
 
 
 def test_a_link_to_another_file_is_not_followed(tmp_path: Path, model: Path) -> None:

@@ -175,7 +175,7 @@ class AgentProcess:
         self.process = subprocess.Popen([sys.executable, "-c", code, str(directory)], stderr=subprocess.PIPE, text=True)
         self.lines: list[dict[str, object]] = []
         self.text = ""
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
@@ -198,12 +198,22 @@ class AgentProcess:
 
 
 @pytest.fixture
-def agent(site: Site) -> Iterator[AgentProcess]:
+def run_agent(site: Site) -> Iterator[Callable[[], AgentProcess]]:
     enroll(site.dir, url=site.server.url(), token=site.token(), apps={"small": site.app})
-    made = AgentProcess(site.dir)
-    yield made
-    if made.process.poll() is None:
-        made.end(signal.SIGKILL)
+    made: list[AgentProcess] = []
+
+    def run_one() -> AgentProcess:
+        made.append(AgentProcess(site.dir))
+        return made[-1]
+
+    yield run_one
+    for one in made:
+        one.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def agent(run_agent: Callable[[], AgentProcess]) -> AgentProcess:
+    return run_agent()
 
 
 def test_a_round_over_tls_and_an_orderly_end(site: Site, agent: AgentProcess) -> None:
@@ -252,26 +262,29 @@ def test_importing_the_agent_imports_no_numpy_and_no_web_stack() -> None:
     assert found.stdout.strip() == "[]"
 
 
-def test_a_killed_agent_leaves_no_worker_and_reports_again_without_training(site: Site, agent: AgentProcess) -> None:
+def test_a_killed_agent_leaves_no_worker_and_reports_again_without_training(
+    site: Site, agent: AgentProcess, run_agent: Callable[[], AgentProcess]
+) -> None:
     until(lambda: bool(site.said(Report)))
     (worker,) = [line["pid"] for line in agent.lines if line["event"] == "worker_started"]
     agent.end(signal.SIGKILL)
     until(lambda: not Path(f"/proc/{worker}").exists())
     site.app.data.unlink()  # nothing can be trained any more
-    again = AgentProcess(site.dir)
+    again = run_agent()
     until(lambda: len(site.said(Report)) == 2)
     first, second = site.said(Report)
     assert first == second
     assert again.end() == 0
 
 
-def test_a_second_agent_on_one_directory_names_the_first(site: Site, agent: AgentProcess) -> None:
+def test_a_second_agent_on_one_directory_names_the_first(
+    agent: AgentProcess, run_agent: Callable[[], AgentProcess]
+) -> None:
     until(lambda: "ready" in agent.events())
-    second = AgentProcess(site.dir)
-    assert second.process.wait(30) == 1
-    second.end(0)
+    second = run_agent()
+    until(lambda: second.process.poll() is not None)
+    assert second.end() == 1
     assert f"already has an agent, with process id {agent.process.pid}" in second.text
-    agent.end()
 
 
 def test_a_directory_that_is_not_enrolled_is_named(tmp_path: Path) -> None:

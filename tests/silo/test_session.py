@@ -132,6 +132,13 @@ def test_after_a_broken_line_it_pauses_longer_each_time_and_joins_again(tmp_path
     assert max(pauses) == 15.0  # half of 30 s: full jitter, at 0.5
 
 
+def test_pauses_begin_anew_after_an_answer(tmp_path: Path) -> None:
+    away = ConnectionFailedError("away")
+    channel = Bench(tmp_path).play(away, away, Wait(), away, Wait())
+    assert isinstance(channel.stop, ScriptedStop)
+    assert channel.stop.pauses[:3] == [0.05, 0.1, 0.05]
+
+
 def test_a_revoked_silo_asks_slowly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     channel = Bench(tmp_path).play(AuthError("revoked"), Wait())
     assert isinstance(channel.stop, ScriptedStop)

@@ -53,30 +53,38 @@ _LIMIT_HINT = "the limit is max_blob_mb in coordinator.toml; a message has at mo
 
 
 async def chunks_of(receive: Receive) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises ConnectionFailedError when it is cut or stands still."""
-    while True:
+    """A large body as it arrives. Raises ConnectionFailedError when it is cut or stands still."""
+    more = True
+    while more:
         try:
             async with asyncio.timeout(SILENCE_S):
-                message = await receive()
+                chunk, more = _chunk(await receive())
         except TimeoutError:
             raise ConnectionFailedError(f"the body stood still for {SILENCE_S:g} s") from None
-        if message["type"] != "http.request":
-            raise ConnectionFailedError("the request was cut before its end")
-        body = cast("bytes", message.get("body", b""))
-        if body:
-            yield body
-        if not message.get("more_body", False):
-            return
+        if chunk:
+            yield chunk
 
 
 async def body_of(receive: Receive, limit: int) -> bytes:
-    """A small body. Raises TooLargeError as soon as it is over `limit`."""
-    body = bytearray()
-    async for chunk in chunks_of(receive):
-        body += chunk
-        if len(body) > limit:
-            raise TooLargeError(f"a message of more than {limit} bytes", hint=_LIMIT_HINT)
-    return bytes(body)
+    """A small body. Raises TooLargeError as soon as it is over `limit`, ConnectionFailedError when cut or slow."""
+    body, more = b"", True
+    try:
+        async with asyncio.timeout(SILENCE_S):
+            while more:
+                chunk, more = _chunk(await receive())
+                body += chunk
+                if len(body) > limit:
+                    raise TooLargeError(f"a message of more than {limit} bytes", hint=_LIMIT_HINT)
+    except TimeoutError:
+        raise ConnectionFailedError(f"a message did not arrive within {SILENCE_S:g} s") from None
+    return body
+
+
+def _chunk(message: Message) -> tuple[bytes, bool]:
+    """The bytes in a message, and whether there are more to come."""
+    if message["type"] != "http.request":
+        raise ConnectionFailedError("the request was cut before its end")
+    return cast("bytes", message.get("body", b"")), bool(message.get("more_body", False))
 
 
 async def send_body(send: Send, status: int, body: bytes, content_type: bytes = b"application/json") -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,7 @@ class SiloApi:
             case "PUT", ["runs", run, "blobs", digest]:
                 await self._upload(scope, receive, send, run, digest)
             case "GET", ["runs", run, "blobs", digest]:
-                silo, _ = self._verified(scope)
+                silo, _ = self._verified(scope, headers_of(scope))
                 path = await self._parts.service.blob_path(silo, run, digest)
                 await send_file(scope, send, path, path.stat().st_size)
             case _:
@@ -116,17 +116,17 @@ class SiloApi:
         message = cast("Enroll", decode(Enroll, await body_of(receive, MAX_MESSAGE_BYTES)))
         await send_body(send, 200, encode(await self._parts.enrolment.enroll(message)))
 
-    def _verified(self, scope: Scope) -> tuple[str, str]:
+    def _verified(self, scope: Scope, headers: Mapping[str, str]) -> tuple[str, str]:
         """Who asks, and the Content-Digest that the body must have. Raises AuthError."""
         parts = self._parts
-        headers, now = headers_of(scope), parts.clock.unix()
-        found = verify(headers, str(scope["method"]), target_of(scope), parts.silos.public_key, now)
+        found = verify(headers, str(scope["method"]), target_of(scope), parts.silos.public_key, parts.clock.unix())
         self._nonces.use(found.silo, found.nonce, parts.clock.monotonic())
         return parts.silos.seen(found.silo), found.content_digest
 
     async def _signed_body(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
-        silo, digest = self._verified(scope)
-        declared_size(headers_of(scope), MAX_MESSAGE_BYTES, "a message")
+        headers = headers_of(scope)
+        silo, digest = self._verified(scope, headers)
+        declared_size(headers, MAX_MESSAGE_BYTES, "a message")
         body = await body_of(receive, MAX_MESSAGE_BYTES)
         checked = ContentDigest(digest)
         checked.update(body)
@@ -159,8 +159,9 @@ class SiloApi:
         return body
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, run: str, digest: str) -> None:
-        silo, _ = self._verified(scope)
-        declared_size(headers_of(scope), self._parts.max_blob_bytes, "a blob")
+        headers = headers_of(scope)
+        silo, _ = self._verified(scope, headers)
+        declared_size(headers, self._parts.max_blob_bytes, "a blob")
         live, mark = await self._parts.service.upload_to(silo, run)
         live.busy += 1
         try:

@@ -2,8 +2,8 @@
 
 Values are frozen dataclasses. A union of dataclasses is told apart by `"kind"`, the class name in snake case.
 Decoding is strict: an unknown, missing or repeated field, a value of another type, a number that is not finite,
-nesting or bytes over the limit are a `MessageError` that names the place. Encoding is canonical (sorted keys, no spaces), so
-equal values have equal bytes.
+nesting or bytes over the limit are a `MessageError` that names the place. Encoding is canonical (sorted keys, no
+spaces), so equal values have equal bytes.
 """
 
 from __future__ import annotations

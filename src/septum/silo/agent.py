@@ -54,6 +54,7 @@ class Agent:
     def serve(self) -> None:
         """Ask for runs and serve them, until `shut_down`."""
         self._runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._resume()
         failures = 0
         while not self._stop.is_set():
             self._wait_for_room()

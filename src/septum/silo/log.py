@@ -1,4 +1,4 @@
-"""How does a silo write its log? One JSON object a line to stderr: time, level, event, and what it is about."""
+"""How does a silo write its log? One JSON object a line to stderr: at, level, event, and what it is about."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             **getattr(record, _FIELDS, {"logger": record.name}),

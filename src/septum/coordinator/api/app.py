@@ -25,6 +25,7 @@ from septum.protocol.plan import Plan
 log = logging.getLogger("septum.coordinator.api")
 
 PREFIX = "/api/v1"
+NOUNS = (runs, models, silos, health)
 
 
 def create_app(parts: ApiParts) -> FastAPI:
@@ -34,7 +35,7 @@ def create_app(parts: ApiParts) -> FastAPI:
     )
     app.state.parts = parts
     errors: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorAnswer, "description": "Any error"}}
-    for noun in (runs, models, silos, health):
+    for noun in NOUNS:
         app.include_router(noun.router, prefix=PREFIX, responses=errors)
     app.add_exception_handler(SeptumError, _septum_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
@@ -42,6 +43,11 @@ def create_app(parts: ApiParts) -> FastAPI:
     app.add_exception_handler(Exception, _internal_error)
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign] # as FastAPI documents it
     return app
+
+
+def api_routes() -> list[APIRoute]:
+    """Every route, its path without PREFIX."""
+    return [route for noun in NOUNS for route in noun.router.routes if isinstance(route, APIRoute)]
 
 
 def permission_of(route: APIRoute) -> Permission | None:
@@ -90,10 +96,11 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         for fact in get_args(Fact):
             schemas[fact.__name__]["properties"]["kind"] = {"const": kind_of(fact), "type": "string"}
             schemas[fact.__name__]["required"] = [*schemas[fact.__name__].get("required", []), "kind"]
-        for route in app.routes:
-            permission = permission_of(route) if isinstance(route, APIRoute) else None
-            if isinstance(route, APIRoute) and permission is not None:
-                for method in route.methods or ():
-                    schema["paths"][route.path][method.lower()]["x-permission"] = permission.sentence
+        for route in api_routes():
+            permission = permission_of(route)
+            for method in (route.methods or ()) if permission else ():
+                schema["paths"][PREFIX + route.path][method.lower()]["x-permission"] = (
+                    permission and permission.sentence
+                )
         app.openapi_schema = schema
     return app.openapi_schema

@@ -1,0 +1,159 @@
+"""Reading and answering requests without a framework: limits, cuts, back-pressure, clients that go away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.coordinator.support import engine, until
+
+from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
+from septum.adapters.identity.keys import public_bytes
+from septum.coordinator.asgi import PIPE_BYTES, Pipe, body_of, declared_size, headers_of, send_file, target_of
+from septum.coordinator.driver import Pace
+from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.silo_api import SiloApi, SiloApiParts
+from septum.coordinator.silos import Silos
+from septum.errors import ConnectionFailedError, TooLargeError
+from septum.protocol.codec import encode
+from septum.protocol.messages import Poll
+from septum.testing.fakes import MemoryRegistry
+
+pytestmark = pytest.mark.anyio
+
+
+def receiving(*messages):
+    queue = list(messages)
+
+    async def receive():
+        if not queue:
+            await asyncio.Event().wait()
+        return queue.pop(0)
+
+    return receive
+
+
+def chunk(body, more=True):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_a_body_arrives_whole():
+    assert await body_of(receiving(chunk(b"ab"), chunk(b""), chunk(b"c", more=False)), 3) == b"abc"
+
+
+async def test_a_body_over_the_limit_is_refused_before_the_rest_is_asked_for():
+    with pytest.raises(TooLargeError, match="more than 3 bytes"):
+        await body_of(receiving(chunk(b"abcd")), 3)
+
+
+async def test_a_cut_body_is_an_error():
+    with pytest.raises(ConnectionFailedError, match="cut"):
+        await body_of(receiving(chunk(b"ab"), {"type": "http.disconnect"}), 3)
+
+
+def test_a_declared_size_over_the_limit_is_refused():
+    assert declared_size({"content-length": "3"}, 3, "a blob") == 3
+    assert declared_size({}, 3, "a blob") is None
+    with pytest.raises(TooLargeError, match="a blob of 4 bytes is over the limit of 3"):
+        declared_size({"content-length": "4"}, 3, "a blob")
+
+
+def test_headers_of_one_name_are_joined_and_the_target_keeps_its_query():
+    scope = {"headers": [(b"A", b"1"), (b"a", b"2")], "path": "/x y", "raw_path": b"/x%20y", "query_string": b"q=1"}
+    assert headers_of(scope) == {"a": "1, 2"}
+    assert target_of(scope) == "/x%20y?q=1"
+
+
+async def test_a_pipe_holds_the_sender_back_while_the_reader_is_slow():
+    pipe, got, go = Pipe(), [], threading.Event()
+
+    def read():
+        go.wait(10)
+        got.extend(pipe)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    half = bytes(PIPE_BYTES // 2)
+    assert await pipe.send(half)
+    second = asyncio.ensure_future(pipe.send(half))
+    await asyncio.sleep(0.02)
+    assert not second.done()
+    go.set()
+    assert await asyncio.wait_for(second, 5)
+    pipe.end()
+    await asyncio.to_thread(reader.join)
+    assert sum(map(len, got)) == PIPE_BYTES
+
+
+async def test_a_pipe_tells_the_sender_that_nobody_reads_any_more():
+    pipe = Pipe()
+    waiting = asyncio.ensure_future(pipe.send(bytes(PIPE_BYTES)))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(pipe.abandon)
+    assert await asyncio.wait_for(waiting, 5) is False
+    assert await pipe.send(bytes(PIPE_BYTES)) is False
+
+
+async def test_a_pipe_that_ends_with_an_error_gives_it_to_the_reader():
+    pipe = Pipe()
+    await pipe.send(b"ab")
+    pipe.end(ConnectionFailedError("cut"))
+    with pytest.raises(ConnectionFailedError, match="cut"):
+        await asyncio.to_thread(list, pipe)
+
+
+@pytest.mark.parametrize("extensions", [{}, {"http.response.pathsend": {}}])
+async def test_a_file_is_sent_whole_with_and_without_the_servers_help(tmp_path, extensions):
+    path, sent = tmp_path / "model", []
+    path.write_bytes(b"x" * 3_000_000)
+
+    async def send(message):
+        sent.append(message)
+
+    await send_file({"extensions": extensions}, send, path, 3_000_000)
+    assert sent[0]["status"] == 200
+    if extensions:
+        assert sent[1:] == [{"type": "http.response.pathsend", "path": str(path)}]
+    else:
+        assert b"".join(message["body"] for message in sent[1:]) == path.read_bytes()
+
+
+async def test_a_client_that_goes_away_frees_what_was_held_for_it():
+    async with engine(pace=Pace(hold_s=60.0)) as e:
+        key, registry = Ed25519PrivateKey.generate(), MemoryRegistry()
+        registry.invite("hungary", b"hash", expires_at=e.clock.unix() + 1)
+        registry.enroll("hungary", b"hash", public_bytes(key), at=e.clock.unix())
+        silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos)
+        await silos.load()
+        enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
+        api = SiloApi(SiloApiParts(e.service, silos, enrolment, e.clock, None, 1 << 20))
+        body, path = encode(Poll()), "/silo/v1/poll"
+        headers = Ed25519Signer("hungary", key, now=e.clock.unix).headers("POST", path, content_digest(body))
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        gone, sent = asyncio.Event(), []
+
+        async def receive():
+            if not gone.is_set() and not getattr(receive, "read", False):
+                receive.read = True
+                return chunk(body, more=False)
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        request = asyncio.ensure_future(api(scope, receive, send))
+        await until(lambda: e.driver.held.silos() == {"hungary"})
+        gone.set()
+        await asyncio.wait_for(request, 5)
+        assert not e.driver.held.silos()
+        assert not sent
+        api.close()

@@ -1,0 +1,123 @@
+"""coordinator.toml: every key works, every mistake has its own words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import stat
+from io import StringIO
+
+import pytest
+
+from septum.client import operator_access
+from septum.coordinator.config import CoordinatorConfig, load_config
+from septum.coordinator.log import configure
+from septum.coordinator.operator import check_bearer, ensure_operator, token_digest
+from septum.errors import AuthError, ConfigError
+
+
+def write(path, text):
+    (path / "coordinator.toml").write_text(text)
+    return path
+
+
+def test_without_a_file_the_defaults_hold(tmp_path):
+    config = load_config(tmp_path)
+    assert (config.host, config.port, config.hold_s) == ("127.0.0.1", 8443, 25.0)
+
+
+def test_the_file_is_read_and_the_command_line_wins(tmp_path):
+    write(tmp_path, 'listen = "0.0.0.0:9443"\nnames = ["fed.example.org"]\nhold_s = 10\nmax_blob_mb = 64\n')
+    config = load_config(tmp_path, listen="[::]:7443", log_level=None)
+    assert (config.host, config.port, config.hold_s, config.max_blob_mb) == ("::", 7443, 10.0, 64)
+    assert config.public_url(7443) == "https://fed.example.org:7443"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("max_blob_m = 1", "did you mean 'max_blob_mb'?"),
+        ("hold_s = 'long'", "hold_s is a float, not 'long'"),
+        ("hold_s = true", "hold_s is a float, not True"),
+        ("hold_s = 400", "hold_s must be between 0.1 and 40"),
+        ("max_connections = 1", "max_connections must be between 128"),
+        ("names = 'one'", "names is a list of strings"),
+        ("names = []", "names is empty"),
+        ("listen = '8443'", "listen is an address and a port"),
+        ("listen = 'host:70000'", "listen is an address and a port"),
+        ("certificate = 'a.pem'", "certificate is set and key is not"),
+        ("url = 'http://x'", "does not begin with https://"),
+        ("log_level = 'warn'", "did you mean 'warning'?"),
+        ("data_dir = '/x'", "unknown key 'data_dir'"),
+        ("listen = ", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, text, problem):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text))
+    assert problem in caught.value.message
+
+
+def test_a_named_file_must_be_there(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path, tmp_path / "other.toml")
+
+
+def test_certificates_are_found_beside_the_file_that_names_them(tmp_path):
+    config = load_config(write(tmp_path, "certificate = 'a.pem'\nkey = 'b.pem'"))
+    assert (config.certificate, config.key) == (str(tmp_path / "a.pem"), str(tmp_path / "b.pem"))
+
+
+def test_every_setting_is_described(tmp_path):
+    for field in dataclasses.fields(CoordinatorConfig):
+        assert field.name in CoordinatorConfig.__doc__
+
+
+def test_the_operators_token_is_made_once_and_kept_as_a_hash_only(tmp_path):
+    digest = ensure_operator(tmp_path, url="https://a:1", ca_file="ca")
+    access = operator_access(tmp_path)
+    assert (access.url, access.ca_file, token_digest(access.token)) == ("https://a:1", "ca", digest)
+    assert stat.S_IMODE((tmp_path / "operator.json").stat().st_mode) == 0o600
+    assert access.token not in (tmp_path / "operator.sha256").read_text()
+    assert len(access.token) >= 43  # 256 bits
+    assert ensure_operator(tmp_path, url="https://a:2", ca_file="ca") == digest
+    assert operator_access(tmp_path) == dataclasses.replace(access, url="https://a:2")
+    assert stat.S_IMODE((tmp_path / "operator.json").stat().st_mode) == 0o600
+
+
+def test_the_operators_file_may_be_moved_away(tmp_path):
+    digest = ensure_operator(tmp_path, url="https://a:1", ca_file="ca")
+    token = operator_access(tmp_path).token
+    (tmp_path / "operator.json").unlink()
+    assert ensure_operator(tmp_path, url="https://a:1", ca_file="ca") == digest
+    assert not (tmp_path / "operator.json").exists()
+    check_bearer(f"Bearer {token}", digest)
+    with pytest.raises(AuthError, match="no access to a coordinator"):
+        operator_access(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic abc"])
+def test_any_other_authorization_is_refused(header):
+    with pytest.raises(AuthError) as caught:
+        check_bearer(header, token_digest("right"))
+    assert "right" not in str(caught.value) + caught.value.hint
+
+
+def test_a_log_line_is_json_with_its_fields_and_traceback():
+    stream, root = StringIO(), logging.getLogger()
+    kept, level = root.handlers[:], root.level
+    try:
+        configure("info", stream)
+        logging.getLogger("septum.x").info("round_closed", extra={"run_id": "r-1", "round": 3})
+        logging.getLogger("septum.x").debug("unseen")
+        try:
+            int("why")
+        except ValueError:
+            logging.getLogger("septum.x").exception("failed")
+    finally:
+        root.handlers[:] = kept
+        root.setLevel(level)
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (first["event"], first["run_id"], first["round"], first["level"]) == ("round_closed", "r-1", 3, "info")
+    assert "ValueError: invalid literal" in second["traceback"]
