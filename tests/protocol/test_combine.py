@@ -178,7 +178,7 @@ def test_a_prepare_report_holds_statistics_and_an_initial_model_only():
     good = payload.prepared_tensors({"s.n": np.ones(1)}, {"w": np.ones(1, np.float32)})
     combine.check(Stage.PREPARE, source_of(tensors.encode(good)), None)
     for content, message in (
-        ({**good, "rows": np.ones(3)}, "no place"),
+        ({**good, "rows": np.ones(3)}, "was not asked for"),
         ({**good, "initial.w": np.ones(1)}, "is F64, expected F32"),
         ({**good, "statistics.s.n": np.array([np.nan])}, "holds nan"),
         ({**good, "statistics.s.n": np.ones(3 * 2**20)}, "at most"),

@@ -14,7 +14,7 @@ import numpy as np
 from septum.algorithms.evaluation import Evaluation, pooled
 from septum.algorithms.strategy import Strategy, strategy
 from septum.errors import TensorError
-from septum.protocol import payload, tensors
+from septum.protocol import contents, payload, tensors
 from septum.protocol.facts import Metrics, ModelMeasured
 from septum.protocol.layout import MAX_HEADER_BYTES, Layout, TensorSpec, header_size, read_layout, write_header
 from septum.protocol.messages import Blob, Stage
@@ -128,9 +128,9 @@ def layout_of(source: Source) -> Layout:
 def check(stage: Stage, source: Source, base: Layout | None) -> None:
     """Refuse a silo's payload that could not be combined, naming the tensor. Raises TensorError. Reads it once."""
     layout = layout_of(source)
-    payload.check_report(stage, layout, base)
+    contents.check_report(stage, layout, base)
     for spec in layout.tensors:
-        if spec.name in (payload.BINS, payload.SUMS):
+        if spec.name in (contents.BINS, contents.SUMS):
             continue
         for start in range(0, spec.count, BLOCK_WIDTH):
             block = _elements(source, spec, start, min(BLOCK_WIDTH, spec.count - start))
@@ -148,10 +148,10 @@ def initial_model(prepared: Mapping[str, Source]) -> bytes:
     sums: dict[str, payload.Doubles] = {}
     for silo, source in prepared.items():
         content = _small_tensors(source, layout_of(source), "")
-        made = {name: array for name, array in content.items() if name.startswith(payload.INITIAL)}
+        made = {name: array for name, array in content.items() if name.startswith(contents.INITIAL)}
         if made and parameters:
             raise TensorError(f"silo {silo!r} made an initial model, though another had made it")
-        parameters |= {name.removeprefix(payload.INITIAL): array for name, array in made.items()}
+        parameters |= {name.removeprefix(contents.INITIAL): array for name, array in made.items()}
         _add(sums, payload.read_statistics(content), silo)
     if not parameters:
         raise TensorError(f"none of {', '.join(prepared)} made an initial model")
@@ -183,7 +183,7 @@ def next_model(
     """
     layout = layout_of(base)
     first, count = _float_region(layout, "")
-    regions = [_float_region(layout_of(update.source), payload.UPDATE) for update in updates]
+    regions = [_float_region(layout_of(update.source), contents.UPDATE) for update in updates]
     if any(update_count != count for _, update_count in regions):
         raise TensorError(f"the model has {count} parameters, the updates {sorted({n for _, n in regions})}")
     yield _read(base, 0, first)  # the header, and the statistics that the model carries

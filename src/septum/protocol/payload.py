@@ -1,8 +1,7 @@
-"""What leaves a silo and what a model file holds: the names of the tensors, and the checks on them.
+"""How do updates, statistics, counts and models become the tensors of a file, and back?
 
-See the table in docs/decisions/0002-the-wire.md. A payload is one file in the safetensors layout, so a data steward can
-look at everything that leaves. The checks here are the coordinator's: a wrong payload is refused naming the tensor,
-before it counts.
+Their names are in contents.py. A payload is one file in the safetensors layout, so a data steward can look at
+everything that leaves.
 """
 
 from __future__ import annotations
@@ -16,17 +15,8 @@ from numpy.typing import NDArray
 from septum.algorithms.evaluation import Evaluation
 from septum.algorithms.roc_auc import LARGEST_BIN
 from septum.errors import TensorError
-from septum.protocol.layout import Layout, TensorSpec
-from septum.protocol.messages import Stage
+from septum.protocol.contents import BINS, INITIAL, STATISTICS, SUMS, UPDATE
 from septum.protocol.tensors import Array, Tensors
-
-UPDATE = "update."
-INITIAL = "initial."
-STATISTICS = "statistics."
-BINS = "evaluation.bins"
-SUMS = "evaluation.sums"
-MAX_STATISTICS_BYTES = 16 * 2**20  # summands are a few numbers a feature; they are summed in memory
-MAX_BINS = 1 << 20  # occupied logit bins of one silo
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -87,63 +77,6 @@ def read_evaluation(payload: Tensors) -> Evaluation:
     if (np.abs(bins[:, 0]) > LARGEST_BIN).any() or (np.diff(bins[:, 0]) <= 0).any():
         raise TensorError(f"tensor {BINS!r}: bins rise from {-LARGEST_BIN} to {LARGEST_BIN}")
     return Evaluation(int(rows), int(correct), log_loss_sum, None if math.isnan(auc) else auc, bins)
-
-
-def check_report(stage: Stage, layout: Layout, model: Layout | None) -> None:
-    """Whether a report's payload has the tensors that it must have, and no other. Raises TensorError naming the first.
-
-    `model` is the layout of the model that the report started from; None for `prepare`.
-    """
-    if not layout.is_canonical:  # the aggregation reads all updates as flat vectors of one order
-        raise TensorError("the tensors of this report are not in canonical order: largest items first, then by name")
-    evaluation = [_expect(BINS, "I64", (-1, 3)), _expect(SUMS, "F64", (4,))]
-    match stage:
-        case Stage.PREPARE:
-            _check_prepared(layout)
-        case Stage.EVALUATE:
-            _check_exactly(layout, evaluation)
-        case Stage.TRAIN:
-            assert model is not None
-            parameters = [spec for spec in model.tensors if not spec.name.startswith(STATISTICS)]
-            update = [_expect(UPDATE + spec.name, spec.dtype, spec.shape) for spec in parameters]
-            _check_exactly(layout, evaluation + update)
-
-
-def _expect(name: str, dtype: str, shape: tuple[int, ...]) -> TensorSpec:
-    return TensorSpec(name, dtype, shape, 0)
-
-
-def _check_prepared(layout: Layout) -> None:
-    for spec in layout.tensors:
-        dtype = "F64" if spec.name.startswith(STATISTICS) else "F32" if spec.name.startswith(INITIAL) else ""
-        if not dtype:
-            raise TensorError(f"tensor {spec.name!r} has no place in a prepare report")
-        if spec.dtype != dtype:
-            raise TensorError(f"tensor {spec.name!r} is {spec.dtype}, expected {dtype}")
-    size = sum(spec.size_bytes for spec in layout.region(STATISTICS))
-    if size > MAX_STATISTICS_BYTES:
-        raise TensorError(f"statistics of {size} bytes, at most {MAX_STATISTICS_BYTES}")
-
-
-def _check_exactly(layout: Layout, expected: list[TensorSpec]) -> None:
-    wanted, found = {spec.name: spec for spec in expected}, {spec.name: spec for spec in layout.tensors}
-    for name in sorted(wanted.keys() - found.keys()):
-        raise TensorError(f"tensor {name!r} is missing")
-    for name in sorted(found.keys() - wanted.keys()):
-        raise TensorError(f"tensor {name!r} was not asked for")
-    for name, spec in found.items():
-        want = wanted[name]
-        if spec.dtype != want.dtype:
-            raise TensorError(f"tensor {name!r} is {spec.dtype}, expected {want.dtype}")
-        if not _fits(spec.shape, want.shape):
-            raise TensorError(f"tensor {name!r} has shape {list(spec.shape)}, expected {list(want.shape)}")
-    if BINS in found and found[BINS].count > 3 * MAX_BINS:
-        raise TensorError(f"tensor {BINS!r} has {found[BINS].shape[0]} rows, at most {MAX_BINS}")
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether the shapes are equal; -1 stands for any length."""
-    return len(shape) == len(wanted) and all(w in (-1, s) for s, w in zip(shape, wanted, strict=True))
 
 
 def check_finite(name: str, block: Array, start: int = 0) -> None:

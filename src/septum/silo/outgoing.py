@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 from blake3 import blake3
 
-from septum.errors import TensorError, did_you_mean
+from septum.errors import TensorError
+from septum.protocol.contents import check_report
 from septum.protocol.layout import Layout, header_size, read_layout
-from septum.protocol.messages import Blob, Stage
+from septum.protocol.messages import Blob
 from septum.protocol.silo import Job
 
-MAX_BINS = 1 << 20  # rows of `evaluation.bins`
-MAX_STATISTICS_BYTES = 16 * 2**20
 _BUFFER_BYTES = 1 << 20
-_BINS, _SUMS = "evaluation.bins", "evaluation.sums"
-_STATISTICS, _INITIAL, _UPDATE = "statistics.", "initial.", "update."
 
 
 def take_over(source: Path, target: Path, job: Job, model: Path | None) -> Blob:
@@ -46,52 +42,10 @@ def take_over(source: Path, target: Path, job: Job, model: Path | None) -> Blob:
 
 def check(job: Job, layout: Layout, model: Layout | None) -> None:
     """Whether a payload holds what this job sends, and nothing else. Raises TensorError naming the first difference."""
-    if not layout.is_canonical:
-        raise TensorError(f"{job.name}: the tensors are not in canonical order: largest items first, then by name")
-    if job.stage is Stage.PREPARE:
-        _check_prepared(job, layout)
-        return
-    expected: dict[str, tuple[str, tuple[int, ...]]] = {_BINS: ("I64", (-1, 3)), _SUMS: ("F64", (4,))}
-    if job.stage is Stage.TRAIN:
-        assert model is not None
-        expected |= {
-            _UPDATE + spec.name: (spec.dtype, spec.shape)
-            for spec in model.tensors
-            if not spec.name.startswith(_STATISTICS)
-        }
-    _check_exactly(job, layout, expected)
-
-
-def _check_prepared(job: Job, layout: Layout) -> None:
-    kinds = {_STATISTICS: "F64", **({_INITIAL: "F32"} if job.initial else {})}
-    for spec in layout.tensors:
-        dtype = next((dtype for prefix, dtype in kinds.items() if spec.name.startswith(prefix)), None)
-        if dtype is None:
-            raise TensorError(f"{job.name}: tensor {spec.name!r} was not asked for")
-        if spec.dtype != dtype:
-            raise TensorError(f"{job.name}: tensor {spec.name!r} is {spec.dtype}, expected {dtype}")
-    size = sum(spec.size_bytes for spec in layout.region(_STATISTICS))
-    if size > MAX_STATISTICS_BYTES:
-        raise TensorError(f"{job.name}: statistics of {size} bytes, at most {MAX_STATISTICS_BYTES} may leave")
-
-
-def _check_exactly(job: Job, layout: Layout, expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
-    found = {spec.name: spec for spec in layout.tensors}
-    for name in found:
-        if name not in expected:
-            raise TensorError(f"{job.name}: tensor {name!r} was not asked for; {did_you_mean(name, expected)}")
-    for name, (dtype, shape) in expected.items():
-        if name not in found:
-            raise TensorError(f"{job.name}: tensor {name!r} is missing")
-        spec = found[name]
-        fits = len(spec.shape) == len(shape) and all(w in (-1, s) for s, w in zip(spec.shape, shape, strict=True))
-        if spec.dtype != dtype or not fits:
-            raise TensorError(
-                f"{job.name}: tensor {name!r} is {spec.dtype} of shape {list(spec.shape)}, "
-                f"expected {dtype} of shape {list(shape)}"
-            )
-    if found[_BINS].shape[0] > MAX_BINS:
-        raise TensorError(f"{job.name}: {_BINS} has {found[_BINS].shape[0]} rows, at most {MAX_BINS} may leave")
+    try:
+        check_report(job.stage, layout, model, initial=job.initial)
+    except TensorError as error:
+        raise TensorError(f"{job.name}: {error.message}", hint=error.hint) from error
 
 
 def _copy(source: Path, target: Path) -> tuple[int, str]:

@@ -1,0 +1,77 @@
+"""Which tensors does each kind of file hold? Checked on the header alone, by the silo and by the coordinator.
+
+See the table in docs/decisions/0002-the-wire.md. No numpy: the silo's agent checks here what may leave.
+"""
+
+from __future__ import annotations
+
+from septum.errors import TensorError, did_you_mean
+from septum.protocol.layout import Layout, TensorSpec
+from septum.protocol.messages import Stage
+
+UPDATE = "update."
+INITIAL = "initial."
+STATISTICS = "statistics."
+BINS = "evaluation.bins"
+SUMS = "evaluation.sums"
+MAX_STATISTICS_BYTES = 16 * 2**20  # summands are a few numbers a feature; they are summed in memory
+MAX_BINS = 1 << 20  # occupied logit bins of one silo
+_ANY = -1  # a length that is not fixed
+
+
+def check_report(stage: Stage, layout: Layout, model: Layout | None, *, initial: bool = True) -> None:
+    """Whether a report's payload has the tensors that it must have, and no other. Raises TensorError naming the first.
+
+    `model` is the layout of the model that the report started from; None for `prepare`. `initial` says whether a
+    `prepare` report may bring an initial model.
+    """
+    if not layout.is_canonical:  # the aggregation reads all updates as flat vectors of one order
+        raise TensorError("the tensors of this report are not in canonical order: largest items first, then by name")
+    evaluation = [_expect(BINS, "I64", (_ANY, 3)), _expect(SUMS, "F64", (4,))]
+    match stage:
+        case Stage.PREPARE:
+            _check_prepared(layout, initial=initial)
+        case Stage.EVALUATE:
+            _check_exactly(layout, evaluation)
+        case Stage.TRAIN:
+            assert model is not None
+            parameters = [spec for spec in model.tensors if not spec.name.startswith(STATISTICS)]
+            update = [_expect(UPDATE + spec.name, spec.dtype, spec.shape) for spec in parameters]
+            _check_exactly(layout, evaluation + update)
+
+
+def _expect(name: str, dtype: str, shape: tuple[int, ...]) -> TensorSpec:
+    return TensorSpec(name, dtype, shape, 0)
+
+
+def _check_prepared(layout: Layout, *, initial: bool) -> None:
+    dtypes = {STATISTICS: "F64", **({INITIAL: "F32"} if initial else {})}
+    for spec in layout.tensors:
+        dtype = next((dtype for prefix, dtype in dtypes.items() if spec.name.startswith(prefix)), None)
+        if dtype is None:
+            raise TensorError(f"tensor {spec.name!r} was not asked for")
+        if spec.dtype != dtype:
+            raise TensorError(f"tensor {spec.name!r} is {spec.dtype}, expected {dtype}")
+    size = sum(spec.size_bytes for spec in layout.region(STATISTICS))
+    if size > MAX_STATISTICS_BYTES:
+        raise TensorError(f"statistics of {size} bytes, at most {MAX_STATISTICS_BYTES}")
+
+
+def _check_exactly(layout: Layout, expected: list[TensorSpec]) -> None:
+    wanted, found = {spec.name: spec for spec in expected}, {spec.name: spec for spec in layout.tensors}
+    for name in sorted(found.keys() - wanted.keys()):
+        raise TensorError(f"tensor {name!r} was not asked for; {did_you_mean(name, wanted)}")
+    for name in sorted(wanted.keys() - found.keys()):
+        raise TensorError(f"tensor {name!r} is missing")
+    for name, spec in found.items():
+        want = wanted[name]
+        if spec.dtype != want.dtype:
+            raise TensorError(f"tensor {name!r} is {spec.dtype}, expected {want.dtype}")
+        if not _fits(spec.shape, want.shape):
+            raise TensorError(f"tensor {name!r} has shape {list(spec.shape)}, expected {list(want.shape)}")
+    if found[BINS].shape[0] > MAX_BINS:
+        raise TensorError(f"tensor {BINS!r} has {found[BINS].shape[0]} rows, at most {MAX_BINS}")
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return len(shape) == len(wanted) and all(want in (_ANY, size) for size, want in zip(shape, wanted, strict=True))
