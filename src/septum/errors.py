@@ -111,6 +111,13 @@ class ConflictError(SeptumError):
     http_status = 409
 
 
+class StorageError(SeptumError):
+    """The disk or the database here cannot take it now: full, locked or damaged. What was there before stays."""
+
+    code = "storage"
+    http_status = 507
+
+
 class AuthError(SeptumError):
     """Who asks is unknown, or the proof does not hold."""
 

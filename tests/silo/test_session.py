@@ -12,7 +12,7 @@ from tests.silo.small_app import write_app, write_data
 
 from septum.adapters.launch.inline import InlineLauncher, InlineWorker
 from septum.adapters.launch.subprocess import SubprocessLauncher
-from septum.errors import AuthError, ConnectionFailedError, NotFoundError, TensorError
+from septum.errors import AuthError, ConnectionFailedError, NotFoundError, SeptumError, StorageError, TensorError
 from septum.ports.launcher import Launcher, Task, TaskResult, WorkerLimits, WorkerSpec
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
@@ -103,10 +103,11 @@ def test_a_run_from_joining_to_its_end(tmp_path: Path) -> None:
     assert not silo.files.folder.exists()
 
 
-def test_a_round_that_is_asked_again_is_answered_with_the_kept_report(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trouble", [ConnectionFailedError("cut"), StorageError("no space left there")])
+def test_a_round_that_is_asked_again_is_answered_with_the_kept_report(tmp_path: Path, trouble: SeptumError) -> None:
     silo = Bench(tmp_path)
     base = blob_of(model())
-    channel = silo.play(Train(1, 1, base), ConnectionFailedError("cut"), Train(1, 1, base), Train(1, 2, base))
+    channel = silo.play(Train(1, 1, base), trouble, Train(1, 1, base), Train(1, 2, base))
     assert [report.attempt for report in reports(channel)] == [1, 1, 2]
     assert len({report.payload for report in reports(channel)}) == 1
     assert silo.trained == 1

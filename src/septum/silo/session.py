@@ -17,6 +17,7 @@ from septum.errors import (
     ConnectionFailedError,
     NotFoundError,
     SeptumError,
+    StorageError,
     TimedOutError,
     WorkerError,
 )
@@ -157,7 +158,7 @@ class Session:
             if isinstance(message, Report):
                 message = self._with_payload(message)
             answer = self._tools.channel.exchange(self.state.run, message)
-        except (ConnectionFailedError, TimedOutError, AuthError) as error:
+        except (ConnectionFailedError, TimedOutError, StorageError, AuthError) as error:
             self._pause(error)
             return Reconnected()
         except NotFoundError as error:

@@ -15,7 +15,7 @@ from tests.protocol.histories import lives, play
 from septum.adapters.store import sqlite
 from septum.adapters.store.registry import SEEN_LAG_S
 from septum.adapters.store.sqlite import DATABASE_NAME, open_store
-from septum.errors import ConflictError, MessageError, SeptumError, TooLargeError
+from septum.errors import MessageError, SeptumError, StorageError, TooLargeError
 from septum.ports.store import Transition
 from septum.protocol.codec import dumps, to_json
 from septum.protocol.facts import ModelMeasured, SiloFailed
@@ -134,7 +134,7 @@ def test_a_database_that_another_program_holds_is_a_conflict_and_then_works_agai
     with open_store(tmp_path) as stores, closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
         stores.runs.create(new_run("run-a"), (), at=1.0)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(ConflictError, match=rf"{tmp_path}.* locked .* nothing was changed"):
+        with pytest.raises(StorageError, match=rf"{tmp_path}.* locked .* nothing was changed"):
             stores.runs.commit([Transition(busy_run("run-a"), 1)], at=2.0)
         assert stores.runs.get("run-a").version == 1  # reading goes on meanwhile
         other.rollback()

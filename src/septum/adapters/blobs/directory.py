@@ -19,7 +19,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from septum.adapters.blobs.names import check_area, check_digest
-from septum.errors import DigestError, NotFoundError, SeptumError, TooLargeError
+from septum.errors import DigestError, NotFoundError, StorageError, TooLargeError
 from septum.protocol.plan import digest_of
 
 INCOMING = ".incoming"  # no valid area: they do not begin with a dot
@@ -206,4 +206,4 @@ def _translated(root: Path, doing: str, *, missing: str = "") -> Iterator[None]:
         if missing and isinstance(error, FileNotFoundError):
             raise NotFoundError(missing) from error
         hint = f"df -h {root}; ls -ld {root}"
-        raise SeptumError(f"could not {doing} under {root}: {error.strerror}", hint=hint) from error
+        raise StorageError(f"could not {doing} under {root}: {error.strerror}", hint=hint) from error

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from septum.adapters.store.migrate import migrate
 from septum.adapters.store.schema import COORDINATOR
-from septum.errors import ConflictError, SeptumError
+from septum.errors import ConflictError, SeptumError, StorageError
 
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the database for a moment
 _EPOCH = str(select(COORDINATOR.c.epoch))
@@ -117,16 +117,16 @@ def _error(path: Path, cause: BaseException | None) -> SeptumError:
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary result code
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return ConflictError(
+            return StorageError(
                 f"the database {path} was locked by another process for {BUSY_TIMEOUT_S:g} s; nothing was changed",
                 hint=f"fuser {path}",
             )
         case sqlite3.SQLITE_FULL:
-            return SeptumError(
+            return StorageError(
                 f"no space left for the database {path}; nothing was changed", hint=f"df -h {path.parent}"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return SeptumError(
+            return StorageError(
                 f"the database {path} is damaged: {cause}", hint=f"sqlite3 {path} 'PRAGMA integrity_check', or a backup"
             )
-    return SeptumError(f"the database {path} failed: {cause}; nothing was changed", hint=f"df -h {path.parent}; dmesg")
+    return StorageError(f"the database {path} failed: {cause}; nothing was changed", hint=f"df -h {path.parent}; dmesg")
