@@ -16,7 +16,8 @@ from septum.adapters.channel.memory import MemoryChannel
 from septum.adapters.clock import SystemClock
 from septum.adapters.launch.inline import InlineLauncher
 from septum.adapters.store.sqlite import open_store
-from septum.cli.shipped import example, hospitals
+from septum.cli.shipped import example
+from septum.cli.silo_files import silo_files
 from septum.coordinator.driver import Driver
 from septum.coordinator.memory import MemoryService
 from septum.coordinator.service import RunService
@@ -33,7 +34,7 @@ from septum.simulate.run import read_silos, simulate
 
 APP_DIR = example("heart_disease")
 APP = load_app(APP_DIR)
-FILES = hospitals(None)
+FILES = silo_files(example("heart_disease") / "data")
 
 
 def a_plan(strategy: StrategyRef, clip_norm: float | None) -> Plan:

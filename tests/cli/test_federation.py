@@ -39,9 +39,9 @@ def test_a_federation_is_made_of_commands_alone_also_with_relative_directories(
     ready = json.loads(coordinator.stdout.readline())
     monkeypatch.setenv("SEPTUM_OPERATOR_FILE", ready["operator_file"])
     silos = []
-    for name in ("cleveland", "va"):
+    for name in ("cleveland", "long-beach-va"):
         invited = process("silo", "invite", name, "--json").envelope["data"]
-        data = f"heart-disease={example / 'data' / f'processed.{name}.data'}"
+        data = f"heart-disease={example / 'data' / f'{name}.data'}"
         enrolled = process(
             *(
                 "silo",

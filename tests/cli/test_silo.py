@@ -37,7 +37,7 @@ def test_silos_are_listed_invited_and_revoked(coordinator, septum):
     ],
 )
 def test_what_is_missing_is_said_before_the_token_is_used_up(arguments, message, enroll, example, home):
-    data = example / "data" / "processed.va.data"
+    data = example / "data" / "long-beach-va.data"
     done = enroll(*(item.replace("APP", str(example)).replace("FILE", str(data)) for item in arguments))
     assert done.code == 2
     assert message in done.envelope["error"]["message"]

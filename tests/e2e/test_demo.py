@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from tests.e2e.processes import children_of, command_of, descendants, is_alive, listening_ports, open_files
 
-from septum.cli.shipped import example, hospitals
+from septum.cli.shipped import example
+from septum.cli.silo_files import silo_files
 from septum.protocol.plan import AppRef, Plan
 from septum.sdk.package import load_app
 from septum.simulate.run import read_silos, simulate
@@ -33,7 +34,7 @@ def demo(folder: Path, *options: str) -> dict[str, object]:
 def simulated_digest(rounds: int, seed: int) -> str:
     app = load_app(example("heart_disease"))
     hyper = app.app.resolve({"rounds": rounds, "seed": seed})
-    rows = read_silos(app, hyper, hospitals(None))
+    rows = read_silos(app, hyper, silo_files(example("heart_disease") / "data"))
     ref = AppRef(app.app.name, app.manifest.version, app.digest)
     plan = Plan("heart-disease", ref, app.app.hyper_values(hyper), tuple(sorted(rows)), rounds=rounds, seed=seed)
     return simulate(app, plan, rows).model_digest
@@ -69,7 +70,7 @@ def test_one_seed_gives_one_model_and_another_seed_another(tmp_path):
 
 def test_ones_own_hospitals_are_the_files_of_a_folder(tmp_path):
     for name, source in (("north", "cleveland"), ("South_Side", "hungary")):
-        (tmp_path / f"{name}.csv").write_bytes(hospitals(None)[source].read_bytes())
+        (tmp_path / f"{name}.csv").write_bytes(silo_files(example("heart_disease") / "data")[source].read_bytes())
     data = demo(tmp_path, "--rounds", "1", "--no-compare", "--data-dir", str(tmp_path))
     assert [(site["name"], site["n_test"]) for site in data["sites"]] == [("north", 104), ("south-side", 89)]
 

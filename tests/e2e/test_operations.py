@@ -15,7 +15,8 @@ import pytest
 from tests.e2e.processes import children_of
 
 from septum.cli.federation import Federation
-from septum.cli.shipped import example, hospitals
+from septum.cli.shipped import example
+from septum.cli.silo_files import silo_files
 from septum.client import Client, operator_access
 from septum.errors import ProtocolError
 from septum.protocol import facts
@@ -26,24 +27,35 @@ from septum.sdk.package import LoadedApp, load_app
 from septum.simulate.run import read_silos, simulate
 
 pytestmark = pytest.mark.e2e
-APP = load_app(example("heart_disease"))
+FOLDER = example("heart_disease")
+APP = load_app(FOLDER)
+FILES = silo_files(FOLDER / "data")
 
 
 def a_plan(rounds: int, **changed: object) -> Plan:
     hyper = APP.app.hyper_values(APP.app.resolve({"rounds": rounds}))
     ref = AppRef(APP.app.name, APP.manifest.version, APP.digest)
-    plan = Plan("test", ref, hyper, tuple(sorted(hospitals(None))), rounds=rounds, seed=42, gather_s=60, deadline_s=60)
+    plan = Plan(
+        "test",
+        ref,
+        hyper,
+        tuple(sorted(FILES)),
+        rounds=rounds,
+        seed=42,
+        gather_s=60,
+        deadline_s=60,
+    )
     return replace(plan, **changed)
 
 
 def undisturbed(plan: Plan, app: LoadedApp = APP) -> str:
     """The digest that the run has when nothing goes wrong."""
-    return simulate(app, plan, read_silos(app, app.app.resolve(plan.hyper), hospitals(None))).model_digest
+    return simulate(app, plan, read_silos(app, app.app.resolve(plan.hyper), FILES)).model_digest
 
 
 @pytest.fixture
 def federation(tmp_path: Path) -> Iterator[Federation]:
-    with Federation(tmp_path, example("heart_disease"), APP.app.name, hospitals(None)) as started:
+    with Federation(tmp_path, example("heart_disease"), APP.app.name, FILES) as started:
         started.start()
         yield started
 

@@ -14,7 +14,7 @@ from septum.sdk import harness
 from septum.sdk.package import LoadedApp, load_app
 from septum.sdk.table import read_csv
 
-HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
+HOSPITALS = ("cleveland", "hungary", "switzerland", "long-beach-va")
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ def prepared(loaded: LoadedApp, folder: Path) -> dict[str, harness.Prepared]:
         name: harness.prepare(
             loaded.app,
             loaded.app.resolve(),
-            read_csv(
-                folder / "data" / f"processed.{name}.data", tuple(manifest.columns), manifest.missing, manifest.target
-            ),
+            read_csv(folder / "data" / f"{name}.data", tuple(manifest.columns), manifest.missing, manifest.target),
         )
         for name in HOSPITALS
     }

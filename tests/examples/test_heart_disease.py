@@ -19,7 +19,7 @@ INPUTS = (
     *("age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpeak"),
     *("cp_2", "cp_3", "cp_4", "restecg_1", "restecg_2"),
 )
-SIZES = {"cleveland": (199, 104), "hungarian": (172, 89), "switzerland": (30, 16), "va": (85, 45)}
+SIZES = {"cleveland": (199, 104), "hungary": (172, 89), "switzerland": (30, 16), "long-beach-va": (85, 45)}
 
 
 def published(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -48,7 +48,7 @@ def test_rows_inputs_and_split_are_the_published_ones(
     split = prepared[hospital].split
     assert (len(split.train), len(split.test)) == SIZES[hospital]
     assert split.train.features == INPUTS
-    x_train, y_train, x_test, y_test = published(folder / "data" / f"processed.{hospital}.data")
+    x_train, y_train, x_test, y_test = published(folder / "data" / f"{hospital}.data")
     np.testing.assert_array_equal(split.train.x, x_train)
     np.testing.assert_array_equal(split.train.y, y_train)
     np.testing.assert_array_equal(split.test.x, x_test)
@@ -137,7 +137,7 @@ def test_a_hospital_with_its_own_header_and_order_reads_the_same(
 ) -> None:
     manifest = loaded.manifest
     names = list(manifest.columns)
-    source = folder / "data" / "processed.va.data"
+    source = folder / "data" / "long-beach-va.data"
     rows = [dict(zip(names, row, strict=True)) for row in csv.reader(source.read_text().splitlines())]
     with (tmp_path / "va.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=["patient", *reversed(names)])

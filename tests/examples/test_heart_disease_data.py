@@ -11,10 +11,10 @@ import pytest
 
 # Rows and sha256 as published; written here again so that the script cannot vouch for itself.
 UCI = {
-    "processed.cleveland.data": (303, "a74b7efa387bc9d108d7d0115d831fe9b414b29ae7124f331b622b4efa0427c8"),
-    "processed.hungarian.data": (294, "d1ad108f785768cd3d7e82dc522e6f5a61eea93cccfb3a46ee8076f73fc3d796"),
-    "processed.switzerland.data": (123, "834a405ccf5b66ab4056bb77794adc8df0b7125186454c0a1d002d33c6c3b314"),
-    "processed.va.data": (200, "e7c93d8d0d2acdadfa4c5e8de768e2191e7f618b952e29623f1f0d5949ff6b8f"),
+    "cleveland.data": (303, "a74b7efa387bc9d108d7d0115d831fe9b414b29ae7124f331b622b4efa0427c8"),
+    "hungary.data": (294, "d1ad108f785768cd3d7e82dc522e6f5a61eea93cccfb3a46ee8076f73fc3d796"),
+    "switzerland.data": (123, "834a405ccf5b66ab4056bb77794adc8df0b7125186454c0a1d002d33c6c3b314"),
+    "long-beach-va.data": (200, "e7c93d8d0d2acdadfa4c5e8de768e2191e7f618b952e29623f1f0d5949ff6b8f"),
 }
 
 
@@ -54,8 +54,8 @@ id,age,sex,dataset,cp,trestbps,chol,fbs,restecg,thalch,exang,oldpeak,slope,ca,th
 """
     files = script.rebuild(table)
     assert files == {
-        "processed.cleveland.data": b"63.0,1.0,1.0,145.0,233.0,1.0,2.0,150.0,0.0,2.3,3.0,0.0,6.0,0\n",
-        "processed.hungarian.data": b"28,1,2,130,132,0,2,185,0,0,?,?,?,0\n",
-        "processed.switzerland.data": b"32,1,1,95,0,?,0,127,0,.7,1,?,?,1\n32,0,3,95,0,?,1,127,0,-.9,2,?,7,1\n",
-        "processed.va.data": b"63,1,4,140,?,0,1,112,1,-0.5,2,?,3,2\n",
+        "cleveland.data": b"63.0,1.0,1.0,145.0,233.0,1.0,2.0,150.0,0.0,2.3,3.0,0.0,6.0,0\n",
+        "hungary.data": b"28,1,2,130,132,0,2,185,0,0,?,?,?,0\n",
+        "switzerland.data": b"32,1,1,95,0,?,0,127,0,.7,1,?,?,1\n32,0,3,95,0,?,1,127,0,-.9,2,?,7,1\n",
+        "long-beach-va.data": b"63,1,4,140,?,0,1,112,1,-0.5,2,?,3,2\n",
     }

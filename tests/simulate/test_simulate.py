@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from septum.cli.shipped import example, hospitals
+from septum.cli.shipped import example
+from septum.cli.silo_files import silo_files
 from septum.errors import RunFailedError
 from septum.protocol import facts, payload, tensors
 from septum.protocol.messages import Outcome
@@ -138,7 +139,7 @@ def heart_disease(strategy: StrategyRef | None = None, **given: object) -> Simul
     app = load_app(example("heart_disease"))
     hyper = app.app.resolve({"rounds": 2, **given})
     values = app.app.hyper_values(hyper)
-    rows = read_silos(app, hyper, hospitals(None))
+    rows = read_silos(app, hyper, silo_files(example("heart_disease") / "data"))
     plan = Plan(
         "test",
         AppRef(app.app.name, app.manifest.version, app.digest),

@@ -91,12 +91,14 @@ def demo(
 
 
 def _plan(options: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
-    from septum.cli.shipped import HEART_DISEASE, example, hospitals
+    from septum.cli.shipped import HEART_DISEASE, example
+    from septum.cli.silo_files import silo_files
     from septum.protocol.plan import AppRef, Plan
-    from septum.sdk.package import load_app
+    from septum.sdk.package import DATA_FOLDER, load_app
 
-    loaded = load_app(example(HEART_DISEASE))
-    files = hospitals(options.data_dir)
+    folder = example(HEART_DISEASE)
+    loaded = load_app(folder)
+    files = silo_files(options.data_dir or folder / DATA_FOLDER)
     given = {"rounds": options.rounds, "seed": options.seed, "backend": options.backend}
     hyper = loaded.app.hyper_values(loaded.app.resolve(given))
     plan = Plan(

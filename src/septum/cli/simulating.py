@@ -12,6 +12,7 @@ from septum.cli.options import RunOptions
 from septum.cli.output import Answer, Output, Table
 from septum.cli.planning import load, make_plan
 from septum.cli.progress import following
+from septum.cli.silo_files import silo_files
 from septum.errors import ConfigError, DataError
 from septum.protocol.codec import to_json
 from septum.protocol.facts import Fact, Metrics
@@ -22,8 +23,6 @@ from septum.sdk.package import DATA_FOLDER, LoadedApp
 from septum.sdk.table import read_csv
 from septum.simulate.run import SimulationResult, read_silos
 from septum.simulate.run import simulate as run_simulation
-
-_SUFFIXES = (".csv", ".data")
 
 
 def simulate(
@@ -37,7 +36,7 @@ def simulate(
 ) -> Answer:
     """Simulate an app over the given files, or those in its data folder. Raises RunFailedError when the run fails."""
     loaded = load(folder)
-    data = {check_silo_name(name): Path(path) for name, path in files.items()} or found_files(folder)
+    data = {check_silo_name(name): Path(path) for name, path in files.items()} or silo_files(folder / DATA_FOLDER)
     names = tuple(data) if silo_count is None else silo_names(silo_count)
     plan = make_plan(loaded, names, options)
     hyper = loaded.app.resolve(plan.hyper)
@@ -71,33 +70,6 @@ def told(plan: Plan, result: SimulationResult, out: Path | None) -> Answer:
         "plan_digest": plan.digest,
     }
     return Answer(data, (f"{result.rounds} rounds over {len(plan.silos)} silos", table, model))
-
-
-def found_files(folder: Path) -> dict[str, Path]:
-    """The files in an app's data folder by silo name: the last part of the file's name before its suffix."""
-    data = folder / DATA_FOLDER
-    paths = sorted(path for path in data.glob("*") if path.suffix in _SUFFIXES and path.is_file())
-    if not paths:
-        raise ConfigError(
-            f"{data}: no {' or '.join(_SUFFIXES)} file, so there are no silos",
-            hint="name them: --data boston=boston.csv",
-        )
-    found: dict[str, Path] = {}
-    for path in paths:
-        name = silo_name(path)
-        if name in found:
-            raise ConfigError(f"{found[name]} and {path} are both silo {name!r}", hint=f"--data {name}={path}")
-        found[name] = path
-    return found
-
-
-def silo_name(path: Path) -> str:
-    """The silo that a file stands for.
-
-    >>> silo_name(Path("data/processed.cleveland.data"))
-    'cleveland'
-    """
-    return check_silo_name(path.stem.rsplit(".", 1)[-1].lower().replace("_", "-"))
 
 
 def silo_names(count: int) -> tuple[str, ...]:
