@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.protocol.driving import CLEVELAND, HUNGARY, SWITZERLAND, THREE, Play, plan_of, report_of
+from tests.protocol.driving import CLEVELAND, HUNGARY, SWITZERLAND, THREE, Play, blob, plan_of, report_of
 
 from septum.protocol.codec import MAX_MESSAGE_BYTES, encode
 from septum.protocol.facts import SiloFailed, SiloJoined, SiloLeft, SiloRefused, SiloReturned, StageClosed
-from septum.protocol.messages import MAX_REASON_CHARS, End, Failure, Join, Outcome, Prepare, Stage, Train
+from septum.protocol.messages import MAX_REASON_CHARS, End, Failure, Join, Outcome, Prepare, Report, Stage, Train
 from septum.protocol.run import instruction
 from septum.protocol.run_state import Discard, FromSilo, Phase, Presence
 
@@ -330,3 +330,18 @@ def test_a_wrong_join_of_an_absent_silo_does_not_bring_it_back():
         play.says(CLEVELAND, Join("blake3:" + "0" * 64))
 
     assert play.run.presence[CLEVELAND] is Presence.ABSENT
+
+
+def test_a_report_that_was_never_asked_for_does_not_count_although_it_brings_its_silo_back():
+    play = Play()
+    play.join(*THREE)
+    play.stop()
+    play.resume()
+    play.join(CLEVELAND, SWITZERLAND)
+    assert (play.run.phase, play.run.attempt) == (Phase.GATHER, 1)
+
+    play.says(HUNGARY, Report(Stage.PREPARE, 0, 2, "", blob("guess"), 5))  # the last one missing: attempt 2 opens
+
+    assert (play.run.phase, play.run.attempt) == (Phase.PREPARE, 2)
+    assert play.run.reports == {}
+    assert set(play.asked()) == set(THREE)

@@ -174,8 +174,9 @@ def _withdrawn(run: Run, silo: str, presence: Presence, reason: str) -> Run:
 
 
 def _report(run: Run, silo: str, report: Report) -> Step:
+    late = _is_past(run, report.stage, report.round, report.attempt)  # by what was asked before this silo was back
     run, effects = _present(run, silo) if run.presence[silo] is Presence.ABSENT else (run, ())
-    if _is_past(run, report.stage, report.round, report.attempt) or silo not in run.awaited or run.combining:
+    if late or silo not in run.awaited or run.combining:
         return run, effects  # late or repeated: delivery is at least once
     expected = run.model.digest if run.model else ""
     if report.base != expected:
@@ -191,8 +192,9 @@ def _report(run: Run, silo: str, report: Report) -> Step:
 
 
 def _failure(run: Run, silo: str, failure: Failure) -> Step:
+    late = _is_past(run, failure.stage, failure.round, failure.attempt)
     run, effects = _present(run, silo) if run.presence[silo] is Presence.ABSENT else (run, ())
-    if _is_past(run, failure.stage, failure.round, failure.attempt) or silo not in run.awaited:
+    if late or silo not in run.awaited:
         return run, effects
     run = replace(run, failures={**run.failures, silo: failure.reason})
     fact = facts.SiloFailed(silo, failure.stage, failure.round, failure.attempt, failure.reason, failure.details)
