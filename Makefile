@@ -19,7 +19,7 @@ test: $(VENV)/.setup  ## all tests, with the time of each suite
 	done
 
 unit: $(VENV)/.setup  ## the fast tests
-	$(BIN)/pytest -q -m "not e2e"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not e2e"
 
 e2e: $(VENV)/.setup  ## real processes over real HTTPS
 	$(BIN)/pytest -q -m e2e

@@ -1,6 +1,11 @@
 """What every test shares."""
 
+import os
+
 from hypothesis import settings
 
-settings.register_profile("septum", deadline=None, print_blob=True)  # busy machines make wall-clock deadlines flaky
-settings.load_profile("septum")
+# Busy machines make wall-clock deadlines flaky. CI draws the same examples each time: a submission is judged by its own
+# change; new examples are drawn wherever people run the tests.
+settings.register_profile("septum", deadline=None, print_blob=True)
+settings.register_profile("ci", settings.get_profile("septum"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "septum")

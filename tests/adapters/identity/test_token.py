@@ -91,6 +91,7 @@ def test_an_enrolment_proves_the_key_also_after_the_wire():
         ("proof", b"", "did not prove"),
         ("token", make_token("st-marys", bytes(32), CA), "did not prove"),
     ],
+    ids=["another-name", "another-key", "no-key", "another-proof", "no-proof", "another-token"],
 )
 def test_an_enrolment_whose_parts_do_not_belong_together_is_refused(field, value, words):
     message = enrolment(make_token("st-marys", SECRET, CA), Ed25519PrivateKey.generate())
