@@ -309,6 +309,15 @@ def incoming(coordinator):
     return list((coordinator.config.data_dir / "blobs" / ".incoming").iterdir())
 
 
+def until(condition):
+    """Wait for what the coordinator does by itself."""
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within 10 s")
+
+
 def test_a_blob_declared_over_the_limit_is_refused_before_a_byte_is_read(coordinator, silos, round_one):
     run, path = round_one[0], blob_path(round_one[0], digest_of(b"x"))
     assert announced(silos[0], "PUT", path, 2**40).startswith(b"HTTP/1.1 413")
@@ -337,12 +346,10 @@ def test_a_truncated_upload_leaves_nothing_behind_and_can_be_sent_again(coordina
         f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n{head}\r\n".encode()
     )
     connection.sock.sendall(data[: len(data) // 2])
+    until(lambda: incoming(coordinator))
     connection.sock.shutdown(socket.SHUT_RDWR)
     connection.close()
-    for _ in range(200):
-        if not incoming(coordinator):
-            break
-        time.sleep(0.01)
+    until(lambda: not incoming(coordinator))
     assert not incoming(coordinator)
     assert not spooled(coordinator, run)
     assert silos[0].put(path, data).status == 200
