@@ -1,12 +1,13 @@
 import subprocess
 import sys
 
+import pytest
 
-def test_a_missing_extra_names_the_command_that_installs_it(home):
+
+@pytest.mark.parametrize("command", [["coordinator", "start", "--data-dir", "c"], ["demo"]], ids=["start", "demo"])
+def test_a_missing_extra_names_the_command_that_installs_it(home, command):
     program = (
-        "import sys; sys.modules['granian'] = None\n"
-        "from septum.cli.main import main\n"
-        "sys.exit(main(['coordinator', 'start', '--data-dir', 'c']))"
+        f"import sys; sys.modules['granian'] = None\nfrom septum.cli.main import main\nsys.exit(main({command!r}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -6,7 +6,7 @@ import pytest
 from tests.golden.record import HISTORIES, live, moment_of, write_missing
 from tests.golden.stories import STORIES
 
-from septum.protocol.codec import from_json, loads
+from septum.protocol.codec import from_json, loads, to_json
 from septum.protocol.plan import Plan
 from septum.protocol.run_state import Run
 
@@ -22,7 +22,8 @@ def test_a_recorded_history_takes_the_same_course_again(path):
 
     for moment, expected in zip(again, moments, strict=True):
         assert moment == expected
-    assert run == from_json(Run, end["state"])
+    assert {key: value for key, value in to_json(run).items() if key in end["state"]} == end["state"]
+    assert isinstance(from_json(Run, end["state"]), Run)  # a field that states got since then has its default in it
 
 
 def test_every_story_is_recorded():

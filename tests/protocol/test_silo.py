@@ -260,6 +260,12 @@ def test_a_stopped_run_that_is_resumed_goes_on_from_what_was_kept(
     assert effects[-1] == expected
 
 
+def test_of_a_run_that_failed_here_what_the_app_said_is_kept() -> None:
+    state, effects = play(JOINED, train(1), WorkFailed(job(1), "boom"), told(End(Outcome.FAILED, "too few silos")))
+    assert effects == (Finish(Outcome.FAILED, "too few silos", keep=True),)
+    assert isinstance(play(state, Consented(), train(1, attempt=4))[1][-1], Do)
+
+
 @pytest.mark.parametrize(
     ("state", "event"),
     [

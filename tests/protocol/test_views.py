@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.protocol.driving import CLEVELAND, HUNGARY, SWITZERLAND, Play, blob
+from tests.protocol.driving import CLEVELAND, HUNGARY, SWITZERLAND, Play, blob, plan_of
 
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.facts import Metrics, ModelMade, ModelMeasured, RunEnded, SiloJoined
@@ -40,6 +40,26 @@ def test_a_training_run_shows_who_is_awaited_and_where_it_stands():
     assert {silo.presence for silo in view.silos} == {Presence.ACTIVE}
     assert (view.model, view.plan_digest) == (play.run.model.digest, play.run.plan.digest)
     assert from_json(RunView, loads(dumps(to_json(view)))) == view
+
+
+def test_why_a_silo_is_missing_is_shown_until_it_reports_again():
+    play = Play(plan_of(quorum=1))
+    play.open(Stage.TRAIN, 1)
+    play.fail(HUNGARY, "no column 'chol'")
+    play.leave(SWITZERLAND, "maintenance")
+    play.report(CLEVELAND)
+    play.combine()
+    assert problems_of(play) == {HUNGARY: "round 1: no column 'chol'", SWITZERLAND: "maintenance"}
+    play.here(SWITZERLAND)
+    play.report(HUNGARY)
+    play.after(1000.0)
+    assert problems_of(play) == {SWITZERLAND: "maintenance", CLEVELAND: "round 2: no report within 100 s"}
+    play.combine()
+    assert CLEVELAND in problems_of(play)
+
+
+def problems_of(play):
+    return {silo.name: silo.problem for silo in run_view(play.run, created_at=5.0).silos if silo.problem}
 
 
 def test_the_status_follows_the_run_through_its_life():

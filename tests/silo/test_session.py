@@ -227,6 +227,19 @@ def test_a_worker_that_dies_twice_is_reported_and_a_new_attempt_gets_a_new_one(
     assert silo.trained == 4
 
 
+def test_a_failure_names_the_silos_next_step_and_a_log_that_is_still_there_when_the_run_has_failed(
+    tmp_path: Path,
+) -> None:
+    silo = Bench(tmp_path, "print('here', flush=True)\nos._exit(9)")
+    end = End(Outcome.FAILED, "too few silos")
+    channel = silo.play(Train(1, 1, blob_of(model())), end, launcher=SubprocessLauncher())
+    failure = channel.said[1]
+    assert isinstance(failure, Failure)
+    told, _, log = failure.details.rpartition(": ")
+    assert told == "next, in silo north: what the app printed"
+    assert Path(log).read_text() == "here\n"
+
+
 def test_a_worker_that_dies_once_is_replaced_and_the_round_reported(tmp_path: Path) -> None:
     once = "if not os.path.exists(COUNT):\n    open(COUNT, 'w').close()\n    os._exit(1)\nreturn p"
     silo = Bench(tmp_path, once)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,17 @@ from septum.cli.output import Answer, Json
 from septum.errors import MissingExtraError
 
 app = noun("coordinator", "Run the coordinator.")
+
+_STACK = ("alembic", "fastapi", "granian", "sqlalchemy")  # the extra `coordinator`
+
+
+def need_coordinator() -> None:
+    """Say what is missing before anything is started. Raises MissingExtraError."""
+    for name in _STACK:
+        if find_spec(name) is None:
+            raise MissingExtraError(
+                f"the coordinator needs {name}, which is not installed", hint="pip install 'septum[coordinator]'"
+            )
 
 
 @command(app, "start")
@@ -41,16 +53,10 @@ def start(
     ] = None,
 ) -> Answer:
     """Run the coordinator until SIGTERM or Ctrl-C. It prints its URL once it takes requests."""
-    try:
-        from septum.coordinator.config import load_config  # the web and database stack, an extra
-        from septum.coordinator.log import configure
-        from septum.coordinator.root import Ready, serve
-    except ModuleNotFoundError as error:
-        if (error.name or "septum").partition(".")[0] == "septum":
-            raise
-        raise MissingExtraError(
-            f"the coordinator needs {error.name}, which is not installed", hint="pip install 'septum[coordinator]'"
-        ) from error
+    need_coordinator()
+    from septum.coordinator.config import load_config  # the web and database stack, an extra
+    from septum.coordinator.log import configure
+    from septum.coordinator.root import Ready, serve
 
     settings = load_config(
         data_dir.absolute(),  # operator.json names the certificate, and is read from other folders

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from septum.cli.command import Invocation, command
+from septum.cli.coordinator import need_coordinator
 from septum.cli.output import Answer
 from septum.errors import ConfigError, RunFailedError
 
@@ -82,6 +83,7 @@ def demo(
     """Four hospitals train one heart-disease model over HTTPS, on this machine, in nine processes."""
     from septum.cli.demo_report import answer  # numpy: 100 ms that `--help` does not pay
 
+    need_coordinator()
     began = time.monotonic()
     options = Options(rounds, seed, keep, compare, data_dir, backend)
     loaded, plan, files = _plan(options)
@@ -121,13 +123,12 @@ def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan,
     target = _target(options.keep)
     base = target if options.keep else Path(tempfile.mkdtemp(prefix="septum-demo-"))
     base.chmod(0o711)  # each silo may reach its own folder in it, and list none
-    try:
-        with Federation(base, example(HEART_DISEASE), loaded.app.name, files) as federation:
-            call.output.note(f"starting a coordinator and {len(files)} hospitals: {', '.join(sorted(files))}")
-            return _run(call, federation, plan, target, base if options.keep else None)
-    finally:
-        if not options.keep:
-            shutil.rmtree(base, ignore_errors=True)
+    with Federation(base, example(HEART_DISEASE), loaded.app.name, files) as federation:
+        call.output.note(f"starting a coordinator and {len(files)} hospitals: {', '.join(sorted(files))}")
+        finished = _run(call, federation, plan, target, base if options.keep else None)
+    if not options.keep:  # after a failure the logs stay: its hint names them
+        shutil.rmtree(base, ignore_errors=True)
+    return finished
 
 
 def _target(keep: bool) -> Path:
@@ -154,9 +155,7 @@ def _run(call: Invocation, federation: Federation, plan: Plan, target: Path, fol
         journal = _follow(call, client, run.id, plan)
         ended = client.run(run.id)
         if ended.status.value != "finished" or ended.model is None:
-            raise RunFailedError(
-                f"the run {ended.status.value}: {ended.reason}", hint="septum demo --keep keeps the logs"
-            )
+            raise RunFailedError(f"the run {ended.status.value}: {ended.reason}", hint=f"tail {federation.base}/*.log")
         path = target / MODEL_FILE
         client.download(ended.model, path)
     return Finished(ended, journal, path, folder, federation.separate_users)

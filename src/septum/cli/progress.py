@@ -92,7 +92,7 @@ def line(fact: Fact, rounds: int) -> str:
             return f"silo {silo} left: {reason}"
         case facts.SiloFailed(silo=silo, stage=stage, round=round_, attempt=attempt, reason=reason, details=details):
             told = f"silo {silo} failed in {stage.value}, round {round_}, attempt {attempt}: {reason}"
-            return f"{told}\n{details}" if details else told
+            return f"{told}\n{details.rstrip()}" if details else told
         case facts.AttemptFailed(stage, round_, attempt, reported, missing):
             return (
                 f"{stage.value}, round {round_}, attempt {attempt}: {len(reported)} reported, "

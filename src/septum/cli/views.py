@@ -37,8 +37,8 @@ def run(view: RunView) -> Answer:
         f"model     {view.model or 'none yet'}",
         f"created   {when(view.created_at)}",
     ]
-    silos = tuple((silo.name, silo.presence.value, "yes" if silo.awaited else "") for silo in view.silos)
-    return Answer(to_json(view), ("\n".join(lines), Table(("SILO", "PRESENCE", "AWAITED"), silos)))
+    silos = tuple((silo.name, silo.presence.value, "yes" if silo.awaited else "", silo.problem) for silo in view.silos)
+    return Answer(to_json(view), ("\n".join(lines), Table(("SILO", "PRESENCE", "AWAITED", "PROBLEM"), silos)))
 
 
 def models(found: Sequence[ModelView]) -> Answer:

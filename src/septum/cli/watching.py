@@ -48,6 +48,7 @@ def ended(view: RunView) -> Answer:
         return answer
     error = RunFailedError(
         f"run {view.id} failed after {view.finished_rounds} of {view.rounds} rounds: {view.reason or 'no reason'}",
-        hint=f"septum run resume {view.id} goes on from the last finished round, once the cause is gone",
+        hint=f"septum run resume {view.id}, once the cause is gone: it goes on from the last finished round; "
+        "for an app that was changed, septum run submit",
     )
     return Answer(answer.data, answer.shown, error)

@@ -170,7 +170,8 @@ def _leave(run: Run, silo: str, reason: str) -> Step:
 def _withdrawn(run: Run, silo: str, presence: Presence, reason: str) -> Run:
     """The cohort of an attempt stays as it was asked: who makes the initial model depends on it."""
     failures = {**run.failures, silo: reason} if silo in run.awaited else run.failures
-    return replace(run, presence={**run.presence, silo: presence}, failures=failures)
+    problems = {**run.problems, silo: reason}
+    return replace(run, presence={**run.presence, silo: presence}, failures=failures, problems=problems)
 
 
 def _report(run: Run, silo: str, report: Report) -> Step:
@@ -186,7 +187,8 @@ def _report(run: Run, silo: str, report: Report) -> Step:
             hint=f"septum run show {run.id}",
         )
     contribution = Contribution(report.payload.without_bytes(), report.weight)
-    run = replace(run, reports={**run.reports, silo: contribution})
+    problems = {other: problem for other, problem in run.problems.items() if other != silo}
+    run = replace(run, reports={**run.reports, silo: contribution}, problems=problems)
     fact = facts.SiloReported(silo, report.stage, report.round, report.attempt, report.durations_s)
     return _then((run, (*effects, Note(fact))), _close_if_complete)
 
@@ -196,7 +198,8 @@ def _failure(run: Run, silo: str, failure: Failure) -> Step:
     run, effects = _present(run, silo) if run.presence[silo] is Presence.ABSENT else (run, ())
     if late or silo not in run.awaited:
         return run, effects
-    run = replace(run, failures={**run.failures, silo: failure.reason})
+    problem = f"{_where(failure.stage, failure.round)}: {failure.reason}"
+    run = replace(run, failures={**run.failures, silo: failure.reason}, problems={**run.problems, silo: problem})
     fact = facts.SiloFailed(silo, failure.stage, failure.round, failure.attempt, failure.reason, failure.details)
     return _then((run, (*effects, Note(fact))), _close_if_complete)
 
@@ -232,7 +235,9 @@ def _tick(run: Run) -> Step:
     late = run.awaited
     presence = {**run.presence, **dict.fromkeys(late, Presence.ABSENT)}
     reason = f"no report within {run.plan.deadline_s:g} s"
-    run = replace(run, presence=presence, failures={**run.failures, **dict.fromkeys(late, reason)})
+    failures = {**run.failures, **dict.fromkeys(late, reason)}
+    problems = {**run.problems, **dict.fromkeys(late, f"{_where(run.stage, run.round)}: {reason}")}
+    run = replace(run, presence=presence, failures=failures, problems=problems)
     return _then((run, tuple(Note(facts.SiloLeft(silo, reason)) for silo in late)), _close_if_complete)
 
 
@@ -332,9 +337,12 @@ def _try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple
     if stage is Stage.EVALUATE:
         return _then((run, (note,)), lambda r: _end(r, Outcome.FINISHED, "the last model was not measured"))
     reasons = _some([f"{silo}: {run.failures[silo]}" for silo in missing])
-    where = "preparation" if stage is Stage.PREPARE else f"round {run.round}"
-    reason = f"{where}: {len(reported)} of {run.plan.quorum} silos after {tried} attempts; {reasons}"
+    reason = f"{_where(stage, run.round)}: {len(reported)} of {run.plan.quorum} silos after {tried} attempts; {reasons}"
     return _then((run, (note,)), lambda r: _end(r, Outcome.FAILED, reason))
+
+
+def _where(stage: Stage | None, round_: int) -> str:
+    return "preparation" if stage is Stage.PREPARE else f"round {round_}"
 
 
 # --- results -------------------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ class Run:
     cohort       the silos asked in this attempt; sorted
     reports      accepted reports of this attempt
     failures     silos of the cohort that said they cannot, with the reason
+    problems     why a silo refused, left, or last failed; gone with its next accepted report
     combining    all reports are in and are being combined
     model        the newest model, and `finished` the number of rounds behind it
     optimizer    the server optimizer's state that belongs to the model; None when the strategy has none
@@ -75,6 +76,7 @@ class Run:
     cohort: tuple[str, ...] = ()
     reports: Mapping[str, Contribution] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
     combining: bool = False
     paused: bool = False
     model: Blob | None = None

@@ -290,7 +290,8 @@ def _instructed(state: SiloRun, instruction: Instruction) -> Step:
 def _end(state: SiloRun, outcome: Outcome, reason: str) -> Step:
     if state.phase is SiloPhase.ENDED:
         return state, ()
-    keep = outcome is not Outcome.FINISHED and (state.held is not None or state.carried > 0)
+    kept = state.held is not None or state.carried > 0 or state.failure is not None  # of a failure, what the app said
+    keep = outcome is not Outcome.FINISHED and kept
     state = replace(state, phase=SiloPhase.ENDED, outcome=outcome, working=False)
     return state, (Finish(outcome, reason, keep),)
 

@@ -38,11 +38,16 @@ class RunStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SiloInRun:
-    """A silo as one run knows it. `awaited`: the run waits for its report now."""
+    """A silo as one run knows it.
+
+    awaited  the run waits for its report now
+    problem  why it refused, left, or last failed; empty once it reports again
+    """
 
     name: str
     presence: Presence
     awaited: bool
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,9 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         rounds=plan.rounds,
         attempt=run.attempt,
         quorum=plan.quorum,
-        silos=tuple(SiloInRun(silo, run.presence[silo], silo in awaited) for silo in plan.silos),
+        silos=tuple(
+            SiloInRun(silo, run.presence[silo], silo in awaited, run.problems.get(silo, "")) for silo in plan.silos
+        ),
         strategy=plan.strategy,
         hyper=plan.hyper,
         plan_digest=plan.digest,

@@ -27,6 +27,7 @@ MANIFEST = "septum.toml"
 DATA_FOLDER = "data"  # may lie beside the app, is never part of it
 MAX_FILES = 2_000  # an app is code that a steward reads
 MAX_BYTES = 64 * 1024 * 1024
+MODULE_PREFIX = "_septum_app_"  # of the names under which apps' modules are imported
 
 _ALWAYS_LEAVE = ("parameters", "rows", "accuracy", "log_loss", "roc_auc")
 _LEAVES = (*_ALWAYS_LEAVE, "statistics")
@@ -249,7 +250,7 @@ def _digest(files: Mapping[str, bytes]) -> str:
 def _import(folder: Path, files: Mapping[str, bytes], manifest: Manifest, digest: str) -> App:
     if f"{manifest.module}.py" not in files:
         raise AppError(f"{folder}: no {manifest.module}.py, which {MANIFEST} names", hint=f"ls {folder}")
-    package = f"_septum_app_{digest.removeprefix('sha256:')[:16]}"
+    package = f"{MODULE_PREFIX}{digest.removeprefix('sha256:')[:16]}"
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         del sys.modules[name]
     importer = _Importer(package, folder, files, manifest.module)

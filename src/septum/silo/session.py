@@ -275,7 +275,8 @@ class Session:
             self._log.error(
                 "work_failed", stage=job.stage.value, round=job.round, error=reason, hint=hint, traceback=details
             )
-        return WorkFailed(job, reason, details, worker_gone)
+        advice = f"next, in silo {self.state.silo}: {hint}" if hint else ""
+        return WorkFailed(job, reason, f"{details}{advice}", worker_gone)
 
 
 def _read(path: Path) -> bytes:

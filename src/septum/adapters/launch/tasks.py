@@ -19,7 +19,7 @@ from septum.protocol import tensors
 from septum.protocol.messages import Stage
 from septum.protocol.tensors import Tensors
 from septum.sdk import harness
-from septum.sdk.package import digest_of, load_app
+from septum.sdk.package import MODULE_PREFIX, digest_of, load_app
 from septum.sdk.table import read_csv
 
 STATE_SUFFIX = ".state"
@@ -64,10 +64,26 @@ def state_path(output: Path) -> Path:
 
 def worker_error(error: BaseException) -> WorkerError:
     """What went wrong in a task, in the words of the error tree, with its traceback."""
-    details = "".join(traceback.format_exception(error))
     if isinstance(error, SeptumError):
-        return WorkerError(error.message, hint=error.hint, details=details)
+        return WorkerError(error.message, hint=error.hint, details=_in_the_app(error))
+    details = "".join(traceback.format_exception(error))
     return WorkerError(f"the task raised {type(error).__name__}: {error}", details=details)
+
+
+def _in_the_app(error: SeptumError) -> str:
+    """The traceback of what went wrong first, from the app's own code on; empty when that had no part in it.
+
+    The message says what septum found. Where in septum it was found would bury the one line that can be mended.
+    """
+    first: BaseException = error
+    while isinstance(first, SeptumError) and first.__cause__ is not None:
+        first = first.__cause__
+    frames = first.__traceback__
+    while frames is not None and not str(frames.tb_frame.f_globals.get("__name__")).startswith(MODULE_PREFIX):
+        frames = frames.tb_next
+    if frames is None and not isinstance(first, SyntaxError):  # which names its line itself
+        return ""
+    return "".join(traceback.format_exception(type(first), first, frames))
 
 
 def _open(spec: WorkerSpec) -> Station:
