@@ -92,28 +92,19 @@ def demo(
     return answer(finished, plan, baselines, wall_s=time.monotonic() - began)
 
 
-def _plan(options: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
+def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
+    from septum.cli.options import RunOptions
+    from septum.cli.planning import load, make_plan
     from septum.cli.shipped import HEART_DISEASE, example
     from septum.cli.silo_files import silo_files
-    from septum.protocol.plan import AppRef, Plan
-    from septum.sdk.package import DATA_FOLDER, load_app
+    from septum.sdk.package import DATA_FOLDER
 
     folder = example(HEART_DISEASE)
-    loaded = load_app(folder)
-    files = silo_files(options.data_dir or folder / DATA_FOLDER)
-    given = {"rounds": options.rounds, "seed": options.seed, "backend": options.backend}
-    hyper = loaded.app.hyper_values(loaded.app.resolve(given))
-    plan = Plan(
-        name="heart-disease",
-        app=AppRef(loaded.app.name, loaded.manifest.version, loaded.digest),
-        hyper=hyper,
-        silos=tuple(sorted(files)),
-        rounds=options.rounds,
-        seed=options.seed,
-        gather_s=GATHER_S,
-        deadline_s=DEADLINE_S,
-    )
-    return loaded, plan, files
+    loaded = load(folder)
+    files = silo_files(wanted.data_dir or folder / DATA_FOLDER)
+    hyper = (f"seed={wanted.seed}", f"backend={wanted.backend}")
+    options = RunOptions(overrides=hyper, rounds=wanted.rounds, gather_s=GATHER_S, deadline_s=DEADLINE_S)
+    return loaded, make_plan(loaded, tuple(files), options), files
 
 
 def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path]) -> Finished:

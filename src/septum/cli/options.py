@@ -49,16 +49,16 @@ Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's
 class RunOptions:
     """What the command line says about a run; empty where it says nothing."""
 
-    overrides: tuple[str, ...]
-    preset: str
-    rounds: int | None
-    quorum: int
-    strategy: str
-    strategy_settings: tuple[str, ...]
-    early_stopping: str
-    clip_norm: float | None
-    attempts: int
-    name: str
+    overrides: tuple[str, ...] = ()
+    preset: str = ""
+    rounds: int | None = None
+    quorum: int = 0
+    strategy: str = "fedavg"
+    strategy_settings: tuple[str, ...] = ()
+    early_stopping: str = ""
+    clip_norm: float | None = None
+    attempts: int = 3
+    name: str = ""
     deadline_s: float = 600.0
     gather_s: float = 60.0
 
