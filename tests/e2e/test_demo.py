@@ -148,9 +148,10 @@ def test_nine_processes_share_nothing_but_one_port(running, tmp_path):
         assert (base / silo / "state").stat().st_mode & 0o777 == 0o700
 
 
-def test_ctrl_c_ends_every_process(running):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_request_to_end_take_every_process_along(running, number):
     started = descendants(running.process.pid)
-    assert running.end(signal.SIGINT) == 130
+    assert running.end(number) == 130
     assert not [pid for pid in started if is_alive(pid)]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -84,12 +86,18 @@ def demo(
     from septum.cli.demo_report import answer  # numpy: 100 ms that `--help` does not pay
 
     need_coordinator()
+    signal.signal(signal.SIGTERM, _interrupt)  # or its processes would outlive it
     began = time.monotonic()
     options = Options(rounds, seed, keep, compare, data_dir, backend)
     loaded, plan, files = _plan(options)
     finished = _federate(call, options, loaded, plan, files)
     baselines = _baselines(call, loaded, plan, files) if compare else {}
     return answer(finished, plan, baselines, wall_s=time.monotonic() - began)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:

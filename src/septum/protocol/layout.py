@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from septum.errors import TensorError
 
@@ -23,6 +24,8 @@ MAX_NAME_CHARS = 200
 ITEM_BYTES: Mapping[str, int] = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "U8": 1, "BOOL": 1}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _PREFIX_BYTES = 8
+_SMALL_HEADER = 4096
+_MAX_AXES = 2**48  # of an empty tensor's other axes, whose product numpy must be able to hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,16 @@ def read_layout(start: bytes, file_bytes: int) -> Layout:
     head = header_size(start)
     if len(start) < head:
         raise TensorError(f"the tensor header has {head} bytes, only {len(start)} are there")
+    return _recent_layout(start[:head], file_bytes) if head <= _SMALL_HEADER else _layout(start, head, file_bytes)
+
+
+@lru_cache(maxsize=64)
+def _recent_layout(start: bytes, file_bytes: int) -> Layout:
+    """Small headers are the same in every report of a round, and in every round: parsed once."""
+    return _layout(start, len(start), file_bytes)
+
+
+def _layout(start: bytes, head: int, file_bytes: int) -> Layout:
     specs = tuple(sorted(_specs(_header(start[_PREFIX_BYTES:head]), head), key=lambda spec: (spec.offset, spec.name)))
     end = head
     for spec in specs:
@@ -124,8 +137,8 @@ def _spec(name: str, entry: object, head: int) -> TensorSpec:
         raise TensorError(f"tensor {name!r}: expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise TensorError(f"tensor {name!r}: dtype {dtype!r} is not allowed, only {', '.join(ITEM_BYTES)}")
-    if not _naturals(shape) or len(shape) > MAX_RANK:
+        raise TensorError(f"tensor {name!r}: dtype {str(dtype)[:60]!r} is not allowed, only {', '.join(ITEM_BYTES)}")
+    if not _naturals(shape) or len(shape) > MAX_RANK or (0 in shape and math.prod(filter(None, shape)) > _MAX_AXES):
         raise TensorError(f"tensor {name!r}: {str(shape)[:60]} is no shape")
     if not _naturals(offsets) or len(offsets) != 2:
         raise TensorError(f"tensor {name!r}: {str(offsets)[:60]} are no data offsets")
