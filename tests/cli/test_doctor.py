@@ -1,7 +1,11 @@
+import json
+
 import pytest
+from tests.silo.small_app import write_app, write_data
 
 from septum.cli.checks import Level, clock, directory, python_version, worker_process
 from septum.ports.launcher import WorkerLimits
+from septum.silo.config import AppSettings, SiloConfig, write_config
 
 
 def test_doctor_is_well_with_a_coordinator_that_answers(coordinator, septum, home):
@@ -77,3 +81,60 @@ def test_a_config_file_that_others_can_read_is_a_warning(septum, home):
     assert "chmod 600" in septum("doctor").out
     path.chmod(0o600)
     assert "chmod 600" not in septum("doctor").out
+
+
+def test_the_coordinators_directory_says_how_to_reach_it(coordinator, septum, home, monkeypatch):
+    for name in ("SEPTUM_URL", "SEPTUM_TOKEN", "SEPTUM_CA"):
+        monkeypatch.delenv(name)
+    access = {"url": coordinator.url, "token": coordinator.token, "ca_file": str(coordinator.ca_file)}
+    (home / "operator.json").write_text(json.dumps(access))
+    done = septum("doctor", "--data-dir", home, "--json")
+    assert [check["status"] for check in done.envelope["data"]["checks"] if check["name"] == "coordinator"] == ["ok"]
+
+
+@pytest.fixture
+def silo_dir(coordinator, home):
+    """An enrolled silo's directory, with an app and its data."""
+    write_app(home / "app")
+    write_data(home / "data.csv")
+    folder = home / "silo"
+    folder.mkdir(mode=0o700)
+    apps = {"small": AppSettings(home / "app", home / "data.csv")}
+    write_config(folder / "silo.toml", SiloConfig("boston", coordinator.url, apps))
+    (folder / "ca.pem").write_bytes(coordinator.ca_file.read_bytes())
+    return folder
+
+
+def checked(septum, folder):
+    done = septum("doctor", "--dir", folder, "--json")
+    return done.code, {check["name"]: check for check in done.envelope["data"]["checks"]}
+
+
+def test_a_silos_directory_is_looked_at_as_its_agent_will(coordinator, septum, silo_dir):
+    code, checks = checked(septum, silo_dir)
+    assert checks["coordinator"] == {
+        "name": "coordinator",
+        "status": "ok",
+        "message": f"{coordinator.url} answers",
+        "hint": "",
+    }
+    assert (code, checks["silo.toml"]["status"]) == (0, "ok")
+    assert checks["app small"]["message"].startswith("10 rows in ")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "name", "says"),
+    [
+        ("silo/silo.toml", "task_s", "tasks_s", "silo.toml", "did you mean 'task_s'"),
+        ("silo/silo.toml", "https://127.0.0.1:", "https://127.0.0.2:", "coordinator", "127.0.0.2:"),
+        ("data.csv", "x,y", "xx,y", "app small", "no column 'x'; did you mean 'xx'"),
+        ("app/septum.toml", "[leaves]", "[leafs]", "app small", "did you mean 'leaves'"),
+    ],
+)
+def test_what_would_stop_a_silo_is_found_before_a_run(septum, silo_dir, file, old, new, name, says):
+    path = silo_dir.parent / file
+    path.write_text(path.read_text().replace(old, new))
+    code, checks = checked(septum, silo_dir)
+    assert code == 1
+    assert says in checks[name]["message"]
+    assert checks[name]["hint"]

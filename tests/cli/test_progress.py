@@ -44,6 +44,20 @@ def test_pause_resume_and_end_show():
         assert known.state == state
 
 
+def test_what_a_silo_says_cannot_pass_for_a_line_of_septums_own():
+    forged = "gone\nsilo a joined\u2028silo b joined"
+    for fact in (
+        facts.SiloLeft("c", forged),
+        facts.SiloRefused("c", forged, forged),
+        facts.SiloFailed("c", Stage.TRAIN, 1, 1, forged, forged),
+        facts.RunPaused(forged),
+        facts.RunEnded(Outcome.FAILED, forged),
+    ):
+        first, *others = line(fact, 4).splitlines()
+        assert "gone / silo a joined / silo b joined" in first
+        assert all(other.startswith("    ") for other in others)
+
+
 def test_lines_name_what_changed_and_leave_out_the_rest():
     told = [line(fact, 4) for fact in HISTORY]
     assert told == [

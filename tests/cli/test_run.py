@@ -151,6 +151,12 @@ def test_list_and_show_tell_people_what_json_tells_programs(coordinator, septum,
     assert "model     blake3:" in septum("run", "show", "run-1").out
 
 
+def test_show_says_why_a_silo_is_missing(coordinator, septum, example):
+    septum("run", "submit", example)
+    coordinator.problems = {"boston": "round 3: no column 'chol'"}
+    assert septum("run", "show", "run-1").out.splitlines()[-1].endswith("round 3: no column 'chol'")
+
+
 def test_an_unknown_run_is_exit_code_2(coordinator, septum):
     done = septum("run", "show", "run-9", "--json")
     assert (done.code, done.envelope["error"]["code"]) == (2, "not_found")

@@ -108,7 +108,7 @@ class Engine:
         if report.payload.inline is None:
             live, mark = await self.service.upload_to(silo, run_id)
             await asyncio.to_thread(self.service.store_payload, live, [data], report.payload.digest)
-            live.spool.uploaded(report.payload.digest, mark)
+            self.service.uploaded(live, silo, report.payload.digest, mark)
         return await self.service.exchange(silo, run_id, report)
 
     async def serve(self, silo: str, width: int = WIDTH) -> End:

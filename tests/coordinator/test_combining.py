@@ -30,9 +30,9 @@ def contribute(spool, blobs, payloads):
     found = {}
     for silo, data in payloads.items():
         blob = blob_of(data)
-        spool.keep(blob, (1, 1))
         if blob.inline is None:
-            blobs.put(spool.area, data, durable=False)
+            spool.uploaded(blobs.put(spool.area, data, durable=False), (1, 1))
+        spool.keep(blob, (1, 1))
         found[silo] = Contribution(blob.without_bytes(), 10)
     return found
 

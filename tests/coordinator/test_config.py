@@ -57,6 +57,8 @@ def test_a_mistake_is_named(tmp_path, text, problem):
     with pytest.raises(ConfigError) as caught:
         load_config(write(tmp_path, text))
     assert problem in caught.value.message
+    assert str(tmp_path / "coordinator.toml") in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_named_file_must_be_there(tmp_path):

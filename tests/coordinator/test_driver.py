@@ -11,13 +11,22 @@ import pytest
 from tests.coordinator.support import SILOS, CountingStore, adam_plan, engine, plan_of, until, update, work
 
 from septum.coordinator.driver import Pace
-from septum.errors import AuthError, ConflictError, NotFoundError, ProtocolError, SeptumError, TensorError
+from septum.errors import (
+    AuthError,
+    ConflictError,
+    ConnectionFailedError,
+    NotFoundError,
+    ProtocolError,
+    SeptumError,
+    TensorError,
+)
 from septum.ports.store import Pending, Transition
 from septum.protocol import facts
 from septum.protocol.messages import (
     Await,
     Blob,
     End,
+    Failure,
     Invitation,
     Join,
     Leave,
@@ -25,6 +34,7 @@ from septum.protocol.messages import (
     Poll,
     Prepare,
     Refuse,
+    Stage,
     Train,
     Wait,
     blob_of,
@@ -357,11 +367,41 @@ async def test_nobody_is_invited_to_what_it_serves_or_refused_or_what_has_ended(
         assert await e.service.poll("switzerland", Poll()) == Wait()
 
 
+async def test_a_silo_that_asked_before_the_end_is_asked_anew_when_the_run_is_resumed():
+    async with engine(pace=PATIENT) as e:
+        run_id, _ = await e.start_round_one(plan_of())
+        asked = asyncio.ensure_future(e.service.poll("hungary", Poll((run_id,))))
+        await asyncio.sleep(0)
+        await e.service.command(run_id, Stop())
+        await asyncio.sleep(0.01)
+        assert not asked.done()
+        await e.service.command(run_id, Resume())
+        assert await asyncio.wait_for(asked, 5) == Wait()
+        soon = e.service.poll("hungary", Poll((run_id,)))  # its part may just be ending
+        assert await asyncio.wait_for(soon, 5) == Wait()
+        assert isinstance(await e.service.poll("hungary", Poll()), Invitation)
+
+
 async def test_a_silo_that_leaves_is_answered_at_once():
     async with engine(pace=PATIENT) as e:
         run_id, _ = await e.start_round_one(plan_of(quorum=2))
         assert await e.service.exchange("hungary", run_id, Leave("maintenance")) == Wait()
         assert e.store.get(run_id).run.presence["hungary"] is Presence.ABSENT
+
+
+async def test_a_silo_that_comes_and_goes_in_a_loop_does_not_fill_the_journal():
+    async with engine(pace=PATIENT) as e:
+        run_id, _ = await e.start_round_one(plan_of())
+        refused = 0
+        for _ in range(20):
+            held = asyncio.create_task(e.join("hungary", run_id, plan_of()))
+            leaving = asyncio.create_task(e.service.exchange("hungary", run_id, Leave("bye")))
+            await asyncio.sleep(0.02)
+            refused += leaving.done() and isinstance(leaving.exception(), ConnectionFailedError)
+            held.cancel()
+        entries = await e.service.journal(run_id, after=0, limit=1000)
+        assert sum(isinstance(entry.fact, facts.SiloLeft) for entry in entries) == 1
+        assert refused > 10
 
 
 async def test_stopping_ends_what_is_held_and_drops_the_spool():
@@ -456,6 +496,32 @@ async def test_a_wrong_payload_is_refused_naming_silo_and_tensor_and_changes_not
         assert e.driver.lives[run_id].run.reports == before.reports
 
 
+async def test_a_report_that_comes_in_the_moment_before_it_is_asked_for_does_not_pass_unread():
+    async with engine(pace=PATIENT) as e:
+        run_id, trains = await e.start_round_one(plan_of(("hungary",)))
+        first, _ = work(trains["hungary"], "hungary")
+        early = replace(first, attempt=2, payload=blob_of(b"no tensors at all"))
+        failing = e.service.exchange("hungary", run_id, Failure(Stage.TRAIN, 1, 1, "no"))
+        told = await asyncio.gather(failing, e.service.exchange("hungary", run_id, early), return_exceptions=True)
+        assert isinstance(told[1], ProtocolError)
+        assert e.driver.lives[run_id].run.reports == {}
+
+
+async def test_only_the_silo_that_was_asked_brings_the_initial_model_and_it_must():
+    async with engine(pace=PATIENT) as e:
+        run_id = (await e.service.submit(plan_of(), "k")).id
+        asked = await asyncio.gather(*(e.join(silo, run_id, plan_of()) for silo in SILOS))
+        for silo, told in zip(SILOS, asked, strict=True):
+            wrong = replace(told, initial=not told.initial)
+            problem = "is there, though the initial model was asked for" if told.initial else "was not asked for"
+            with pytest.raises(TensorError, match=problem):
+                await e.report(silo, run_id, work(wrong, silo))
+        trains = await asyncio.gather(
+            *(e.report(silo, run_id, work(told, silo)) for silo, told in zip(SILOS, asked, strict=True))
+        )
+        assert [told.round for told in trains] == [1, 1, 1]
+
+
 async def test_a_late_report_is_not_even_looked_at_and_answered_with_what_is_to_be_done_now():
     async with engine(pace=PATIENT) as e:
         run_id, trains = await e.start_round_one(plan_of())
@@ -496,6 +562,16 @@ async def test_a_silo_that_is_not_in_the_plan_is_refused():
         ):
             with pytest.raises(ProtocolError, match="'other' is not part of run"):
                 await asked
+
+
+async def test_a_stranger_who_asks_in_the_moment_a_round_is_closed_does_not_stop_the_coordinator():
+    async with engine(pace=PATIENT) as e:
+        run_id, trains = await e.start_round_one(plan_of())
+        reports = (e.report(silo, run_id, work(told, silo)) for silo, told in trains.items())
+        strange = (e.service.exchange("other", run_id, message) for message in (Await(), Leave("")))
+        *told, _, _ = refused = await asyncio.gather(*reports, *strange, return_exceptions=True)
+        assert [one.round for one in told] == [2, 2, 2]
+        assert all("'other' is not part of run" in one.message for one in refused[-2:])
 
 
 async def test_the_same_submission_again_is_the_same_run_and_another_plan_a_conflict():

@@ -18,6 +18,7 @@ from tests.coordinator.support import evaluated, plan_of, update, work
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.token import enrolment
 from septum.client import Client
+from septum.coordinator.silo_api import UPLOADS_A_SILO
 from septum.protocol.codec import MAX_MESSAGE_BYTES, encode
 from septum.protocol.messages import Await, Blob, End, Join, Outcome, Poll, Stage, Train, blob_of
 from septum.protocol.plan import digest_of
@@ -395,3 +396,74 @@ def test_an_ended_run_takes_no_blobs(coordinator, silos, round_one):
     with Client(coordinator.access) as client:
         client.stop(round_one[0])
     assert silos[0].put(blob_path(round_one[0], digest_of(b"x")), b"x").status == 409
+
+
+def begun(silo, method, path, size_bytes, body):
+    """A connection on which a request is signed and announced, and the first part of its body sent."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in silo.signed(method, path, body).items())
+    connection = silo.coordinator.connect()
+    connection.connect()
+    request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size_bytes}\r\n{head}\r\n"
+    connection.sock.sendall(request.encode())
+    return connection.sock
+
+
+def test_of_a_silos_payloads_that_no_report_refers_to_only_the_newest_are_kept(coordinator, silos, round_one):
+    run, sent = round_one[0], [bytes([number]) * 100_000 for number in range(6)]
+    for data in sent:
+        assert silos[0].put(blob_path(run, digest_of(data)), data).status == 200
+    assert silos[1].put(blob_path(run, digest_of(b"another silo's")), b"another silo's").status == 200
+    until(lambda: len(spooled(coordinator, run)) == 3)
+    assert {file.read_bytes() for file in spooled(coordinator, run)} == {*sent[-2:], b"another silo's"}
+
+
+def test_a_report_whose_payload_was_replaced_by_newer_ones_is_asked_to_send_it(silos):
+    run, told = start_round_one(silos, plan_of(seed=next_seed()), next(KEYS), WIDE)
+    report, data = work(told[0], silos[0].name, WIDE)
+    for payload in (data, b"newer", b"newest"):
+        assert silos[0].put(blob_path(run, digest_of(payload)), payload).status == 200
+    assert silos[0].post(exchange_path(run), encode(report)).status == 404
+
+
+def test_a_silos_slow_uploads_leave_room_for_others(coordinator, silos, round_one):
+    run, data = round_one[0], b"x" * 1000
+    path = blob_path(run, digest_of(data))
+    before = len(incoming(coordinator))
+    slow = [begun(silos[0], "PUT", path, len(data), None) for _ in range(UPLOADS_A_SILO)]
+    until(lambda: len(incoming(coordinator)) == before + UPLOADS_A_SILO)
+    answer = silos[0].put(path, data)
+    assert (answer.status, answer.error["code"]) == (503, "connection")
+    assert silos[1].put(path, data).status == 200
+    for connection in slow:
+        connection.close()
+    until(lambda: not incoming(coordinator))
+    assert silos[0].put(path, data).status == 200
+
+
+def test_an_upload_that_ends_after_its_run_leaves_nothing(coordinator, silos, round_one):
+    run, data = round_one[0], b"x" * 1000
+    connection = begun(silos[0], "PUT", blob_path(run, digest_of(data)), len(data), None)
+    until(lambda: incoming(coordinator))
+    with Client(coordinator.access) as client:
+        client.stop(run)
+    connection.sendall(data)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    connection.close()
+    until(lambda: not spooled(coordinator, run))
+
+
+def test_a_silo_that_is_revoked_while_it_sends_is_not_listened_to(coordinator):
+    silo = coordinator.enrolled("lausanne")
+    plan = plan_of(("lausanne",), seed=next_seed())
+    with Client(coordinator.access) as client:
+        run = client.submit(plan, key=next(KEYS)).id
+        body = encode(Join(plan.digest))
+        connection = begun(silo, "POST", exchange_path(run), len(body), body)
+        connection.sendall(body[:10])
+        time.sleep(0.3)
+        client.revoke("lausanne")
+        connection.sendall(body[10:])
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401")
+        connection.close()
+        assert [one.presence.value for one in client.run(run).silos] == ["invited"]
+        client.stop(run)

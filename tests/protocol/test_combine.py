@@ -135,6 +135,8 @@ def changed(**replaced: object) -> dict[str, object]:
         (changed(evaluation__sums=np.array([3, 4, 1.5, 0.5])), "cannot be"),
         (changed(evaluation__sums=np.array([math.inf, 4, 1.5, 0.5])), "cannot be"),
         (changed(evaluation__sums=np.array([3, 2, -1.5, 0.5])), "cannot be"),
+        (changed(evaluation__sums=np.array([3, 2, 1.7e308, 0.5])), "cannot be"),  # with another silo's: infinity
+        (changed(evaluation__sums=np.array([2.0**40, 2, 1.5, 0.5])), "cannot be"),
         (changed(evaluation__sums=np.array([3, 2, 1.5, 1.5])), r"ROC-AUC of 1\.5"),
         (changed(evaluation__bins=np.array([[0, 1, 1]], np.int64)), "not the counts of 3 rows"),
         (changed(evaluation__bins=np.array([[0, 4, -1]], np.int64)), "not the counts of 3 rows"),
@@ -181,6 +183,8 @@ def test_a_prepare_report_holds_statistics_and_an_initial_model_only():
         ({**good, "rows": np.ones(3)}, "was not asked for"),
         ({**good, "initial.w": np.ones(1)}, "is F64, expected F32"),
         ({**good, "statistics.s.n": np.array([np.nan])}, "holds nan"),
+        ({**good, "initial.": np.ones(1, np.float32)}, "'' is no name for a parameter"),
+        ({**good, "initial.statistics.s": np.ones(1, np.float32)}, "is no name for a parameter"),
         ({**good, "statistics.s.n": np.ones(3 * 2**20)}, "at most"),
     ):
         with pytest.raises(TensorError, match=message):

@@ -79,6 +79,7 @@ def test_a_dtype_that_has_no_place_in_a_file_is_named():
         (file_with({"w": 1}), "expected dtype, shape"),
         (file_with({"w": tensor() | {"more": 1}}, bytes(8)), "expected dtype, shape"),
         (file_with({"": tensor()}, bytes(8)), "no name"),
+        (file_with({"w": tensor(shape=(0, 2**47, 2**47), end=0)}), "is no shape"),
         (file_with({"../x": tensor()}, bytes(8)), "no name"),
         (file_with({"w" * 201: tensor()}, bytes(8)), "no name"),
         (file_with({"w": tensor("F16", (4,))}, bytes(8)), "dtype 'F16'"),

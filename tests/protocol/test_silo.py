@@ -164,6 +164,17 @@ def test_evaluating_carries_on_the_last_rounds_state_and_uses_none() -> None:
     assert effects[-1] == Do(Job(Stage.EVALUATE, 1, 1, MODELS[1].without_bytes()), MODELS[1], "")
 
 
+@pytest.mark.parametrize("round_", [-1, PLAN.rounds + 1, 10**30])
+def test_a_round_that_the_silo_did_not_agree_to_is_a_failure_and_nothing_is_done(round_: int) -> None:
+    for work in (Train(round_, 1, MODELS[0]), Evaluate(round_, 1, MODELS[0])):
+        after, effects = play(HOLDS_1, told(work))
+        assert after == HOLDS_1
+        (effect,) = effects
+        assert isinstance(effect, Send)
+        assert isinstance(effect.message, Failure)
+        assert "is not in the plan, which has 3 rounds" in effect.message.reason
+
+
 def test_an_earlier_round_is_a_failure_and_changes_nothing() -> None:
     state, _ = play(HOLDS_1, train(2), worked(2))
     after, effects = play(state, train(1))

@@ -126,6 +126,7 @@ def test_a_manifest_that_cannot_be_used_is_an_error_that_says_where(
     with pytest.raises(ConfigError, match=message) as caught:
         read_manifest(edit(folder, old, new))
     assert "septum.toml" in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_folder_without_a_manifest_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -207,6 +207,51 @@ def test_an_app_that_raises_is_reported_with_its_traceback_and_the_silo_goes_on(
     assert [type(message) for message in channel.said] == [Join, Failure, Await, Failure]
 
 
+def test_a_silo_that_keeps_error_texts_to_itself_says_only_that_the_work_failed(tmp_path: Path) -> None:
+    silo = Bench(tmp_path, "raise ValueError('Jane Doe, born 1952')")
+    channel = ScriptedChannel(ScriptedStop(), Train(1, 1, blob_of(model())))
+    tools = replace(tools_for(channel), send_error_texts=False)
+    Session(tools, silo.files, SiloRun("r1", "north", silo.plan), Granted(silo.app)).serve()
+    assert isinstance(channel.said[1], Failure)
+    assert "Doe" not in repr(channel.said)
+    assert "train-1 failed in this silo" in channel.said[1].reason
+
+
+class Weighing(InlineLauncher):
+    """Its workers give another weight than they should, as the process of a hostile app can."""
+
+    def __init__(self, weight: int) -> None:
+        self.weight = weight
+
+    def start(self, spec: WorkerSpec, limits: WorkerLimits) -> InlineWorker:  # noqa: ARG002  a process's limits
+        spec.run_dir.mkdir(parents=True, exist_ok=True)
+        weight = self.weight
+
+        class Worker(InlineWorker):
+            def perform(self, task: Task) -> TaskResult:
+                return replace(super().perform(task), weight=weight)
+
+        return Worker(spec)
+
+
+@pytest.mark.parametrize("weight", [-1, 0, 2**53, 2**60])
+def test_a_weight_that_cannot_be_reported_is_a_failure_and_not_trained_for_ever(tmp_path: Path, weight: int) -> None:
+    silo = Bench(tmp_path)
+    channel = silo.play(Train(1, 1, blob_of(model())), launcher=Weighing(weight))
+    assert [type(message) for message in channel.said] == [Join, Failure]
+    assert "cannot be reported" in channel.said[1].reason
+    assert silo.trained == 1
+
+
+def test_a_model_larger_than_the_silos_files_may_be_is_not_even_fetched(tmp_path: Path) -> None:
+    silo = Bench(tmp_path)
+    huge = Blob(digest_of(b"huge"), 10**15)
+    channel = silo.play(Train(1, 1, huge), limits=WorkerLimits(file_bytes=10**9))
+    assert channel.calls == ["exchange", "exchange"]
+    assert isinstance(channel.said[1], Failure)
+    assert "takes at most 1000000000" in channel.said[1].reason
+
+
 @pytest.mark.parametrize(
     ("train", "limits", "says"),
     [

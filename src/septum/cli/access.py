@@ -153,7 +153,10 @@ def _operator_place(path: Path, said_by: str) -> _Place:
 def _texts(path: Path, content: Mapping[str, object], known: tuple[str, ...]) -> dict[str, str]:
     for key, value in content.items():
         if key not in known:
-            raise ConfigError(f"{path}: unknown key {key!r}; {did_you_mean(key, known)}")
+            raise ConfigError(
+                f"{path}: unknown key {key!r}; {did_you_mean(key, known)}",
+                hint="mend it, then: septum config show --origin",
+            )
         if not isinstance(value, str):
             raise ConfigError(f"{path}: {key} must be a text, not {type(value).__name__}", hint=f'write {key} = "..."')
     return {key: value for key, value in content.items() if isinstance(value, str)}

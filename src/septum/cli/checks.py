@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -56,13 +56,13 @@ class Check:
     hint: str = ""
 
 
-def all_checks(flags: AccessFlags, data_dir: Path | None) -> tuple[Check, ...]:
-    """Every check, in the order in which one would repair things."""
+def all_checks(reaching: Sequence[Check], data_dir: Path | None) -> tuple[Check, ...]:
+    """Every check, in the order in which one would repair things. `reaching`: those about the coordinator."""
     return (
         python_version(sys.version_info[:3]),
         operating_system(),
         *extras(),
-        *configuration(flags),
+        *reaching,
         directory(data_dir or Path.cwd(), private=data_dir is not None),
         free_disk(data_dir or Path.cwd()),
         worker_process(WorkerLimits()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ import typer
 from septum.cli.command import Invocation, command
 from septum.cli.failures import ChecksFailedError
 from septum.cli.output import Answer, Table
+
+CONFIG_NAME = "silo.toml"  # by which a silo's directory is known
+OPERATOR_FILE = "operator.json"  # and a coordinator's
 
 
 def register(app: typer.Typer) -> None:
@@ -27,9 +31,14 @@ def doctor(
     ] = None,
 ) -> Answer:
     """Check this machine: versions, extras, coordinator, clock, directory, disk, training processes."""
-    from septum.cli.checks import Level, all_checks  # httpx and a process of its own
+    from septum.cli.checks import Level, all_checks, configuration  # httpx and a process of its own
+    from septum.cli.silo_checks import silo_checks  # numpy
 
-    checks = all_checks(call.access, data_dir)
+    flags = call.access
+    if data_dir is not None and (data_dir / OPERATOR_FILE).is_file() and not (flags.url or flags.operator_file):
+        flags = replace(flags, operator_file=str(data_dir / OPERATOR_FILE))
+    is_silo = data_dir is not None and (data_dir / CONFIG_NAME).is_file()
+    checks = all_checks(silo_checks(data_dir) if data_dir and is_silo else configuration(flags), data_dir)
     failed = [check for check in checks if check.level is Level.FAIL]
     rows = tuple((check.level.value, check.name, check.message, check.hint) for check in checks)
     data = {

@@ -134,6 +134,15 @@ def plain(text: str) -> str:
     return _CONTROL.sub("?", text)
 
 
+def one_line(text: str) -> str:
+    r"""The text on one line, so that it cannot pass for a line of septum's own.
+
+    >>> one_line("disk full\nsilo boston joined")
+    'disk full / silo boston joined'
+    """
+    return " / ".join(part for line in text.splitlines() if (part := line.strip()))
+
+
 def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A table as lines that `grep` and `awk` can read: nothing is cut.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from septum.cli import views
-from septum.cli.output import Output, plain
+from septum.cli.output import Output, one_line, plain
 from septum.protocol import facts
 from septum.protocol.codec import kind_of, to_json
 from septum.protocol.facts import Fact, Metrics
@@ -87,12 +87,12 @@ def line(fact: Fact, rounds: int) -> str:
         case facts.SiloReturned(silo):
             return f"silo {silo} is back"
         case facts.SiloRefused(silo, rule, reason):
-            return f"silo {silo} refused by its rule {rule}: {reason}"
+            return one_line(f"silo {silo} refused by its rule {rule}: {reason}")
         case facts.SiloLeft(silo, reason):
-            return f"silo {silo} left: {reason}"
+            return one_line(f"silo {silo} left: {reason}")
         case facts.SiloFailed(silo=silo, stage=stage, round=round_, attempt=attempt, reason=reason, details=details):
-            told = f"silo {silo} failed in {stage.value}, round {round_}, attempt {attempt}: {reason}"
-            return f"{told}\n{details.rstrip()}" if details else told
+            told = one_line(f"silo {silo} failed in {stage.value}, round {round_}, attempt {attempt}: {reason}")
+            return "\n    ".join([told, *details.rstrip().splitlines()])
         case facts.AttemptFailed(stage, round_, attempt, reported, missing):
             return (
                 f"{stage.value}, round {round_}, attempt {attempt}: {len(reported)} reported, "
@@ -101,11 +101,11 @@ def line(fact: Fact, rounds: int) -> str:
         case facts.ModelMeasured(round_, metrics, _):
             return f"round {round_}/{rounds}: {views.metrics_text(metrics)}"
         case facts.RunPaused(reason):
-            return f"paused{f': {reason}' if reason else ''}"
+            return one_line(f"paused{f': {reason}' if reason else ''}")
         case facts.RunResumed():
             return "resumed"
         case facts.RunEnded(outcome, reason):
-            return f"{outcome.value}{f': {reason}' if reason else ''}"
+            return one_line(f"{outcome.value}{f': {reason}' if reason else ''}")
         case _:
             return ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from septum.cli.output import Answer, Json, Table
+from septum.cli.output import Answer, Json, Table, one_line
 from septum.protocol.codec import to_json
 from septum.protocol.facts import Metrics
 from septum.protocol.views import InviteView, ModelView, RunView, SiloView
@@ -29,7 +29,7 @@ def run(view: RunView) -> Answer:
         f"run       {view.id}",
         f"name      {view.name}",
         f"app       {view.app.name} {view.app.version} ({view.app.digest})",
-        f"status    {view.status.value}{f': {view.reason}' if view.reason else ''}",
+        f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
         f"rounds    {_progress(view)}, attempt {view.attempt}, quorum {view.quorum} of {len(view.silos)}",
         f"strategy  {view.strategy.name}{_settings(view.strategy.settings)}",
         f"hyper    {_settings(view.hyper)}",
@@ -37,7 +37,9 @@ def run(view: RunView) -> Answer:
         f"model     {view.model or 'none yet'}",
         f"created   {when(view.created_at)}",
     ]
-    silos = tuple((silo.name, silo.presence.value, "yes" if silo.awaited else "", silo.problem) for silo in view.silos)
+    silos = tuple(
+        (silo.name, silo.presence.value, "yes" if silo.awaited else "", one_line(silo.problem)) for silo in view.silos
+    )
     return Answer(to_json(view), ("\n".join(lines), Table(("SILO", "PRESENCE", "AWAITED", "PROBLEM"), silos)))
 
 

@@ -178,6 +178,9 @@ def _trust(ca_file: str) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the certificate file {ca_file} cannot be used: {error}") from error
+        raise ConfigError(
+            f"the certificate file {ca_file} cannot be used: {error}",
+            hint="septum config show --origin says who named it",
+        ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context

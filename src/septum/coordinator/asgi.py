@@ -67,7 +67,7 @@ async def chunks_of(receive: Receive) -> AsyncIterator[bytes]:
 
 async def body_of(receive: Receive, limit: int) -> bytes:
     """A small body. Raises TooLargeError as soon as it is over `limit`, ConnectionFailedError when cut or slow."""
-    body, more = b"", True
+    body, more = bytearray(), True  # a client may send single bytes, so nothing is copied for each
     try:
         async with asyncio.timeout(SILENCE_S):
             while more:
@@ -77,7 +77,7 @@ async def body_of(receive: Receive, limit: int) -> bytes:
                     raise TooLargeError(f"a message of more than {limit} bytes", hint=_LIMIT_HINT)
     except TimeoutError:
         raise ConnectionFailedError(f"a message did not arrive within {SILENCE_S:g} s") from None
-    return body
+    return bytes(body)
 
 
 def _chunk(message: Message) -> tuple[bytes, bool]:

@@ -47,7 +47,9 @@ class CoordinatorConfig:
     def __post_init__(self) -> None:
         host, _, port = self.listen.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and int(port) < 65536):
-            raise ConfigError(f"listen is an address and a port, not {self.listen!r}", hint='listen = "0.0.0.0:8443"')
+            raise ConfigError(
+                f"listen is an address and a port, not {self.listen!r}", hint="HOST:PORT, such as 0.0.0.0:8443"
+            )
         if bool(self.certificate) != bool(self.key):
             given, absent = ("certificate", "key") if self.certificate else ("key", "certificate")
             raise ConfigError(f"{given} is set and {absent} is not; they belong together")
@@ -91,17 +93,27 @@ def load_config(data_dir: Path, file: Path | None = None, **overrides: object) -
     settings: dict[str, object] = {}
     if file is not None or path.exists():
         try:
-            settings = tomllib.loads(path.read_text())
-        except OSError as error:
-            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not TOML: {error}") from error
-        settings = _checked(settings, str(path))
-        for name in ("certificate", "key"):  # relative to the file that names them
-            if settings.get(name):
-                settings[name] = str(path.parent / str(settings[name]))
+            settings = _read(path)
+            _make(data_dir, settings)
+        except ConfigError as error:
+            message = error.message if str(path) in error.message else f"{path}: {error.message}"
+            raise ConfigError(message, hint=error.hint or f"mend {path}, then: septum coordinator start") from error
     given = {name: value for name, value in overrides.items() if value is not None}
     return _make(data_dir, {**settings, **_checked(given, "the command line")})
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=f"ls -l {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    settings = _checked(content, str(path))
+    for name in ("certificate", "key"):  # relative to the file that names them
+        if settings.get(name):
+            settings[name] = str(path.parent / str(settings[name]))
+    return settings
 
 
 def _make(data_dir: Path, settings: Mapping[str, object]) -> CoordinatorConfig:

@@ -19,11 +19,11 @@ from septum.coordinator.held import POLL, Held, HeldRequests
 from septum.coordinator.live import Discarded, Live, revive
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool, mark_of
-from septum.errors import ConflictError, NotFoundError, SeptumError
+from septum.errors import ConflictError, NotFoundError, ProtocolError, SeptumError
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
 from septum.ports.store import Pending, RunStore, Transition
-from septum.protocol.messages import Evaluate, Instruction, Invitation, Report, Train
+from septum.protocol.messages import Evaluate, Instruction, Invitation, Report, Train, Wait
 from septum.protocol.run import instruction, step
 from septum.protocol.run_state import Combined, CombineFailed, Event, FromSilo, Presence, Run, Tick
 
@@ -50,11 +50,15 @@ class Pace:
 
 @dataclass(eq=False, slots=True)
 class _Item:
-    """Something that happened to a run; `reply` gets the state once it is committed."""
+    """Something that happened to a run; `reply` gets the state once it is committed.
+
+    `unread`: a report that the run did not wait for when it came, so that nobody looked at its payload.
+    """
 
     live: Live
     event: Event | Discarded
     held: Held | None = None
+    unread: bool = False
     reply: asyncio.Future[Run] | None = None
 
     def fail(self, error: SeptumError) -> None:
@@ -151,9 +155,12 @@ class Driver:
         """Where a run's payloads wait. `complete` for a run that is only being made."""
         return Spool(self._blobs, run_id, complete=complete)
 
-    def post(self, live: Live, event: Event | Discarded, held: Held | None = None) -> None:
-        """Something happened; `held` is answered with the silo's next instruction, when there is one."""
-        self._queue.append(_Item(live, event, held))
+    def post(self, live: Live, event: Event | Discarded, held: Held | None = None, *, unread: bool = False) -> None:
+        """Something happened; `held` is answered with the silo's next instruction, when there is one.
+
+        `unread`: a report whose payload was not looked at. It is refused if the run waits for it by now.
+        """
+        self._queue.append(_Item(live, event, held, unread))
         self._wake.set()
 
     async def tell(self, live: Live, event: Event) -> Run:
@@ -206,7 +213,14 @@ class Driver:
                 live.finish([id_])
                 return
             case FromSilo(silo, Report() as report) if live.wants(silo, report):
-                live.spool.keep(report.payload, mark_of(report.stage, report.round))
+                if item.unread and report.base == (before.model.digest if before.model else ""):
+                    item.fail(_too_early(silo, report, before))
+                    return
+                try:
+                    live.spool.keep(report.payload, mark_of(report.stage, report.round))
+                except NotFoundError as error:
+                    item.fail(error)
+                    return
             case Combined() | CombineFailed() as result:
                 live.settle(result)
             case _:
@@ -317,6 +331,8 @@ class Driver:
             offer = invitation(live.run, held.silo, held.serving)
             if offer is not None:
                 held.give(offer)
+            elif live.run.id in held.serving:  # asked before the run had ended; does it serve it still?
+                held.give(Wait())
 
     def _arm(self) -> None:
         """Wake up at the earliest deadline. Ended runs leave the memory when there are many."""
@@ -328,6 +344,14 @@ class Driver:
         if len(self.lives) > MAX_LIVES and not self._queue:
             for run_id in [id_ for id_, live in self.lives.items() if live.idle and not self.held.of_run(id_)]:
                 del self.lives[run_id]
+
+
+def _too_early(silo: str, report: Report, run: Run) -> ProtocolError:
+    what = f"{report.stage.value} round {report.round} attempt {report.attempt}"
+    return ProtocolError(
+        f"silo {silo!r} reported {what} before it was asked for; it may send it again",
+        hint=f"septum run show {run.id}",
+    )
 
 
 def invitation(run: Run, silo: str, serving: Sequence[str]) -> Invitation | None:

@@ -69,6 +69,10 @@ class Performer:
         """Remove payloads; posts Discarded. All that a run has when it has ended."""
         self._spawn(self._discard(live, entry))
 
+    def discard_payloads(self, live: Live, digests: list[str]) -> None:
+        """Remove payloads that no report will refer to."""
+        self._spawn(self._quietly(live, lambda: live.spool.discard(digests, ended=False)))
+
     def discard_optimizers(self, live: Live) -> None:
         """Remove server optimizer states that a commit has made useless."""
         stale, live.optimizers = live.optimizers, []

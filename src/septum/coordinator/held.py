@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -44,11 +45,11 @@ class HeldRequests:
         self._by_silo: dict[str, OrderedDict[str, Held]] = {}
         self._by_run: dict[str, dict[str, Held]] = {}
 
-    def hold(self, silo: str, run: str, serving: tuple[str, ...] = ()) -> Held:
-        """Begin to hold a request; at the latest after `hold_s` it is answered `Wait`."""
+    def hold(self, silo: str, run: str, serving: tuple[str, ...] = (), *, at_most_s: float = math.inf) -> Held:
+        """Begin to hold a request; at the latest after `hold_s`, or `at_most_s`, it is answered `Wait`."""
         loop = asyncio.get_running_loop()
         held = Held(silo, run, serving, loop.create_future())
-        held.timer = loop.call_later(self._hold_s, held.give, Wait())
+        held.timer = loop.call_later(min(self._hold_s, at_most_s), held.give, Wait())
         mine = self._by_silo.setdefault(silo, OrderedDict())
         if run in mine:
             self._retire(mine[run])

@@ -34,6 +34,8 @@ class Live:
     look       silos whose open request has to be looked at
     filled     the newest instruction that carries a model, without and with its bytes
     busy       how many things beside the driver are at work on it
+    reading    silos whose report is being looked at
+    leaving    when a silo may take leave again, event loop time
     changed    resolved, and replaced, when a commit has added to the journal
     """
 
@@ -52,6 +54,8 @@ class Live:
     look: set[str] = field(default_factory=set)
     filled: tuple[Instruction, Instruction] | None = None
     busy: int = 0
+    reading: set[str] = field(default_factory=set)
+    leaving: dict[str, float] = field(default_factory=dict)
     changed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property

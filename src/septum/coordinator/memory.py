@@ -33,7 +33,7 @@ class MemoryService:
         """Take a copy of a file, if its bytes have this digest."""
         live, mark = self._in_loop(self._service.upload_to(silo, run))
         self._service.store_payload(live, _chunks(path), digest)
-        self._loop.call_soon_threadsafe(live.spool.uploaded, digest, mark)
+        self._loop.call_soon_threadsafe(self._service.uploaded, live, silo, digest, mark)
 
     def blob_path(self, silo: str, run: str, digest: str) -> Path:
         """The file of a blob that this silo may read."""

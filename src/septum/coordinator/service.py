@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
@@ -14,17 +15,19 @@ from septum.coordinator.driver import Driver, invitation
 from septum.coordinator.held import POLL, Held
 from septum.coordinator.live import Live, revive
 from septum.coordinator.spool import Mark, file_source, mark_of
-from septum.errors import ConflictError, NotFoundError, ProtocolError, SeptumError, TensorError
+from septum.errors import ConflictError, ConnectionFailedError, NotFoundError, ProtocolError, SeptumError, TensorError
 from septum.ports.blobs import BlobStore
 from septum.ports.store import StoredRun
 from septum.protocol.combine import Source, check, source_of
 from septum.protocol.messages import Instruction, Leave, Poll, PollAnswer, Report, SiloMessage, Stage, Wait
 from septum.protocol.plan import Plan
-from septum.protocol.run import create
-from septum.protocol.run_state import Event, FromSilo, Note, Run
+from septum.protocol.run import create, initial_maker
+from septum.protocol.run_state import Event, FromSilo, Note, Presence, Run
 from septum.protocol.views import JournalView, ModelView, RunView, models_of, newest_model, run_view
 
 JOURNAL_PAGE = 1000
+BEHIND_S = 1.0
+LEAVE_EVERY_S = 5.0  # of one silo and run
 
 
 class RunService:
@@ -43,27 +46,45 @@ class RunService:
             offer = invitation(live.run, silo, message.serving)
             if offer is not None:
                 return offer
-        held = self._driver.held.hold(silo, POLL, message.serving)
+        at_most_s = BEHIND_S if self._is_behind(silo, message) else math.inf
+        held = self._driver.held.hold(silo, POLL, message.serving, at_most_s=at_most_s)
         answer = await self._answer(held)
         assert isinstance(answer, PollAnswer)
         return answer
+
+    def _is_behind(self, silo: str, message: Poll) -> bool:
+        """Whether the silo says that it serves a run that has it for absent: it may be about to end its part.
+
+        So it is when a run is resumed right after its end. It is invited again once it no longer says so.
+        """
+        runs = (self._driver.lives[run].run for run in message.serving if run in self._driver.lives)
+        return any(run.outcome is None and run.presence.get(silo) is Presence.ABSENT for run in runs)
 
     async def exchange(self, silo: str, run_id: str, message: SiloMessage) -> Instruction:
         """The silo's next instruction, once there is one and its grounds are on disk; Wait when there is none in time.
 
         Raises NotFoundError, ProtocolError as the run machine does, TensorError for a payload that cannot be combined.
         """
-        live = await self._driver.load(run_id)
+        live = await self._taking_part(silo, run_id)
         if isinstance(message, Leave):
+            await self._in_its_turn(live, silo)
             await self._driver.tell(live, FromSilo(silo, message))
             return Wait()
-        if isinstance(message, Report):
-            await self._check(live, silo, message)
+        unread = isinstance(message, Report) and not await self._check(live, silo, message)
         held = self._driver.held.hold(silo, run_id)
-        self._driver.post(live, FromSilo(silo, message), held)
+        self._driver.post(live, FromSilo(silo, message), held, unread=unread)
         answer = await self._answer(held)
         assert isinstance(answer, Instruction)
         return answer
+
+    async def _in_its_turn(self, live: Live, silo: str) -> None:
+        """Let a silo take leave now and then: who comes and goes in a loop would fill the journal, and so the disk."""
+        now = asyncio.get_running_loop().time()
+        turn = max(now, live.leaving.get(silo, now))
+        if turn - now > self._driver.pace.hold_s:
+            raise ConnectionFailedError(f"run {live.run.id}: silo {silo!r} comes and goes too often")
+        live.leaving[silo] = turn + LEAVE_EVERY_S
+        await asyncio.sleep(turn - now)
 
     async def _answer(self, held: Held) -> Instruction | PollAnswer:
         if self._driver.closing is not None:
@@ -73,31 +94,36 @@ class RunService:
         finally:
             self._driver.held.release(held)
 
-    async def _check(self, live: Live, silo: str, report: Report) -> None:
-        """Refuse a payload that could not be combined. What the run does not wait for is not looked at."""
+    async def _check(self, live: Live, silo: str, report: Report) -> bool:
+        """Refuse a payload that could not be combined. False for what the run does not wait for: it is not read."""
         run = live.run
         if not live.wants(silo, report) or report.base != (run.model.digest if run.model else ""):
-            return
+            return False
+        if silo in live.reading:  # each would read all of the payload, in one of the few threads that compute
+            raise ConnectionFailedError(f"run {run.id}: a report of silo {silo!r} is being looked at already")
+        live.reading.add(silo)
         live.busy += 1  # it is not to leave the memory while we wait
         try:
             if report.payload.inline is not None:
-                self._check_source(run, report, source_of(report.payload.inline))
+                self._check_source(run, silo, report, source_of(report.payload.inline))
             else:
-                await self._driver.performer.compute(self._check_file, live, report)
+                await self._driver.performer.compute(self._check_file, live, run, silo, report)
         except TensorError as error:
             where = f"{report.stage.value} round {report.round}: silo {silo!r}"
             raise TensorError(f"{where}: {error.message}", hint=error.hint or f"septum run show {run.id}") from error
         finally:
             live.busy -= 1
+            live.reading.discard(silo)
+        return True
 
-    def _check_file(self, live: Live, report: Report) -> None:
+    def _check_file(self, live: Live, run: Run, silo: str, report: Report) -> None:
         live.spool.check(report.payload)
         with file_source(self._blobs.path(live.spool.area, report.payload.digest)) as source:
-            self._check_source(live.run, report, source)
+            self._check_source(run, silo, report, source)
 
-    def _check_source(self, run: Run, report: Report, source: Source) -> None:
+    def _check_source(self, run: Run, silo: str, report: Report, source: Source) -> None:
         base = self._driver.shelf.layout(run.model) if report.stage is Stage.TRAIN and run.model else None
-        check(report.stage, source, base)
+        check(report.stage, source, base, initial=silo == initial_maker(run))
 
     async def upload_to(self, silo: str, run_id: str) -> tuple[Live, Mark]:
         """Where a payload of this silo may go now. Raises NotFoundError, or ProtocolError when none is expected."""
@@ -109,6 +135,15 @@ class RunService:
     def store_payload(self, live: Live, chunks: Iterable[bytes], digest: str) -> None:
         """Store a payload. For a thread of its own; then call `uploaded` in the event loop."""
         self._blobs.put(live.spool.area, chunks, durable=False, digest=digest, limit=self._max_blob_bytes)
+
+    def uploaded(self, live: Live, silo: str, digest: str, mark: Mark) -> None:
+        """A silo's payload is on disk. Its older ones go, so that no silo fills the disk; all, if the run has ended."""
+        live.spool.uploaded(digest, mark)
+        stale = live.spool.replaced_by(silo, digest, live.run)
+        if live.run.outcome is not None:
+            stale = live.spool.expire(mark)
+        if stale:
+            self._driver.performer.discard_payloads(live, stale)
 
     async def blob_path(self, silo: str, run_id: str, digest: str) -> Path:
         """The file of the run's newest model, the only one that a silo may read. Raises NotFoundError."""

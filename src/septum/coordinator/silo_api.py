@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -33,7 +35,7 @@ from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.live import Live
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
-from septum.errors import ConnectionFailedError, NotFoundError, SeptumError
+from septum.errors import AuthError, ConnectionFailedError, NotFoundError, SeptumError
 from septum.ports.clock import Clock
 from septum.protocol.codec import MAX_MESSAGE_BYTES, decode, encode
 from septum.protocol.messages import Enroll, Poll, SiloMessage
@@ -42,6 +44,7 @@ log = logging.getLogger("septum.coordinator.silo_api")
 
 PREFIX = "/silo/v1/"
 UPLOAD_THREADS = 32  # a slow upload holds one; more at one time wait their turn
+UPLOADS_A_SILO = 4  # under way at one time: no silo may take all threads with slow ones
 WATCH_AFTER_S = 0.5  # a request held longer is watched for its client going away
 ENCODED = 8  # answers kept encoded: all silos of a run are told the same
 
@@ -66,13 +69,16 @@ class SiloApi:
         self._nonces = NonceCache()
         self._uploads = ThreadPoolExecutor(UPLOAD_THREADS, "septum-upload")
         self._encoded: list[tuple[object, bytes]] = []
+        self._uploading: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
             await self._route(scope, receive, send)
         except SeptumError as error:
-            log.info("silo_refused", extra={"path": scope["path"], "code": error.code, "error": error.message})
+            log.info(
+                "silo_refused", extra={"path": str(scope["path"])[:200], "code": error.code, "error": error.message}
+            )
             await send_error(send, error)
         except Exception:
             log.exception("silo_request_failed", extra={"path": scope["path"]})
@@ -100,11 +106,13 @@ class SiloApi:
             case "PUT", ["runs", run, "blobs", digest]:
                 await self._upload(scope, receive, send, run, digest)
             case "GET", ["runs", run, "blobs", digest]:
-                silo, _ = self._verified(scope, headers_of(scope))
-                path = await self._parts.service.blob_path(silo, run, digest)
+                asker = self._verified(scope, headers_of(scope))
+                path = await self._parts.service.blob_path(asker.silo, run, digest)
                 await send_file(scope, send, path, path.stat().st_size)
             case _:
-                raise NotFoundError(f"there is no {method} {scope['path']} here", hint="septum --version on both sides")
+                raise NotFoundError(
+                    f"there is no {method[:20]} {str(scope['path'])[:200]} here", hint="septum --version on both sides"
+                )
 
     async def _ca(self, send: Send) -> None:
         if self._parts.ca_path is None:
@@ -116,22 +124,32 @@ class SiloApi:
         message = cast("Enroll", decode(Enroll, await body_of(receive, MAX_MESSAGE_BYTES)))
         await send_body(send, 200, encode(await self._parts.enrolment.enroll(message)))
 
-    def _verified(self, scope: Scope, headers: Mapping[str, str]) -> tuple[str, str]:
-        """Who asks, and the Content-Digest that the body must have. Raises AuthError."""
+    def _verified(self, scope: Scope, headers: Mapping[str, str]) -> _Asker:
+        """Who asks. Raises AuthError."""
         parts = self._parts
         found = verify(headers, str(scope["method"]), target_of(scope), parts.silos.public_key, parts.clock.unix())
         self._nonces.use(found.silo, found.nonce, parts.clock.monotonic())
-        return parts.silos.seen(found.silo), found.content_digest
+        silo = parts.silos.seen(found.silo)
+        return _Asker(silo, parts.silos.public_key(silo), found.content_digest)
+
+    def _verified_still(self, asker: _Asker) -> None:
+        """A body may take its time, and the silo be revoked meanwhile. Raises AuthError."""
+        if self._parts.silos.public_key(asker.silo) != asker.key:
+            raise AuthError(
+                f"the key of silo {asker.silo!r} was revoked while this request arrived",
+                hint=f"septum silo invite {asker.silo}, on the coordinator",
+            )
 
     async def _signed_body(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
         headers = headers_of(scope)
-        silo, digest = self._verified(scope, headers)
+        asker = self._verified(scope, headers)
         declared_size(headers, MAX_MESSAGE_BYTES, "a message")
         body = await body_of(receive, MAX_MESSAGE_BYTES)
-        checked = ContentDigest(digest)
+        checked = ContentDigest(asker.content_digest)
         checked.update(body)
         checked.finish()
-        return silo, body
+        self._verified_still(asker)
+        return asker.silo, body
 
     async def _answer(self, receive: Receive, send: Send, answer: Awaitable[object]) -> None:
         """Wait for an answer that may be held for long; give up when the client goes away."""
@@ -160,16 +178,33 @@ class SiloApi:
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, run: str, digest: str) -> None:
         headers = headers_of(scope)
-        silo, _ = self._verified(scope, headers)
+        asker = self._verified(scope, headers)
         declared_size(headers, self._parts.max_blob_bytes, "a blob")
-        live, mark = await self._parts.service.upload_to(silo, run)
-        live.busy += 1
-        try:
-            await self._store(live, receive, digest)
-        finally:
-            live.busy -= 1
-        live.spool.uploaded(digest, mark)
+        live, mark = await self._parts.service.upload_to(asker.silo, run)
+        with self._one_of_few(asker.silo):
+            live.busy += 1
+            try:
+                await self._store(live, receive, digest)
+            finally:
+                live.busy -= 1
+        self._verified_still(asker)
+        self._parts.service.uploaded(live, asker.silo, digest, mark)
         await send_body(send, 200, b"{}")
+
+    @contextmanager
+    def _one_of_few(self, silo: str) -> Iterator[None]:
+        if self._uploading[silo] >= UPLOADS_A_SILO:
+            raise ConnectionFailedError(
+                f"silo {silo!r} has {UPLOADS_A_SILO} uploads under way; it may send this one when another has ended",
+                hint="it is tried again by itself",
+            )
+        self._uploading[silo] += 1
+        try:
+            yield
+        finally:
+            self._uploading[silo] -= 1
+            if not self._uploading[silo]:
+                del self._uploading[silo]
 
     async def _store(self, live: Live, receive: Receive, digest: str) -> None:
         pipe = Pipe()
@@ -191,6 +226,15 @@ class SiloApi:
             self._parts.service.store_payload(live, pipe, digest)
         finally:
             pipe.abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who sent a signed request, under which key, and the Content-Digest that its body must have."""
+
+    silo: str
+    key: bytes | None
+    content_digest: str
 
 
 class _Watch:

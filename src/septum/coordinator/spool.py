@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from septum.errors import MessageError, TensorError
+from septum.errors import MessageError, NotFoundError, TensorError
 from septum.ports.blobs import BlobStore
 from septum.protocol.combine import Source, source_of
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.run_state import Contribution, Run
 
+KEPT_UPLOADS = 2  # of one silo, beside those in reports: the newest, and one whose report is on its way
 Mark = tuple[int, int]  # stage and round, in the order in which a run goes through them
 
 
@@ -41,15 +42,31 @@ class Spool:
         self._blobs = blobs
         self._memory: dict[str, tuple[bytes, Mark]] = {}
         self._disk: dict[str, Mark] = {}
+        self._of_silo: dict[str, list[str]] = {}
 
     def keep(self, payload: Blob, mark: Mark) -> None:
-        """Hold a small payload in memory."""
-        if payload.inline is not None and payload.digest not in self._disk:
+        """Hold a small payload in memory, and a large one on disk. Raises NotFoundError when it has gone meanwhile."""
+        if payload.digest in self._disk:
+            self.uploaded(payload.digest, mark)
+        elif payload.inline is not None:
             self._memory[payload.digest] = (payload.inline, mark)
+        elif self.complete:
+            raise NotFoundError(f"blob {payload.digest} was replaced by a newer one, or its round is over")
 
     def uploaded(self, digest: str, mark: Mark) -> None:
         """A payload is on disk."""
         self._disk[digest] = max(mark, self._disk.get(digest, mark))
+
+    def replaced_by(self, silo: str, digest: str, run: Run) -> list[str]:
+        """A silo's payload is on disk: its older ones that nothing refers to, no longer counted as here."""
+        mine = [one for one in self._of_silo.get(silo, ()) if one != digest and one in self._disk]
+        others = {one for name, digests in self._of_silo.items() if name != silo for one in digests}
+        used = others | {contribution.payload.digest for contribution in run.reports.values()}
+        stale = [one for one in mine[: max(0, len(mine) + 1 - KEPT_UPLOADS)] if one not in used]
+        self._of_silo[silo] = [*(one for one in mine if one not in stale), digest]
+        for one in stale:
+            del self._disk[one]
+        return stale
 
     def check(self, payload: Blob) -> None:
         """Whether a payload that a report refers to is here. Raises NotFoundError, or MessageError for another size."""

@@ -125,10 +125,13 @@ def layout_of(source: Source) -> Layout:
     return read_layout(_read(source, 0, head), source.size_bytes)
 
 
-def check(stage: Stage, source: Source, base: Layout | None) -> None:
-    """Refuse a silo's payload that could not be combined, naming the tensor. Raises TensorError. Reads it once."""
+def check(stage: Stage, source: Source, base: Layout | None, *, initial: bool | None = None) -> None:
+    """Refuse a silo's payload that could not be combined, naming the tensor. Raises TensorError. Reads it once.
+
+    `initial`: whether this silo was asked for the initial model; None where that is not known.
+    """
     layout = layout_of(source)
-    contents.check_report(stage, layout, base)
+    contents.check_report(stage, layout, base, initial=initial)
     for spec in layout.tensors:
         if spec.name in (contents.BINS, contents.SUMS):
             continue

@@ -6,7 +6,7 @@ See the table in docs/decisions/0002-the-wire.md. No numpy: the silo's agent che
 from __future__ import annotations
 
 from septum.errors import TensorError, did_you_mean
-from septum.protocol.layout import Layout, TensorSpec
+from septum.protocol.layout import NAME, Layout, TensorSpec
 from septum.protocol.messages import Stage
 
 UPDATE = "update."
@@ -19,11 +19,11 @@ MAX_BINS = 1 << 20  # occupied logit bins of one silo
 _ANY = -1  # a length that is not fixed
 
 
-def check_report(stage: Stage, layout: Layout, model: Layout | None, *, initial: bool = True) -> None:
+def check_report(stage: Stage, layout: Layout, model: Layout | None, *, initial: bool | None = None) -> None:
     """Whether a report's payload has the tensors that it must have, and no other. Raises TensorError naming the first.
 
     `model` is the layout of the model that the report started from; None for `prepare`. `initial` says whether a
-    `prepare` report may bring an initial model.
+    `prepare` report brings an initial model; None where both is right.
     """
     if not layout.is_canonical:  # the aggregation reads all updates as flat vectors of one order
         raise TensorError("the tensors of this report are not in canonical order: largest items first, then by name")
@@ -44,14 +44,19 @@ def _expect(name: str, dtype: str, shape: tuple[int, ...]) -> TensorSpec:
     return TensorSpec(name, dtype, shape, 0)
 
 
-def _check_prepared(layout: Layout, *, initial: bool) -> None:
-    dtypes = {STATISTICS: "F64", **({INITIAL: "F32"} if initial else {})}
+def _check_prepared(layout: Layout, *, initial: bool | None) -> None:
+    dtypes = {STATISTICS: "F64", **({} if initial is False else {INITIAL: "F32"})}
     for spec in layout.tensors:
         dtype = next((dtype for prefix, dtype in dtypes.items() if spec.name.startswith(prefix)), None)
         if dtype is None:
             raise TensorError(f"tensor {spec.name!r} was not asked for")
         if spec.dtype != dtype:
             raise TensorError(f"tensor {spec.name!r} is {spec.dtype}, expected {dtype}")
+        own_name = spec.name.removeprefix(INITIAL)
+        if not NAME.fullmatch(own_name) or (own_name != spec.name and own_name.startswith(STATISTICS)):
+            raise TensorError(f"tensor {spec.name!r}: {own_name!r} is no name for a parameter")
+    if initial and not layout.region(INITIAL):
+        raise TensorError(f"no tensor {INITIAL}NAME is there, though the initial model was asked for")
     size = sum(spec.size_bytes for spec in layout.region(STATISTICS))
     if size > MAX_STATISTICS_BYTES:
         raise TensorError(f"statistics of {size} bytes, at most {MAX_STATISTICS_BYTES}")

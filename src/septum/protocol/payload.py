@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from septum.algorithms.evaluation import Evaluation
-from septum.algorithms.roc_auc import LARGEST_BIN
+from septum.algorithms.roc_auc import LARGEST_BIN, MAX_ROWS
 from septum.errors import TensorError
 from septum.protocol.contents import BINS, INITIAL, STATISTICS, SUMS, UPDATE
 from septum.protocol.tensors import Array, Tensors
+
+MAX_LOG_LOSS = 1e300  # summed over one silo's rows; the sum over all silos stays finite
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -67,7 +69,7 @@ def read_evaluation(payload: Tensors) -> Evaluation:
     bins, sums = payload[BINS].astype(np.int64), payload[SUMS].astype(np.float64)
     rows, correct, log_loss_sum, auc = (float(value) for value in sums)
     countable = math.isfinite(rows) and math.isfinite(correct) and rows == int(rows) and correct == int(correct)
-    if not (countable and 1 <= rows < 2**53 and 0 <= correct <= rows and 0 <= log_loss_sum < math.inf):
+    if not (countable and 1 <= rows <= MAX_ROWS and 0 <= correct <= rows and 0 <= log_loss_sum <= MAX_LOG_LOSS):
         raise TensorError(f"tensor {SUMS!r}: {rows} rows, {correct} correct, log loss {log_loss_sum} cannot be")
     if not (math.isnan(auc) or 0 <= auc <= 1):
         raise TensorError(f"tensor {SUMS!r}: a ROC-AUC of {auc} cannot be")

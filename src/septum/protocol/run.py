@@ -97,7 +97,7 @@ def instruction(run: Run, silo: str) -> Instruction | None:
         return None
     match run.phase:
         case Phase.PREPARE:
-            return Prepare(run.attempt, initial=silo == _initial_maker(run))
+            return Prepare(run.attempt, initial=silo == initial_maker(run))
         case Phase.TRAIN:
             assert run.model is not None
             return Train(run.round, run.attempt, run.model)
@@ -108,7 +108,7 @@ def instruction(run: Run, silo: str) -> Instruction | None:
             return None
 
 
-def _initial_maker(run: Run) -> str:
+def initial_maker(run: Run) -> str:
     """The silo that makes the initial model: another one in each attempt, for the first may be unable to."""
     return run.cohort[(run.attempt - 1) % len(run.cohort)]
 
@@ -316,7 +316,7 @@ def _close_if_complete(run: Run) -> Step:
         return run, ()
     reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures))
     enough = 1 if stage is Stage.EVALUATE else run.plan.quorum
-    maker_failed = stage is Stage.PREPARE and _initial_maker(run) not in run.reports
+    maker_failed = stage is Stage.PREPARE and initial_maker(run) not in run.reports
     if len(reported) < enough or maker_failed:
         return _try_again(run, stage, reported, missing)
     run = replace(run, combining=True, deadline=None, remaining_s=None)

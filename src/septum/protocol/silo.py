@@ -306,6 +306,9 @@ def _not_active(state: SiloRun, what: str) -> ProtocolError:
 def _asked(state: SiloRun, work: Work) -> Step:
     job = _job_of(work)
     newest = state.job
+    if not 0 <= job.round <= state.plan.rounds:  # the silo agreed to so many rounds; its policy may bound them
+        beyond = f"{job.name} is not in the plan, which has {state.plan.rounds} rounds"
+        return state, (Send(_failure(job, beyond, "")),)
     if newest is not None and job.place < newest.place:  # from a coordinator that was restored from a backup
         behind = f"{job.name} is asked for after {newest.name}, and the app's state in this silo has gone on"
         return state, (Send(_failure(job, behind, "")),)

@@ -85,14 +85,20 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check `septum.toml`; an unknown key is a ConfigError that names the nearest one."""
     path = folder / MANIFEST
     try:
-        content = tomllib.loads(path.read_bytes().decode())
+        return _manifest(path, _toml(path))
+    except ConfigError as error:
+        raise ConfigError(error.message, hint=error.hint or f"mend it, then: septum app digest {folder}") from error
+
+
+def _toml(path: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read: {error.strerror}", hint=f"an app is a folder with app.py and {MANIFEST}"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    return _manifest(path, content)
 
 
 def digest_of(folder: Path) -> str:

@@ -65,11 +65,14 @@ class Policy:
     min_cohort  a run that may close a round with fewer silos is refused: a sum over few says much about each
     max_rounds  None for any number
     strategies  None for any
+    send_error_texts  whether the coordinator is told what went wrong with a piece of work, traceback included, or only
+                that it failed: such a text can quote a cell of the data, whoever wrote the app
     """
 
     min_cohort: int = 2
     max_rounds: int | None = None
     strategies: tuple[str, ...] | None = None
+    send_error_texts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,15 @@ class SiloConfig:
 
 def read_config(path: Path) -> SiloConfig:
     """The configuration in a file. Raises ConfigError naming file, section and key."""
+    try:
+        return _read(path)
+    except ConfigError as error:
+        hint = error.hint or f"mend it, then: septum silo start --dir {path.parent}"
+        message = error.message if str(path) in error.message else f"{path}: {error.message}"
+        raise ConfigError(message, hint=hint) from error
+
+
+def _read(path: Path) -> SiloConfig:
     try:
         content = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
@@ -187,6 +199,7 @@ def _policy(section: _Section) -> Policy:
         min_cohort=section.whole("min_cohort", off.min_cohort) or off.min_cohort,
         max_rounds=section.whole("max_rounds", off.max_rounds),
         strategies=section.texts("strategies"),
+        send_error_texts=section.flag("send_error_texts", off.send_error_texts),
     )
     section.end()
     return policy
@@ -229,6 +242,12 @@ class _Section:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self._wrong(key, value, "a list of texts")
         return tuple(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self._take(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
 
     def number(self, key: str, default: float) -> float:
         value = self._take(key, default)

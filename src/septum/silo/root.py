@@ -88,6 +88,7 @@ def _agent(silo_dir: Path, config: SiloConfig, apps: Mapping[str, ApprovedApp], 
         stop=threading.Event(),
         rand=random.SystemRandom().random,
         log=log,
+        send_error_texts=config.policy.send_error_texts,
     )
     return Agent(config.name, config.policy, apps, silo_dir / "runs", config.limits.max_runs, tools)
 

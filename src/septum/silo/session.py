@@ -18,13 +18,16 @@ from septum.errors import (
     NotFoundError,
     SeptumError,
     StorageError,
+    TensorError,
     TimedOutError,
+    TooLargeError,
     WorkerError,
 )
 from septum.ports.channel import Channel
 from septum.ports.launcher import Launcher, Task, TaskResult, Worker, WorkerLimits, WorkerSpec
 from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
+    MAX_WEIGHT,
     Blob,
     End,
     Join,
@@ -32,6 +35,7 @@ from septum.protocol.messages import (
     Outcome,
     Report,
     SiloMessage,
+    Stage,
 )
 from septum.protocol.silo import (
     Consented,
@@ -42,6 +46,7 @@ from septum.protocol.silo import (
     Finish,
     Forget,
     Instructed,
+    Job,
     Reconnected,
     Rejected,
     Send,
@@ -78,7 +83,7 @@ class StopSignal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a session works with. `rand` is uniform in [0, 1), for pauses."""
+    """What a session works with. `rand` is uniform in [0, 1), for pauses; for `send_error_texts` see Policy."""
 
     channel: Channel
     launcher: Launcher
@@ -86,6 +91,7 @@ class Tools:
     stop: StopSignal
     rand: Callable[[], float]
     log: Log
+    send_error_texts: bool = True
 
 
 class Session:
@@ -218,6 +224,7 @@ class Session:
         try:
             model = None if effect.model is None else self._model(effect.model)
             result = self._work(effect, model)
+            _check_weight(job, result.weight)
             payload = outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model)
         except (ConnectionFailedError, TimedOutError, AuthError) as error:  # the model could not be fetched
             self._pause(error)
@@ -234,6 +241,12 @@ class Session:
 
     def _model(self, blob: Blob) -> Path:
         """The base model's file, fetched if it did not come with the instruction."""
+        limit = self._tools.limits.file_bytes
+        if limit is not None and blob.size_bytes > limit:  # nothing that a coordinator says may fill this disk
+            raise TooLargeError(
+                f"the model has {blob.size_bytes} bytes, this silo takes at most {limit}",
+                hint="limits.file_mb in silo.toml",
+            )
         path = self._files.model(blob)
         if not path.exists():
             self._tools.channel.fetch_blob(self.state.run, blob.digest, path, size_bytes=blob.size_bytes)
@@ -275,8 +288,17 @@ class Session:
             self._log.error(
                 "work_failed", stage=job.stage.value, round=job.round, error=reason, hint=hint, traceback=details
             )
+        if not self._tools.send_error_texts:
+            reason, hint, details = f"{job.name} failed in this silo, which keeps the reason to itself", "", ""
         advice = f"next, in silo {self.state.silo}: {hint}" if hint else ""
         return WorkFailed(job, reason, f"{details}{advice}", worker_gone)
+
+
+def _check_weight(job: Job, weight: int) -> None:
+    """What a worker gives is no report yet: one that cannot be sent must not end in doing the work for ever."""
+    least = 0 if job.stage is Stage.EVALUATE else 1
+    if not least <= weight <= MAX_WEIGHT:
+        raise TensorError(f"{job.name}: a weight of {weight:.17g} rows cannot be reported, {least} at least")
 
 
 def _read(path: Path) -> bytes:

@@ -230,7 +230,7 @@ def test_a_coordinator_of_another_ca_is_refused(connect, tmp_path):
     other = ensure_server_certificate(tmp_path / "other", ["localhost"])
     with pytest.raises(ConnectionFailedError, match="certificate is not accepted") as caught:
         connect(ca_file=other.ca_path).poll([])
-    assert "pinned at enrolment" in caught.value.hint
+    assert "--extra-ca FILE" in caught.value.hint
 
 
 def test_without_a_pin_a_private_ca_is_refused(connect, server):

@@ -123,7 +123,7 @@ def test_the_update_is_clipped(start: Start, tmp_path: Path) -> None:
 def test_a_wrong_train_is_told_and_the_worker_lives_on(start: Start, tmp_path: Path, train: str, says: str) -> None:
     spec = spec_for(tmp_path, train)
     worker = start(spec)
-    with pytest.raises(WorkerError, match=says) as caught:
+    with pytest.raises(WorkerError, match=says):
         worker.perform(train_task(spec))
     assert worker.alive
     with pytest.raises(WorkerError, match=says):

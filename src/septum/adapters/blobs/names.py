@@ -28,5 +28,7 @@ def check_digest(digest: str) -> str:
     True
     """
     if not DIGEST.fullmatch(digest):
-        raise DigestError(f"{digest[:80]!r} is not a digest: expected blake3: and 64 hex digits")
+        raise DigestError(
+            f"{digest[:80]!r} is not a digest: expected blake3: and 64 hex digits", hint="septum model list"
+        )
     return digest.removeprefix("blake3:")

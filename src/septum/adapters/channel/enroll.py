@@ -23,6 +23,7 @@ MAX_CA_BYTES = 64 * 1024
 
 _CA_PATH = "/silo/v1/ca"
 _ENROLL_PATH = "/silo/v1/enroll"
+_HEALTH_PATH = "/api/v1/health"  # needs neither token nor key
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ def enroll(
     if enrolled.silo != message.silo:
         raise ProtocolError(f"{origin.authority} enrolled {enrolled.silo[:63]!r} instead of {message.silo!r}")
     return Enrolment(enrolled, ca_pem)
+
+
+def reach(url: str, context: ssl.SSLContext, proxies: ProxySettings) -> None:
+    """Ask whether the coordinator is there, with these certificates and this proxy. Raises ConnectionFailedError."""
+    _request(origin_of(url, context, proxies), "GET", _HEALTH_PATH, b"", MAX_MESSAGE_BYTES)
 
 
 def _fetch_ca(url: str, expected: str, proxies: ProxySettings) -> bytes:

@@ -235,7 +235,7 @@ def _route_hint(error: Exception) -> str:
         return "the proxy wants credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
     if isinstance(error, socket.gaierror):
         return "check the host name; where only a proxy may go out, set HTTPS_PROXY"
-    return "check that the coordinator runs and that HTTPS_PROXY and NO_PROXY fit this network: septum doctor"
+    return "check that the coordinator runs and that HTTPS_PROXY and NO_PROXY fit this network: septum doctor --dir DIR"
 
 
 def _tls_hint(error: Exception) -> str:
@@ -246,8 +246,9 @@ def _tls_hint(error: Exception) -> str:
     if error.verify_code in (62, 64):  # host name, address
         return "use a name that is in the certificate, or start the coordinator with this one as well"
     return (
-        "the certificate is not from the CA pinned at enrolment: if a proxy here inspects TLS, give its CA as "
-        "extra CA; if the coordinator was set up anew, enrol again: septum silo enroll"
+        "its authority is neither pinned nor known to this machine: of a proxy that inspects TLS, or an authority of "
+        "one's own, name the CA: septum silo enroll --extra-ca FILE, or ca_file under [network] in silo.toml; to a "
+        "coordinator that was set up anew, enrol again"
     )
 
 

@@ -146,7 +146,10 @@ def verify(
     silo = values["keyid"]
     public_key = lookup(silo) if SILO_NAME.fullmatch(silo) else None
     if public_key is None:
-        raise AuthError(f"no silo {silo[:63]!r} is known here", hint="septum silo list, on the coordinator")
+        raise AuthError(
+            f"no silo {silo[:63]!r} is known here, or it was revoked",
+            hint="ask the coordinator's operator, whom septum silo list tells",
+        )
     _check_created(silo, int(values["created"]), now)
     base = signature_base(_components(method), _values(method, path, digest), parameters)
     try:

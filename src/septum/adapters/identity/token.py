@@ -113,7 +113,10 @@ def check_enrolment(message: Enroll) -> InvitationToken:
     """
     token = read_token(message.token)
     if token.silo != message.silo:
-        raise AuthError(f"this token invites {token.silo!r}, not {message.silo[:63]!r}", hint="septum silo invite")
+        raise AuthError(
+            f"this token invites {token.silo!r}, not {message.silo[:63]!r}",
+            hint=f"septum silo invite {message.silo[:63]}",
+        )
     proof = enrolment_proof(message.silo, message.token, message.public_key)
     try:
         Ed25519PublicKey.from_public_bytes(message.public_key).verify(message.proof, proof)
@@ -125,7 +128,7 @@ def check_enrolment(message: Enroll) -> InvitationToken:
 def _malformed(reason: str) -> ConfigError:
     return ConfigError(
         f"this is not an invitation token: {reason}",
-        hint="copy the whole token; the coordinator's operator makes a new one with: septum silo invite",
+        hint="copy the whole token; the coordinator's operator makes a new one with: septum silo invite NAME",
     )
 
 
