@@ -111,7 +111,7 @@ def test_what_a_killed_worker_said_can_be_read_after_the_run_has_failed(tmp_path
         run = submitted(federation, app_dir, "--rounds", "3", "--attempts", "1")
         watched = septum(federation, "run", "watch", run)
         assert watched.returncode == 1
-        advice = next(line for line in watched.stdout.splitlines() if line.startswith("next, in silo west"))
+        advice = next(line for line in watched.stdout.splitlines() if "next, in silo west: " in line)
         assert Path(advice.rpartition(": ")[2]).read_text() == "the last words\n"
 
 
