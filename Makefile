@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test unit e2e setup check format clean
+.PHONY: help demo test unit e2e faults setup check format clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,28 +13,31 @@ demo: $(VENV)/.demo  ## four hospitals train one model over HTTPS, on this machi
 	$(BIN)/septum demo
 
 test: $(VENV)/.setup  ## all tests, with the time of each suite
-	@for suite in unit e2e; do \
+	@for suite in unit e2e faults; do \
 	  started=$$(date +%s); $(MAKE) --no-print-directory $$suite || exit 1; \
 	  echo "== $$suite: $$(( $$(date +%s) - started )) s"; \
 	done
 
 unit: $(VENV)/.setup  ## the fast tests
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not e2e"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not e2e and not faults"
 
 e2e: $(VENV)/.setup  ## real processes over real HTTPS
 	$(BIN)/pytest -q -m e2e
 
+faults: $(VENV)/.setup  ## kills, full disks, hostile networks: nothing is lost
+	$(BIN)/pytest -q -m faults --durations=15
+
 setup: $(VENV)/.setup  ## a virtual environment with every development extra
 
 check: $(VENV)/.setup  ## format, lint, types, layers
-	$(BIN)/ruff format --check src tests examples
-	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff format --check src tests examples benchmarks
+	$(BIN)/ruff check src tests examples benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.setup  ## format the code and mend what can be mended
-	$(BIN)/ruff format src tests examples
-	$(BIN)/ruff check --fix src tests examples
+	$(BIN)/ruff format src tests examples benchmarks
+	$(BIN)/ruff check --fix src tests examples benchmarks
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
