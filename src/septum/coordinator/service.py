@@ -21,8 +21,9 @@ from septum.ports.store import StoredRun
 from septum.protocol.combine import Source, check, source_of
 from septum.protocol.messages import Instruction, Leave, Poll, PollAnswer, Report, SiloMessage, Stage, Wait
 from septum.protocol.plan import Plan
-from septum.protocol.run import create, initial_maker
+from septum.protocol.run import create
 from septum.protocol.run_state import Event, FromSilo, Note, Presence, Run
+from septum.protocol.stages import initial_maker
 from septum.protocol.views import JournalView, ModelView, RunView, models_of, newest_model, run_view
 
 JOURNAL_PAGE = 1000

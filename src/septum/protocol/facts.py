@@ -118,6 +118,34 @@ class AttemptFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CombineRefused:
+    """The reports do not make a model: a sum overflows, say."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadsLost:
+    """What these silos had reported is gone or was changed on disk; they are asked again."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    silos: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLost:
+    """The model of round `round` is gone or was changed on disk; the run goes on from the one before."""
+
+    round: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelMade:
     """Round `round` made a model. Round 0 is the initial one."""
 
@@ -165,6 +193,9 @@ Fact = (
     | StageOpened
     | StageClosed
     | AttemptFailed
+    | CombineRefused
+    | PayloadsLost
+    | ModelLost
     | ModelMade
     | ModelMeasured
     | RunPaused

@@ -1,4 +1,4 @@
-"""The run machine: which step a synchronous run takes next. Every transition of a run is in this file.
+"""The run machine: which step a synchronous run takes next. Transitions are here, what they share is in stages.py.
 
 `step(run, event, now) -> (run, effects)` is pure. An event that this state does not allow raises and changes nothing;
 one that is merely late or repeated changes nothing. What a silo is asked is not an effect: `instruction(run, silo)`
@@ -11,11 +11,10 @@ do, and facts for the journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from septum.errors import ProtocolError
-from septum.protocol import facts
+from septum.protocol import early_stopping, facts, stages, wording
 from septum.protocol.facts import Fact
 from septum.protocol.messages import (
     Await,
@@ -35,17 +34,19 @@ from septum.protocol.messages import (
 )
 from septum.protocol.plan import Plan
 from septum.protocol.run_state import (
-    Best,
-    Combine,
+    Base,
     Combined,
     CombineFailed,
+    CombineRefused,
     Contribution,
     Discard,
     Effect,
     Event,
     FromSilo,
+    ModelLost,
     Note,
     Pause,
+    PayloadsLost,
     Phase,
     Presence,
     Resume,
@@ -53,10 +54,9 @@ from septum.protocol.run_state import (
     Stop,
     Tick,
 )
+from septum.protocol.stages import Step
 
-MAX_SILOS_IN_REASON = 8  # of 500 characters each: far from the limit of a message
-
-Step = tuple[Run, tuple[Effect, ...]]
+RETRY_S = 5.0  # engine time until something that failed for lack of space is tried again
 
 
 def create(run_id: str, plan: Plan, now: float) -> Step:
@@ -76,10 +76,10 @@ def step(run: Run, event: Event, now: float) -> Step:
             return _tick(run)
         case Combined():
             return _combined(run, event)
-        case CombineFailed():
-            return _combine_failed(run, event)
+        case CombineFailed() | CombineRefused() | PayloadsLost() | ModelLost():
+            return _failed(run, event)
         case Pause():
-            return _pause(run, "")
+            return stages.pause(run, "")
         case Resume():
             return _resume(run)
         case Stop(reason):
@@ -97,7 +97,7 @@ def instruction(run: Run, silo: str) -> Instruction | None:
         return None
     match run.phase:
         case Phase.PREPARE:
-            return Prepare(run.attempt, initial=silo == initial_maker(run))
+            return Prepare(run.attempt, initial=silo == stages.initial_maker(run))
         case Phase.TRAIN:
             assert run.model is not None
             return Train(run.round, run.attempt, run.model)
@@ -106,11 +106,6 @@ def instruction(run: Run, silo: str) -> Instruction | None:
             return Evaluate(run.round, run.attempt, run.model)
         case _:
             return None
-
-
-def initial_maker(run: Run) -> str:
-    """The silo that makes the initial model: another one in each attempt, for the first may be unable to."""
-    return run.cohort[(run.attempt - 1) % len(run.cohort)]
 
 
 def _known(run: Run, silo: str) -> None:
@@ -150,21 +145,21 @@ def _present(run: Run, silo: str) -> Step:
         return run, ()
     run = replace(run, presence={**run.presence, silo: Presence.ACTIVE})
     fact: Fact = facts.SiloReturned(silo) if before is Presence.ABSENT else facts.SiloJoined(silo)
-    return _then((run, (Note(fact),)), _gathered)
+    return stages.then((run, (Note(fact),)), stages.gathered)
 
 
 def _refuse(run: Run, silo: str, rule: str, reason: str) -> Step:
     if run.presence[silo] is Presence.REFUSED:
         return run, ()
     run = _withdrawn(run, silo, Presence.REFUSED, f"refused by its rule {rule!r}: {reason}")
-    return _then((run, (Note(facts.SiloRefused(silo, rule, reason)),)), _gathered, _close_if_complete)
+    return stages.then((run, (Note(facts.SiloRefused(silo, rule, reason)),)), stages.gathered, stages.close_if_complete)
 
 
 def _leave(run: Run, silo: str, reason: str) -> Step:
     if run.presence[silo] is not Presence.ACTIVE:
         return run, ()
     run = _withdrawn(run, silo, Presence.ABSENT, reason)
-    return _then((run, (Note(facts.SiloLeft(silo, reason)),)), _gathered, _close_if_complete)
+    return stages.then((run, (Note(facts.SiloLeft(silo, reason)),)), stages.gathered, stages.close_if_complete)
 
 
 def _withdrawn(run: Run, silo: str, presence: Presence, reason: str) -> Run:
@@ -190,7 +185,7 @@ def _report(run: Run, silo: str, report: Report) -> Step:
     problems = {other: problem for other, problem in run.problems.items() if other != silo}
     run = replace(run, reports={**run.reports, silo: contribution}, problems=problems)
     fact = facts.SiloReported(silo, report.stage, report.round, report.attempt, report.durations_s)
-    return _then((run, (*effects, Note(fact))), _close_if_complete)
+    return stages.then((run, (*effects, Note(fact))), stages.close_if_complete)
 
 
 def _failure(run: Run, silo: str, failure: Failure) -> Step:
@@ -198,10 +193,10 @@ def _failure(run: Run, silo: str, failure: Failure) -> Step:
     run, effects = _present(run, silo) if run.presence[silo] is Presence.ABSENT else (run, ())
     if late or silo not in run.awaited:
         return run, effects
-    problem = f"{_where(failure.stage, failure.round)}: {failure.reason}"
+    problem = f"{wording.where(failure.stage, failure.round)}: {failure.reason}"
     run = replace(run, failures={**run.failures, silo: failure.reason}, problems={**run.problems, silo: problem})
     fact = facts.SiloFailed(silo, failure.stage, failure.round, failure.attempt, failure.reason, failure.details)
-    return _then((run, (*effects, Note(fact))), _close_if_complete)
+    return stages.then((run, (*effects, Note(fact))), stages.close_if_complete)
 
 
 def _is_past(run: Run, stage: Stage, round_: int, attempt: int) -> bool:
@@ -226,123 +221,22 @@ def _order(stage: Stage | None) -> int:
 def _tick(run: Run) -> Step:
     if run.deadline is None or run.now < run.deadline or run.outcome is not None:
         return run, ()
+    if run.retrying:
+        assert run.stage is not None
+        return replace(run, deadline=None), (stages.combine(run, run.stage),)
     if run.phase is Phase.GATHER:
-        if len(run.active) >= _needed(run):
-            return _open_next(run)
+        if len(run.active) >= stages.needed(run):
+            return stages.open_next(run)
         got, need = len(run.active), run.plan.quorum
         waited = f"{got} of {need} silos joined within {run.plan.gather_s:g} s"
-        return _end(run, Outcome.FAILED, f"no quorum: {waited}; missing: {_not_active(run)}")
+        return stages.end(run, Outcome.FAILED, f"no quorum: {waited}; missing: {wording.not_active(run)}")
     late = run.awaited
     presence = {**run.presence, **dict.fromkeys(late, Presence.ABSENT)}
     reason = f"no report within {run.plan.deadline_s:g} s"
     failures = {**run.failures, **dict.fromkeys(late, reason)}
-    problems = {**run.problems, **dict.fromkeys(late, f"{_where(run.stage, run.round)}: {reason}")}
+    problems = {**run.problems, **dict.fromkeys(late, f"{wording.where(run.stage, run.round)}: {reason}")}
     run = replace(run, presence=presence, failures=failures, problems=problems)
-    return _then((run, tuple(Note(facts.SiloLeft(silo, reason)) for silo in late)), _close_if_complete)
-
-
-def _not_active(run: Run) -> str:
-    return _some([f"{silo} ({run.presence[silo].value})" for silo in run.plan.silos if silo not in run.active])
-
-
-def _some(items: Sequence[str]) -> str:
-    """The first few, so that a reason fits into a message however many silos there are.
-
-    >>> _some(["a", "b"]), _some("abcdefghij")
-    ('a; b', 'a; b; c; d; e; f; g; h; and 2 more')
-    """
-    shown = list(items[:MAX_SILOS_IN_REASON])
-    return "; ".join(shown if len(items) == len(shown) else [*shown, f"and {len(items) - len(shown)} more"])
-
-
-# --- opening and closing a stage -----------------------------------------------------------------------------------
-
-
-def _gathered(run: Run) -> Step:
-    """Leave GATHER as soon as every silo that may still come has come."""
-    if run.phase is not Phase.GATHER:
-        return run, ()
-    still_out = [s for s in run.plan.silos if run.presence[s] in (Presence.INVITED, Presence.ABSENT)]
-    could_come = len(run.active) + len(still_out)
-    if could_come < _needed(run):
-        missing = _not_active(run)
-        return _end(run, Outcome.FAILED, f"no quorum: at most {could_come} of {run.plan.quorum} silos; {missing}")
-    return (run, ()) if still_out or len(run.active) < _needed(run) else _open_next(run)
-
-
-def _needed(run: Run) -> int:
-    """How many silos the next stage takes. None for the last: the finished model is there, measured or not."""
-    return 0 if _next(run)[0] is Stage.EVALUATE else run.plan.quorum
-
-
-def _next(run: Run) -> tuple[Stage, int]:
-    """The stage, and its round, that the run's results so far call for; the open one while its result is not in."""
-    if run.model is None:
-        return Stage.PREPARE, 0
-    if run.finished < run.plan.rounds and not _stale(run):
-        return Stage.TRAIN, run.finished + 1
-    return Stage.EVALUATE, run.finished
-
-
-def _stale(run: Run) -> bool:
-    rule = run.plan.early_stopping
-    return rule is not None and run.best is not None and run.best.stale >= rule.patience
-
-
-def _open_next(run: Run) -> Step:
-    """Ask the silos that are present for the next piece of work, in a new attempt; gather first if they are too few."""
-    stage, round_ = _next(run)
-    run = replace(run, cohort=(), reports={}, failures={}, combining=False)
-    if len(run.active) < _needed(run):
-        return _gathered(_wait(replace(run, phase=Phase.GATHER), run.plan.gather_s))
-    if not run.active:
-        return _end(run, Outcome.FINISHED, "the last model was not measured: no silo was present")
-    # Attempts are numbered through gatherings, stops and resumes, so that what an earlier one left behind is known by
-    # its number: a late report or a late `Combined` never passes for one of this attempt.
-    run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=run.active)
-    return _wait(run, run.plan.deadline_s), (Note(facts.StageOpened(stage, round_, run.attempt, run.active)),)
-
-
-def _wait(run: Run, seconds: float) -> Run:
-    if run.paused:
-        return replace(run, deadline=None, remaining_s=seconds)
-    return replace(run, deadline=run.now + seconds, remaining_s=None)
-
-
-def _close_if_complete(run: Run) -> Step:
-    """Close the attempt once every silo of the cohort has reported, failed or left."""
-    stage = run.stage
-    if stage is None or run.combining or run.awaited:
-        return run, ()
-    reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures))
-    enough = 1 if stage is Stage.EVALUATE else run.plan.quorum
-    maker_failed = stage is Stage.PREPARE and initial_maker(run) not in run.reports
-    if len(reported) < enough or maker_failed:
-        return _try_again(run, stage, reported, missing)
-    run = replace(run, combining=True, deadline=None, remaining_s=None)
-    combine = _combine(run, stage)
-    return run, (Note(facts.StageClosed(stage, run.round, run.attempt, reported, missing)), combine)
-
-
-def _combine(run: Run, stage: Stage) -> Combine:
-    contributions = {silo: run.reports[silo] for silo in sorted(run.reports)}
-    return Combine(stage, run.round, run.attempt, run.model, run.optimizer, contributions)
-
-
-def _try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple[str, ...]) -> Step:
-    note = Note(facts.AttemptFailed(stage, run.round, run.attempt, reported, missing))
-    tried = run.attempt - run.forgiven
-    if tried < run.plan.attempts:
-        return _then((run, (note,)), _open_next)
-    if stage is Stage.EVALUATE:
-        return _then((run, (note,)), lambda r: _end(r, Outcome.FINISHED, "the last model was not measured"))
-    reasons = _some([f"{silo}: {run.failures[silo]}" for silo in missing])
-    reason = f"{_where(stage, run.round)}: {len(reported)} of {run.plan.quorum} silos after {tried} attempts; {reasons}"
-    return _then((run, (note,)), lambda r: _end(r, Outcome.FAILED, reason))
-
-
-def _where(stage: Stage | None, round_: int) -> str:
-    return "preparation" if stage is Stage.PREPARE else f"round {round_}"
+    return stages.then((run, tuple(Note(facts.SiloLeft(silo, reason)) for silo in late)), stages.close_if_complete)
 
 
 # --- results -------------------------------------------------------------------------------------------------------
@@ -358,53 +252,112 @@ def _combined(run: Run, result: Combined) -> Step:
             f"run {run.id}: {result.stage.value} {'needs a' if result.model is None else 'makes no'} model"
         )
     notes: list[Effect] = []
+    if run.retrying:
+        run = replace(run, paused=False, retrying=False, reason="", deadline=None)
+        notes.append(Note(facts.RunResumed()))
+    before = None if run.model is None else Base(run.model, run.optimizer, run.measured, run.best, run.attempt)
     if result.measured is not None:
-        run = replace(run, measured=result.measured.metrics, best=_best(run, result.measured))
+        best = early_stopping.after(run.plan.early_stopping, run.best, result.measured)
+        run = replace(run, measured=result.measured.metrics, best=best)
         notes.append(Note(result.measured))
     if result.model is not None:
         model = result.model.without_bytes()
         optimizer = result.optimizer.without_bytes() if result.optimizer else None
-        run = replace(run, model=model, finished=result.round, optimizer=optimizer)
+        run = replace(run, model=model, finished=result.round, optimizer=optimizer, previous=before)
         notes.append(Note(facts.ModelMade(result.round, model)))
     if result.stage is Stage.EVALUATE:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
-        return _then((run, tuple(notes)), lambda r: _end(r, Outcome.FINISHED, reason))
+        return stages.then((run, tuple(notes)), lambda r: stages.end(r, Outcome.FINISHED, reason))
     notes.append(Discard(result.stage, result.round))
-    return _then((replace(run, attempt=0, forgiven=0), tuple(notes)), _open_next)
+    return stages.then((replace(run, attempt=0, forgiven=0), tuple(notes)), stages.open_next)
 
 
-def _best(run: Run, measured: facts.ModelMeasured) -> Best | None:
-    rule = run.plan.early_stopping
-    if rule is None:
-        return None
-    value: float | None = getattr(measured.metrics, rule.metric.value)
-    if value is None:
-        return run.best
-    gain = 0.0 if run.best is None else (value - run.best.value) * (1 if rule.metric.larger_is_better else -1)
-    if run.best is None or gain > rule.min_delta:
-        return Best(value, measured.round)
-    return replace(run.best, stale=run.best.stale + 1)
+# --- what goes wrong in the coordinator ----------------------------------------------------------------------------
+
+
+def _failed(run: Run, event: CombineFailed | CombineRefused | PayloadsLost | ModelLost) -> Step:
+    match event:
+        case CombineFailed():
+            return _combine_failed(run, event)
+        case CombineRefused():
+            return _combine_refused(run, event)
+        case PayloadsLost():
+            return _payloads_lost(run, event)
+        case ModelLost():
+            return _model_lost(run, event)
 
 
 def _combine_failed(run: Run, failed: CombineFailed) -> Step:
-    if run.outcome is not None or _is_past(run, failed.stage, failed.round, failed.attempt) or not run.combining:
+    if not _is_combining(run, failed):
         return run, ()
-    return _pause(run, failed.reason or "the reports could not be combined")
+    retrying = failed.retry and (run.retrying or not run.paused)  # not when an operator wants it paused
+    run, effects = stages.pause(run, failed.reason or "the reports could not be combined")
+    return replace(run, retrying=retrying, deadline=run.now + RETRY_S if retrying else None), effects
+
+
+def _combine_refused(run: Run, refused: CombineRefused) -> Step:
+    if not _is_combining(run, refused):
+        return run, ()
+    stage, reported, missing = refused.stage, tuple(sorted(run.reports)), tuple(sorted(run.failures))
+    why = f"the reports make no model ({refused.reason})"
+    note = Note(facts.CombineRefused(stage, run.round, run.attempt, refused.reason))
+    return stages.then((run, (note,)), lambda r: stages.try_again(r, stage, reported, missing, why))
+
+
+def _is_combining(run: Run, result: CombineFailed | CombineRefused | PayloadsLost) -> bool:
+    """Whether a result is about the reports that are being combined now."""
+    past = run.outcome is not None or _is_past(run, result.stage, result.round, result.attempt)
+    return run.combining and not past
+
+
+def _payloads_lost(run: Run, lost: PayloadsLost) -> Step:
+    """Ask these silos again: what they reported was not synced, and a power loss may have taken it."""
+    if run.outcome is not None or _is_past(run, lost.stage, lost.round, lost.attempt):
+        return run, ()
+    silos = tuple(silo for silo in lost.silos if silo in run.reports)
+    if not silos:
+        return run, ()
+    reports = {silo: report for silo, report in run.reports.items() if silo not in silos}
+    run = _again(replace(run, reports=reports, combining=False))
+    note = Note(facts.PayloadsLost(lost.stage, lost.round, lost.attempt, silos))
+    return stages.wait(run, run.plan.deadline_s), (note,)
+
+
+def _model_lost(run: Run, lost: ModelLost) -> Step:
+    """Go on from the model before it. The initial one is made again; without either, an operator has to help."""
+    names = {blob.digest for blob in (run.model, run.optimizer) if blob is not None}
+    if run.outcome is not None or lost.digest not in names:
+        return run, ()
+    note = Note(facts.ModelLost(run.finished, lost.reason))
+    base = run.previous
+    if base is None and run.finished > 0:
+        told = f"the model of round {run.finished} is lost, and so is the one before it: {lost.reason}"
+        return (run, ()) if run.reason == told else stages.then((run, (note,)), lambda r: stages.pause(r, told))
+    following = stages.gathered if run.phase is Phase.GATHER else stages.open_next
+    run = _again(run)
+    if base is None:
+        run = replace(run, model=None, optimizer=None, measured=None, best=None, forgiven=run.attempt)
+    else:
+        run = replace(
+            run,
+            model=base.model,
+            optimizer=base.optimizer,
+            measured=base.measured,
+            best=base.best,
+            finished=run.finished - 1,
+            attempt=max(base.attempt, run.attempt),  # beyond all that this round has had
+            forgiven=max(base.attempt, run.attempt),
+            previous=None,
+        )
+    return stages.then((run, (note,)), following)
+
+
+def _again(run: Run) -> Run:
+    """Without the pause that only waited for combining to succeed."""
+    return replace(run, paused=False, retrying=False, reason="") if run.retrying else run
 
 
 # --- the operator --------------------------------------------------------------------------------------------------
-
-
-def _pause(run: Run, reason: str) -> Step:
-    if run.outcome is not None:
-        raise ProtocolError(f"run {run.id} has ended ({run.outcome.value})", hint=f"septum run show {run.id}")
-    if run.paused:
-        if reason in ("", run.reason):
-            return run, ()
-        return replace(run, reason=reason), (Note(facts.RunPaused(reason)),)
-    left = None if run.deadline is None else max(0.0, run.deadline - run.now)
-    run = replace(run, paused=True, deadline=None, remaining_s=left, reason=reason)
-    return run, (Note(facts.RunPaused(reason)),)
 
 
 def _resume(run: Run) -> Step:
@@ -418,8 +371,8 @@ def _resume(run: Run) -> Step:
     again: tuple[Effect, ...] = ()
     if run.combining and run.reason:  # the effect failed; without a failure it is still in the outbox
         assert run.stage is not None
-        again = (_combine(run, run.stage),)
-    run = replace(run, paused=False, deadline=deadline, remaining_s=None, reason="")
+        again = (stages.combine(run, run.stage),)
+    run = replace(run, paused=False, retrying=False, deadline=deadline, remaining_s=None, reason="")
     return run, (Note(facts.RunResumed()), *again)
 
 
@@ -431,7 +384,7 @@ def _resume_ended(run: Run) -> Step:
     back = {Presence.ACTIVE: Presence.ABSENT, Presence.REFUSED: Presence.INVITED}
     presence = {silo: back.get(was, was) for silo, was in run.presence.items()}
     run = replace(run, phase=Phase.GATHER, outcome=None, reason="", presence=presence, forgiven=run.attempt)
-    return _wait(run, run.plan.gather_s), (Note(facts.RunResumed()),)
+    return stages.wait(run, run.plan.gather_s), (Note(facts.RunResumed()),)
 
 
 def _stop(run: Run, reason: str) -> Step:
@@ -439,36 +392,4 @@ def _stop(run: Run, reason: str) -> Step:
         return run, ()
     if run.outcome is not None:
         raise ProtocolError(f"run {run.id} has ended ({run.outcome.value})", hint=f"septum run show {run.id}")
-    return _end(run, Outcome.STOPPED, reason)
-
-
-def _end(run: Run, outcome: Outcome, reason: str) -> Step:
-    discard: tuple[Effect, ...] = () if run.attempt == 0 else (Discard(*_last(run)),)
-    ended = replace(
-        run,
-        phase=Phase.ENDED,
-        outcome=outcome,
-        reason=reason,
-        cohort=(),
-        reports={},
-        failures={},
-        combining=False,
-        paused=False,
-        deadline=None,
-        remaining_s=None,
-    )
-    return ended, (*discard, Note(facts.RunEnded(outcome, reason)))
-
-
-def _last(run: Run) -> tuple[Stage, int]:
-    """The stage, and its round, that was opened last and has no result: also while gathering for its next attempt."""
-    return (run.stage, run.round) if run.stage else _next(run)
-
-
-def _then(done: Step, *following: Callable[[Run], Step]) -> Step:
-    """Apply further transitions to a step's run, collecting the effects."""
-    run, effects = done
-    for transition in following:
-        run, more = transition(run)
-        effects = (*effects, *more)
-    return run, effects
+    return stages.end(run, Outcome.STOPPED, reason)

@@ -48,6 +48,20 @@ class Best:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """What the newest model was made from, and how the run stood then: to go on from when that model is lost.
+
+    attempt    the attempt that made the newest model
+    """
+
+    model: Blob
+    optimizer: Blob | None
+    measured: Metrics | None
+    best: Best | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The whole state of a run.
 
@@ -59,8 +73,10 @@ class Run:
     failures     silos of the cohort that said they cannot, with the reason
     problems     why a silo refused, left, or last failed; gone with its next accepted report
     combining    all reports are in and are being combined
+    retrying     it is paused only until combining succeeds, which is tried again at the deadline
     model        the newest model, and `finished` the number of rounds behind it
     optimizer    the server optimizer's state that belongs to the model; None when the strategy has none
+    previous     what the newest model was made from; None for the initial one, and when that was lost
     deadline     engine time, seconds, at which the attempt (or the gathering) closes; None while paused or not waiting
     remaining_s  what is left of the deadline while paused
     now          the latest engine time seen; it never goes back
@@ -78,10 +94,12 @@ class Run:
     failures: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     combining: bool = False
+    retrying: bool = False
     paused: bool = False
     model: Blob | None = None
     finished: int = 0
     optimizer: Blob | None = None
+    previous: Base | None = None
     measured: Metrics | None = None
     best: Best | None = None
     deadline: float | None = None
@@ -140,11 +158,43 @@ class Combined:
 
 @dataclass(frozen=True, slots=True)
 class CombineFailed:
-    """The reports of an attempt could not be combined, for a reason outside the run (a full disk, say)."""
+    """The reports of an attempt could not be combined, for a reason outside the run.
+
+    `retry`: it may go away by itself, like a full disk.
+    """
 
     stage: Stage
     round: int
     attempt: int
+    reason: str
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CombineRefused:
+    """The reports of an attempt do not make a model (a sum overflows, say): the attempt has failed."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadsLost:
+    """What these silos reported in an attempt is no longer on disk, or no longer what they sent."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    silos: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLost:
+    """The newest model, or the optimizer's state beside it, is no longer on disk, or no longer what was written."""
+
+    digest: str
     reason: str
 
 
@@ -165,7 +215,7 @@ class Stop:
     reason: str = "stopped by an operator"
 
 
-Event = FromSilo | Tick | Combined | CombineFailed | Pause | Resume | Stop
+Event = FromSilo | Tick | Combined | CombineFailed | CombineRefused | PayloadsLost | ModelLost | Pause | Resume | Stop
 
 
 # --- effects -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,149 @@
+"""How does a stage of a run open and close, and how does a run wait, pause and end? For the transitions in run.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from septum.errors import ProtocolError
+from septum.protocol import early_stopping, facts, wording
+from septum.protocol.messages import Outcome, Stage
+from septum.protocol.run_state import Combine, Discard, Effect, Note, Phase, Presence, Run
+
+Step = tuple[Run, tuple[Effect, ...]]
+
+
+def gathered(run: Run) -> Step:
+    """Leave GATHER as soon as every silo that may still come has come."""
+    if run.phase is not Phase.GATHER:
+        return run, ()
+    still_out = [s for s in run.plan.silos if run.presence[s] in (Presence.INVITED, Presence.ABSENT)]
+    could_come = len(run.active) + len(still_out)
+    if could_come < needed(run):
+        missing = wording.not_active(run)
+        return end(run, Outcome.FAILED, f"no quorum: at most {could_come} of {run.plan.quorum} silos; {missing}")
+    return (run, ()) if still_out or len(run.active) < needed(run) else open_next(run)
+
+
+def open_next(run: Run) -> Step:
+    """Ask the silos that are present for the next piece of work, in a new attempt; gather first if they are too few."""
+    stage, round_ = _next(run)
+    run = replace(run, cohort=(), reports={}, failures={}, combining=False)
+    if len(run.active) < needed(run):
+        return gathered(wait(replace(run, phase=Phase.GATHER), run.plan.gather_s))
+    if not run.active:
+        return end(run, Outcome.FINISHED, "the last model was not measured: no silo was present")
+    # Attempts are numbered through gatherings, stops and resumes, so that what an earlier one left behind is known by
+    # its number: a late report or a late `Combined` never passes for one of this attempt.
+    run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=run.active)
+    return wait(run, run.plan.deadline_s), (Note(facts.StageOpened(stage, round_, run.attempt, run.active)),)
+
+
+def needed(run: Run) -> int:
+    """How many silos the next stage takes. None for the last: the finished model is there, measured or not."""
+    return 0 if _next(run)[0] is Stage.EVALUATE else run.plan.quorum
+
+
+def _next(run: Run) -> tuple[Stage, int]:
+    """The stage, and its round, that the run's results so far call for; the open one while its result is not in."""
+    if run.model is None:
+        return Stage.PREPARE, 0
+    if run.finished < run.plan.rounds and not early_stopping.is_over(run.plan.early_stopping, run.best):
+        return Stage.TRAIN, run.finished + 1
+    return Stage.EVALUATE, run.finished
+
+
+def wait(run: Run, seconds: float) -> Run:
+    """The deadline is so far away; a paused run has that much left."""
+    if run.paused:
+        return replace(run, deadline=None, remaining_s=seconds)
+    return replace(run, deadline=run.now + seconds, remaining_s=None)
+
+
+def close_if_complete(run: Run) -> Step:
+    """Close the attempt once every silo of the cohort has reported, failed or left."""
+    stage = run.stage
+    if stage is None or run.combining or run.awaited:
+        return run, ()
+    reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures))
+    enough = 1 if stage is Stage.EVALUATE else run.plan.quorum
+    maker_failed = stage is Stage.PREPARE and initial_maker(run) not in run.reports
+    if len(reported) < enough or maker_failed:
+        return try_again(run, stage, reported, missing)
+    run = replace(run, combining=True, deadline=None, remaining_s=None)
+    closed = Note(facts.StageClosed(stage, run.round, run.attempt, reported, missing))
+    return run, (closed, combine(run, stage))
+
+
+def combine(run: Run, stage: Stage) -> Combine:
+    """That what was reported is to be combined."""
+    contributions = {silo: run.reports[silo] for silo in sorted(run.reports)}
+    return Combine(stage, run.round, run.attempt, run.model, run.optimizer, contributions)
+
+
+def initial_maker(run: Run) -> str:
+    """The silo that makes the initial model: another one in each attempt, for the first may be unable to."""
+    return run.cohort[(run.attempt - 1) % len(run.cohort)]
+
+
+def try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple[str, ...], refused: str = "") -> Step:
+    """Open the stage again, or end the run. `refused`: why a model could not be made of enough reports."""
+    note = Note(facts.AttemptFailed(stage, run.round, run.attempt, reported, missing))
+    tried = run.attempt - run.forgiven
+    if tried < run.plan.attempts:
+        return then((run, (note,)), open_next)
+    if stage is Stage.EVALUATE:
+        return then((run, (note,)), lambda r: end(r, Outcome.FINISHED, "the last model was not measured"))
+    reasons = wording.some([f"{silo}: {run.failures[silo]}" for silo in missing])
+    got = refused or f"{len(reported)} of {run.plan.quorum} silos"
+    reason = f"{wording.where(stage, run.round)}: {got} after {tried} attempts; {reasons}".removesuffix("; ")
+    return then((run, (note,)), lambda r: end(r, Outcome.FAILED, reason))
+
+
+def pause(run: Run, reason: str) -> Step:
+    """Hand out no new work. Without a reason an operator wants it so."""
+    if run.outcome is not None:
+        raise ProtocolError(f"run {run.id} has ended ({run.outcome.value})", hint=f"septum run show {run.id}")
+    if run.paused:
+        if run.retrying:  # an operator's pause: it is no longer tried again by itself
+            run = replace(run, retrying=False, deadline=None)
+        if reason in ("", run.reason):
+            return run, ()
+        return replace(run, reason=reason), (Note(facts.RunPaused(reason)),)
+    left = None if run.deadline is None else max(0.0, run.deadline - run.now)
+    run = replace(run, paused=True, deadline=None, remaining_s=left, reason=reason)
+    return run, (Note(facts.RunPaused(reason)),)
+
+
+def end(run: Run, outcome: Outcome, reason: str) -> Step:
+    """The run is over, and what silos reported is no longer needed."""
+    discard: tuple[Effect, ...] = () if run.attempt == 0 else (Discard(*_last(run)),)
+    ended = replace(
+        run,
+        phase=Phase.ENDED,
+        outcome=outcome,
+        reason=reason,
+        cohort=(),
+        reports={},
+        failures={},
+        combining=False,
+        retrying=False,
+        paused=False,
+        deadline=None,
+        remaining_s=None,
+    )
+    return ended, (*discard, Note(facts.RunEnded(outcome, reason)))
+
+
+def _last(run: Run) -> tuple[Stage, int]:
+    """The stage, and its round, that was opened last and has no result: also while gathering for its next attempt."""
+    return (run.stage, run.round) if run.stage else _next(run)
+
+
+def then(done: Step, *following: Callable[[Run], Step]) -> Step:
+    """Apply further transitions to a step's run, collecting the effects."""
+    run, effects = done
+    for transition in following:
+        run, more = transition(run)
+        effects = (*effects, *more)
+    return run, effects
