@@ -18,6 +18,7 @@ from septum.errors import (
     NotFoundError,
     ProtocolError,
     SeptumError,
+    StorageError,
     TensorError,
 )
 from septum.ports.store import Pending, Transition
@@ -40,6 +41,7 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import digest_of
+from septum.protocol.run import RETRY_S
 from septum.protocol.run_state import Combine, Discard, Pause, Phase, Presence, Resume, Stop
 from septum.protocol.views import RunStatus
 from septum.testing.fakes import FakeClock, MemoryBlobs, MemoryRunStore
@@ -221,11 +223,12 @@ class FullBlobs(MemoryBlobs):
         if area == "models":
             assert self.stuck.wait(10)
             if self.full:
-                raise SeptumError("could not store a blob: no space left on device")
+                raise StorageError("could not store a blob: no space left on device")
         return super().put(area, data, durable=durable, digest=digest, limit=limit)
 
 
-async def test_a_disk_full_while_combining_pauses_the_run_and_resuming_finishes_it():
+@pytest.mark.parametrize("operator", [True, False])
+async def test_a_disk_full_while_combining_pauses_the_run_which_goes_on_by_itself_or_when_told(operator):
     async with engine() as e:
         expected = await e.finish(plan_of())
     blobs = FullBlobs()
@@ -238,7 +241,11 @@ async def test_a_disk_full_while_combining_pauses_the_run_and_resuming_finishes_
         assert (view.status, "no space left" in view.reason) == (RunStatus.PAUSED, True)
         assert not any(report.done() for report in reports)
         blobs.full = False
-        await e.service.command(run_id, Resume())
+        if operator:
+            await e.service.command(run_id, Resume())
+        else:
+            e.clock.advance(RETRY_S)
+            e.driver.nudge()
         assert all(isinstance(told, Train) and told.round == 2 for told in await asyncio.gather(*reports))
         await asyncio.gather(*(e.serve(silo) for silo in SILOS))
         assert (await e.service.run(run_id)).model == expected
@@ -454,17 +461,17 @@ async def test_large_payloads_go_through_the_spool_and_are_gone_when_their_round
         assert not e.blobs._areas.get(f"optimizer-{run_id}")
 
 
-async def test_only_the_newest_optimizer_state_is_kept():
+async def test_only_the_optimizer_states_of_the_newest_model_and_of_the_one_before_are_kept():
     async with engine(pace=PATIENT) as e:
-        plan = adam_plan(rounds=3)
+        plan = adam_plan(rounds=4)
         run_id, trains = await e.start_round_one(plan)
-        for _ in range(2):
+        for _ in range(3):
             told = await asyncio.gather(*(e.report(s, run_id, work(trains[s], s)) for s in SILOS))
             trains = dict(zip(SILOS, told, strict=True))
-        await until(lambda: len(e.blobs._areas[f"optimizer-{run_id}"]) == 1)
-        newest = e.store.get(run_id).run.optimizer
-        assert newest is not None
-        assert list(e.blobs._areas[f"optimizer-{run_id}"]) == [newest.digest]
+        await until(lambda: len(e.blobs._areas[f"optimizer-{run_id}"]) == 2)
+        run = e.store.get(run_id).run
+        assert run.optimizer is not None
+        assert set(e.blobs._areas[f"optimizer-{run_id}"]) == {run.optimizer.digest, run.previous.optimizer.digest}
 
 
 async def test_a_report_whose_payload_is_not_there_is_asked_to_send_it():

@@ -24,10 +24,13 @@ from septum.protocol.run import create, step
 from septum.protocol.run_state import (
     Combine,
     CombineFailed,
+    CombineRefused,
     Effect,
     Event,
     FromSilo,
+    ModelLost,
     Pause,
+    PayloadsLost,
     Resume,
     Run,
     Stop,
@@ -53,6 +56,12 @@ _TROUBLE = [
     "wrong plan",
     "everyone fails",
     "a stage without one",
+    "a full disk",
+    "no model comes of it",
+    "payloads lost",
+    "payloads lost while combining",
+    "model lost",
+    "model lost while combining",
 ]
 _COMMANDS = [
     "tick",
@@ -68,6 +77,10 @@ _COMMANDS = [
 _IN_PARTS = {
     "a stage": ("everyone works", "combine"),
     "combine fails": ("everyone works", "a combination fails"),
+    "a full disk": ("everyone works", "no space", "tick"),
+    "no model comes of it": ("everyone works", "a combination is refused"),
+    "payloads lost while combining": ("everyone works", "payloads lost"),
+    "model lost while combining": ("everyone works", "model lost"),
     "a stage without one": ("fail", "everyone works", "combine"),
     "a pause while combining": ("everyone works", "pause", "resume"),
     "stop and resume": ("stop", "resume", "everyone joins"),
@@ -134,8 +147,10 @@ class World:
                     self._silo_does(_FOR_EVERYONE[name], each, number)
             case "tick" | "pause" | "resume" | "stop":
                 self.deliver({"tick": Tick(), "pause": Pause(), "resume": Resume(), "stop": Stop()}[name])
-            case "combine" | "combine again" | "a combination fails" | "early result":
+            case "combine" | "combine again" | "early result":
                 self._combine(name, number)
+            case "a combination fails" | "a combination is refused" | "no space" | "payloads lost" | "model lost":
+                self._goes_wrong(name, number)
             case "stranger":
                 self.say("zurich", Await())
             case "resend":
@@ -172,15 +187,30 @@ class World:
                 self.say(silo, report_of(self.run, silo, base=blob("another model").digest))
 
     def _combine(self, name: str, number: int) -> None:
-        """Perform the newest Combine effect, or an old one again; or fail; or bring a result that nobody asked for."""
+        """Perform the newest Combine effect, or an old one again; or bring a result that nobody asked for."""
         if name == "early result" or not self.combines:
             due = Combine(self.run.stage or Stage.TRAIN, self.run.round, self.run.attempt, None, None, {})
         else:
             due = self.combines[-1 if name != "combine again" else -1 - number % len(self.combines)]
-        if name == "a combination fails":
-            self.deliver(CombineFailed(due.stage, due.round, due.attempt, "no space left on device"))
-        else:
-            self.deliver(result_of(due, accuracy=number / 12))
+        self.deliver(result_of(due, accuracy=number / 12))
+
+    def _goes_wrong(self, name: str, number: int) -> None:
+        """In the coordinator: of this attempt's combining, or of one before."""
+        stage, round_, attempt = self.run.stage or Stage.TRAIN, self.run.round, self.run.attempt
+        due = (stage, round_, attempt if number % 4 else max(1, attempt - 1))
+        match name:
+            case "a combination fails":
+                self.deliver(CombineFailed(*due, "a bug"))
+            case "no space":
+                self.deliver(CombineFailed(*due, "no space left on device", retry=True))
+            case "a combination is refused":
+                self.deliver(CombineRefused(*due, "a sum is not finite"))
+            case "payloads lost":
+                silos = self.run.plan.silos
+                self.deliver(PayloadsLost(*due, silos[number % len(silos) :]))
+            case "model lost":
+                digest = self.run.model.digest if self.run.model and number % 4 else blob("another").digest
+                self.deliver(ModelLost(digest, "the file has rotted"))
 
 
 @st.composite

@@ -13,8 +13,10 @@ from tests.protocol.driving import Play, plan_of, report_of
 from tests.protocol.histories import SILOS, World, effects_of, is_over, lives, plans, play, serve
 
 from septum.protocol.codec import dumps, from_json, loads, to_json, to_tagged_json, union_from_json
+from septum.protocol.facts import ModelLost as ModelLostFact
 from septum.protocol.facts import ModelMade, RunEnded, RunResumed, SiloReported, StageOpened
-from septum.protocol.messages import Evaluate, Failure, Leave, Outcome, Prepare, Report, Stage, Train
+from septum.protocol.facts import PayloadsLost as PayloadsLostFact
+from septum.protocol.messages import Blob, Evaluate, Failure, Leave, Outcome, Prepare, Report, Stage, Train
 from septum.protocol.run import create, instruction
 from septum.protocol.run_state import (
     Combine,
@@ -24,11 +26,13 @@ from septum.protocol.run_state import (
     Effect,
     Event,
     FromSilo,
+    ModelLost,
     Note,
     Phase,
     Presence,
     Resume,
     Run,
+    Tick,
 )
 
 laws = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -48,25 +52,50 @@ def _notes(effects: list[Effect], kind: type | tuple[type, ...]) -> list[Any]:
 
 @laws
 @given(lives())
-def test_every_history_makes_each_model_once_and_in_order(world):
+def test_every_history_makes_each_model_once_and_in_order_unless_the_disk_loses_it(world):
     effects = effects_of(play(world.run.plan, world.history))
 
-    rounds = [fact.round for fact in _notes(effects, ModelMade)]
+    rounds: list[int] = []
+    for fact in _notes(effects, (ModelMade, ModelLostFact)):
+        if isinstance(fact, ModelLostFact):
+            assert fact.round == rounds.pop()
+        else:
+            assert fact.round == len(rounds)
+            rounds.append(fact.round)
 
     event(f"{len(rounds)} models, {world.run.phase.value}")
-    assert rounds == list(range(len(rounds)))
     assert len(rounds) <= world.run.plan.rounds + 1
     assert world.run.finished == max(0, len(rounds) - 1)
+    assert (world.run.model is None) == (not rounds)
+
+
+@laws
+@given(lives())
+def test_a_lost_model_is_followed_by_the_one_before_it(world):
+    models: list[Blob | None] = [None]
+    for step in play(world.run.plan, world.history):
+        for fact in _notes(list(step.effects), (ModelMade, ModelLostFact)):
+            if isinstance(fact, ModelMade):
+                models.append(fact.model)
+            else:
+                models.pop()
+        assert step.after.model == models[-1]
 
 
 @laws
 @given(lives())
 def test_attempts_are_opened_in_order_and_none_twice(world):
-    opened = _notes(effects_of(play(world.run.plan, world.history)), StageOpened)
-
-    works = [_work(fact.stage, fact.round, fact.attempt) for fact in opened]
-
-    assert works == sorted(set(works))
+    """A model that the disk lost takes a run back, to attempts that its round has not had."""
+    works: list[tuple[int, int, int]] = []
+    had: set[tuple[int, int, int]] = set()
+    for fact in _notes(effects_of(play(world.run.plan, world.history)), (StageOpened, ModelLostFact)):
+        if isinstance(fact, ModelLostFact):
+            works = []
+        else:
+            works.append(_work(fact.stage, fact.round, fact.attempt))
+            assert works[-1] not in had
+            had.add(works[-1])
+            assert works == sorted(works)
 
 
 @laws
@@ -76,7 +105,8 @@ def test_reports_are_combined_once_an_attempt_unless_combining_failed(world):
     for before, step_ in ((step.before, step) for step in moved):
         for combine in (effect for effect in step_.effects if isinstance(effect, Combine)):
             repeated = before.combining
-            assert not repeated or (isinstance(step_.event, Resume) and before.reason)
+            by_operator = isinstance(step_.event, Resume) and before.reason
+            assert not repeated or by_operator or (isinstance(step_.event, Tick) and before.retrying)
             assert (combine.stage, combine.round, combine.attempt) == (
                 step_.after.stage,
                 step_.after.round,
@@ -90,11 +120,19 @@ def test_contributions_are_the_accepted_reports_of_the_cohort_in_canonical_order
     effects = effects_of(play(world.run.plan, world.history))
     cohorts = {_work(f.stage, f.round, f.attempt): f.cohort for f in _notes(effects, StageOpened)}
     accepted: dict[tuple[int, int, int], list[str]] = {work: [] for work in cohorts}
-    for fact in _notes(effects, SiloReported):
-        accepted[_work(fact.stage, fact.round, fact.attempt)].append(fact.silo)
-
-    for combine in (effect for effect in effects if isinstance(effect, Combine)):
-        work = _work(combine.stage, combine.round, combine.attempt)
+    for effect in effects:
+        match effect:
+            case Note(SiloReported() as fact):
+                accepted[_work(fact.stage, fact.round, fact.attempt)].append(fact.silo)
+                continue
+            case Note(PayloadsLostFact() as fact):
+                for silo in fact.silos:
+                    accepted[_work(fact.stage, fact.round, fact.attempt)].remove(silo)
+                continue
+            case Combine() as combine:
+                work = _work(combine.stage, combine.round, combine.attempt)
+            case _:
+                continue
         assert list(combine.contributions) == sorted(accepted[work])
         assert set(combine.contributions) <= set(cohorts[work])
         assert len(combine.contributions) >= (1 if combine.stage is Stage.EVALUATE else world.run.plan.quorum)
@@ -106,7 +144,7 @@ def test_contributions_are_the_accepted_reports_of_the_cohort_in_canonical_order
 @given(lives())
 def test_only_the_result_of_this_attempt_becomes_the_model(world):
     for step in play(world.run.plan, world.history):
-        if step.after.model != step.before.model:
+        if step.after.model != step.before.model and not isinstance(step.event, ModelLost):
             assert isinstance(step.event, Combined)
             assert step.before.combining
             assert (step.event.round, step.event.attempt) == (step.before.round, step.before.attempt)
@@ -214,7 +252,11 @@ def test_in_every_state_something_can_happen(world):
     """A run that has not ended waits for a deadline, for its reports to be combined, or for its operator."""
     for run in (step.after for step in play(world.run.plan, world.history)):
         assert (run.phase is Phase.ENDED) == is_over(run)
-        assert (run.deadline is None) == (is_over(run) or run.paused or run.combining)
+        if run.retrying:
+            assert run.paused
+            assert run.combining
+        else:
+            assert (run.deadline is None) == (is_over(run) or run.paused or run.combining)
         assert (run.remaining_s is not None) == (run.paused and not run.combining)
         if run.stage is not None:
             assert run.combining == (run.awaited == ())
@@ -289,6 +331,8 @@ def test_no_silo_is_asked_for_work_that_it_has_reported(world):
             (fact.silo, _work(fact.stage, fact.round, fact.attempt))
             for fact in _notes(list(step.effects), SiloReported)
         }
+        for lost in _notes(list(step.effects), PayloadsLostFact):
+            done -= {(silo, _work(lost.stage, lost.round, lost.attempt)) for silo in lost.silos}
         for silo in step.after.plan.silos:
             match instruction(step.after, silo):
                 case Prepare(attempt=attempt):

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from septum.algorithms.strategy import Strategy, strategy
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool, file_source
-from septum.errors import ProtocolError, SeptumError
+from septum.errors import SeptumError
 from septum.ports.blobs import BlobStore
-from septum.protocol.combine import Source, Weighted, evaluation_in, initial_model, measured, next_model
-from septum.protocol.facts import ModelMeasured
-from septum.protocol.messages import Blob, Stage
+from septum.protocol.combine import Blobs, Writer, perform, strategy_of
+from septum.protocol.messages import Blob
 from septum.protocol.plan import Plan
 from septum.protocol.run_state import Combine, Combined
 
@@ -35,42 +33,18 @@ class Combiner:
     def combine(self, effect: Combine, plan: Plan, run_id: str, spool: Spool) -> Combined:
         """Statistics and the initial model, or the next model and the base's metrics, or the last model's metrics.
 
-        Raises TensorError when a result is not finite, NotFoundError for a lost payload, SeptumError for a full disk.
+        Raises TensorError when a result is not finite, NotFoundError for a lost payload, StorageError for a full disk.
         """
-        with spool.sources(effect.contributions.items()) as payloads:
-            if effect.stage is Stage.PREPARE:
-                model = self.shelf.add([initial_model(payloads)])
-                return Combined(effect.stage, effect.round, effect.attempt, model=model)
-            if effect.stage is Stage.EVALUATE:
-                metrics = _measured(effect.round, payloads)
-                return Combined(effect.stage, effect.round, effect.attempt, measured=metrics)
-            metrics = _measured(effect.round - 1, payloads)  # the reports of round r + 1 measure the model of r
-            model, optimizer = self._train(
-                effect, strategy(plan.strategy.name, plan.strategy.settings), run_id, payloads
-            )
-            return Combined(effect.stage, effect.round, effect.attempt, model, optimizer, metrics)
-
-    def _train(
-        self, effect: Combine, rule: Strategy, run_id: str, payloads: Mapping[str, Source]
-    ) -> tuple[Blob, Blob | None]:
-        if effect.base is None:
-            raise ProtocolError(f"run {run_id}: round {effect.round} has no model to start from")
-        updates = [Weighted(source, effect.contributions[silo].weight) for silo, source in payloads.items()]
         area = optimizer_area(run_id)
         with ExitStack() as stack:
-            base = stack.enter_context(self.shelf.source(effect.base))
-            state = None
-            if effect.optimizer is not None:
-                state = stack.enter_context(file_source(self.blobs.path(area, effect.optimizer.digest)))
-            if not rule.state_names:
-                return self.shelf.add(next_model(rule, base, state, updates, _no_state)), None
-            push = _Push(lambda chunks: self.blobs.put(area, chunks, durable=True))
-            try:
-                model = self.shelf.add(next_model(rule, base, state, updates, push.send))
-            except BaseException:
-                push.abort()
-                raise
-            return model, push.finish()
+            blobs = Blobs(
+                payload=lambda blob: stack.enter_context(spool.source(blob)),
+                model=lambda blob: stack.enter_context(self.shelf.source(blob)),
+                optimizer=lambda blob: stack.enter_context(file_source(self.blobs.path(area, blob.digest))),
+                keep_model=self.shelf.add,
+                open_optimizer=lambda: _pushed(lambda chunks: self.blobs.put(area, chunks, durable=True)),
+            )
+            return perform(effect, strategy_of(plan), blobs)
 
 
 def optimizer_area(run_id: str) -> str:
@@ -82,12 +56,9 @@ def optimizer_area(run_id: str) -> str:
     return f"optimizer-{run_id}"
 
 
-def _measured(round_: int, payloads: Mapping[str, Source]) -> ModelMeasured:
-    return measured(round_, {silo: evaluation_in(source) for silo, source in payloads.items()})
-
-
-def _no_state(chunk: bytes) -> None:
-    raise ProtocolError(f"a strategy without a state made one of {len(chunk)} bytes")
+def _pushed(put: Callable[[Iterable[bytes]], str]) -> Writer:
+    push = _Push(put)
+    return Writer(push.send, push.finish, push.abort)
 
 
 class _AbortedError(SeptumError):

@@ -25,7 +25,19 @@ from septum.ports.clock import Clock
 from septum.ports.store import Pending, RunStore, Transition
 from septum.protocol.messages import Evaluate, Instruction, Invitation, Report, Train, Wait
 from septum.protocol.run import instruction, step
-from septum.protocol.run_state import Combined, CombineFailed, Event, FromSilo, Presence, Run, Tick
+from septum.protocol.run_state import (
+    Combine,
+    Combined,
+    CombineFailed,
+    CombineRefused,
+    Event,
+    FromSilo,
+    ModelLost,
+    PayloadsLost,
+    Presence,
+    Run,
+    Tick,
+)
 
 log = logging.getLogger("septum.coordinator.driver")
 
@@ -94,10 +106,15 @@ class Driver:
     async def start(self) -> None:
         """Take up every unfinished run where the store has it, and perform what its outbox holds."""
         for stored, pending in await self.performer.write(self.store.unfinished):
-            live = self.adopt(revive(stored, self.spool(stored.run.id), monotonic=self.clock.monotonic()))
+            live = revive(stored, self.spool(stored.run.id), monotonic=self.clock.monotonic())
             live.remember(pending)
+            losses = await self.performer.losses(live)
+            for lost in losses:
+                self.post(live, lost)
+            self.adopt(live)
             for entry in pending:
-                self.performer.start(live, entry)
+                if not (losses and isinstance(entry.effect, Combine)):
+                    self.performer.start(live, entry)
         self._work = asyncio.create_task(self._run(), name="septum-driver")
         self._wake.set()
 
@@ -208,28 +225,18 @@ class Driver:
 
     def _step(self, item: _Item) -> None:
         live, before, opening = item.live, item.live.run, item.live.opening()
-        match item.event:
-            case Discarded(id_):
-                live.finish([id_])
-                return
-            case FromSilo(silo, Report() as report) if live.wants(silo, report):
-                if item.unread and report.base == (before.model.digest if before.model else ""):
-                    item.fail(_too_early(silo, report, before))
-                    return
-                try:
-                    live.spool.keep(report.payload, mark_of(report.stage, report.round))
-                except NotFoundError as error:
-                    item.fail(error)
-                    return
-            case Combined() | CombineFailed() as result:
-                live.settle(result)
-            case _:
-                pass
+        if isinstance(item.event, Discarded):
+            live.finish([item.event.id])
+            return
         try:
+            self._account(item, item.event)
             run, effects = step(before, item.event, self._now(live))
         except SeptumError as error:
             item.fail(error)
             return
+        if isinstance(item.event, PayloadsLost | ModelLost) and before.combining and not run.combining:
+            assert before.stage is not None
+            live.settle(before.stage, before.round, before.attempt)
         for combine in live.take(run, effects):
             self.performer.start_combine(live, combine)
         if live.opening() != opening:
@@ -241,6 +248,21 @@ class Driver:
         if item.reply is not None:
             live.replies += 1
             self._replies.append((item.reply, live))
+
+    def _account(self, item: _Item, event: Event) -> None:
+        """What an event says of payloads and of the outbox, before the run machine hears of it."""
+        live, run = item.live, item.live.run
+        match event:
+            case FromSilo(silo, Report() as report) if live.wants(silo, report):
+                if item.unread and report.base == (run.model.digest if run.model else ""):
+                    raise _too_early(silo, report, run)
+                live.spool.keep(report.payload, mark_of(report.stage, report.round))
+            case Combined() | CombineFailed() | CombineRefused():
+                live.settle(event.stage, event.round, event.attempt)
+            case PayloadsLost(silos=silos):
+                live.spool.lost(run.reports[silo].payload.digest for silo in silos if silo in run.reports)
+            case _:
+                pass
 
     def _must_commit(self) -> bool:
         """Whether someone waits for an answer that depends on what is not committed, or it has waited long enough."""
@@ -315,8 +337,16 @@ class Driver:
                 held = self.held.get(live.run.id, silo)
                 answer = None if held is None else instruction(live.run, silo)
                 if held is not None and answer is not None:
-                    held.give(self._filled(live, answer))
+                    self._give(live, held, answer)
             live.look.clear()
+
+    def _give(self, live: Live, held: Held, answer: Instruction) -> None:
+        try:
+            held.give(self._filled(live, answer))
+        except SeptumError as error:  # the silo waits on, for what the run says without this model
+            log.critical("model_unreadable", extra={"run_id": live.run.id, "error": error.message, "hint": error.hint})
+            assert isinstance(answer, Train | Evaluate)
+            self.post(live, ModelLost(answer.model.digest, error.message))
 
     def _filled(self, live: Live, answer: Instruction) -> Instruction:
         """The instruction with a small model inside: the same object for every silo, so that it is encoded once."""

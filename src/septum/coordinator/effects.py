@@ -10,13 +10,23 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from septum.coordinator.combining import Combiner, optimizer_area
 from septum.coordinator.live import Discarded, Live
+from septum.coordinator.rot import Inspector
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import mark_of
-from septum.errors import SeptumError
+from septum.errors import SeptumError, StorageError
 from septum.ports.blobs import BlobStore
 from septum.ports.store import Pending
+from septum.protocol.codec import to_json
 from septum.protocol.messages import Outcome
-from septum.protocol.run_state import Combine, Combined, CombineFailed, Discard, Event
+from septum.protocol.run_state import (
+    Combine,
+    CombineFailed,
+    CombineRefused,
+    Discard,
+    Event,
+    ModelLost,
+    PayloadsLost,
+)
 
 log = logging.getLogger("septum.coordinator.effects")
 T = TypeVar("T")
@@ -33,6 +43,7 @@ class Performer:
     def __init__(self, blobs: BlobStore, shelf: Shelf, post: _Post) -> None:
         self._blobs = blobs
         self._combiner = Combiner(blobs, shelf)
+        self.inspector = Inspector(blobs, shelf)
         self._post = post
         self._writer = ThreadPoolExecutor(1, "septum-writer")
         self._compute = ThreadPoolExecutor(2, "septum-compute")
@@ -62,7 +73,7 @@ class Performer:
             self.start_discard(live, entry)
 
     def start_combine(self, live: Live, effect: Combine) -> None:
-        """Combine reports; posts Combined or CombineFailed."""
+        """Combine reports; posts Combined, or why not."""
         self._spawn(self._combine(live, effect))
 
     def start_discard(self, live: Live, entry: Pending) -> None:
@@ -96,21 +107,28 @@ class Performer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def losses(self, live: Live) -> tuple[ModelLost | PayloadsLost, ...]:
+        """What the run has lost of its bytes; each is logged. Takes as long as reading them all."""
+        found = await self.compute(self.inspector.losses, live.run, live.spool)
+        for lost in found:
+            log.critical("bytes_lost", extra={"run_id": live.run.id, "lost": to_json(lost)})
+        return found
+
     async def _combine(self, live: Live, effect: Combine) -> None:
         live.busy += 1
-        result: Combined | CombineFailed
         try:
             run = live.run
-            result = await self.compute(self._combiner.combine, effect, run.plan, run.id, live.spool)
+            self._post(live, await self.compute(self._combiner.combine, effect, run.plan, run.id, live.spool))
         except SeptumError as error:
             log.error("combine_failed", extra=_where(live, effect) | {"error": error.message, "hint": error.hint})  # noqa: TRY400
-            result = CombineFailed(effect.stage, effect.round, effect.attempt, error.message)
+            for event in await self.losses(live) or (_failure(effect, error),):
+                self._post(live, event)
         except Exception as error:  # recorded: the run pauses with it as the reason
             log.exception("combine_failed", extra=_where(live, effect))
-            result = CombineFailed(effect.stage, effect.round, effect.attempt, f"internal error: {error!r}"[:500])
+            why = f"internal error: {error!r}"[:500]
+            self._post(live, CombineFailed(effect.stage, effect.round, effect.attempt, why))
         finally:
             live.busy -= 1
-        self._post(live, result)
 
     async def _discard(self, live: Live, entry: Pending) -> None:
         assert isinstance(entry.effect, Discard)
@@ -130,6 +148,13 @@ class Performer:
             log.warning("discard_failed", extra={"run_id": live.run.id, "error": error.message})
         finally:
             live.busy -= 1
+
+
+def _failure(effect: Combine, error: SeptumError) -> CombineFailed | CombineRefused:
+    where = (effect.stage, effect.round, effect.attempt)
+    if isinstance(error, StorageError):
+        return CombineFailed(*where, f"{error.message}; it is tried again by itself", retry=True)
+    return CombineRefused(*where, error.message)
 
 
 def _where(live: Live, effect: Combine) -> dict[str, object]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from septum.coordinator.spool import Spool, mark_of
 from septum.ports.store import Pending, StoredRun, Transition
 from septum.protocol.facts import Fact
-from septum.protocol.messages import Instruction, Report
-from septum.protocol.run_state import Combine, Combined, CombineFailed, Contribution, Discard, Effect, Note, Run
+from septum.protocol.messages import Instruction, Report, Stage
+from septum.protocol.run_state import Combine, Contribution, Discard, Effect, Note, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,7 @@ class Live:
         before, self.run = self.run, run
         if effects or replace(run, now=before.now) != before:
             self.dirty = True
-        if before.optimizer is not None and (run.optimizer is None or run.optimizer.digest != before.optimizer.digest):
-            self.optimizers.append(before.optimizer.digest)
+        self.optimizers += sorted(_optimizers(before) - _optimizers(run))
         combines = []
         for effect in effects:
             match effect:
@@ -97,12 +96,12 @@ class Live:
                         self.effects.append(effect)
         return combines
 
-    def settle(self, result: Combined | CombineFailed) -> None:
+    def settle(self, stage: Stage, round_: int, attempt: int) -> None:
         """A Combine was performed, or could not be: it leaves the outbox, or never enters it.
 
-        A failed one leaves too, for the run is paused then, and resuming asks for it again.
+        A failed one leaves too: the run machine asks for another, if there is to be one.
         """
-        key = (result.stage, result.round, result.attempt)
+        key = (stage, round_, attempt)
         self.effects = [effect for effect in self.effects if not _is(effect, key)]
         self.finish([id_ for id_, effect in self.outbox.items() if _is(effect, key)])
 
@@ -146,6 +145,12 @@ class Live:
 def revive(stored: StoredRun, spool: Spool, *, monotonic: float) -> Live:
     """A run as the store has it."""
     return Live(stored.run, stored.version, stored.created_at, stored.run.now - monotonic, spool)
+
+
+def _optimizers(run: Run) -> set[str]:
+    """The server optimizer states that a run may yet go on from."""
+    states = (run.optimizer, run.previous.optimizer if run.previous else None)
+    return {blob.digest for blob in states if blob is not None}
 
 
 def _is(effect: Combine | Discard, key: tuple[object, int, int]) -> bool:

@@ -70,6 +70,12 @@ class Shelf:
                     self._layouts.popitem(last=False)
         return found
 
+    def forget(self, digest: str) -> None:
+        """Its file is no longer what it was: what memory holds of it counts no more."""
+        with self._lock:
+            self._small.pop(digest, None)
+            self._layouts.pop(digest, None)
+
     def path(self, digest: str) -> Path:
         """The file of a model, to be read only. Raises NotFoundError."""
         return self._blobs.path(AREA, digest)

@@ -15,7 +15,7 @@ from septum.errors import MessageError, NotFoundError, TensorError
 from septum.ports.blobs import BlobStore
 from septum.protocol.combine import Source, source_of
 from septum.protocol.messages import Blob, Stage
-from septum.protocol.run_state import Contribution, Run
+from septum.protocol.run_state import Run
 
 KEPT_UPLOADS = 2  # of one silo, beside those in reports: the newest, and one whose report is on its way
 Mark = tuple[int, int]  # stage and round, in the order in which a run goes through them
@@ -84,21 +84,23 @@ class Spool:
         return [self._blobs.put(self.area, payload, durable=False) for payload in payloads]
 
     @contextmanager
-    def sources(self, contributions: Iterable[tuple[str, Contribution]]) -> Iterator[dict[str, Source]]:
-        """Each silo's payload, to be read."""
-        files: list[int] = []
-        try:
-            found: dict[str, Source] = {}
-            for silo, contribution in contributions:
-                digest = contribution.payload.digest
-                memory = self._memory.get(digest)
-                if memory is None:
-                    files.append(os.open(self._blobs.path(self.area, digest), os.O_RDONLY | os.O_CLOEXEC))
-                found[silo] = source_of(memory[0]) if memory else descriptor_source(files[-1])
-            yield found
-        finally:
-            for file in files:
-                os.close(file)
+    def source(self, payload: Blob) -> Iterator[Source]:
+        """A payload, to be read. Raises NotFoundError."""
+        memory = self._memory.get(payload.digest)
+        if memory is not None:
+            yield source_of(memory[0])
+            return
+        with file_source(self._blobs.path(self.area, payload.digest)) as source:
+            yield source
+
+    def is_in_memory(self, digest: str) -> bool:
+        """Whether memory holds a payload, which nothing can take."""
+        return digest in self._memory
+
+    def lost(self, digests: Iterable[str]) -> None:
+        """These files are not what they were: they no longer count as here."""
+        for digest in digests:
+            self._disk.pop(digest, None)
 
     def forget(self, mark: Mark) -> bool:
         """Drop what memory holds up to `mark`; whether files may be left to discard."""
@@ -126,14 +128,12 @@ def file_source(path: Path) -> Iterator[Source]:
     """A file, to be read anywhere. Never mapped: mapped pages would count as the coordinator's memory."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield descriptor_source(descriptor)
+        yield _source_in(descriptor)
     finally:
         os.close(descriptor)
 
 
-def descriptor_source(descriptor: int) -> Source:
-    """An open file, to be read anywhere."""
-
+def _source_in(descriptor: int) -> Source:
     def read(offset: int, buffer: memoryview) -> None:
         done = 0
         while done < len(buffer):

@@ -71,31 +71,34 @@ def strategy_of(plan: Plan) -> Strategy:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """A blob that is written in pieces: `write` each, then `finish` for its reference."""
+    """A blob that is written in pieces: `write` each, then `finish` for its reference, or `abort`."""
 
     write: Callable[[bytes], None]
     finish: Callable[[], Blob]
+    abort: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
 class Blobs:
     """Where `perform` reads and writes.
 
-    payload         a silo's report, by digest
-    model           a model or an optimizer's state, by digest
+    payload         a silo's report
+    model           a model
+    optimizer       a server optimizer's state
     keep_model      stores a model's chunks for good
     open_optimizer  begins to store a server optimizer's state
     """
 
-    payload: Callable[[str], Source]
-    model: Callable[[str], Source]
+    payload: Callable[[Blob], Source]
+    model: Callable[[Blob], Source]
+    optimizer: Callable[[Blob], Source]
     keep_model: Callable[[Iterable[bytes]], Blob]
     open_optimizer: Callable[[], Writer]
 
 
 def perform(effect: Combine, strategy: Strategy, blobs: Blobs) -> Combined:
     """Do what the run machine asked for. Done twice it gives the same bits. Raises TensorError when it cannot be."""
-    sources = {silo: blobs.payload(given.payload.digest) for silo, given in sorted(effect.contributions.items())}
+    sources = {silo: blobs.payload(given.payload) for silo, given in sorted(effect.contributions.items())}
     where = (effect.stage, effect.round, effect.attempt)
     if effect.stage is Stage.PREPARE:
         return Combined(*where, model=blobs.keep_model([initial_model(sources)]))
@@ -103,13 +106,21 @@ def perform(effect: Combine, strategy: Strategy, blobs: Blobs) -> Combined:
     metrics = measured(measured_round, {silo: evaluation_in(source) for silo, source in sources.items()})
     if effect.stage is Stage.EVALUATE:
         return Combined(*where, measured=metrics)
-    assert effect.base is not None
+    if effect.base is None:
+        raise TensorError(f"round {effect.round} has no model to start from")
     updates = [Weighted(source, effect.contributions[silo].weight) for silo, source in sources.items()]
-    before = None if effect.optimizer is None else blobs.model(effect.optimizer.digest)
-    writer = blobs.open_optimizer() if strategy.state_names else None
-    keep = writer.write if writer else _no_state
-    model = blobs.keep_model(next_model(strategy, blobs.model(effect.base.digest), before, updates, keep))
-    return Combined(*where, model=model, optimizer=writer.finish() if writer else None, measured=metrics)
+    base = blobs.model(effect.base)
+    if not strategy.state_names:
+        model = blobs.keep_model(next_model(strategy, base, None, updates, _no_state))
+        return Combined(*where, model=model, measured=metrics)
+    before = None if effect.optimizer is None else blobs.optimizer(effect.optimizer)
+    writer = blobs.open_optimizer()
+    try:
+        model = blobs.keep_model(next_model(strategy, base, before, updates, writer.write))
+    except BaseException:
+        writer.abort()
+        raise
+    return Combined(*where, model=model, optimizer=writer.finish(), measured=metrics)
 
 
 def _no_state(chunk: bytes) -> None:

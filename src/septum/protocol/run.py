@@ -255,7 +255,7 @@ def _combined(run: Run, result: Combined) -> Step:
     if run.retrying:
         run = replace(run, paused=False, retrying=False, reason="", deadline=None)
         notes.append(Note(facts.RunResumed()))
-    before = None if run.model is None else Base(run.model, run.optimizer, run.measured, run.best, run.attempt)
+    before = Base(run.model, run.optimizer, run.measured, run.best, run.attempt)
     if result.measured is not None:
         best = early_stopping.after(run.plan.early_stopping, run.best, result.measured)
         run = replace(run, measured=result.measured.metrics, best=best)
@@ -269,7 +269,7 @@ def _combined(run: Run, result: Combined) -> Step:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
         return stages.then((run, tuple(notes)), lambda r: stages.end(r, Outcome.FINISHED, reason))
     notes.append(Discard(result.stage, result.round))
-    return stages.then((replace(run, attempt=0, forgiven=0), tuple(notes)), stages.open_next)
+    return stages.then((replace(run, attempt=run.numbered, forgiven=run.numbered), tuple(notes)), stages.open_next)
 
 
 # --- what goes wrong in the coordinator ----------------------------------------------------------------------------
@@ -318,37 +318,36 @@ def _payloads_lost(run: Run, lost: PayloadsLost) -> Step:
     if not silos:
         return run, ()
     reports = {silo: report for silo, report in run.reports.items() if silo not in silos}
-    run = _again(replace(run, reports=reports, combining=False))
+    gone = {silo: "its report was lost, and it is away" for silo in silos if silo not in run.active}
+    run = _again(replace(run, reports=reports, failures={**run.failures, **gone}, combining=False))
     note = Note(facts.PayloadsLost(lost.stage, lost.round, lost.attempt, silos))
-    return stages.wait(run, run.plan.deadline_s), (note,)
+    return stages.then((stages.wait(run, run.plan.deadline_s), (note,)), stages.close_if_complete)
 
 
 def _model_lost(run: Run, lost: ModelLost) -> Step:
-    """Go on from the model before it. The initial one is made again; without either, an operator has to help."""
+    """Go on from the model before it: the same reports make the same model again. Without one, ask an operator."""
     names = {blob.digest for blob in (run.model, run.optimizer) if blob is not None}
     if run.outcome is not None or lost.digest not in names:
         return run, ()
-    note = Note(facts.ModelLost(run.finished, lost.reason))
     base = run.previous
-    if base is None and run.finished > 0:
-        told = f"the model of round {run.finished} is lost, and so is the one before it: {lost.reason}"
-        return (run, ()) if run.reason == told else stages.then((run, (note,)), lambda r: stages.pause(r, told))
-    following = stages.gathered if run.phase is Phase.GATHER else stages.open_next
-    run = _again(run)
     if base is None:
-        run = replace(run, model=None, optimizer=None, measured=None, best=None, forgiven=run.attempt)
-    else:
-        run = replace(
-            run,
-            model=base.model,
-            optimizer=base.optimizer,
-            measured=base.measured,
-            best=base.best,
-            finished=run.finished - 1,
-            attempt=max(base.attempt, run.attempt),  # beyond all that this round has had
-            forgiven=max(base.attempt, run.attempt),
-            previous=None,
-        )
+        told = f"the model of round {run.finished} is lost, as was the one after it: {lost.reason}"
+        return (run, ()) if run.reason == told else stages.pause(run, told)
+    note = Note(facts.ModelLost(run.finished, lost.reason))
+    tried = max(base.attempt, run.attempt)  # a late report of what is done again must not pass for a new one
+    following = stages.gathered if run.phase is Phase.GATHER else stages.open_next
+    run = replace(
+        _again(run),
+        model=base.model,
+        optimizer=base.optimizer,
+        measured=base.measured,
+        best=base.best,
+        finished=max(0, run.finished - 1),
+        attempt=tried,
+        forgiven=tried,
+        numbered=tried,
+        previous=None,
+    )
     return stages.then((run, (note,)), following)
 
 

@@ -51,10 +51,11 @@ class Best:
 class Base:
     """What the newest model was made from, and how the run stood then: to go on from when that model is lost.
 
+    model      None when the newest is the initial one
     attempt    the attempt that made the newest model
     """
 
-    model: Blob
+    model: Blob | None
     optimizer: Blob | None
     measured: Metrics | None
     best: Best | None
@@ -68,6 +69,7 @@ class Run:
     round        the round at work; after the last one, the number of finished rounds
     attempt      the attempt at this stage and round, counted over gatherings, stops and resumes; 0 before the first
     forgiven     attempts before an operator's resume: they no longer count against the plan's
+    numbered     attempts at a round are numbered from here on: what a lost model had led to had smaller numbers
     cohort       the silos asked in this attempt; sorted
     reports      accepted reports of this attempt
     failures     silos of the cohort that said they cannot, with the reason
@@ -76,7 +78,7 @@ class Run:
     retrying     it is paused only until combining succeeds, which is tried again at the deadline
     model        the newest model, and `finished` the number of rounds behind it
     optimizer    the server optimizer's state that belongs to the model; None when the strategy has none
-    previous     what the newest model was made from; None for the initial one, and when that was lost
+    previous     what the newest model was made from; None when the one after it was lost
     deadline     engine time, seconds, at which the attempt (or the gathering) closes; None while paused or not waiting
     remaining_s  what is left of the deadline while paused
     now          the latest engine time seen; it never goes back
@@ -88,6 +90,7 @@ class Run:
     round: int = 0
     attempt: int = 0
     forgiven: int = 0
+    numbered: int = 0
     presence: Mapping[str, Presence] = field(default_factory=dict)
     cohort: tuple[str, ...] = ()
     reports: Mapping[str, Contribution] = field(default_factory=dict)

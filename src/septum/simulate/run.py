@@ -128,8 +128,9 @@ class _Simulation:
 
     def _combine(self, effect: run_state.Combine) -> None:
         blobs = combine.Blobs(
-            payload=lambda digest: combine.source_of(self._payloads[digest]),
-            model=lambda digest: combine.source_of(self._blobs[digest]),
+            payload=lambda blob: combine.source_of(self._payloads[blob.digest]),
+            model=lambda blob: combine.source_of(self._blobs[blob.digest]),
+            optimizer=lambda blob: combine.source_of(self._blobs[blob.digest]),
             keep_model=self._keep,
             open_optimizer=self._open_optimizer,
         )

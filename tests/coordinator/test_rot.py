@@ -1,0 +1,131 @@
+"""What rots or is lost on the coordinator's disk is noticed, told, and made again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from tests.coordinator.support import SILOS, adam_plan, engine, plan_of, until, work
+
+from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.coordinator.driver import Pace
+from septum.protocol import facts
+from septum.protocol.messages import Await, Train, Wait
+from septum.protocol.run_state import Resume
+from septum.protocol.views import RunStatus
+from septum.testing.fakes import MemoryRunStore
+
+pytestmark = pytest.mark.anyio
+
+PATIENT = Pace(hold_s=20.0, flush_s=30.0, retry_s=0.05)
+QUICK = Pace(hold_s=0.05, flush_s=0.0, retry_s=0.05)
+BIG = 30_000  # 120 KB: too much for a message
+
+
+async def expected_model(plan, width):
+    async with engine() as e:
+        return await e.finish(plan, width=width)
+
+
+async def journal_of(e, run_id):
+    return [entry.fact for entry in await e.service.journal(run_id, after=0, limit=1000)]
+
+
+def rot(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+async def rounds(e, run_id, plan, width, count):
+    """Everybody joins and works until `count` rounds are finished; what they are told then."""
+    told = dict(zip(SILOS, await asyncio.gather(*(e.join(s, run_id, plan) for s in SILOS)), strict=True))
+    for _ in range(count + 1):
+        answers = await asyncio.gather(*(e.report(s, run_id, work(told[s], s, width)) for s in SILOS))
+        told = dict(zip(SILOS, answers, strict=True))
+    return told
+
+
+@pytest.mark.parametrize("width", [3, BIG])
+@pytest.mark.parametrize("how", ["rotten", "gone"])
+async def test_a_model_that_is_lost_while_the_coordinator_is_down_is_made_again(tmp_path, caplog, width, how):
+    plan = adam_plan(rounds=4)
+    expected = await expected_model(plan, width)
+    store, blobs = MemoryRunStore(), DirectoryBlobs(tmp_path)
+    async with engine(store, blobs, pace=PATIENT) as e:
+        run_id = (await e.service.submit(plan, "k")).id
+        await rounds(e, run_id, plan, width, 2)
+        path = e.service.model_path(store.get(run_id).run.model.digest)
+    rot(path) if how == "rotten" else path.unlink()
+    with caplog.at_level(logging.CRITICAL):
+        async with engine(store, DirectoryBlobs(tmp_path)) as e:
+            await asyncio.gather(*(e.serve(silo, width) for silo in SILOS))
+            assert (await e.service.run(run_id)).model == expected
+            assert [fact for fact in await journal_of(e, run_id) if isinstance(fact, facts.ModelLost)]
+    assert "bytes_lost" in caplog.messages
+
+
+async def test_a_model_that_rots_while_nobody_looks_is_noticed_when_it_is_given_out(tmp_path):
+    plan = plan_of(rounds=3)
+    expected = await expected_model(plan, 3)
+    store, blobs = MemoryRunStore(), DirectoryBlobs(tmp_path)
+    async with engine(store, blobs, pace=QUICK) as e:
+        run_id = (await e.service.submit(plan, "k")).id
+        told = await rounds(e, run_id, plan, 3, 2)
+        digest = store.get(run_id).run.model.digest
+        rot(e.service.model_path(digest))
+        e.driver.shelf.forget(digest)
+        e.driver.lives[run_id].filled = None
+        first = await e.service.exchange("hungary", run_id, Await())
+        again = first if not isinstance(first, Wait) else await e.service.exchange("hungary", run_id, Await())
+        assert isinstance(again, Train)
+        assert (again.round, told["hungary"].round) == (2, 3)
+        await asyncio.gather(*(e.serve(silo) for silo in SILOS))
+        assert (await e.service.run(run_id)).model == expected
+
+
+@pytest.mark.parametrize("width", [3, BIG])
+async def test_a_report_whose_bytes_a_power_loss_took_is_asked_for_again(tmp_path, width):
+    plan = plan_of(rounds=2)
+    expected = await expected_model(plan, width)
+    store, blobs = MemoryRunStore(), DirectoryBlobs(tmp_path)
+    async with engine(store, blobs, pace=QUICK) as e:
+        run_id = (await e.service.submit(plan, "k")).id
+        told = await rounds(e, run_id, plan, width, 1)
+        await e.report("hungary", run_id, work(told["hungary"], "hungary", width))
+        await until(lambda: store.get(run_id).run.reports)  # committed: it was acknowledged
+        payload = store.get(run_id).run.reports["hungary"].payload
+        path = blobs.path(f"spool-{run_id}", payload.digest)
+    path.write_bytes(bytes(payload.size_bytes))  # the size is there, the bytes are not: they were not synced
+    async with engine(store, DirectoryBlobs(tmp_path)) as e:
+        await asyncio.gather(*(e.serve(silo, width) for silo in SILOS))
+        assert (await e.service.run(run_id)).model == expected
+        (lost,) = [fact for fact in await journal_of(e, run_id) if isinstance(fact, facts.PayloadsLost)]
+        assert lost.silos == ("hungary",)
+
+
+async def test_a_model_that_is_lost_twice_waits_for_an_operator(tmp_path):
+    plan = plan_of(rounds=4)
+    expected = await expected_model(plan, 3)
+    store, blobs = MemoryRunStore(), DirectoryBlobs(tmp_path)
+    async with engine(store, blobs, pace=PATIENT) as e:
+        run_id = (await e.service.submit(plan, "k")).id
+        await rounds(e, run_id, plan, 3, 3)
+        run = store.get(run_id).run
+        newest, before = (e.service.model_path(blob.digest) for blob in (run.model, run.previous.model))
+    kept = before.read_bytes()
+    rot(newest)
+    rot(before)
+    for _ in range(2):
+        async with engine(store, DirectoryBlobs(tmp_path)) as e:
+            await until(lambda: e.store.get(run_id).run.finished == 2)
+    async with engine(store, DirectoryBlobs(tmp_path)) as e:
+        await until(lambda: e.driver.lives[run_id].run.paused)
+        view = await e.service.run(run_id)
+        assert (view.status, view.finished_rounds) == (RunStatus.PAUSED, 2)
+        assert "has rotted" in view.reason
+        before.write_bytes(kept)  # from a backup
+        await e.service.command(run_id, Resume())
+        await asyncio.gather(*(e.serve(silo) for silo in SILOS))
+        assert (await e.service.run(run_id)).model == expected
