@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test unit e2e faults setup check format clean
+.PHONY: help demo test unit e2e faults bench setup check format clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ e2e: $(VENV)/.setup  ## real processes over real HTTPS
 
 faults: $(VENV)/.setup  ## kills, full disks, hostile networks: nothing is lost
 	$(BIN)/pytest -q -m faults --durations=15
+
+bench: $(VENV)/.setup  ## all benchmarks, into benchmarks.json and docs/benchmarks.md; for a quiet machine
+	$(BIN)/python -m benchmarks.all --json benchmarks.json --page docs/benchmarks.md
 
 setup: $(VENV)/.setup  ## a virtual environment with every development extra
 

@@ -189,3 +189,17 @@ def test_weights_that_are_all_zero_are_refused():
 def test_no_silo_at_all_is_refused():
     with pytest.raises(TensorError, match="0 silos"):
         weighted_mean(np.ones((0, 3), np.float32), [])
+
+
+def test_each_block_is_weighted_by_its_own_weights_also_when_a_list_was_changed():
+    block = np.array([[1.0], [3.0]], np.float32)
+    weights = [1, 1]
+    assert weighted_mean(block, weights).tolist() == [2.0]
+    weights[1] = 3
+    assert weighted_mean(block, weights).tolist() == [2.5]
+
+
+def test_a_weight_of_minus_zero_is_zero():
+    block = np.array([[1.0], [-0.0]], np.float32)
+    assert weighted_mean(block, [-0.0, 7.5]).tobytes() == np.float32([0.0]).tobytes()
+    assert weighted_mean(block, [0.0, 7.5]).tobytes() == np.float32([0.0]).tobytes()

@@ -1,6 +1,7 @@
 """From payloads to the next model: equal to a plain loop bit for bit, and wrong payloads are refused by name."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -69,15 +70,40 @@ def test_a_model_combined_in_blocks_of_any_width_equals_the_plain_loop_bit_for_b
     assert len(set(outputs.values())) == 1
 
 
+def test_a_block_of_many_silos_takes_no_more_memory_than_one_of_a_few():
+    size, peaks = 100_000, {}
+    model = tensors.encode(payload.model_tensors({"w": np.zeros(size, np.float32)}, {}))
+    update = source_of(report({"w": np.ones(size, np.float32)}))
+    for silos in (32, 400):
+        updates = [Weighted(update, 1)] * silos
+        tracemalloc.start()
+        for chunk in combine.next_model(strategy("fedavg"), source_of(model), None, updates, print):
+            assert len(chunk) <= 4 * combine.block_width(silos)
+        peaks[silos] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[400] < peaks[32] + 500_000
+    assert peaks[400] < 4 * combine.BLOCK_FLOATS + 2_000_000
+
+
 def test_the_initial_model_has_one_silos_parameters_and_everybodys_sums():
     parts = {
         "a": payload.prepared_tensors({"s.n": np.array([2.0])}, {"w": np.ones(2, np.float32)}),
         "b": payload.prepared_tensors({"s.n": np.array([3.0])}, None),
     }
-    data = combine.initial_model({silo: source_of(tensors.encode(part)) for silo, part in parts.items()})
+    data = b"".join(combine.initial_model({silo: source_of(tensors.encode(part)) for silo, part in parts.items()}))
     parameters, statistics = payload.split_model(tensors.decode(data))
     assert parameters["w"].tolist() == [1.0, 1.0]
     assert statistics["s.n"].tolist() == [5.0]
+
+
+def test_an_initial_model_is_the_file_that_its_tensors_encode_to_whatever_its_size():
+    rng = np.random.default_rng(5)
+    made = {name: rng.normal(size=size).astype(np.float32) for name, size in (("b", 70_000), ("a.w", 3), ("a", 1))}
+    sums = {"z.sum": np.array([1.0, 2.0]), "a.n": np.array([7.0])}
+    part = source_of(tensors.encode(payload.prepared_tensors(sums, made)))
+    chunks = list(combine.initial_model({"s": part}))
+    assert b"".join(chunks) == tensors.encode(payload.model_tensors(made, sums))
+    assert max(len(chunk) for chunk in chunks) <= 4 * combine.BLOCK_WIDTH  # no copy of the whole anywhere
 
 
 def test_two_initial_models_none_or_unlike_statistics_are_refused():

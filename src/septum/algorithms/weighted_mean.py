@@ -8,6 +8,7 @@ depend on the width of the block and on the number of threads.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,7 +41,10 @@ def weighted_mean(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.
     """
     if block.ndim != 2 or block.dtype != np.float32:
         raise TensorError(f"a block is (silos, width) float32, got {block.dtype} of shape {block.shape}")
-    shares = _shares(weights, silos=block.shape[0])
+    rows = np.asarray(weights, dtype=np.float64)  # (silos,)
+    if rows.shape != (block.shape[0],) or block.shape[0] == 0:
+        raise TensorError(f"{block.shape[0]} silos' vectors came with weights of shape {rows.shape}")
+    shares = _shares(tuple(rows.tolist()))
     # The first product starts the sum: 0 + x would turn a silo's -0.0 into 0.0.
     accumulated: NDArray[np.float32] = np.multiply(block[0], shares[0])  # (width,)
     product = np.empty_like(accumulated)  # (width,)
@@ -50,16 +54,13 @@ def weighted_mean(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.
     return accumulated
 
 
-def _shares(weights: ArrayLike, *, silos: int) -> NDArray[np.float32]:
+@lru_cache(maxsize=16)  # a model passes through in hundreds of blocks with the same weights
+def _shares(rows: tuple[float, ...]) -> tuple[np.float32, ...]:
     """w_i / W as float32. `fsum` makes W independent of the order, so that order matters in one place only."""
-    rows = np.asarray(weights, dtype=np.float64)  # (silos,)
-    if rows.shape != (silos,) or silos == 0:
-        raise TensorError(f"{silos} silos' vectors came with weights of shape {rows.shape}")
-    bad = np.flatnonzero(~((rows >= 0) & (rows <= MAX_WEIGHT)))
-    if bad.size:
-        raise TensorError(f"weight {int(bad[0])} of {silos} is {rows[bad[0]]}: weights are 0 to {MAX_WEIGHT} rows")
-    total = math.fsum(rows.tolist())
+    for silo, weight in enumerate(rows):
+        if not 0 <= weight <= MAX_WEIGHT:  # NaN fails too
+            raise TensorError(f"weight {silo} of {len(rows)} is {weight}: weights are 0 to {MAX_WEIGHT} rows")
+    total = math.fsum(rows)
     if total == 0:
-        raise TensorError(f"the weights of all {silos} silos are 0: there is nothing to average")
-    shares: NDArray[np.float32] = (rows / total).astype(np.float32)
-    return shares
+        raise TensorError(f"the weights of all {len(rows)} silos are 0: there is nothing to average")
+    return tuple(((np.array(rows) + 0.0) / total).astype(np.float32))  # + 0.0: -0.0 is the same key as 0.0

@@ -22,7 +22,8 @@ from septum.protocol.plan import Plan
 from septum.protocol.run_state import Combine, Combined
 from septum.protocol.tensors import DTYPES, Array
 
-BLOCK_WIDTH = 64 * 1024  # float32 per silo and block: 256 KiB, so that the blocks of a few silos stay in the L2 cache
+BLOCK_WIDTH = 32 * 1024  # float32 per silo and block: 128 KiB, so that the blocks of a few silos stay in the L2 cache
+BLOCK_FLOATS = 2**20  # of all silos in a block: with many silos, blocks are narrower, and take no more memory
 OPTIMIZER = "optimizer"  # the one tensor of a server optimizer's file: (coordinates, state vectors)
 
 
@@ -101,7 +102,7 @@ def perform(effect: Combine, strategy: Strategy, blobs: Blobs) -> Combined:
     sources = {silo: blobs.payload(given.payload) for silo, given in sorted(effect.contributions.items())}
     where = (effect.stage, effect.round, effect.attempt)
     if effect.stage is Stage.PREPARE:
-        return Combined(*where, model=blobs.keep_model([initial_model(sources)]))
+        return Combined(*where, model=blobs.keep_model(initial_model(sources)))
     measured_round = effect.round - (effect.stage is Stage.TRAIN)
     metrics = measured(measured_round, {silo: evaluation_in(source) for silo, source in sources.items()})
     if effect.stage is Stage.EVALUATE:
@@ -153,24 +154,41 @@ def check(stage: Stage, source: Source, base: Layout | None, *, initial: bool | 
         payload.read_evaluation(_small_tensors(source, layout, "evaluation."))
 
 
-def initial_model(prepared: Mapping[str, Source]) -> bytes:
-    """Model 0: the initial parameters that one silo made, and the statistics summed over all. Silos in canonical order.
+def initial_model(prepared: Mapping[str, Source]) -> Iterator[bytes]:
+    """Model 0, chunk by chunk: the initial parameters that one silo made, and the statistics summed over all silos.
 
-    Raises TensorError when no silo or more than one made an initial model, or statistics do not fit together.
+    Silos in canonical order. Raises TensorError, at once, when no silo or more than one made an initial model, or when
+    statistics do not fit together.
     """
-    parameters: dict[str, Array] = {}
+    made: tuple[Source, Layout] | None = None
     sums: dict[str, payload.Doubles] = {}
     for silo, source in prepared.items():
-        content = _small_tensors(source, layout_of(source), "")
-        made = {name: array for name, array in content.items() if name.startswith(contents.INITIAL)}
-        if made and parameters:
-            raise TensorError(f"silo {silo!r} made an initial model, though another had made it")
-        parameters |= {name.removeprefix(contents.INITIAL): array for name, array in made.items()}
-        _add(sums, payload.read_statistics(content), silo)
-    if not parameters:
+        layout = layout_of(source)
+        if layout.region(contents.INITIAL):
+            if made is not None:
+                raise TensorError(f"silo {silo!r} made an initial model, though another had made it")
+            made = source, layout
+        _add(sums, payload.read_statistics(_small_tensors(source, layout, contents.STATISTICS)), silo)
+    if made is None:
         raise TensorError(f"none of {', '.join(prepared)} made an initial model")
-    floats = {name: array.astype(np.float32, copy=False) for name, array in parameters.items()}
-    return tensors.encode(payload.model_tensors(floats, sums))
+    return _model_file(*made, payload.model_tensors({}, sums))
+
+
+def _model_file(source: Source, layout: Layout, statistics: Mapping[str, Array]) -> Iterator[bytes]:
+    """The statistics, then the initial parameters as they lie in the silo's file: by name, with or without prefix."""
+    first, count = _float_region(layout, contents.INITIAL)
+    order = tensors.file_order(statistics)
+    yield write_header(
+        [(name, tensors.dtype_of(name, statistics[name]), statistics[name].shape) for name in order]
+        + [
+            (spec.name.removeprefix(contents.INITIAL), spec.dtype, spec.shape)
+            for spec in layout.region(contents.INITIAL)
+        ]
+    )
+    for name in order:
+        yield statistics[name].tobytes()
+    for start in range(0, count, BLOCK_WIDTH):
+        yield _read(source, first + 4 * start, 4 * min(BLOCK_WIDTH, count - start))
 
 
 def _add(sums: dict[str, payload.Doubles], own: Mapping[str, payload.Doubles], silo: str) -> None:
@@ -182,63 +200,102 @@ def _add(sums: dict[str, payload.Doubles], own: Mapping[str, payload.Doubles], s
         sums[name] = sums[name] + array if name in sums else array
 
 
+def block_width(silos: int) -> int:
+    """How many coordinates are combined at one time. Any width gives the same bits.
+
+    >>> block_width(4), block_width(1000)
+    (32768, 1048)
+    """
+    return max(1, min(BLOCK_WIDTH, BLOCK_FLOATS // max(1, silos)))
+
+
 def next_model(
     strategy: Strategy,
     base: Source,
     optimizer: Source | None,
     updates: Sequence[Weighted],
     keep_state: Callable[[bytes], None],
-    width: int = BLOCK_WIDTH,
+    width: int = 0,
 ) -> Iterator[bytes]:
     """The new model's file, chunk by chunk: base + strategy(weighted deltas). Silos in canonical order.
 
     The server optimizer's new state is given to `keep_state`, chunk by chunk, when the strategy has one. Any `width`
-    gives the same bits. Raises TensorError when a result is not finite.
+    gives the same bits; 0 takes a good one. Raises TensorError when a result is not finite.
     """
-    layout = layout_of(base)
-    first, count = _float_region(layout, "")
-    regions = [_float_region(layout_of(update.source), contents.UPDATE) for update in updates]
-    if any(update_count != count for _, update_count in regions):
-        raise TensorError(f"the model has {count} parameters, the updates {sorted({n for _, n in regions})}")
+    names = strategy.state_names
+    first, count = _float_region(layout_of(base), "")
+    regions = [_Region(update.source, *_float_region(layout_of(update.source), contents.UPDATE)) for update in updates]
+    if any(region.count != count for region in regions):
+        raise TensorError(f"the model has {count} parameters, the updates {sorted({r.count for r in regions})}")
     yield _read(base, 0, first)  # the header, and the statistics that the model carries
-    state = _StateColumns(strategy, optimizer, count)
-    if strategy.state_names:
-        keep_state(state.header())
+    head = write_header([(OPTIMIZER, "F32", (count, len(names)))]) if names else b""
+    if names:
+        keep_state(head)
+    state = None if optimizer is None else _Region(optimizer, len(head), count, len(names))
     weights = [update.weight for update in updates]
-    buffer = np.empty((len(updates), min(width, max(count, 1))), np.float32)  # (silos, width)
-    for start in range(0, count, width):
-        size = min(width, count - start)
-        block = buffer[:, :size]
-        for row, (update, (offset, _)) in enumerate(zip(updates, regions, strict=True)):
-            update.source.read(offset + 4 * start, memoryview(block[row]).cast("B"))
-        delta = strategy.combine(block, weights)
-        before = np.frombuffer(_read(base, first + 4 * start, 4 * size), np.float32)
-        model, after = strategy.step(before, delta, state.columns(start, size))
+    width = width or block_width(len(updates))
+    for block in _blocks(regions, _Region(base, first, count), state, width):
+        delta = strategy.combine(block.updates, weights)
+        model, after = strategy.step(block.base, delta, _columns(strategy, block))
         yield model.tobytes()
-        if strategy.state_names:
-            keep_state(np.stack([after[name] for name in strategy.state_names], axis=1).tobytes())
+        if names:
+            keep_state(np.stack([after[name] for name in names], axis=1).tobytes())
 
 
 @dataclass(frozen=True, slots=True)
-class _StateColumns:
-    """A server optimizer's state as its file has it: one row a coordinate, so that blocks follow one another."""
+class _Block:
+    """The same coordinates of all that a step reads. Its arrays hold until the next block is asked for.
 
-    strategy: Strategy
-    source: Source | None
+    updates  (silos, width)
+    base     (width,)
+    state    (width, vectors), one row a coordinate; None before the first round
+    """
+
+    updates: payload.Floats
+    base: payload.Floats
+    state: payload.Floats | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """Coordinates that lie in one piece in a file, `vectors` float32 each."""
+
+    source: Source
+    offset: int
     count: int
+    vectors: int = 1
 
-    def header(self) -> bytes:
-        """The first bytes of the new state's file."""
-        return write_header([(OPTIMIZER, "F32", (self.count, len(self.strategy.state_names)))])
+    def fill(self, start: int, out: payload.Floats) -> None:
+        """The coordinates from `start` on, as many as `out` has room for."""
+        self.source.read(self.offset + 4 * self.vectors * start, out.data.cast("B"))
 
-    def columns(self, start: int, size: int) -> dict[str, payload.Floats]:
-        """The state vectors of a block, by name."""
-        names = self.strategy.state_names
-        if self.source is None:
-            return self.strategy.start(size)
-        raw = _read(self.source, len(self.header()) + 4 * start * len(names), 4 * size * len(names))
-        rows = np.frombuffer(raw, np.float32).reshape(size, len(names))
-        return {name: np.ascontiguousarray(rows[:, column]) for column, name in enumerate(names)}
+
+def _blocks(updates: Sequence[_Region], base: _Region, state: _Region | None, width: int) -> Iterator[_Block]:
+    """Everything that a step reads, block by block, in one buffer."""
+    vectors = 0 if state is None else state.vectors
+    buffer = np.empty((len(updates) + 1 + vectors) * min(width, base.count), np.float32)
+    for start in range(0, base.count, width):
+        block = _block(buffer, len(updates), min(width, base.count - start), vectors)
+        for region, row in zip(updates, block.updates, strict=True):
+            region.fill(start, row)
+        base.fill(start, block.base)
+        if state is not None and block.state is not None:
+            state.fill(start, block.state)
+        yield block
+
+
+def _block(buffer: payload.Floats, silos: int, size: int, vectors: int) -> _Block:
+    """A block's arrays in a buffer, one after another."""
+    updates, base, end = silos * size, (silos + 1) * size, (silos + 1 + vectors) * size
+    state = buffer[base:end].reshape(size, vectors) if vectors else None
+    return _Block(buffer[:updates].reshape(silos, size), buffer[updates:base], state)
+
+
+def _columns(strategy: Strategy, block: _Block) -> dict[str, payload.Floats]:
+    """The state vectors of a block, by name."""
+    if block.state is None:
+        return strategy.start(len(block.base))
+    return {name: np.ascontiguousarray(block.state[:, column]) for column, name in enumerate(strategy.state_names)}
 
 
 def evaluation_in(source: Source) -> Evaluation:

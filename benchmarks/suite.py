@@ -1,0 +1,18 @@
+"""Which benchmarks stand in docs/benchmarks.md, and with which settings?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+SUITE: Mapping[str, Sequence[str]] = {
+    "rounds, 4 silos": ("rounds", "--silos", "4", "--rounds", "50", "--repeats", "5"),
+    "rounds, 16 silos": ("rounds", "--silos", "16", "--rounds", "50", "--repeats", "3"),
+    "rounds, 64 silos": ("rounds", "--silos", "64", "--rounds", "50", "--repeats", "1"),
+    "payload, 4 silos": ("payload", "--mb", "100", "--silos", "4", "--rounds", "6"),
+    "payload, 16 silos": ("payload", "--mb", "100", "--silos", "16", "--rounds", "4"),
+    "aggregate, 4 silos": ("aggregate", "--silos", "4", "--parameters", "25000000"),
+    "aggregate, 16 silos": ("aggregate", "--silos", "16", "--parameters", "25000000", "--repeats", "3"),
+    "profile of a round": ("profile_round", "--silos", "4", "--rounds", "300"),
+    "profile of a large round": ("profile_round", "--silos", "4", "--rounds", "10", "--mb", "100"),
+    "connections": ("connections", "--silos", "1000"),
+}

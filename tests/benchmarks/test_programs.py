@@ -1,0 +1,40 @@
+"""The programs run as documented: real processes, one JSON object, the promised keys."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> dict[str, object]:
+    command = [sys.executable, "-m", *arguments, "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_rounds_says_what_a_round_costs_beside_its_floor():
+    found = run("benchmarks.rounds", "--silos", "2", "--rounds", "12", "--repeats", "1")
+    assert found["overhead_ms"].keys() == {"p50", "p90"}
+    assert found["ratio"] == pytest.approx(found["overhead_ms"]["p50"] / found["floor_ms"], rel=2e-3)
+    assert found["floor_ms"] == min(found["floors_ms"].values())
+    assert len(found["floors_ms"]) == 2
+    assert 0 < found["submit_to_first_round_s"]["median"] < found["submit_to_finished_s"]["median"]
+    assert 20 < found["silo_idle_rss_mb"] < found["coordinator_idle_rss_mb"]
+    assert found["machine"]["cores"] > 0
+
+
+def test_payload_says_how_fast_a_model_travels_beside_its_floor():
+    found = run("benchmarks.payload", "--mb", "2", "--silos", "2", "--rounds", "2")
+    assert found["gb_per_s"] > 0
+    assert found["floor_gb_per_s"] > 0
+    assert found["raw_tls_gb_per_s"] > 0
+    assert found["ratio"] == pytest.approx(found["gb_per_s"] / found["floor_gb_per_s"], rel=2e-3)
+    assert len(found["coordinator_models_round_by_round"]) == len(found["round_s"]) == 2
+    assert found["coordinator_peak_models"] >= found["coordinator_peak_models_in_rounds"]
