@@ -85,7 +85,7 @@ HOLDS_1, _ = play(JOINED, train(1), worked(1))
 
 def report(round_: int, attempt: int = 1) -> Send:
     base = MODELS[round_ - 1].digest
-    return Send(Report(Stage.TRAIN, round_, attempt, base, PAYLOAD.without_bytes(), 6, {"train": 1.0}))
+    return Send(Report(Stage.TRAIN, round_, attempt, base, PAYLOAD, 6, {"train": 1.0}))
 
 
 def test_a_silo_that_consents_joins_with_the_digest_of_its_plan() -> None:
@@ -116,7 +116,7 @@ def test_preparing_has_no_base() -> None:
     prepare = Job(Stage.PREPARE, 0, 1, initial=True)
     assert effects == (Do(prepare, None, ""),)
     _, effects = step(state, Worked(prepare, PAYLOAD, 6))
-    assert effects == (Send(Report(Stage.PREPARE, 0, 1, "", PAYLOAD.without_bytes(), 6)),)
+    assert effects == (Send(Report(Stage.PREPARE, 0, 1, "", PAYLOAD, 6)),)
 
 
 def test_the_same_work_in_a_new_attempt_offers_the_kept_report_again() -> None:
@@ -175,14 +175,48 @@ def test_a_round_that_the_silo_did_not_agree_to_is_a_failure_and_nothing_is_done
         assert "is not in the plan, which has 3 rounds" in effect.message.reason
 
 
-def test_an_earlier_round_is_a_failure_and_changes_nothing() -> None:
-    state, _ = play(HOLDS_1, train(2), worked(2))
-    after, effects = play(state, train(1))
+# A coordinator that was restored from a backup is behind its silos.
+
+
+def test_an_earlier_round_is_trained_anew_where_the_app_keeps_no_state() -> None:
+    state, _ = play(JOINED, train(1), worked(1, has_state=False), train(2), worked(2, has_state=False))
+    state, effects = play(state, train(3), worked(3, has_state=False), train(2))
+    assert effects == (Forget(), Do(job(2), MODELS[1], ""))
+    assert (kept_payloads(state), kept_states(state)) == (frozenset(), frozenset())
+    assert play(state, worked(2, has_state=False))[1] == (report(2),)
+
+
+@pytest.mark.parametrize(
+    ("asked", "begun"),
+    [(train(1), Do(job(1), MODELS[0], "")), (told(Prepare(1, initial=False)), Do(Job(Stage.PREPARE, 0, 1), None, ""))],
+)
+def test_from_its_beginning_a_run_is_done_anew_whatever_state_the_app_has_made_since(
+    asked: Instructed, begun: Do
+) -> None:
+    state, effects = play(HOLDS_1, train(2), worked(2), asked)
+    assert effects == (Forget(), begun)
+    assert (state.carried, kept_states(state)) == (0, frozenset())
+
+
+def test_one_round_can_be_trained_anew_from_the_apps_state_of_then() -> None:
+    state, _ = play(HOLDS_1, train(2), worked(2), train(3), worked(3))
+    assert kept_states(state) == {"train-1", "train-2", "train-3"}
+    state, effects = play(state, train(2))
+    assert effects == (Forget(), Do(job(2), MODELS[1], "train-1"))
+    assert kept_states(state) == {"train-1"}
+    state, effects = play(state, worked(2), train(3))
+    assert effects == (Forget(), Do(job(3), MODELS[2], "train-2"))
+
+
+def test_an_earlier_round_whose_app_state_is_gone_is_a_failure_and_changes_nothing() -> None:
+    state, _ = play(HOLDS_1, train(2), worked(2), train(3), worked(3), told(Evaluate(3, 1, MODELS[2])))
+    after, effects = play(state, train(2))
     assert after == state
     (effect,) = effects
     assert isinstance(effect, Send)
     assert isinstance(effect.message, Failure)
-    assert "train-1 is asked for after train-2" in effect.message.reason
+    assert "train-2 is asked for after evaluate-3" in effect.message.reason
+    assert "submit anew" in effect.message.reason
 
 
 def test_a_worker_that_died_is_tried_twice_then_reported() -> None:

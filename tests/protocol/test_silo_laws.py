@@ -31,13 +31,19 @@ MODELS = [blob_of(f"model {n}".encode()) for n in range(ROUNDS + 1)]
 
 # What befalls the silo at each turn. The coordinator's stage goes on by `next`, its attempt by `attempt`.
 turns = st.lists(st.sampled_from(["same", "next", "attempt", "wait", "broken", "restart"]), max_size=40)
+# With a coordinator that now and then is restored from a backup.
+restored = st.lists(st.sampled_from(["same", "next", "next", "attempt", "broken", "restart", "back 1", "back 3"]))
 outcomes = st.lists(st.sampled_from(["done", "done", "done", "raised", "died"]), min_size=60, max_size=60)
 
 
 class History:
     """Plays turns against the machine as its driver would, and keeps count."""
 
-    def __init__(self, outcomes: list[str], twice: bool = False) -> None:
+    def __init__(self, outcomes: list[str], twice: bool = False, keeps_state: bool = True) -> None:
+        self.keeps_state = keeps_state
+        self.begun: list[Do] = []
+        self.said: object = None
+        self.asked: Instruction | None = None
         self.state = SiloRun("r1", "north", PLAN)
         self.outcomes = iter(outcomes)
         self.twice = twice
@@ -64,24 +70,34 @@ class History:
     def _perform(self, effect: object) -> Event | None:
         if isinstance(effect, Finish):
             self.ended = True
+        if isinstance(effect, Send):
+            self.said = effect.message
         if isinstance(effect, Send) and isinstance(effect.message, Report):
             message = effect.message
             self.reports.append((message.stage, message.round, message.attempt))
         if not isinstance(effect, Do):
             return None
         job = effect.job
+        self.begun.append(effect)
         match next(self.outcomes):
             case "done":
                 self.done[job.stage, job.round, job.initial] += 1
-                return Worked(job, blob_of(job.name.encode()), 1, {}, has_state=job.stage is Stage.TRAIN)
+                has_state = self.keeps_state and job.stage is Stage.TRAIN
+                return Worked(job, blob_of(job.name.encode()), 1, {}, has_state=has_state)
             case "raised":
                 return WorkFailed(job, "raised")
             case _:
                 return WorkFailed(job, "died", worker_gone=True)
 
 
-def play(turns: list[str], outcomes: list[str], on_turn: Callable[[History], None], twice: bool = False) -> History:
-    history = History(outcomes, twice)
+def play(
+    turns: list[str],
+    outcomes: list[str],
+    on_turn: Callable[[History], None],
+    twice: bool = False,
+    keeps_state: bool = True,
+) -> History:
+    history = History(outcomes, twice, keeps_state)
     place, attempt = 0, 1
     for turn in turns:
         match turn:
@@ -89,6 +105,9 @@ def play(turns: list[str], outcomes: list[str], on_turn: Callable[[History], Non
                 place, attempt = place + 1, 1
             case "attempt":
                 attempt += 1
+            case "back 1" | "back 3":
+                place, attempt = max(0, place - int(turn[-1])), 1
+                history.feed(Reconnected())
             case "broken":
                 history.feed(Reconnected())
             case "restart":
@@ -96,7 +115,8 @@ def play(turns: list[str], outcomes: list[str], on_turn: Callable[[History], Non
                 history.feed(Consented())
             case _:
                 pass
-        history.feed(Instructed(Wait() if turn == "wait" else instruction(place, attempt)))
+        history.asked = Wait() if turn == "wait" else instruction(place, attempt)
+        history.feed(Instructed(history.asked))
         on_turn(history)
     history.feed(Instructed(End(Outcome.FINISHED)))
     return history
@@ -158,3 +178,29 @@ def test_a_stored_state_reads_back_as_it_was(turns: list[str], outcomes: list[st
         assert from_json(SiloRun, loads(dumps(to_json(history.state)))) == history.state
 
     play(turns, outcomes, check)
+
+
+DONE = ["done"] * 400
+
+
+@given(restored)
+def test_a_silo_ahead_of_a_restored_coordinator_reports_what_is_asked_if_its_app_keeps_no_state(
+    turns: list[str],
+) -> None:
+    def check(history: History) -> None:
+        said, asked = history.said, history.asked
+        assert isinstance(said, Report)
+        assert isinstance(asked, Prepare | Train | Evaluate)
+        round_ = 0 if isinstance(asked, Prepare) else asked.round
+        stage = Stage(type(asked).__name__.lower())
+        assert (said.stage, said.round, said.attempt) == (stage, round_, asked.attempt)
+
+    play(turns, DONE, check, keeps_state=False)
+
+
+@given(restored)
+def test_no_training_starts_from_the_state_of_its_own_round_or_of_a_later_one(turns: list[str]) -> None:
+    history = play(turns, DONE, lambda _: None)
+    for begun in history.begun:
+        if begun.job.stage is Stage.TRAIN:
+            assert begun.state == (f"train-{begun.job.round - 1}" if begun.job.round > 1 else "")

@@ -15,6 +15,7 @@ import pytest
 from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
 from tests.silo.small_app import write_app, write_data
 
+from septum.adapters.channel.http1 import StaleLineError
 from septum.errors import AuthError, ConnectionFailedError, SeptumError
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
@@ -168,7 +169,9 @@ def test_when_it_ends_it_takes_leave_of_each_run_and_keeps_what_was_trained(benc
     assert time.monotonic() - began < 3
     assert isinstance(channel.said[-1], Leave)
     assert channel.closed
-    assert RunFiles(bench.runs / "r1").held("train-1").exists()
+    kept = RunFiles(bench.runs / "r1").load()
+    assert kept is not None
+    assert kept.held is not None
 
 
 def test_a_restarted_agent_takes_up_its_runs_without_training_again(bench: Bench) -> None:
@@ -208,7 +211,7 @@ def test_a_run_whose_policy_changed_meanwhile_is_refused_after_a_restart(bench: 
 def test_a_damaged_session_ends_neither_agent_nor_run(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     files = RunFiles(bench.runs / "r1")
     files.make()
-    (files.folder / "session.json").write_bytes(b"{")
+    (files.folder / "session.1").write_bytes(b"{")
     channel = HeldChannel(End(Outcome.FINISHED), polls=[Invitation("r1", bench.plan)])
     agent = bench.agent(channel)
     thread = serve(agent)
@@ -236,11 +239,11 @@ def test_an_error_that_nobody_foresaw_in_a_run_is_logged_and_its_session_tried_a
 
 def test_a_coordinator_that_is_away_is_asked_for_ever_with_growing_pauses(bench: Bench) -> None:
     stop = ScriptedStop()
-    channel = ScriptedChannel(stop, polls=[ConnectionFailedError("away")] * 12)
+    channel = ScriptedChannel(stop, polls=[ConnectionFailedError("away")] * 40)
     bench.agent(channel).serve()
     assert stop.pauses[:3] == [0.05, 0.1, 0.2]
     assert stop.pauses[-1] == 15.0
-    assert len(channel.polled) == 13
+    assert len(channel.polled) == 41
 
 
 def test_pauses_begin_anew_after_an_answer(bench: Bench) -> None:
@@ -248,6 +251,13 @@ def test_pauses_begin_anew_after_an_answer(bench: Bench) -> None:
     away = ConnectionFailedError("away")
     bench.agent(ScriptedChannel(stop, polls=[away, away, Wait(), away])).serve()
     assert stop.pauses == [0.05, 0.1, 0.05]
+
+
+def test_pauses_begin_anew_after_a_request_that_was_held_until_the_coordinator_went_away(bench: Bench) -> None:
+    stop = ScriptedStop()
+    away, killed = ConnectionFailedError("away"), StaleLineError("broken", held_s=20.0)
+    bench.agent(ScriptedChannel(stop, polls=[away, away, killed, away])).serve()
+    assert stop.pauses == [0.05, 0.1, 0.05, 0.1]
 
 
 def test_a_revoked_silo_says_so_in_its_log_and_asks_slowly(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -295,6 +305,8 @@ def test_a_stopped_run_that_is_resumed_with_another_plan_starts_anew(bench: Benc
     thread = serve(agent)
     until(lambda: Await() in second.said)
     assert second.said[0] == Join(other.digest)
-    assert not RunFiles(bench.runs / "r1").held("train-1").exists()
+    kept = RunFiles(bench.runs / "r1").load()
+    assert kept is not None
+    assert (kept.plan, kept.held) == (other, None)
     agent.shut_down()
     thread.join()

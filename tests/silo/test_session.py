@@ -73,6 +73,13 @@ class Bench:
         Session(tools_for(channel, launcher, limits), self.files, state, consent).serve()
         return channel
 
+    def large_model(self) -> Blob:
+        """A model that is fetched, of which nothing fits into a message."""
+        data = model(width=30_000)
+        blob = blob_of(data)
+        self.blobs[blob.digest] = data
+        return blob
+
     @property
     def trained(self) -> int:
         """How often the app's train was called."""
@@ -124,10 +131,10 @@ def test_an_agent_that_was_killed_offers_its_report_again_without_training(tmp_p
 
 def test_after_a_broken_line_it_pauses_longer_each_time_and_joins_again(tmp_path: Path) -> None:
     silo = Bench(tmp_path)
-    channel = silo.play(*[ConnectionFailedError("away")] * 12, Wait())
-    assert all(isinstance(message, Join) for message in channel.said[:13])
+    channel = silo.play(*[ConnectionFailedError("away")] * 40, Wait())
+    assert all(isinstance(message, Join) for message in channel.said[:41])
     assert isinstance(channel.stop, ScriptedStop)
-    pauses = channel.stop.pauses[:12]
+    pauses = channel.stop.pauses[:40]
     assert pauses[:3] == [0.05, 0.1, 0.2]
     assert pauses == sorted(pauses)
     assert max(pauses) == 15.0  # half of 30 s: full jitter, at 0.5
@@ -305,11 +312,28 @@ def test_a_report_that_the_coordinator_refuses_is_a_failure_and_trained_anew(tmp
 
 def test_a_kept_report_whose_file_was_lost_is_trained_anew(tmp_path: Path) -> None:
     silo = Bench(tmp_path)
-    base = blob_of(model())
+    base = silo.large_model()
     silo.play(Train(1, 1, base))
     silo.files.held("train-1").unlink()
-    channel = silo.play(Train(1, 1, base), Train(1, 2, base))
-    assert [type(message) for message in channel.said[:3]] == [Join, Failure, Report]
+    channel = silo.play(Train(1, 1, base))
+    assert [type(message) for message in channel.said[:2]] == [Join, Report]
+    assert silo.trained == 2
+
+
+def test_a_full_disk_costs_what_a_restart_would_have_kept_and_nothing_else(tmp_path: Path) -> None:
+    silo = Bench(tmp_path)
+    base = blob_of(model())
+
+    class InTheWay(InlineLauncher):
+        def start(self, spec: WorkerSpec, limits: WorkerLimits) -> InlineWorker:
+            for slot in ("session.0", "session.1"):  # nothing can be saved from here on
+                (silo.files.folder / slot).unlink(missing_ok=True)
+                (silo.files.folder / slot).mkdir()
+            return super().start(spec, limits)
+
+    channel = silo.play(Train(1, 1, base), Train(1, 2, base), Train(2, 1, base), launcher=InTheWay())
+    assert [(report.round, report.attempt) for report in reports(channel)] == [(1, 1), (1, 2), (2, 1)]
+    assert silo.trained == 2
 
 
 def test_a_run_that_the_coordinator_does_not_know_is_over_but_kept(tmp_path: Path) -> None:
@@ -319,17 +343,17 @@ def test_a_run_that_the_coordinator_does_not_know_is_over_but_kept(tmp_path: Pat
     state = silo.files.load()
     assert state is not None
     assert state.outcome is Outcome.STOPPED
-    assert silo.files.held("train-1").exists()
+    assert state.held is not None
 
 
 def test_what_is_kept_is_readable_by_its_owner_alone_and_no_more_than_needed(tmp_path: Path) -> None:
     keeping = "ctx.state['n'] = np.zeros(1)\nreturn p"
     silo = Bench(tmp_path, keeping)
-    base = blob_of(model())
+    base = silo.large_model()
     silo.play(Train(1, 1, base), Train(2, 1, base), Train(3, 1, base))
     folder = silo.files.folder
     assert {path.name for path in (folder / "held").iterdir()} == {"train-3"}
-    assert {path.name for path in (folder / "work").glob("*.state")} == {"train-2.state", "train-3.state"}
+    assert {path.name for path in (folder / "work").glob("*.state")} == {f"train-{n}.state" for n in (1, 2, 3)}
     assert len(list((folder / "model").iterdir())) == 1
     assert all(path.stat().st_mode & 0o077 == 0 for path in [folder, *folder.iterdir(), folder / "held" / "train-3"])
 

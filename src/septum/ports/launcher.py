@@ -54,15 +54,15 @@ class WorkerLimits:
 class Task:
     """One piece of work for a worker.
 
-    model     the model's file, in the run directory; None for `prepare`
+    model     the model's bytes, or its file in the run directory; None for `prepare`
     initial   make the initial model too (`prepare` only)
     state     the app's carried state, a file made by an earlier task; None at first
-    output    where the payload goes: a file in the run directory; `output` + ".state" gets the new carried state
+    output    where a large payload goes: a file in the run directory; `output` + ".state" gets the new carried state
     """
 
     stage: Stage
     round: int
-    model: Path | None
+    model: Path | bytes | None
     initial: bool
     state: Path | None
     output: Path
@@ -70,11 +70,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What a task made, beside its output file: weight in rows, seconds per step, and whether state is carried on."""
+    """What a task made: weight in rows, seconds per step, and whether state is carried on.
+
+    `payload`: up to INLINE_LIMIT_BYTES the payload itself; None when it is in the output file.
+    """
 
     weight: int
     durations_s: Mapping[str, float]
     has_state: bool
+    payload: bytes | None = None
 
 
 class Worker(Protocol):

@@ -88,7 +88,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The result of a job, kept until its round is closed. `has_state`: the app's new state lies beside it."""
+    """The result of a job, kept until its round is closed; small payloads with their bytes.
+
+    `has_state`: the app's new state lies beside it.
+    """
 
     job: Job
     payload: Blob
@@ -107,6 +110,7 @@ class SiloRun:
     held      the newest result
     failure   why the newest work could not be done
     carried   the round whose app state the next training starts from; 0 before there is one
+    before    the round whose app state that one had started from, for a coordinator that has to go back one round
     """
 
     run: str
@@ -120,6 +124,7 @@ class SiloRun:
     held: Held | None = None
     failure: Failure | None = None
     carried: int = 0
+    before: int = 0
     outcome: Outcome | None = None
 
 
@@ -246,8 +251,8 @@ def kept_payloads(state: SiloRun) -> frozenset[str]:
 
 def kept_states(state: SiloRun) -> frozenset[str]:
     """The jobs, by `Job.name`, whose app state a training may yet start from."""
-    carried = {f"{Stage.TRAIN.value}-{state.carried}"} if state.carried else set()
-    return kept_payloads(state) | carried
+    states = {f"{Stage.TRAIN.value}-{round_}" for round_ in (state.carried, state.before) if round_}
+    return kept_payloads(state) | states
 
 
 # --- standing in the run -------------------------------------------------------------------------------------------
@@ -309,9 +314,8 @@ def _asked(state: SiloRun, work: Work) -> Step:
     if not 0 <= job.round <= state.plan.rounds:  # the silo agreed to so many rounds; its policy may bound them
         beyond = f"{job.name} is not in the plan, which has {state.plan.rounds} rounds"
         return state, (Send(_failure(job, beyond, "")),)
-    if newest is not None and job.place < newest.place:  # from a coordinator that was restored from a backup
-        behind = f"{job.name} is asked for after {newest.name}, and the app's state in this silo has gone on"
-        return state, (Send(_failure(job, behind, "")),)
+    if newest is not None and job.place < newest.place:
+        return _asked_again(state, newest, job, work)
     if state.working and newest is not None and job.is_same_work(newest):
         return replace(state, job=job), ()
     if state.held is not None and job.is_same_work(state.held.job):
@@ -320,6 +324,27 @@ def _asked(state: SiloRun, work: Work) -> Step:
     if state.failure is not None and job == newest:
         return state, (Send(state.failure),)
     return _begin(state, job, work)
+
+
+def _asked_again(state: SiloRun, newest: Job, job: Job, work: Work) -> Step:
+    """Do work of an earlier round anew: the coordinator lost a model, or was restored from a backup.
+
+    Training is a function, so the result is the one of then; but only where the app's state of then is still there.
+    """
+    carried = _state_before(state, job.round)
+    if job.stage is Stage.TRAIN and carried is None:
+        gone = f"{job.name} is asked for after {newest.name}, and the app's state in this silo has gone on: submit anew"
+        return state, (Send(_failure(job, gone, "")),)
+    back = replace(state, held=None, carried=carried or 0, before=carried or 0)
+    state, effects = _begin(back, job, work)
+    return state, (Forget(), *effects)
+
+
+def _state_before(state: SiloRun, round_: int) -> int | None:
+    """The round whose app state a training of `round_` starts from; None when that state is no longer kept."""
+    if round_ <= 1:
+        return 0
+    return next((kept for kept in (state.carried, state.before) if kept < round_), None)
 
 
 def _job_of(work: Work) -> Job:
@@ -334,11 +359,12 @@ def _job_of(work: Work) -> Job:
 
 def _begin(state: SiloRun, job: Job, work: Work) -> Step:
     """Leave the held result behind; if its round is closed, the app state that belongs to it counts from now on."""
-    held, carried = state.held, state.carried
+    held, carried, before = state.held, state.carried, state.before
     if held is not None and held.job.stage is Stage.TRAIN and held.job.place < job.place:
-        carried = held.job.round if held.has_state else 0
-    forget = () if held is None else (Forget(),)
-    state = replace(state, job=job, working=True, tries=1, held=None, failure=None, carried=carried)
+        carried, before = held.job.round if held.has_state else 0, carried
+    has_files = held is not None and (held.payload.inline is None or held.has_state or state.carried > 0)
+    forget = (Forget(),) if has_files else ()
+    state = replace(state, job=job, working=True, tries=1, held=None, failure=None, carried=carried, before=before)
     return state, (*forget, _do(state, None if isinstance(work, Prepare) else work.model))
 
 
@@ -352,7 +378,7 @@ def _worked(state: SiloRun, event: Worked) -> Step:
     job = state.job
     if not state.working or job is None or not job.is_same_work(event.job):
         return state, ()  # other work was asked for meanwhile
-    held = Held(job, event.payload.without_bytes(), event.weight, event.durations_s, event.has_state)
+    held = Held(job, event.payload, event.weight, event.durations_s, event.has_state)
     state = replace(state, working=False, held=held)
     return state, (Send(_report(state)),)
 

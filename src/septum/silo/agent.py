@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from septum.adapters.channel.backoff import pause_after
+from septum.adapters.channel.backoff import attempt_of, pause_after
 from septum.errors import AuthError, MessageError, SeptumError
-from septum.protocol.messages import Invitation
+from septum.protocol.messages import Invitation, Outcome
 from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied, SiloPhase, SiloRun
 from septum.silo.config import Policy
@@ -69,6 +69,7 @@ class Agent:
             except SeptumError as error:
                 if not self._stop.is_set():
                     self._log.warning("poll_failed", error=error.message, hint=error.hint)
+                failures = attempt_of(error, failures)
                 self._stop.wait(pause_after(error, failures, self._tools.rand))
                 failures += 1
             except Exception as error:  # noqa: BLE001  the agent's driver loop: logged, and tried again
@@ -108,7 +109,7 @@ class Agent:
             if state.phase is not SiloPhase.ENDED:
                 self._log.info("run_resumed", run_id=state.run)
                 self._start(files, state)
-            elif time.time() - folder.stat().st_mtime > KEEP_STOPPED_S:
+            elif state.outcome is Outcome.FINISHED or time.time() - folder.stat().st_mtime > KEEP_STOPPED_S:
                 files.remove()
 
     def _load(self, files: RunFiles) -> SiloRun | None:

@@ -1,6 +1,6 @@
 """What may leave the silo? The payload that a worker made, after the agent has taken it over and checked it.
 
-A worker runs an app author's code, so its file is copied first, where the app no longer reaches it, and then checked:
+A worker runs an app author's code, so a file of it is copied first, where the app no longer reaches it, then checked:
 exactly the tensors of this kind of work, with the base model's names, shapes and dtypes. No numpy here: the agent
 stays small. That the values are finite numbers is checked where they are made, and again by the coordinator.
 """
@@ -16,16 +16,25 @@ from blake3 import blake3
 from septum.errors import TensorError
 from septum.protocol.contents import check_report
 from septum.protocol.layout import Layout, header_size, read_layout
-from septum.protocol.messages import Blob
+from septum.protocol.messages import Blob, blob_of
 from septum.protocol.silo import Job
 
 _BUFFER_BYTES = 1 << 20
 
 
-def take_over(source: Path, target: Path, job: Job, model: Path | None) -> Blob:
+Model = Path | bytes | None  # the base model's file, or the model itself; None for `prepare`
+
+
+def take(data: bytes, job: Job, model: Model) -> Blob:
+    """A job's payload with its bytes, if it may leave. Raises TensorError when it may not."""
+    check(job, _layout(data), None if model is None else _layout(model))
+    return blob_of(data)
+
+
+def take_over(source: Path, target: Path, job: Job, model: Model) -> Blob:
     """Copy a job's payload from the worker's file to `target`, if it may leave.
 
-    Raises TensorError when it may not; `target` is then as it was. `model`: the base model's file; None for `prepare`.
+    Raises TensorError when it may not; `target` is then as it was.
     """
     part = target.with_name(f"{target.name}.part")
     try:
@@ -67,8 +76,10 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
-def _layout(path: Path) -> Layout:
-    size = path.stat().st_size
-    with path.open("rb") as file:
+def _layout(content: Path | bytes) -> Layout:
+    if isinstance(content, bytes):
+        return read_layout(content[: header_size(content[:8])], len(content))
+    size = content.stat().st_size
+    with content.open("rb") as file:
         start = file.read(8)
         return read_layout(start + file.read(header_size(start) - len(start)), size)

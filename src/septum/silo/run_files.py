@@ -1,8 +1,8 @@
 """Where does a silo keep what belongs to one run? In `runs/RUN/`, readable by the agent's user alone.
 
-    session.json   the silo machine's state; replaced whole
-    held/JOB       a payload, taken from the worker and checked, until its round is closed
-    model/DIGEST   the base model of the newest work
+    session.0, .1  the silo machine's state, in turns; small payloads are in it (slots.py)
+    held/JOB       a large payload, taken from the worker and checked, until its round is closed
+    model/DIGEST   the base model of the newest work, if it is large
     work/          the worker's own directory: its output and log, the app's carried state (JOB.state)
 
 Nothing is synced: the page cache outlives a killed process, and after a power loss the silo trains the round again.
@@ -10,18 +10,18 @@ Nothing is synced: the page cache outlives a killed process, and after a power l
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+from septum.adapters.channel.blob_files import part_of
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.messages import Blob
 from septum.protocol.silo import SiloRun, kept_payloads, kept_states
+from septum.silo.slots import Slots
 
 MAX_SESSION_BYTES = 4 * 2**20  # a plan of 1,000 silos and a long traceback
 STATE_SUFFIX = ".state"
-_SESSION = "session.json"
 
 
 class RunFiles:
@@ -30,6 +30,7 @@ class RunFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.work = folder / "work"
+        self._session = Slots(folder / "session")
 
     def make(self) -> None:
         """Make the directories that are not there."""
@@ -38,15 +39,18 @@ class RunFiles:
 
     def load(self) -> SiloRun | None:
         """The state that was saved last; None before the first. Raises MessageError when the file is damaged."""
-        try:
-            data = (self.folder / _SESSION).read_bytes()
-        except FileNotFoundError:
+        data = self._session.load()
+        if data is None:
             return None
-        return from_json(SiloRun, loads(data, MAX_SESSION_BYTES), _SESSION)
+        state = from_json(SiloRun, loads(data, MAX_SESSION_BYTES), str(self._session))
+        held = state.held
+        if held is not None and held.payload.inline is None and not self.held(held.job.name).exists():
+            return replace(state, held=None)  # other work was begun, of which nothing was saved
+        return state
 
     def save(self, state: SiloRun) -> None:
-        """Replace the saved state, whole or not at all."""
-        _replace(self.folder / _SESSION, dumps(to_json(state)))
+        """Save the state: a kill leaves this one or the one before."""
+        self._session.save(dumps(to_json(state)))
 
     def held(self, job: str) -> Path:
         """Where a job's payload is kept."""
@@ -61,13 +65,11 @@ class RunFiles:
         return self.work / f"{job}{STATE_SUFFIX}"
 
     def model(self, blob: Blob) -> Path:
-        """Where a base model lies; other models are deleted. The bytes that came with the reference are written."""
+        """Where a base model lies, and beside it what has come of it; other models are deleted."""
         path = self.folder / "model" / blob.digest.partition(":")[2]
         for other in path.parent.iterdir():
-            if other.name != path.name:
+            if other.name not in (path.name, part_of(path, blob.digest).name):
                 other.unlink()
-        if blob.inline is not None and not path.exists():
-            _replace(path, blob.inline)
         return path
 
     def tidy(self, state: SiloRun) -> None:
@@ -83,13 +85,3 @@ class RunFiles:
     def remove(self) -> None:
         """Delete everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with contextlib.suppress(FileNotFoundError):
-        part.unlink()
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    part.replace(path)

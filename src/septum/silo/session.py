@@ -1,7 +1,8 @@
 """How does a silo take part in one run? The driver of the silo machine: step, persist, perform; one thread.
 
 The machine (protocol/silo.py) decides; here is what it has done: messages over the channel, work in the worker, files.
-The state is on disk before anything is done, so an agent that was killed at any point goes on where it was.
+The state is on disk before anything is said or deleted, so an agent that was killed at any point goes on where it was.
+Before work alone it need not be: training is a function, so work that nobody remembers is done again, with one result.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from septum.adapters.channel.backoff import pause_after
+from septum.adapters.channel.backoff import attempt_of, pause_after
 from septum.errors import (
     AuthError,
     ConnectionFailedError,
@@ -30,12 +31,14 @@ from septum.protocol.messages import (
     MAX_WEIGHT,
     Blob,
     End,
+    Instruction,
     Join,
     Leave,
     Outcome,
     Report,
     SiloMessage,
     Stage,
+    blob_of,
 )
 from septum.protocol.silo import (
     Consented,
@@ -104,6 +107,7 @@ class Session:
         self._log = tools.log.bind(run_id=state.run)
         self._worker: Worker | None = None
         self._failures = 0  # of the line, one after another
+        self._small = blob_of(b"")  # the newest model that came with its bytes
         self.state = state
 
     def serve(self) -> None:
@@ -114,11 +118,19 @@ class Session:
             while event is not None and not self._tools.stop.is_set():
                 state, effects = step(self.state, event)
                 if state != self.state:
-                    self._files.save(state)
+                    if _to_be_saved(effects):
+                        self._save(state)
                     self.state = state
                 event = self._perform(effects)
         finally:
             self.interrupt()
+
+    def _save(self, state: SiloRun) -> None:
+        """Without it a restart begins the newest work again, which costs time and changes no result."""
+        try:
+            self._files.save(state)
+        except OSError as error:
+            self._log.error("state_not_saved", error=str(error), hint=f"df -h {self._files.folder}")
 
     def leave(self, reason: str) -> None:
         """Tell the coordinator not to wait for this silo. One attempt: without it, the deadline tells."""
@@ -176,23 +188,26 @@ class Session:
         if self._failures:
             self._log.info("connected")
         self._failures = 0
-        self._note(message)
+        self._note(message, answer)
         return Instructed(answer)
 
     def _with_payload(self, report: Report) -> Report:
-        """Small payloads go inside the message, large ones ahead of it."""
+        """Small payloads are inside the message, large ones go ahead of it."""
         assert self.state.held is not None
-        path = self._files.held(self.state.held.job.name)
         blob = report.payload
-        if blob.size_bytes > INLINE_LIMIT_BYTES:
-            self._tools.channel.send_blob(self.state.run, blob.digest, path)
+        if blob.inline is not None:
             return report
-        return replace(report, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
+        path = self._files.held(self.state.held.job.name)
+        if blob.size_bytes <= INLINE_LIMIT_BYTES:  # a worker may write a file though it need not
+            return replace(report, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
+        self._tools.channel.send_blob(self.state.run, blob.digest, path)
+        return report
 
-    def _note(self, message: SiloMessage) -> None:
+    def _note(self, message: SiloMessage, answer: Instruction) -> None:
         match message:
-            case Report():
-                self._log.info("reported", stage=message.stage.value, round=message.round, attempt=message.attempt)
+            case Report(stage, round_, attempt):
+                told = type(answer).__name__.lower()
+                self._log.info("reported", stage=stage.value, round=round_, attempt=attempt, answer=told)
             case Join():
                 self._log.info("joined")
             case _:
@@ -213,6 +228,7 @@ class Session:
         self._wait(error)
 
     def _wait(self, error: SeptumError) -> None:
+        self._failures = attempt_of(error, self._failures)
         self._tools.stop.wait(pause_after(error, self._failures, self._tools.rand))
         self._failures += 1
 
@@ -225,7 +241,7 @@ class Session:
             model = None if effect.model is None else self._model(effect.model)
             result = self._work(effect, model)
             _check_weight(job, result.weight)
-            payload = outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model)
+            payload = self._take(job, result, model)
         except (ConnectionFailedError, TimedOutError, AuthError) as error:  # the model could not be fetched
             self._pause(error)
             return Reconnected()
@@ -239,8 +255,17 @@ class Session:
         durations = {name: seconds for name, seconds in result.durations_s.items() if name in _STEPS}
         return Worked(job, payload, result.weight, durations, result.has_state)
 
-    def _model(self, blob: Blob) -> Path:
-        """The base model's file, fetched if it did not come with the instruction."""
+    def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
+        if result.payload is not None:
+            return outgoing.take(result.payload, job, model)
+        return outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model)
+
+    def _model(self, blob: Blob) -> Path | bytes:
+        """The base model: as it came with the instruction, or its file, which is fetched if it is not there."""
+        if blob.inline is not None:
+            self._small = blob
+        if blob.digest == self._small.digest and self._small.inline is not None:
+            return self._small.inline
         limit = self._tools.limits.file_bytes
         if limit is not None and blob.size_bytes > limit:  # nothing that a coordinator says may fill this disk
             raise TooLargeError(
@@ -252,7 +277,7 @@ class Session:
             self._tools.channel.fetch_blob(self.state.run, blob.digest, path, size_bytes=blob.size_bytes)
         return path
 
-    def _work(self, effect: Do, model: Path | None) -> TaskResult:
+    def _work(self, effect: Do, model: Path | bytes | None) -> TaskResult:
         assert isinstance(self._consent, Granted)
         if self._worker is None or not self._worker.alive:
             self.interrupt()
@@ -292,6 +317,12 @@ class Session:
             reason, hint, details = f"{job.name} failed in this silo, which keeps the reason to itself", "", ""
         advice = f"next, in silo {self.state.silo}: {hint}" if hint else ""
         return WorkFailed(job, reason, f"{details}{advice}", worker_gone)
+
+
+def _to_be_saved(effects: tuple[Effect, ...]) -> bool:
+    """Whether what follows must not be undone by a kill: something is said, or files are deleted."""
+    kinds = {type(effect) for effect in effects}
+    return Forget in kinds or Do not in kinds
 
 
 def _check_weight(job: Job, weight: int) -> None:

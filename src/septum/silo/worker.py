@@ -15,9 +15,9 @@ import signal
 import socket
 import sys
 
-from septum.adapters.launch.frames import Done, Failed, Perform, Ready, Start, ToWorker, receive, send
+from septum.adapters.launch.frames import TO_WORKER, Done, Failed, Perform, Ready, Start, ToWorker, receive, send
 from septum.adapters.launch.tasks import Workplace, worker_error
-from septum.errors import MessageError
+from septum.errors import MessageError, VersionError
 from septum.ports.launcher import WorkerLimits
 
 _PR_SET_NO_NEW_PRIVS = 38  # <linux/prctl.h>
@@ -29,7 +29,11 @@ def main(arguments: list[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     control.set_inheritable(False)
     _guard(control)
-    start = receive(control, ToWorker)
+    try:
+        start = receive(control, ToWorker, TO_WORKER)
+    except VersionError as error:  # the agent cannot read this either, and says what both of them speak
+        send(control, Failed.of(error.message, error.hint, ""))
+        return
     if not isinstance(start, Start):
         raise MessageError(f"a worker is told Start first, not {type(start).__name__}")
     confine(start.limits)
@@ -37,7 +41,7 @@ def main(arguments: list[str]) -> None:
     send(control, Ready())
     workplace = Workplace(start.spec())
     while True:
-        task = receive(control, ToWorker)
+        task = receive(control, ToWorker, TO_WORKER)
         if not isinstance(task, Perform):
             raise MessageError(f"a worker that has started is told Perform, not {type(task).__name__}")
         send(control, _perform(workplace, task))
@@ -83,7 +87,7 @@ def _perform(workplace: Workplace, message: Perform) -> Done | Failed:
     except Exception as error:  # noqa: BLE001  whatever an app raises is told to the agent, with its traceback
         told = worker_error(error)
         return Failed.of(told.message, told.hint, told.details)
-    return Done(result.weight, result.durations_s, result.has_state)
+    return Done.of(result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One contract for both launchers: a task gives files, a failure gives a WorkerError with the app's traceback."""
+"""One contract for both launchers: a task gives tensors, a failure gives a WorkerError with the app's traceback."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ from septum.protocol.plan import StrategyRef
 Start = Callable[[WorkerSpec], Worker]
 
 
+def leaving_of(worker: Worker, task: Task) -> dict[str, np.ndarray]:
+    """What a task makes, of few bytes."""
+    data = worker.perform(task).payload
+    assert data is not None
+    return tensors.decode(data)
+
+
 @pytest.fixture(params=[InlineLauncher, SubprocessLauncher], ids=["inline", "subprocess"])
 def start(request: pytest.FixtureRequest) -> Iterator[Start]:
     launcher: Launcher = request.param()
@@ -39,7 +46,8 @@ def start(request: pytest.FixtureRequest) -> Iterator[Start]:
 def test_training_gives_the_update_its_weight_and_its_durations(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path)
     result = start(spec).perform(train_task(spec))
-    leaving = tensors.decode((spec.run_dir / "train-1").read_bytes())
+    assert result.payload is not None
+    leaving = tensors.decode(result.payload)
     assert sorted(leaving) == ["evaluation.bins", "evaluation.sums", "update.w"]
     assert leaving["update.w"].tolist() == [[3.0]]  # lr 0.5 * 6 rows
     assert leaving["evaluation.sums"].tolist()[:2] == [4, 2]  # logit 0 says "no" to four rows, two of them rightly
@@ -53,14 +61,13 @@ def test_preparing_gives_the_summands_and_the_initial_model_if_asked(start: Star
     worker = start(spec)
     task = Task(Stage.PREPARE, 0, None, initial=True, state=None, output=spec.run_dir / "prepare-0")
     assert worker.perform(task).weight == 6
-    assert sorted(tensors.decode(task.output.read_bytes())) == [
+    assert sorted(leaving_of(worker, task)) == [
         "initial.w",
         "statistics.mean_and_std.count",
         "statistics.mean_and_std.sum",
         "statistics.mean_and_std.sum_of_squares",
     ]
-    worker.perform(replace(task, initial=False))
-    assert "initial.w" not in tensors.decode(task.output.read_bytes())
+    assert "initial.w" not in leaving_of(worker, replace(task, initial=False))
 
 
 def test_the_statistics_in_the_model_file_reach_the_app(start: Start, tmp_path: Path) -> None:
@@ -71,15 +78,16 @@ def test_the_statistics_in_the_model_file_reach_the_app(start: Start, tmp_path: 
     model = tmp_path / "model"
     model.write_bytes(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, statistics)))
     worker = start(spec)
-    worker.perform(replace(train_task(spec), model=model))
-    assert tensors.decode((spec.run_dir / "train-1").read_bytes())["update.w"].tolist() == [[-2.0]]  # x[0] is 0
+    update = leaving_of(worker, replace(train_task(spec), model=model))["update.w"]
+    assert update.tolist() == [[-2.0]]  # x[0] is 0
 
 
 def test_evaluating_measures_and_trains_nothing(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, "raise RuntimeError('not to be called')")
     task = Task(Stage.EVALUATE, 2, write_model(tmp_path / "model", 1.0), False, None, spec.run_dir / "evaluate-2")
-    assert start(spec).perform(task).weight == 0
-    assert sorted(tensors.decode(task.output.read_bytes())) == ["evaluation.bins", "evaluation.sums"]
+    worker = start(spec)
+    assert worker.perform(task).weight == 0
+    assert sorted(leaving_of(worker, task)) == ["evaluation.bins", "evaluation.sums"]
 
 
 def test_the_apps_state_is_carried_in_a_file(start: Start, tmp_path: Path) -> None:
@@ -88,22 +96,19 @@ def test_the_apps_state_is_carried_in_a_file(start: Start, tmp_path: Path) -> No
     worker = start(spec)
     assert worker.perform(train_task(spec, 1)).has_state
     first = state_path(spec.run_dir / "train-1")
-    worker.perform(train_task(spec, 2, state=first))
-    assert tensors.decode((spec.run_dir / "train-2").read_bytes())["update.w"].tolist() == [[2.0]]
-    worker.perform(train_task(spec, 2, state=first))  # again, from the same state: the same update
-    assert tensors.decode((spec.run_dir / "train-2").read_bytes())["update.w"].tolist() == [[2.0]]
+    for _ in range(2):  # again, from the same state: the same update
+        assert leaving_of(worker, train_task(spec, 2, state=first))["update.w"].tolist() == [[2.0]]
 
 
 def test_the_strategys_proximal_term_reaches_the_app(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, "return {'w': p['w'] + np.float32(ctx.proximal_mu)}")
-    start(replace(spec, strategy=StrategyRef("fedprox", {"mu": 0.25}))).perform(train_task(spec))
-    assert tensors.decode((spec.run_dir / "train-1").read_bytes())["update.w"].tolist() == [[0.25]]
+    worker = start(replace(spec, strategy=StrategyRef("fedprox", {"mu": 0.25})))
+    assert leaving_of(worker, train_task(spec))["update.w"].tolist() == [[0.25]]
 
 
 def test_the_update_is_clipped(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, clip_norm=1.0)
-    start(spec).perform(train_task(spec))
-    update = tensors.decode((spec.run_dir / "train-1").read_bytes())["update.w"]
+    update = leaving_of(start(spec), train_task(spec))["update.w"]
     assert 0.999 < float(update.item()) <= 1.0
 
 
@@ -197,12 +202,26 @@ def test_a_closed_worker_does_nothing(start: Start, tmp_path: Path) -> None:
         worker.perform(train_task(spec))
 
 
+@pytest.mark.parametrize("width", [1, 20_000])
+def test_a_payload_passes_in_the_frame_if_it_is_small_and_else_in_its_file(start, tmp_path, width):
+    spec = spec_for(tmp_path, "return {'w': p['w'] + np.float32(1)}")
+    data = tensors.encode(payload.model_tensors({"w": np.zeros((width, 1), np.float32)}, {}))
+    task = train_task(spec)
+    task.model.write_bytes(data)
+    worker = start(spec)
+    in_file = worker.perform(task)
+    assert (in_file.payload is None) == task.output.exists() == (width > 1)
+    content = in_file.payload or task.output.read_bytes()
+    assert tensors.decode(content)["update.w"].shape == (width, 1)
+    if width == 1:
+        assert worker.perform(replace(task, model=data)).payload == content
+
+
 def test_both_launchers_give_the_same_bytes(tmp_path: Path) -> None:
     outputs = []
     for launcher in (InlineLauncher(), SubprocessLauncher()):
         spec = replace(spec_for(tmp_path), run_dir=tmp_path / type(launcher).__name__)
         worker = launcher.start(spec, WorkerLimits())
-        worker.perform(train_task(spec))
+        outputs.append(worker.perform(train_task(spec)).payload)
         worker.close()
-        outputs.append((spec.run_dir / "train-1").read_bytes())
     assert outputs[0] == outputs[1]

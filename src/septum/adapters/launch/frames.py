@@ -1,7 +1,11 @@
 """What do an agent and its worker say to each other, and how is it framed?
 
 A socket pair carries frames: 4 bytes big-endian length, then one message through `protocol.codec` (JSON, versioned,
-strict). Tensors never pass here; they lie in files. The worker runs an author's code, so the agent trusts no frame.
+strict). Small tensors pass inside, large ones lie in files. The worker runs an author's code, so the agent trusts no
+frame.
+
+Both come from one installation. If it is upgraded while the agent runs, a new worker may speak other frames than the
+old agent; no older version is spoken, for all it takes is to start the agent again.
 """
 
 from __future__ import annotations
@@ -16,9 +20,17 @@ from pathlib import Path
 from septum.errors import ConnectionFailedError, MessageError, TimedOutError
 from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Scalar, decode, encode
-from septum.protocol.messages import MAX_DETAILS_CHARS, MAX_REASON_CHARS, Stage
+from septum.protocol.messages import INLINE_LIMIT_BYTES, MAX_DETAILS_CHARS, MAX_REASON_CHARS, Stage
 from septum.protocol.plan import StrategyRef
+from septum.protocol.versions import Sides, Wire
 
+FRAMES = Wire(
+    "septum-frames",
+    1,
+    advice="septum was upgraded while the agent ran; start the agent again: septum silo start",
+)
+TO_WORKER = Sides("the agent", "the worker")
+TO_AGENT = Sides("the worker", "the agent")
 _LENGTH = struct.Struct(">I")
 
 
@@ -76,7 +88,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Perform:
-    """Do this task."""
+    """Do this task. `content` is the model itself, `model` the path of its file."""
 
     stage: Stage
     round: int
@@ -84,16 +96,20 @@ class Perform:
     initial: bool
     state: str | None
     output: str
+    content: bytes | None = None
 
     @classmethod
     def of(cls, task: Task) -> Perform:
         """The frame for a task."""
-        model, state = (None if path is None else str(path) for path in (task.model, task.state))
-        return cls(task.stage, task.round, model, task.initial, state, str(task.output))
+        content = task.model if isinstance(task.model, bytes) else None
+        model = str(task.model) if isinstance(task.model, Path) else None
+        state = None if task.state is None else str(task.state)
+        return cls(task.stage, task.round, model, task.initial, state, str(task.output), content)
 
     def task(self) -> Task:
         """The task that the frame was made from."""
-        model, state = (None if path is None else Path(path) for path in (self.model, self.state))
+        model = self.content if self.model is None else Path(self.model)
+        state = None if self.state is None else Path(self.state)
         return Task(self.stage, self.round, model, self.initial, state, Path(self.output))
 
 
@@ -110,17 +126,25 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The task's output is in its file."""
+    """The task is done. `payload`: None when it is in the output file."""
 
     weight: int
     durations_s: Mapping[str, float]
     has_state: bool
+    payload: bytes | None = None
+
+    @classmethod
+    def of(cls, result: TaskResult) -> Done:
+        """The frame for a result."""
+        return cls(result.weight, result.durations_s, result.has_state, result.payload)
 
     def result(self) -> TaskResult:
-        """As the port has it. Raises MessageError for a weight that cannot be."""
+        """As the port has it. Raises MessageError for what cannot be."""
         if self.weight < 0 or len(self.durations_s) > 32 or any(seconds < 0 for seconds in self.durations_s.values()):
             raise MessageError(f"weight {self.weight}, {len(self.durations_s)} durations: a task cannot give these")
-        return TaskResult(self.weight, self.durations_s, self.has_state)
+        if self.payload is not None and len(self.payload) > INLINE_LIMIT_BYTES:
+            raise MessageError(f"a payload of {len(self.payload)} bytes in the frame, at most {INLINE_LIMIT_BYTES}")
+        return TaskResult(self.weight, self.durations_s, self.has_state, self.payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +167,9 @@ FromWorker = Ready | Done | Failed
 # --- frames --------------------------------------------------------------------------------------------------------
 
 
-def send(sock: socket.socket, message: ToWorker | FromWorker) -> None:
+def send(sock: socket.socket, message: ToWorker | FromWorker, wire: Wire = FRAMES) -> None:
     """Write one frame. Raises ConnectionFailedError when the other side is gone."""
-    data = encode(message)
+    data = encode(message, wire)
     if len(data) > MAX_MESSAGE_BYTES:
         raise MessageError(f"a frame of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
     try:
@@ -154,17 +178,19 @@ def send(sock: socket.socket, message: ToWorker | FromWorker) -> None:
         raise ConnectionFailedError(f"the other end of the control channel is gone: {error}") from error
 
 
-def receive(sock: socket.socket, expected: object, *, timeout_s: float | None = None) -> object:
+def receive(
+    sock: socket.socket, expected: object, sides: Sides, *, timeout_s: float | None = None, wire: Wire = FRAMES
+) -> object:
     """Read one frame, a message of the union `expected`.
 
-    Raises ConnectionFailedError at the end of the stream, TimedOutError when the whole frame is not there in time, and
-    MessageError when it is no such message.
+    Raises ConnectionFailedError at the end of the stream, TimedOutError when the whole frame is not there in time,
+    VersionError when it is of another septum, and MessageError when it is no such message.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     (size,) = _LENGTH.unpack(_exactly(sock, _LENGTH.size, deadline))
     if size > MAX_MESSAGE_BYTES:
         raise MessageError(f"a frame of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
-    return decode(expected, _exactly(sock, size, deadline))
+    return decode(expected, _exactly(sock, size, deadline), sides, wire)
 
 
 def _exactly(sock: socket.socket, size: int, deadline: float | None) -> bytes:

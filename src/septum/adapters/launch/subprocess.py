@@ -18,16 +18,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from septum.adapters.launch.frames import Done, Failed, FromWorker, Perform, Ready, Start, receive, send
-from septum.errors import ConnectionFailedError, MessageError, TimedOutError, WorkerError
+from septum.adapters.launch.frames import TO_AGENT, Done, Failed, FromWorker, Perform, Ready, Start, receive, send
+from septum.errors import ConnectionFailedError, MessageError, TimedOutError, VersionError, WorkerError
 from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
 
 ENTRY = "septum.silo.worker"
 START_S = 120.0  # importing numpy from a cold disk, on a busy machine
+LAST_WORDS_S = 1.0  # a child that the app hid from us may hold the pipe open
 LOG_NAME = "worker.log"
 MAX_LOG_BYTES = 1 << 20
 _LOG_FULL = b"\n... what the app printed after this is not kept\n"
@@ -53,10 +54,11 @@ class SubprocessLauncher:
                 start_new_session=True,
             )
         assert process.stdout is not None
-        threading.Thread(
+        log = threading.Thread(
             target=_keep_output, args=(process.stdout, _open_log(spec.run_dir)), name=f"log {spec.run}", daemon=True
-        ).start()
-        worker = SubprocessWorker(spec, limits, process, ours)
+        )
+        log.start()
+        worker = SubprocessWorker(spec, limits, process, ours, log.join)
         worker.begin()
         return worker
 
@@ -102,12 +104,18 @@ class SubprocessWorker:
     """A Worker that is a process. `close` may be called from another thread, to break off a task."""
 
     def __init__(
-        self, spec: WorkerSpec, limits: WorkerLimits, process: subprocess.Popen[bytes], control: socket.socket
+        self,
+        spec: WorkerSpec,
+        limits: WorkerLimits,
+        process: subprocess.Popen[bytes],
+        control: socket.socket,
+        wait_for_log: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._spec = spec
         self._limits = limits
         self._process = process
         self._control = control
+        self._wait_for_log = wait_for_log
         self._pidfd = os.pidfd_open(process.pid)
         self._busy = threading.Lock()  # held while a task is under way
         self._ending = threading.Lock()  # held while the process is killed or reaped
@@ -170,6 +178,11 @@ class SubprocessWorker:
                 f"the worker of {self._where} was killed: {doing} took longer than {timeout_s:g} s",
                 hint=f"raise limits.task_s in silo.toml if it is no hang; {self._log_hint}",
             ) from error
+        except VersionError as error:
+            self._reap()
+            raise WorkerError(
+                f"the worker of {self._where} cannot be talked to: {error.message}", hint=error.hint
+            ) from error
         except MessageError as error:
             raise self._nonsense(doing, error) from error
         except ConnectionFailedError as error:
@@ -184,7 +197,7 @@ class SubprocessWorker:
             raise TimedOutError("no answer")
         if not _readable(control, 0):
             raise ConnectionFailedError("the process has ended")
-        return receive(self._control, FromWorker, timeout_s=deadline - time.monotonic())
+        return receive(self._control, FromWorker, TO_AGENT, timeout_s=deadline - time.monotonic())
 
     def _end(self) -> str:
         """How the process ended, which may be just now."""
@@ -201,6 +214,7 @@ class SubprocessWorker:
                 return
             _kill_group(self._process.pid)
             self._process.wait()
+            self._wait_for_log(LAST_WORDS_S)  # whoever is told of the end may look at the log next
             self._reaped = True
             os.close(self._pidfd)
             self._control.close()

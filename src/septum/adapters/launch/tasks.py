@@ -1,4 +1,4 @@
-"""How does a task become files? The one implementation behind the worker process and the inline worker.
+"""How does a task become tensors that leave? The one implementation behind the worker process and the inline worker.
 
 A workplace loads the app and its data once and keeps them over all rounds. What it writes is the whole of what can
 leave the silo for a task, in the layout of `protocol.payload`.
@@ -16,7 +16,7 @@ from septum.algorithms.strategy import strategy
 from septum.errors import AppError, SeptumError, WorkerError
 from septum.ports.launcher import Task, TaskResult, WorkerSpec
 from septum.protocol import tensors
-from septum.protocol.messages import Stage
+from septum.protocol.messages import INLINE_LIMIT_BYTES, Stage
 from septum.protocol.tensors import Tensors
 from septum.sdk import harness
 from septum.sdk.package import MODULE_PREFIX, digest_of, load_app
@@ -38,10 +38,10 @@ class Workplace:
         if self._station is None:
             self._station = timer.run("load", lambda: _open(self._spec))
         made = self._make(self._station, task, timer)
-        timer.run("encode", lambda: _write(task.output, made.leaving))
+        payload = timer.run("encode", lambda: _give(task.output, made.leaving))
         if made.state:
             timer.run("encode", lambda: _write(state_path(task.output), made.state))
-        return TaskResult(made.weight, timer.seconds, bool(made.state))
+        return TaskResult(made.weight, timer.seconds, bool(made.state), payload)
 
     def _make(self, station: Station, task: Task, timer: Timer) -> Made:
         if task.stage is Stage.PREPARE:
@@ -107,10 +107,20 @@ def _check_digest(folder: Path, approved: str, found: str) -> None:
         )
 
 
-def _read(path: Path | None) -> Tensors:
-    """Mapped, not read: the arrays are views on the file's pages."""
-    assert path is not None
-    return tensors.decode(np.memmap(path, np.uint8, mode="r").data)
+def _read(content: Path | bytes | None) -> Tensors:
+    """A file is mapped, not read: the arrays are views on its pages."""
+    assert content is not None
+    return tensors.decode(content if isinstance(content, bytes) else np.memmap(content, np.uint8, mode="r").data)
+
+
+def _give(path: Path, content: Tensors) -> bytes | None:
+    """Few bytes go to whoever asked; many go into the file."""
+    if sum(array.nbytes for array in content.values()) <= INLINE_LIMIT_BYTES:
+        data = tensors.encode(content)
+        if len(data) <= INLINE_LIMIT_BYTES:
+            return data
+    _write(path, content)
+    return None
 
 
 def _write(path: Path, content: Tensors) -> None:
