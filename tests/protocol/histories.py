@@ -29,10 +29,12 @@ from septum.protocol.run_state import (
     Event,
     FromSilo,
     ModelLost,
+    OutOfSpace,
     Pause,
     PayloadsLost,
     Resume,
     Run,
+    SpaceIsBack,
     Stop,
     Tick,
 )
@@ -62,6 +64,9 @@ _TROUBLE = [
     "payloads lost while combining",
     "model lost",
     "model lost while combining",
+    "no room for uploads",
+    "no room for a while",
+    "room again",
 ]
 _COMMANDS = [
     "tick",
@@ -81,9 +86,18 @@ _IN_PARTS = {
     "no model comes of it": ("everyone works", "a combination is refused"),
     "payloads lost while combining": ("everyone works", "payloads lost"),
     "model lost while combining": ("everyone works", "model lost"),
+    "no room for a while": ("no room for uploads", "tick", "work", "room again"),
     "a stage without one": ("fail", "everyone works", "combine"),
     "a pause while combining": ("everyone works", "pause", "resume"),
     "stop and resume": ("stop", "resume", "everyone joins"),
+}
+_EVENTS: dict[str, Event] = {
+    "tick": Tick(),
+    "pause": Pause(),
+    "resume": Resume(),
+    "stop": Stop(),
+    "no room for uploads": OutOfSpace("no space left on device"),
+    "room again": SpaceIsBack(),
 }
 _FOR_EVERYONE = {"everyone joins": "join", "everyone works": "work", "everyone fails": "fail"}
 _SECONDS = [0.0, 0.0, 1.0, 7.0, 40.0, 130.0, -5.0]
@@ -145,8 +159,8 @@ class World:
             case "everyone joins" | "everyone works" | "everyone fails":
                 for each in self.run.plan.silos:
                     self._silo_does(_FOR_EVERYONE[name], each, number)
-            case "tick" | "pause" | "resume" | "stop":
-                self.deliver({"tick": Tick(), "pause": Pause(), "resume": Resume(), "stop": Stop()}[name])
+            case _ if name in _EVENTS:
+                self.deliver(_EVENTS[name])
             case "combine" | "combine again" | "early result":
                 self._combine(name, number)
             case "a combination fails" | "a combination is refused" | "no space" | "payloads lost" | "model lost":

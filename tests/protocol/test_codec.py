@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.protocol.driving import APP, plan_of
 from tests.protocol.values import WIRE, plans, values_of
 
-from septum.errors import MessageError
+from septum.errors import MessageError, VersionError
 from septum.protocol.codec import (
     MAX_MESSAGE_BYTES,
     decode,
@@ -233,12 +233,13 @@ def test_a_message_over_the_limit_is_refused_before_it_is_read():
         decode(SiloMessage, b"{" + b" " * MAX_MESSAGE_BYTES)
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", True, 1.0, None, ...], ids=str)
+@pytest.mark.parametrize("version", [2, 0, -1, 10**400])
 def test_another_version_of_the_protocol_is_refused_with_what_to_do(version):
-    with pytest.raises(MessageError, match="is not understood here, only 1") as caught:
+    with pytest.raises(VersionError, match=r"speaks septum-protocol .* 1 only") as caught:
         decode(SiloMessage, _changed(REPORT, **{"septum-protocol": version}))
 
     assert "upgrade" in caught.value.hint
+    assert len(caught.value.message) < 200
 
 
 @pytest.mark.parametrize(

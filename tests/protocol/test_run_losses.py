@@ -11,7 +11,7 @@ from septum.protocol import facts
 from septum.protocol.messages import Outcome, Stage, Train
 from septum.protocol.plan import EarlyStopping, Metric
 from septum.protocol.run import RETRY_S
-from septum.protocol.run_state import CombineFailed, CombineRefused, ModelLost, PayloadsLost
+from septum.protocol.run_state import CombineFailed, CombineRefused, ModelLost, OutOfSpace, PayloadsLost, SpaceIsBack
 
 
 def lose_payloads(play: Play, *silos: str) -> None:
@@ -66,6 +66,29 @@ def test_a_pause_of_the_operator_outlives_a_full_disk():
     play.pause()
     no_space(play)
     assert play.after(10 * RETRY_S) == ()
+    assert play.run.paused
+
+
+def test_a_run_whose_uploads_have_no_room_waits_for_it_and_its_silos_lose_no_time():
+    play = Play().open(Stage.TRAIN, 1)
+    play.report(CLEVELAND)
+    play.after(70)
+    play.do(OutOfSpace("no space"))
+    assert (play.run.paused, play.run.reason, play.asked()) == (True, "no space", {})
+    play.do(OutOfSpace("no space"))
+    play.after(1000)
+    assert len(play.facts_of(facts.RunPaused)) == 1
+    play.do(SpaceIsBack())
+    assert (play.run.paused, play.run.deadline) == (False, play.now + 30)
+    assert set(play.asked()) == {HUNGARY, SWITZERLAND}
+    play.finish_stage()
+    assert play.run.round == 2
+
+
+def test_room_that_was_never_missed_changes_nothing():
+    play = Play().open(Stage.TRAIN, 1)
+    play.pause()
+    play.do(SpaceIsBack())
     assert play.run.paused
 
 

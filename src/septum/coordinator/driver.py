@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from septum.coordinator.effects import Performer
 from septum.coordinator.held import POLL, Held, HeldRequests
 from septum.coordinator.live import Discarded, Live, revive
 from septum.coordinator.shelf import Shelf
+from septum.coordinator.space import Space
 from septum.coordinator.spool import Spool, mark_of
 from septum.errors import ConflictError, NotFoundError, ProtocolError, SeptumError
 from septum.ports.blobs import BlobStore
@@ -50,7 +51,7 @@ class Pace:
 
     hold_s      a request with nothing to answer; a proxy cuts longer silences
     flush_s     a change that nobody waits for, before it is committed
-    retry_s     after a commit failed (for lack of space, say), before it is tried again
+    retry_s     after a commit or an upload failed (for lack of space, say), before it is tried again
     per_silo    requests of one silo that are held at one time
     """
 
@@ -93,6 +94,7 @@ class Driver:
         self.held = HeldRequests(hold_s=self.pace.hold_s, per_silo=self.pace.per_silo)
         self.performer = Performer(blobs, self.shelf, self.post)
         self.lives: dict[str, Live] = {}
+        self.space = Space(blobs, self.performer.read, self.post, self.pace.retry_s)
         self._blobs = blobs
         self._queue: deque[_Item] = deque()
         self._replies: list[tuple[asyncio.Future[Run], Live]] = []
@@ -101,7 +103,9 @@ class Driver:
         self._flush_now = False
         self._work: asyncio.Task[None] | None = None
         self._stopping = False
+        self._stuck_at: float | None = None  # since when nothing can be committed
         self.closing: SeptumError | None = None
+        self.on_drain: list[Callable[[SeptumError], None]] = []
 
     async def start(self) -> None:
         """Take up every unfinished run where the store has it, and perform what its outbox holds."""
@@ -112,6 +116,8 @@ class Driver:
             for lost in losses:
                 self.post(live, lost)
             self.adopt(live)
+            if live.run.retrying and not live.run.combining:
+                self.space.wait_for(live)
             for entry in pending:
                 if not (losses and isinstance(entry.effect, Combine)):
                     self.performer.start(live, entry)
@@ -127,6 +133,8 @@ class Driver:
     def drain(self, error: SeptumError) -> None:
         """Hold nothing any more: what is held, and what comes and would be, ends with `error`."""
         self.closing = error
+        for end in self.on_drain:
+            end(error)
         for held in self.held:
             held.fail(error)
         for live in self.lives.values():
@@ -145,6 +153,7 @@ class Driver:
                 if any(live.dirty for live in self.lives.values()):
                     await self._commit()
         self.held.end_all()
+        self.space.close()
         for timer in self._timers.values():
             timer.cancel()
         await self.performer.close()
@@ -221,7 +230,8 @@ class Driver:
                 self._step(_Item(live, Tick()))
 
     def _now(self, live: Live) -> float:
-        return self.clock.monotonic() + live.clock_gap
+        """Engine time: it stands still while the coordinator is down, and while nothing can be committed."""
+        return (self.clock.monotonic() if self._stuck_at is None else self._stuck_at) + live.clock_gap
 
     def _step(self, item: _Item) -> None:
         live, before, opening = item.live, item.live.run, item.live.opening()
@@ -301,8 +311,13 @@ class Driver:
             raise
         except SeptumError as error:  # no space, say: nothing is acknowledged, everybody waits, and it is tried again
             log.error("commit_failed", extra={"error": error.message, "hint": error.hint, "runs": len(dirty)})  # noqa: TRY400
+            self._stuck_at = self.clock.monotonic() if self._stuck_at is None else self._stuck_at
             self._later("retry", self.pace.retry_s)
             return
+        if self._stuck_at is not None:
+            for live in self.lives.values():
+                live.clock_gap -= self.clock.monotonic() - self._stuck_at
+            self._stuck_at = None
         self._flush_now = False
         if "flush" in self._timers:
             self._timers.pop("flush").cancel()

@@ -35,6 +35,7 @@ class Live:
     filled     the newest instruction that carries a model, without and with its bytes
     busy       how many things beside the driver are at work on it
     reading    silos whose report is being looked at
+    given      silos that asked for a model's file, and its digest
     leaving    when a silo may take leave again, event loop time
     changed    resolved, and replaced, when a commit has added to the journal
     """
@@ -55,6 +56,7 @@ class Live:
     filled: tuple[Instruction, Instruction] | None = None
     busy: int = 0
     reading: set[str] = field(default_factory=set)
+    given: dict[str, str] = field(default_factory=dict)
     leaving: dict[str, float] = field(default_factory=dict)
     changed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 

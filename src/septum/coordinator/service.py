@@ -15,7 +15,15 @@ from septum.coordinator.driver import Driver, invitation
 from septum.coordinator.held import POLL, Held
 from septum.coordinator.live import Live, revive
 from septum.coordinator.spool import Mark, file_source, mark_of
-from septum.errors import ConflictError, ConnectionFailedError, NotFoundError, ProtocolError, SeptumError, TensorError
+from septum.errors import (
+    ConflictError,
+    ConnectionFailedError,
+    NotFoundError,
+    ProtocolError,
+    SeptumError,
+    StorageError,
+    TensorError,
+)
 from septum.ports.blobs import BlobStore
 from septum.ports.store import StoredRun
 from septum.protocol.combine import Source, check, source_of
@@ -137,6 +145,27 @@ class RunService:
         """Store a payload. For a thread of its own; then call `uploaded` in the event loop."""
         self._blobs.put(live.spool.area, chunks, durable=False, digest=digest, limit=self._max_blob_bytes)
 
+    def append_payload(self, live: Live, silo: str, digest: str, chunks: Iterable[bytes], start: int) -> None:
+        """Like `store_payload`, from byte `start` on; when it is cut, what came is kept. Raises OffsetError."""
+        limit = self._max_blob_bytes
+        self._blobs.append(live.spool.area, digest, chunks, sender=silo, start=start, limit=limit)
+
+    def arrived(self, live: Live, silo: str, digest: str) -> tuple[int, bool]:
+        """How many bytes of a silo's payload are here, and whether that is all; then call `uploaded`."""
+        try:
+            return self._blobs.size_bytes(live.spool.area, digest), True
+        except NotFoundError:
+            return self._blobs.kept_bytes(live.spool.area, digest, sender=silo), False
+
+    def no_room(self, live: Live, error: StorageError, size_bytes: int) -> None:
+        """An upload could not be stored: the run waits until there is room, and its silos send it again."""
+        self._driver.space.missed(live, error, size_bytes)
+
+    def settle_upload(self, live: Live) -> None:
+        """An upload has ended, in whatever way. If its run has too, what is kept of it goes."""
+        if live.run.outcome is not None:
+            self._driver.performer.discard_payloads(live, [])
+
     def uploaded(self, live: Live, silo: str, digest: str, mark: Mark) -> None:
         """A silo's payload is on disk. Its older ones go, so that no silo fills the disk; all, if the run has ended."""
         live.spool.uploaded(digest, mark)
@@ -146,11 +175,18 @@ class RunService:
         if stale:
             self._driver.performer.discard_payloads(live, stale)
 
-    async def blob_path(self, silo: str, run_id: str, digest: str) -> Path:
-        """The file of the run's newest model, the only one that a silo may read. Raises NotFoundError."""
+    async def blob_path(self, silo: str, run_id: str, digest: str, *, whole: bool = True) -> Path:
+        """The file of the run's newest model, the only one that a silo may read. Raises NotFoundError.
+
+        A silo that asks for the `whole` of it a second time could not use what it got: then the file is looked at.
+        """
         live = await self._taking_part(silo, run_id)
         if live.run.model is None or live.run.model.digest != digest:
             raise NotFoundError(f"blob {digest} is not the model of run {run_id}", hint=f"septum run show {run_id}")
+        if whole and live.given.get(silo) == digest:
+            for lost in await self._driver.performer.losses(live):
+                self._driver.post(live, lost)
+        live.given[silo] = digest
         return self._driver.shelf.path(digest)
 
     async def _taking_part(self, silo: str, run_id: str) -> Live:

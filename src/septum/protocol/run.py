@@ -45,12 +45,14 @@ from septum.protocol.run_state import (
     FromSilo,
     ModelLost,
     Note,
+    OutOfSpace,
     Pause,
     PayloadsLost,
     Phase,
     Presence,
     Resume,
     Run,
+    SpaceIsBack,
     Stop,
     Tick,
 )
@@ -78,6 +80,8 @@ def step(run: Run, event: Event, now: float) -> Step:
             return _combined(run, event)
         case CombineFailed() | CombineRefused() | PayloadsLost() | ModelLost():
             return _failed(run, event)
+        case OutOfSpace() | SpaceIsBack():
+            return _space(run, event)
         case Pause():
             return stages.pause(run, "")
         case Resume():
@@ -285,6 +289,15 @@ def _failed(run: Run, event: CombineFailed | CombineRefused | PayloadsLost | Mod
             return _payloads_lost(run, event)
         case ModelLost():
             return _model_lost(run, event)
+
+
+def _space(run: Run, event: OutOfSpace | SpaceIsBack) -> Step:
+    if isinstance(event, SpaceIsBack):
+        return _resume(run) if run.retrying and not run.combining else (run, ())
+    if run.outcome is not None or run.paused or run.combining:
+        return run, ()
+    run, effects = stages.pause(run, event.reason)
+    return replace(run, retrying=True), effects
 
 
 def _combine_failed(run: Run, failed: CombineFailed) -> Step:

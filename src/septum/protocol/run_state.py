@@ -75,7 +75,8 @@ class Run:
     failures     silos of the cohort that said they cannot, with the reason
     problems     why a silo refused, left, or last failed; gone with its next accepted report
     combining    all reports are in and are being combined
-    retrying     it is paused only until combining succeeds, which is tried again at the deadline
+    retrying     it is paused only for lack of space: until there is some, or until combining, tried again at the
+                 deadline, succeeds
     model        the newest model, and `finished` the number of rounds behind it
     optimizer    the server optimizer's state that belongs to the model; None when the strategy has none
     previous     what the newest model was made from; None when the one after it was lost
@@ -194,6 +195,18 @@ class PayloadsLost:
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfSpace:
+    """What silos send cannot be stored. Their time is not running meanwhile."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceIsBack:
+    """What silos send can be stored again."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelLost:
     """The newest model, or the optimizer's state beside it, is no longer on disk, or no longer what was written."""
 
@@ -218,7 +231,20 @@ class Stop:
     reason: str = "stopped by an operator"
 
 
-Event = FromSilo | Tick | Combined | CombineFailed | CombineRefused | PayloadsLost | ModelLost | Pause | Resume | Stop
+Event = (
+    FromSilo
+    | Tick
+    | Combined
+    | CombineFailed
+    | CombineRefused
+    | PayloadsLost
+    | ModelLost
+    | OutOfSpace
+    | SpaceIsBack
+    | Pause
+    | Resume
+    | Stop
+)
 
 
 # --- effects -------------------------------------------------------------------------------------------------------
