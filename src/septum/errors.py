@@ -89,6 +89,12 @@ class MessageError(SeptumError):
     http_status = 400
 
 
+class VersionError(MessageError):
+    """A message in a version that is not spoken here: one of the two sides has to be upgraded."""
+
+    code = "version"
+
+
 class ProtocolError(SeptumError):
     """A well-formed message that this state of the run does not allow. Raised before anything changes."""
 

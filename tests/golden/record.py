@@ -4,7 +4,8 @@ A golden file is what septum once did, and must do for ever: states and messages
 code has changed. So a file that exists is never written again.
 
 To add a history: write its story in stories.py, run the command, read the new file, commit it with the story.
-To add a message: add it to samples.py, run the command, read the new file, commit it.
+To add a message, a fact or a view: add it to samples.py, run the command, read the new file, commit it.
+To add a field to the state of a run: append it to ADDED. Histories that are there do not have it, and need not.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from tests.golden.samples import SAMPLES
+from tests.golden.samples import FRAME_SAMPLES, SAMPLES, STORED_SAMPLES, VIEW_SAMPLES
 from tests.golden.stories import STORIES
 
+from septum.adapters.launch.frames import FRAMES
 from septum.errors import ProtocolError
 from septum.protocol.codec import Json, dumps, encode, kind_of, to_json, to_tagged_json, union_from_json
 from septum.protocol.messages import Instruction
@@ -25,8 +27,15 @@ from septum.protocol.plan import Plan
 from septum.protocol.run import create, instruction, step
 from septum.protocol.run_state import Effect, Event, Run
 
+# Fields that the state of a run got since the first history was recorded, in that order, each with a default. So what a
+# history lacks is what was added after it: an end of this list, and nothing else.
+ADDED = ("problems", "previous", "numbered", "retrying")
+
 HISTORIES = Path(__file__).parent / "histories"
 WIRE_1 = Path(__file__).parent / "wire-1"
+FRAMES_1 = Path(__file__).parent / "frames-1"
+API_1 = Path(__file__).parent / "api-1"
+STORED_1 = Path(__file__).parent / "stored-1"
 RUN_ID = "run-1"
 
 
@@ -81,7 +90,21 @@ def moment_of(line: dict[str, Any]) -> Moment:
     )
 
 
-def write_missing(histories: Path = HISTORIES, wire: Path = WIRE_1) -> list[Path]:
+def bytes_of() -> dict[Path, Mapping[str, bytes]]:
+    """What every sample is as bytes today, by folder and name."""
+    return {
+        WIRE_1: {_name(sample): encode(sample) for sample in SAMPLES},
+        FRAMES_1: {_name(frame): encode(frame, FRAMES) for frame in FRAME_SAMPLES},
+        API_1: {_name(view): dumps(to_json(view)) for view in VIEW_SAMPLES},
+        STORED_1: {_name(value): dumps(to_tagged_json(value)) for value in STORED_SAMPLES},
+    }
+
+
+def _name(value: object) -> str:
+    return kind_of(type(value))
+
+
+def write_missing(root: Path = HISTORIES.parent) -> list[Path]:
     """Write the golden files that are not there yet, in canonical JSON; a history has a line for each of its events."""
     written: list[Path] = []
     for story in STORIES:
@@ -90,9 +113,10 @@ def write_missing(histories: Path = HISTORIES, wire: Path = WIRE_1) -> list[Path
         moments, run = live(play.run.plan, play.history)
         about: Json = {"story": story.__doc__, "plan": to_json(run.plan)}
         lines = [about, *map(line_of, moments), {"state": to_json(run)}]
-        _write(histories / f"{name}.jsonl", b"".join(dumps(line) + b"\n" for line in lines), written)
-    for sample in SAMPLES:
-        _write(wire / f"{kind_of(type(sample))}.json", encode(sample), written)
+        _write(root / HISTORIES.name / f"{name}.jsonl", b"".join(dumps(line) + b"\n" for line in lines), written)
+    for folder, samples in bytes_of().items():
+        for name, data in samples.items():
+            _write(root / folder.name / f"{name}.json", data, written)
     return written
 
 

@@ -1,7 +1,15 @@
-"""Which messages have golden bytes? One of each kind of septum-protocol 1. A new version is a new folder."""
+"""Which values have golden bytes? One of each kind that others read: silos, workers, tools, and septum itself later.
+
+SAMPLES is septum-protocol 1, FRAME_SAMPLES septum-frames 1: a new version is a new folder. VIEW_SAMPLES is what the
+public API answers, STORED_SAMPLES what lies on disk for a later septum: journals, outboxes, a silo's sessions.
+"""
 
 from __future__ import annotations
 
+from septum.adapters.launch.frames import Done, Failed, Perform, Ready, Start
+from septum.ports.launcher import WorkerLimits
+from septum.protocol import facts
+from septum.protocol.facts import Metrics
 from septum.protocol.messages import (
     Await,
     Blob,
@@ -24,6 +32,19 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
+from septum.protocol.run_state import Combine, Contribution, Discard, Presence
+from septum.protocol.silo import Held, Job, SiloPhase, SiloRun
+from septum.protocol.views import (
+    HealthView,
+    InviteView,
+    JournalView,
+    ModelView,
+    RunStatus,
+    RunView,
+    SiloInRun,
+    SiloStatus,
+    SiloView,
+)
 
 _MODEL = "blake3:6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
 _PLAN = Plan(
@@ -58,4 +79,94 @@ SAMPLES = (
     End(Outcome.FAILED, "round 7: 2 of 3 silos after 3 attempts; hungary: the process hung"),
     Enroll("cleveland", "token", b"\x01" * 32, b"\x02" * 64),
     Enrolled("cleveland", "blake3:" + "c" * 64),
+)
+
+_PAYLOAD = Blob("blake3:" + "d" * 64, 4_194_304)
+_METRICS = Metrics(299, 0.8125, 0.4375, 0.875, 0.0009765625)
+_LEFT = facts.SiloLeft("hungary", "maintenance until 06:00")
+
+FRAME_SAMPLES = (
+    Start(
+        run="r-1",
+        silo="cleveland",
+        app_dir="/srv/silo/app",
+        app_digest=_PLAN.app.digest,
+        data_path="/srv/silo/data.csv",
+        hyper=_PLAN.hyper,
+        seed=42,
+        strategy=_PLAN.strategy,
+        clip_norm=1.5,
+        run_dir="/srv/silo/runs/r-1/work",
+        limits=WorkerLimits(memory_bytes=2**32, cpu_s=3600),
+    ),
+    Perform(Stage.TRAIN, 7, None, False, "/srv/silo/runs/r-1/work/train-6.state", "/srv/silo/out", b"a small model"),
+    Ready(),
+    Done(152, {"train": 0.25}, True, b"a small update"),
+    Failed("ValueError: the loss is not finite", "look at the data", "Traceback (most recent call last):\n ..."),
+)
+
+VIEW_SAMPLES = (
+    RunView(
+        id="r-1",
+        name="heart-disease",
+        app=_PLAN.app,
+        status=RunStatus.TRAINING,
+        round=7,
+        finished_rounds=6,
+        rounds=50,
+        attempt=1,
+        quorum=3,
+        silos=(SiloInRun("cleveland", Presence.ACTIVE, True), SiloInRun("hungary", Presence.ABSENT, False, "lunch")),
+        strategy=_PLAN.strategy,
+        hyper=_PLAN.hyper,
+        plan_digest=_PLAN.digest,
+        metrics=_METRICS,
+        model=_MODEL,
+        reason="",
+        created_at=1_800_000_000.25,
+    ),
+    SiloInRun("hungary", Presence.ABSENT, False, "maintenance until 06:00"),
+    ModelView("r-1", 6, _MODEL, 4_194_304, _METRICS),
+    SiloView("cleveland", SiloStatus.ONLINE, 1_800_000_000.0, 1_800_000_060.5),
+    JournalView(12, 1_800_000_061.5, _LEFT),
+    InviteView("zurich", "septum1_token", 1_800_086_400.0),
+    HealthView("0.1.0", 1_800_000_000.0, 1, 3),
+)
+
+STORED_SAMPLES = (
+    facts.RunCreated("heart-disease", _PLAN.digest),
+    facts.SiloJoined("cleveland"),
+    facts.SiloReturned("hungary"),
+    facts.SiloRefused("zurich", "apps", "heart-disease 1.0.0 is not approved"),
+    _LEFT,
+    facts.SiloReported("cleveland", Stage.TRAIN, 7, 1, {"train": 0.25, "evaluate": 0.125}),
+    facts.SiloFailed("hungary", Stage.TRAIN, 7, 1, "ValueError: the loss is not finite", "Traceback ..."),
+    facts.StageOpened(Stage.TRAIN, 7, 1, ("cleveland", "hungary")),
+    facts.StageClosed(Stage.TRAIN, 7, 1, ("cleveland",), ("hungary",)),
+    facts.AttemptFailed(Stage.TRAIN, 7, 1, ("cleveland",), ("hungary",)),
+    facts.CombineRefused(Stage.TRAIN, 7, 1, "update.w: a sum is not finite"),
+    facts.PayloadsLost(Stage.TRAIN, 7, 1, ("cleveland",)),
+    facts.ModelLost(6, "it was changed on disk"),
+    facts.ModelMade(7, Blob(_MODEL, 4_194_304)),
+    facts.ModelMeasured(6, _METRICS, {"cleveland": _METRICS}),
+    facts.RunPaused("no space left"),
+    facts.RunResumed(),
+    facts.RunEnded(Outcome.FAILED, "round 7: 2 of 3 silos after 3 attempts"),
+    Combine(Stage.TRAIN, 7, 1, Blob(_MODEL, 4_194_304), _PAYLOAD, {"cleveland": Contribution(_PAYLOAD, 152)}),
+    Discard(Stage.TRAIN, 6),
+    SiloRun(
+        "r-1",
+        "cleveland",
+        _PLAN,
+        phase=SiloPhase.ENDED,
+        refusal=Refuse("policy", "not today"),
+        job=Job(Stage.TRAIN, 7, 2, Blob(_MODEL, 4_194_304)),
+        working=True,
+        tries=1,
+        held=Held(Job(Stage.TRAIN, 7, 1, Blob(_MODEL, 4_194_304)), _PAYLOAD, 152, {"train": 0.25}, True),
+        failure=Failure(Stage.TRAIN, 7, 1, "ValueError: the loss is not finite", "Traceback ..."),
+        carried=6,
+        before=5,
+        outcome=Outcome.STOPPED,
+    ),
 )

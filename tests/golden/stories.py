@@ -137,6 +137,20 @@ def the_initial_model_is_made_by_the_next_silo() -> Play:
     return play
 
 
+def problems_are_told_until_the_next_report() -> Play:
+    """Switzerland misses a deadline, and reports again; what ails Hungary and Cleveland is still told."""
+    play = Play(plan_of(attempts=4)).open(Stage.TRAIN, 1)
+    play.report(CLEVELAND, HUNGARY)
+    play.after(100.0)
+    play.combine()
+    play.here(SWITZERLAND)
+    play.fail(HUNGARY, "ValueError: the loss is not finite")
+    play.leave(CLEVELAND, "maintenance until 06:00")
+    play.after(60.0)
+    play.report(SWITZERLAND)
+    return play
+
+
 STORIES = (
     happy_path,
     straggler_and_deadline,
@@ -147,4 +161,5 @@ STORIES = (
     pause_over_a_deadline,
     combining_fails_once,
     the_initial_model_is_made_by_the_next_silo,
+    problems_are_told_until_the_next_report,
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
-from tests.golden.record import HISTORIES, live, moment_of, write_missing
+from tests.golden.record import ADDED, HISTORIES, live, moment_of, write_missing
 from tests.golden.stories import STORIES
 
-from septum.protocol.codec import from_json, loads, to_json
+from septum.protocol.codec import from_json, loads
 from septum.protocol.plan import Plan
 from septum.protocol.run_state import Run
 
@@ -22,8 +24,26 @@ def test_a_recorded_history_takes_the_same_course_again(path):
 
     for moment, expected in zip(again, moments, strict=True):
         assert moment == expected
-    assert {key: value for key, value in to_json(run).items() if key in end["state"]} == end["state"]
-    assert isinstance(from_json(Run, end["state"]), Run)  # a field that states got since then has its default in it
+    expected = from_json(Run, end["state"])  # a field that states got since then has its default in it
+    since = {name: getattr(expected, name) for name in missing_in(end["state"])}
+    assert replace(run, **since) == expected
+
+
+@recorded
+def test_a_history_lacks_nothing_but_what_states_got_since_then(path):
+    missing = missing_in(loads(path.read_bytes().splitlines()[-1])["state"])
+
+    assert missing in {frozenset(ADDED[at:]) for at in range(len(ADDED) + 1)}
+
+
+def missing_in(state):
+    return frozenset(field.name for field in fields(Run)) - frozenset(state)
+
+
+def test_a_history_that_is_recorded_today_lacks_nothing(tmp_path):
+    for path in write_missing(tmp_path):
+        if path.suffix == ".jsonl":
+            assert missing_in(loads(path.read_bytes().splitlines()[-1])["state"]) == frozenset()
 
 
 def test_every_story_is_recorded():
@@ -33,12 +53,12 @@ def test_every_story_is_recorded():
 
 
 def test_recording_writes_what_is_missing_and_never_changes_what_is_there(tmp_path):
-    histories, wire = tmp_path / "histories", tmp_path / "wire-1"
+    histories = tmp_path / "histories"
     histories.mkdir()
     (histories / "happy-path.jsonl").write_bytes(b"as it was")
 
-    written = write_missing(histories, wire)
+    written = write_missing(tmp_path)
 
     assert (histories / "happy-path.jsonl").read_bytes() == b"as it was"
-    assert len(written) == len(list(histories.iterdir())) - 1 + len(list(wire.iterdir()))
-    assert write_missing(histories, wire) == []
+    assert len(written) == len([path for path in tmp_path.rglob("*") if path.is_file()]) - 1
+    assert write_missing(tmp_path) == []

@@ -1,15 +1,22 @@
-"""Are the bytes of septum-protocol 1 still the same, in both directions?"""
+"""Are the bytes that others know the same? Of silos and workers in both directions; of tools and disks as they read."""
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import get_args
 
 import pytest
-from tests.golden.record import WIRE_1
-from tests.golden.samples import SAMPLES
+from tests.golden.record import API_1, FRAMES_1, STORED_1, WIRE_1
+from tests.golden.samples import FRAME_SAMPLES, SAMPLES, STORED_SAMPLES, VIEW_SAMPLES
 from tests.protocol.values import WIRE
 
-from septum.protocol.codec import decode, encode, kind_of
+from septum.adapters.launch.frames import FRAMES, FromWorker, ToWorker
+from septum.protocol import messages, views
+from septum.protocol.codec import PROTOCOL_VERSION, decode, encode, from_json, kind_of, loads, to_json, union_from_json
+from septum.protocol.facts import Fact
+from septum.protocol.run_state import Combine, Discard
+from septum.protocol.silo import SiloRun
 
 samples = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: kind_of(type(sample)))
 
@@ -29,3 +36,70 @@ def test_every_kind_of_message_has_its_golden_bytes():
 
     assert sorted(kind_of(type(sample)) for sample in SAMPLES) == kinds
     assert sorted(path.stem for path in WIRE_1.glob("*.json")) == kinds
+
+
+def test_no_message_crosses_the_wire_that_is_not_in_the_list_of_kinds():
+    """A dataclass in messages.py is a message or a part of one; a new message belongs in tests/protocol/values.py."""
+    parts = {messages.Blob}
+    declared = {cls for cls in vars(messages).values() if dataclasses.is_dataclass(cls) and cls.__module__ == MESSAGES}
+
+    assert declared - parts == set(get_args(WIRE))
+    assert WIRE_1.name == f"wire-{PROTOCOL_VERSION}"
+
+
+MESSAGES = messages.__name__
+
+
+# --- frames between an agent and its worker: both are of one version, so a change is a new version -----------------
+
+
+@pytest.mark.parametrize("frame", FRAME_SAMPLES, ids=lambda frame: kind_of(type(frame)))
+def test_a_frame_has_the_bytes_of_its_version(frame):
+    golden = (FRAMES_1 / f"{kind_of(type(frame))}.json").read_bytes()
+
+    assert encode(frame, FRAMES) == golden, "another frame is another version: raise FRAMES.version"
+    assert decode(ToWorker | FromWorker, golden, wire=FRAMES) == frame
+
+
+def test_every_kind_of_frame_has_its_golden_bytes():
+    kinds = sorted(kind_of(cls) for cls in (*get_args(ToWorker), *get_args(FromWorker)))
+
+    assert names_in(FRAMES_1) == kinds
+    assert FRAMES_1.name == f"frames-{FRAMES.version}"
+
+
+# --- the public API and what is stored: read for ever; a field that came later has its default in it ---------------
+
+
+@pytest.mark.parametrize("view", VIEW_SAMPLES, ids=lambda view: kind_of(type(view)))
+def test_what_the_api_once_answered_it_still_answers(view):
+    golden = loads((API_1 / f"{kind_of(type(view))}.json").read_bytes())
+
+    assert from_json(type(view), golden) == view
+    assert {name: value for name, value in to_json(view).items() if name in golden} == golden
+
+
+def test_every_view_has_its_golden_answer():
+    declared = [
+        cls for cls in vars(views).values() if dataclasses.is_dataclass(cls) and cls.__module__ == views.__name__
+    ]
+
+    assert names_in(API_1) == sorted(kind_of(cls) for cls in declared)
+
+
+@pytest.mark.parametrize("value", STORED_SAMPLES, ids=lambda value: kind_of(type(value)))
+def test_what_was_once_stored_is_still_read(value):
+    golden = loads((STORED_1 / f"{kind_of(type(value))}.json").read_bytes())
+
+    assert union_from_json(STORED, golden) == value
+
+
+STORED = Fact | Combine | Discard | SiloRun
+
+
+def test_everything_that_is_stored_has_its_golden_bytes():
+    assert names_in(STORED_1) == sorted(kind_of(cls) for cls in get_args(STORED))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.json"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -81,3 +83,72 @@ def start(
 
     serve(settings, ready)
     return Answer(where, ("the coordinator has ended",))
+
+
+_DataDir = Annotated[Path, typer.Option("--data-dir", help="The coordinator's data directory.")]
+
+
+@command(app, "backup")
+def backup(
+    call: Invocation,
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A folder that is not there yet, or is empty.")],
+    data_dir: _DataDir = Path("coordinator-data"),
+) -> Answer:
+    """Copy a coordinator's data directory, also while it runs: database, models, keys, settings, of one moment.
+
+    The copy holds the private keys and the operator's access: keep it as you keep the data directory.
+    """
+    need_coordinator()
+    from septum.coordinator.backup import back_up  # the database stack, an extra
+
+    made = back_up(data_dir.absolute(), target.absolute(), time.time(), call.output.note)
+    found: dict[str, Json] = {
+        "target": str(target.absolute()),
+        "made_at": made.made_at,
+        "schema": made.schema,
+        "epoch": made.epoch,
+        "files": len(made.files),
+        "size_bytes": made.size_bytes,
+        "missing": list(made.missing),
+    }
+    shown = [f"backed up {data_dir} into {target}: {len(made.files)} files, {made.size_bytes / 1e6:.1f} MB"]
+    if made.missing:
+        lost = "\n".join(f"  {name}" for name in made.missing)
+        shown.append(f"{len(made.missing)} blobs were lost or had rotted in {data_dir} already:\n{lost}")
+    shown.append("it holds private keys and the operator's token; no other user of this machine can read it")
+    return Answer(found, tuple(shown))
+
+
+@command(app, "restore")
+def restore(
+    call: Invocation,
+    backup_: Annotated[Path, typer.Argument(metavar="BACKUP", help="A folder that `coordinator backup` made.")],
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="A folder that is not there yet, or is empty; made with mode 0700.")
+    ],
+) -> Answer:
+    """Make a coordinator's data directory from a backup, once all of the backup was found to be whole.
+
+    The coordinator that the backup was made from must have ended for good. Runs go on from the moment of the backup.
+    """
+    need_coordinator()
+    from septum.coordinator.restore import restore as restore_backup  # the database stack, an extra
+
+    call.output.note(f"checking {backup_}")
+    made = restore_backup(backup_.absolute(), data_dir.absolute())
+    at = datetime.fromtimestamp(made.made_at, UTC)
+    found: dict[str, Json] = {
+        "data_dir": str(data_dir.absolute()),
+        "made_at": made.made_at,
+        "made_by": made.made_by,
+        "files": len(made.files),
+        "missing": list(made.missing),
+    }
+    return Answer(
+        found,
+        (
+            f"restored {len(made.files)} files into {data_dir}, as they were at {at:%Y-%m-%d %H:%M:%S} UTC",
+            "silos that were revoked since are admitted again: septum silo list, septum silo revoke NAME",
+            f"next: septum coordinator start --data-dir {data_dir}, at the same address as before",
+        ),
+    )

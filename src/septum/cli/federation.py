@@ -11,7 +11,7 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +64,10 @@ class Federation:
         """The process of a silo's agent, or of the coordinator."""
         return self._processes[name].pid
 
+    def process(self, name: str) -> Process:
+        """That process."""
+        return self._processes[name]
+
     def log(self, name: str) -> Path:
         """What that process said, in all its lives."""
         return self._processes[name].log
@@ -76,16 +80,20 @@ class Federation:
     ) -> None:
         self.stop()
 
-    def start(self) -> Access:
-        """Start the coordinator, enrol every silo, start the agents; how to reach the coordinator."""
-        self.operator_dir.mkdir(mode=0o700)
+    def start(self, route: Callable[[str, str], str] | None = None) -> Access:
+        """Start the coordinator, enrol every silo, start the agents; how to reach the coordinator.
+
+        `route` says by which URL a silo reaches the coordinator, given the silo's name and the coordinator's own URL.
+        """
+        self.operator_dir.mkdir(mode=0o700, exist_ok=True)  # it may hold a coordinator.toml
         self.start_coordinator(port=0)
         access = operator_access(self.operator_dir)
         with Client(access) as client:
             tokens = {site.name: client.invite(site.name).token for site in self.sites}
         for site in self.sites:
             self._furnish(site)
-        for process in [self._enroll(site, access.url, tokens[site.name]) for site in self.sites]:
+        urls = {site.name: route(site.name, access.url) if route else access.url for site in self.sites}
+        for process in [self._enroll(site, urls[site.name], tokens[site.name]) for site in self.sites]:
             process.wait_for_exit(START_S)
         for site in self.sites:
             self.start_agent(site.name)

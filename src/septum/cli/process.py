@@ -63,6 +63,15 @@ class Process:
         if code != 0:
             raise self._failure(f"ended with exit code {code}")
 
+    def exit_code(self, timeout_s: float) -> int:
+        """Wait until the process has ended, well or not; negative is the signal that ended it. Raises TimedOutError."""
+        try:
+            code = self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TimedOutError(f"{self._name} did not end within {timeout_s:g} s", hint=f"cat {self.log}") from None
+        self._copier.join()
+        return code
+
     def ask_to_end(self) -> None:
         """Ask it to end, and do not wait."""
         self._popen.terminate()

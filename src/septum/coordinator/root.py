@@ -27,8 +27,11 @@ from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
 from septum.coordinator.silo_api import SiloApi, SiloApiParts
 from septum.coordinator.silos import Silos
 from septum.errors import ConnectionFailedError
+from septum.ports.blobs import BlobStore
 
 log = logging.getLogger("septum.coordinator.root")
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +43,51 @@ class Ready:
     data_dir: Path
 
 
-def serve(config: CoordinatorConfig, ready: Callable[[Ready], None] | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """How the coordinator's stores are opened; a fault test puts something of its own around them."""
+
+    open_store: Callable[[Path], Stores] = open_store
+    open_blobs: Callable[[Path], BlobStore] = DirectoryBlobs
+
+
+ADAPTERS = Adapters()
+
+
+def serve(
+    config: CoordinatorConfig, ready: Callable[[Ready], None] | None = None, adapters: Adapters = ADAPTERS
+) -> None:
     """Run the coordinator until SIGTERM or SIGINT. `ready` is called once it takes requests.
+
+    A second signal ends it at once, as a kill would: what was acknowledged is on disk at any time.
 
     Raises:
         ConflictError: the data directory or the port is in use, or another coordinator took over.
         ConfigError: a setting, the certificate or the data directory cannot be used.
     """
-    asyncio.run(_until_signal(config, ready or (lambda _: None)))
+    asyncio.run(_until_signal(config, ready or (lambda _: None), adapters))
 
 
-async def _until_signal(config: CoordinatorConfig, ready: Callable[[Ready], None]) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run_coordinator(config, stop, ready)
+async def _until_signal(config: CoordinatorConfig, ready: Callable[[Ready], None], adapters: Adapters) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, end)
+    await run_coordinator(config, stop, ready, adapters)
 
 
-async def run_coordinator(config: CoordinatorConfig, stop: asyncio.Event, ready: Callable[[Ready], None]) -> None:
+async def run_coordinator(
+    config: CoordinatorConfig, stop: asyncio.Event, ready: Callable[[Ready], None], adapters: Adapters = ADAPTERS
+) -> None:
     """Run the coordinator in this event loop until `stop` is set or it fails."""
     async with AsyncExitStack() as stack:
-        stores = open_store(config.data_dir)
+        stores = adapters.open_store(config.data_dir)
         stack.callback(stores.close)
         certificate = _certificate(config)
         router = _Router()
@@ -74,7 +101,8 @@ async def run_coordinator(config: CoordinatorConfig, stop: asyncio.Event, ready:
         )
         url = config.public_url(server.port)
         digest = ensure_operator(config.data_dir, url=url, ca_file=str(certificate.ca or ""))
-        driver = await _start_engine(config, stores, certificate, digest, router, stack)
+        blobs = adapters.open_blobs(config.data_dir / "blobs")
+        driver = await _start_engine(config, stores, blobs, certificate, digest, router, stack)
         log.info("coordinator_starts", extra={"url": url, "data_dir": str(config.data_dir), "epoch": stores.epoch})
         await _serve(server, driver, stop, lambda: ready(Ready(url, server.port, config.data_dir)))
         log.info("coordinator_stops", extra={"url": url})
@@ -83,12 +111,13 @@ async def run_coordinator(config: CoordinatorConfig, stop: asyncio.Event, ready:
 async def _start_engine(
     config: CoordinatorConfig,
     stores: Stores,
+    blobs: BlobStore,
     certificate: _Certificate,
     operator_digest: bytes,
     router: _Router,
     stack: AsyncExitStack,
 ) -> Driver:
-    clock, blobs = SystemClock(), DirectoryBlobs(config.data_dir / "blobs")
+    clock = SystemClock()
     pace = Pace(hold_s=config.hold_s, per_silo=config.held_per_silo)
     driver = Driver(stores.runs, blobs, clock, pace)
     max_blob_bytes = config.max_blob_mb * 2**20
@@ -97,6 +126,7 @@ async def _start_engine(
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
     silo_api = SiloApi(SiloApiParts(service, silos, enrolment, clock, certificate.ca, max_blob_bytes))
     router.silo_api = silo_api
+    driver.on_drain.append(silo_api.drain)
     router.public_api = create_app(ApiParts(service, silos, enrolment, clock, operator_digest, clock.unix()))
     await silos.load()
     await driver.start()
@@ -113,6 +143,7 @@ async def _serve(server: GranianServer, driver: Driver, stop: asyncio.Event, rea
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    log.info("coordinator_drains")
     driver.drain(ConnectionFailedError("the coordinator is going down", hint="it is asked again by itself"))
     server.stop()
     await asyncio.wait({serving})

@@ -57,8 +57,10 @@ class RunStore(Protocol):
     """Durable runs.
 
     Contract: `commit` is atomic over all its transitions and durable when it returns (a kill or a power loss after it
-    loses nothing). A stale version raises ConflictError and changes nothing, for any of the transitions. Methods may be
-    called from any thread.
+    loses nothing). A stale version raises ConflictError and changes nothing, for any of the transitions; so does a
+    store that another coordinator has taken over. A StorageError (held by another process, full, failing) changes
+    nothing either, and the same may be tried again. What any earlier septum wrote is read. Methods may be called from
+    any thread.
     """
 
     def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:

@@ -22,9 +22,17 @@ from functools import cache
 from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from septum.errors import ConfigError, MessageError, did_you_mean
+from septum.protocol.versions import Sides, Wire
 
 PROTOCOL_VERSION = 1
-VERSION_KEY = "septum-protocol"
+SEPTUM = Wire(
+    "septum-protocol",
+    PROTOCOL_VERSION,
+    older={},
+    advice="upgrade {older}: pip install --upgrade septum; coordinators are upgraded first, silos when they like",
+)
+TO_COORDINATOR = Sides("the silo", "the coordinator")
+TO_SILO = Sides("the coordinator", "the silo")
 MAX_MESSAGE_BYTES = 256 * 1024  # an inline payload of 64 KiB is 88 KiB in base64; the rest is room for tracebacks
 
 T = TypeVar("T")
@@ -33,8 +41,8 @@ Scalar = bool | int | float | str
 _Decode = Callable[[object, str], object]
 
 
-def encode(value: object) -> bytes:
-    """Canonical JSON of a message, with the protocol's version.
+def encode(value: object, wire: Wire = SEPTUM, version: int | None = None) -> bytes:
+    """Canonical JSON of a message in a version of its wire; by default the newest of septum-protocol.
 
     >>> Ping = dataclasses.make_dataclass("Ping", [("text", str)])
     >>> encode(Ping("hi"))
@@ -43,21 +51,25 @@ def encode(value: object) -> bytes:
     body = to_json(value)
     if not isinstance(body, dict):
         raise MessageError(f"a message is a dataclass, not {type(value).__name__}")
-    return dumps({**body, "kind": kind_of(type(value)), VERSION_KEY: PROTOCOL_VERSION})
+    marked = wire.mark({**body, "kind": kind_of(type(value))}, version)
+    return dumps(cast("dict[str, Json]", marked))
 
 
-def decode(expected: object, data: bytes) -> object:
-    """The message in `data`, of the dataclass or union of dataclasses `expected`. Raises MessageError."""
+def decode(expected: object, data: bytes, sides: Sides = TO_SILO, wire: Wire = SEPTUM) -> object:
+    """The message in `data`, of the dataclass or union of dataclasses `expected`.
+
+    Raises VersionError for a version that is not spoken here, MessageError for anything else that is wrong.
+    """
+    return decode_versioned(expected, data, sides, wire)[0]
+
+
+def decode_versioned(expected: object, data: bytes, sides: Sides, wire: Wire = SEPTUM) -> tuple[object, int]:
+    """The message in `data`, and the version that it came in: its answer has to be in the same."""
     body = loads(data)
     if not isinstance(body, dict):
         raise MessageError("a message is a JSON object")
-    version = body.pop(VERSION_KEY, None)
-    if type(version) is not int or version != PROTOCOL_VERSION:  # True == 1 in Python
-        raise MessageError(
-            f"septum-protocol {_show(version)} is not understood here, only {PROTOCOL_VERSION}",
-            hint="septum --version on both sides; upgrade the older one",
-        )
-    return _union(_members(expected), tagged=True)(body, "message")
+    today, version = wire.read(cast("dict[str, object]", body), sides)
+    return _union(_members(expected), tagged=True)(today, "message"), version
 
 
 def dumps(value: Json) -> bytes:

@@ -72,7 +72,7 @@ def test_a_store_that_was_taken_over_can_write_nothing_and_the_new_one_can(tmp_p
             lambda: old.registry.revoke("basel"),
             lambda: old.registry.seen(["basel"], at=100.0),
         ):
-            with pytest.raises(ConflictError, match=r"epoch 2; this one has 1"):
+            with pytest.raises(ConflictError, match=rf"epoch 2, opened by process {os.getpid()} on .*; this one has 1"):
                 write()
         assert new.runs.get("run-a").version == 1
         new.runs.commit([Transition(busy_run("run-a"), 1)], at=3.0)

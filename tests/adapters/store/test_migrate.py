@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
 
 import pytest
 from sqlalchemy import create_engine
 
+from septum import __version__
 from septum.adapters.store import migrate
 from septum.adapters.store.schema import METADATA
 from septum.adapters.store.sqlite import DATABASE_NAME, open_store
@@ -17,16 +20,20 @@ from septum.errors import ConfigError
 from septum.testing.contracts.samples import new_run
 
 SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-SECOND = """
+HEAD = max(migrate.known_revisions())
+NEXT = """
 from alembic import op
 import sqlalchemy as sa
-revision = "0002"
-down_revision = "0001"
+revision = "next"
+down_revision = "HEAD"
 def upgrade() -> None:
     op.create_table("notes", sa.Column("id", sa.Integer(), primary_key=True))
     op.execute("DELETE FROM journal")
     op.execute("DELETE FROM runs")
 """
+
+
+NEXT = NEXT.replace("HEAD", HEAD)
 
 
 def query(data_dir, sql):
@@ -46,38 +53,62 @@ def test_the_migrations_arrive_at_the_schema_that_the_code_uses(tmp_path):
 def test_a_database_of_a_newer_septum_is_refused_and_left_as_it_is(tmp_path):
     open_store(tmp_path).close()
     query(tmp_path, "UPDATE alembic_version SET version_num = '0417'")
+    query(tmp_path, "UPDATE openings SET septum = '9.1.0'")
+    before = (tmp_path / DATABASE_NAME).read_bytes()
     for _ in range(2):  # the second time: the lock was given back
-        with pytest.raises(ConfigError, match=r"version 0417; this septum knows versions up to 0001") as refused:
+        with pytest.raises(ConfigError) as refused:
             open_store(tmp_path)
-    assert "upgrade" in refused.value.hint
-    assert query(tmp_path, "SELECT epoch FROM coordinator") == [(1,)]
+    assert "has schema version 0417, written by septum 9.1.0" in refused.value.message
+    assert f"this is septum {__version__}, which knows versions up to {HEAD}" in refused.value.message
+    assert "pip install 'septum[coordinator]==9.1.0'" in refused.value.hint
+    assert (tmp_path / DATABASE_NAME).read_bytes() == before
+
+
+def test_a_newer_database_that_no_longer_says_who_wrote_it_is_refused_as_well(tmp_path):
+    open_store(tmp_path).close()
+    query(tmp_path, "UPDATE alembic_version SET version_num = '0417'")
+    for change in ("ALTER TABLE openings RENAME COLUMN septum TO program", "DROP TABLE openings"):
+        query(tmp_path, change)
+        with pytest.raises(ConfigError, match=rf"schema version 0417; this is septum .* up to {HEAD}") as refused:
+            open_store(tmp_path)
+        assert "pip install --upgrade" in refused.value.hint
+
+
+def test_the_newest_openings_are_remembered(tmp_path, monkeypatch):
+    monkeypatch.setattr("septum.adapters.store.database.KEPT_OPENINGS", 3)
+    for _ in range(5):
+        open_store(tmp_path).close()
+    mine = (__version__, socket.gethostname(), os.getpid())
+    assert query(tmp_path, "SELECT epoch, septum, host, pid FROM openings ORDER BY epoch") == [
+        (epoch, *mine) for epoch in (3, 4, 5)
+    ]
 
 
 @pytest.fixture
-def second_script(tmp_path, monkeypatch):
+def next_script(tmp_path, monkeypatch):
     """The migration scripts with one more, whose text a test may change."""
     shutil.copytree(migrate.SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(migrate, "SCRIPTS", tmp_path / "scripts")
-    return tmp_path / "scripts" / "versions" / "r0002_notes.py"
+    return tmp_path / "scripts" / "versions" / "next_notes.py"
 
 
-def test_an_older_database_is_migrated_when_it_is_opened(tmp_path, second_script):
+def test_an_older_database_is_migrated_when_it_is_opened(tmp_path, next_script):
     with open_store(tmp_path / "data") as stores:
         stores.runs.create(new_run("run-a"), (), at=1.0)
-    second_script.write_text(SECOND)
+    next_script.write_text(NEXT)
     with open_store(tmp_path / "data") as stores:
         assert stores.runs.page(limit=9) == []
     assert query(tmp_path / "data", "SELECT count(*) FROM notes") == [(0,)]
-    assert query(tmp_path / "data", "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert query(tmp_path / "data", "SELECT version_num FROM alembic_version") == [("next",)]
 
 
-def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path, second_script):
+def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path, next_script):
     with open_store(tmp_path / "data") as stores:
         stores.runs.create(new_run("run-a"), (), at=1.0)
-    second_script.write_text(SECOND + "    raise RuntimeError('half way')\n")
+    next_script.write_text(NEXT + "    raise RuntimeError('half way')\n")
     with pytest.raises(RuntimeError, match="half way"):
         open_store(tmp_path / "data")
-    second_script.unlink()
+    next_script.unlink()
     assert query(tmp_path / "data", "SELECT name FROM sqlite_master WHERE name = 'notes'") == []
     with open_store(tmp_path / "data") as stores:
         assert stores.epoch == 2

@@ -194,3 +194,45 @@ def test_seen_is_written_together_every_few_seconds_and_at_the_end(tmp_path):
     with open_store(tmp_path) as stores:
         stores.registry.seen(["basel"], at=900.0)  # the clock was set back
     assert seen_on_disk(tmp_path) == {"basel": 1006.0, "chur": 1005.0}
+
+
+def test_a_database_that_cannot_be_written_is_named_with_where_to_look(stores, tmp_path):
+    stores.runs.create(new_run("run-a"), (), at=1.0)
+    writer = stores.runs._database._writer
+    writer.exec_driver_sql("PRAGMA query_only = ON")  # SQLite answers as for a file without the right to write
+    writer.rollback()
+    with pytest.raises(
+        StorageError, match=rf"{tmp_path}.* cannot be written: .*readonly.*nothing was changed"
+    ) as error:
+        stores.runs.commit([Transition(busy_run("run-a"), 1)], at=2.0)
+    assert "ls -ld" in error.value.hint
+    writer.exec_driver_sql("PRAGMA query_only = OFF")
+    writer.rollback()
+    stores.runs.commit([Transition(busy_run("run-a"), 1)], at=3.0)
+
+
+def test_who_was_seen_while_the_database_was_held_is_written_later(tmp_path, monkeypatch):
+    monkeypatch.setattr("septum.adapters.store.database.BUSY_TIMEOUT_S", 0.05)
+    with open_store(tmp_path) as stores, closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
+        for silo in ("basel", "chur"):
+            stores.registry.invite(silo, b"1" * 32, expires_at=9.0)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="locked"):
+            stores.registry.seen(["basel", "chur"], at=1000.0)
+        other.rollback()
+        stores.registry.seen(["chur"], at=1003.0)
+        stores.registry.flush()
+        assert seen_on_disk(tmp_path) == {"basel": 1000.0, "chur": 1003.0}
+
+
+def test_a_store_can_be_closed_while_the_database_is_held(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("septum.adapters.store.database.BUSY_TIMEOUT_S", 0.05)
+    stores = open_store(tmp_path)
+    stores.registry.invite("basel", b"1" * 32, expires_at=9.0)
+    stores.registry.seen(["basel"], at=1000.0)
+    stores.registry.seen(["basel"], at=1001.0)
+    with closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        stores.close()
+    assert "seen_not_written" in caplog.text
+    open_store(tmp_path).close()  # the lock was given back

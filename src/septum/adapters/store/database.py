@@ -8,21 +8,25 @@ transaction: a coordinator that another one has replaced cannot change anything,
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, select, update
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from septum import __version__
 from septum.adapters.store.migrate import migrate
-from septum.adapters.store.schema import COORDINATOR
+from septum.adapters.store.schema import COORDINATOR, OPENINGS
 from septum.errors import ConflictError, SeptumError, StorageError
 
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the database for a moment
+KEPT_OPENINGS = 100
 _EPOCH = str(select(COORDINATOR.c.epoch))
 
 
@@ -33,7 +37,7 @@ class Database:
         self.path = path
         os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives -wal and -shm the same mode
         self._lock = threading.Lock()
-        with _translated(path):
+        with translated(path):
             self._writing = _engine(lambda: _connect(path), "BEGIN IMMEDIATE", pooled=False)
             self._reading = _engine(lambda: _connect(path, read_only=True), "BEGIN", pooled=True)
             self._writer = self._writing.connect()
@@ -47,24 +51,33 @@ class Database:
         with self._writer.begin():
             migrate(self._writer, self.path)
             self._writer.execute(update(COORDINATOR).values(epoch=COORDINATOR.c.epoch + 1))
-            return int(self._writer.scalar(select(COORDINATOR.c.epoch)) or 0)
+            epoch = int(self._writer.scalar(select(COORDINATOR.c.epoch)) or 0)
+            mine = {"epoch": epoch, "at": time.time(), "septum": __version__, "pid": os.getpid()}
+            self._writer.execute(delete(OPENINGS).where(OPENINGS.c.epoch <= epoch - KEPT_OPENINGS))
+            self._writer.execute(insert(OPENINGS).values(host=socket.gethostname(), **mine))
+            return epoch
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """The writer inside a transaction: committed and on disk at the end, rolled back on any exception."""
-        with self._lock, _translated(self.path), self._writer.begin():
+        with self._lock, translated(self.path), self._writer.begin():
             (epoch,) = _driver(self._writer).execute(_EPOCH).fetchone()
             if epoch != self.epoch:
-                raise ConflictError(
-                    f"another coordinator has taken over {self.path} (epoch {epoch}; this one has {self.epoch})",
-                    hint="stop this coordinator; the other one goes on with its runs",
-                )
+                raise self._taken_over(epoch)
             yield self._writer
+
+    def _taken_over(self, epoch: int) -> ConflictError:
+        by = self._writer.execute(select(OPENINGS).where(OPENINGS.c.epoch == epoch)).first()
+        who = f", opened by process {by.pid} on {by.host}" if by else ""
+        return ConflictError(
+            f"another coordinator has taken over {self.path} (epoch {epoch}{who}; this one has {self.epoch})",
+            hint="leave this one stopped; the other one goes on with its runs",
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A reader that sees one committed state until the end of the block."""
-        with _translated(self.path), self._reading.connect() as connection, connection.begin():
+        with translated(self.path), self._reading.connect() as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
@@ -105,7 +118,8 @@ def _driver(connection: Connection) -> sqlite3.Connection:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
+    """What SQLite and SQLAlchemy raise becomes an error that names the file and says what to do."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
@@ -125,8 +139,15 @@ def _error(path: Path, cause: BaseException | None) -> SeptumError:
             return StorageError(
                 f"no space left for the database {path}; nothing was changed", hint=f"df -h {path.parent}"
             )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:
+            return StorageError(
+                f"the database {path} cannot be written: {cause}; nothing was changed",
+                hint=f"ls -ld {path.parent} {path}*; findmnt --target {path}",
+            )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return StorageError(
                 f"the database {path} is damaged: {cause}", hint=f"sqlite3 {path} 'PRAGMA integrity_check', or a backup"
             )
-    return StorageError(f"the database {path} failed: {cause}; nothing was changed", hint=f"df -h {path.parent}; dmesg")
+    return StorageError(
+        f"the database {path} failed: {cause}; nothing was changed", hint=f"df -h {path.parent}; dmesg | tail"
+    )

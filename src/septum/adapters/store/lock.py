@@ -43,6 +43,20 @@ class DirectoryLock:
             self._fd = -1
 
 
+def refuse_owned(directory: Path) -> None:
+    """Raises ConflictError if a coordinator owns this directory. Nothing is made or changed."""
+    try:
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # nobody has ever owned it
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _in_use(directory, os.pread(descriptor, 32, 0).decode(errors="replace").strip()) from error
+    finally:
+        os.close(descriptor)
+
+
 def _in_use(directory: Path, owner: str) -> ConflictError:
     if not owner.isdigit():  # it has locked the file and not yet written its id
         return ConflictError(

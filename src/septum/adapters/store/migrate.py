@@ -12,8 +12,10 @@ from pathlib import Path
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
+from septum import __version__
 from septum.errors import ConfigError
 
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -27,15 +29,10 @@ def migrate(connection: Connection, where: Path) -> None:
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it announces each script at INFO
     scripts = ScriptDirectory(str(SCRIPTS))
-    known = {script.revision for script in scripts.walk_revisions()}
     found = MigrationContext.configure(connection).get_current_heads()
-    unknown = [revision for revision in found if revision not in known]
+    unknown = set(found) - known_revisions()
     if unknown:
-        raise ConfigError(
-            f"the database {where} has schema version {', '.join(unknown)}; this septum knows versions up to "
-            f"{scripts.get_current_head()}",
-            hint="upgrade: pip install --upgrade 'septum[coordinator]'",
-        )
+        raise newer_schema(f"the database {where}", ", ".join(sorted(unknown)), _written_by(connection))
 
     def steps(heads: tuple[str, ...], _: MigrationContext) -> list[RevisionStep]:
         missing = list(scripts.iterate_revisions("head", heads, implicit_base=True))
@@ -44,3 +41,29 @@ def migrate(connection: Connection, where: Path) -> None:
     context = MigrationContext.configure(connection, opts={"fn": steps})
     with Operations.context(context):
         context.run_migrations()
+
+
+def known_revisions() -> frozenset[str]:
+    """Every schema version that this septum can open."""
+    return frozenset(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
+
+
+def newer_schema(what: str, revision: str, written_by: str) -> ConfigError:
+    """That something is of a newer septum than this one, with both schema versions."""
+    by = f", written by septum {written_by}" if written_by else ""
+    wanted = f"'septum[coordinator]=={written_by}'" if written_by else "--upgrade 'septum[coordinator]'"
+    return ConfigError(
+        f"{what} has schema version {revision}{by}; this is septum {__version__}, which knows versions up to "
+        f"{ScriptDirectory(str(SCRIPTS)).get_current_head()}",
+        hint=f"upgrade: pip install {wanted}; a backup from before the upgrade can be restored for this one",
+    )
+
+
+def _written_by(connection: Connection) -> str:
+    """The septum that opened the database last, if its schema still says so."""
+    if not inspect(connection).has_table("openings"):
+        return ""
+    try:
+        return str(connection.execute(text("SELECT septum FROM openings ORDER BY epoch DESC")).scalar() or "")
+    except DBAPIError:  # a later schema need not have this column
+        return ""

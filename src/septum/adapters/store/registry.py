@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from septum.adapters.store.database import Database
 from septum.adapters.store.missing import not_found
 from septum.adapters.store.schema import INVITATIONS, SILOS
-from septum.errors import AuthError, ConflictError
+from septum.errors import AuthError, ConflictError, SeptumError
 from septum.ports.registry import SiloRecord
 
 SEEN_LAG_S = 5.0  # how much of `seen` a kill may lose; a commit for each request would cost an fsync each
@@ -107,9 +107,17 @@ class SqliteRegistry:
         """Write what `seen` still has in memory."""
         with self._lock:
             seen, self._seen = self._seen, {}
-        if seen:
+        if not seen:
+            return
+        try:
             with self._database.write() as connection:
                 connection.execute(_SEEN, [{"silo": silo, "at": at} for silo, at in seen.items()])
+        except SeptumError:
+            with self._lock:  # for the next time
+                self._seen = {silo: max(at, self._seen.get(silo, 0.0)) for silo, at in seen.items()} | {
+                    silo: at for silo, at in self._seen.items() if silo not in seen
+                }
+            raise
 
     def _record(self, row: Row[Any]) -> SiloRecord:
         seen_at = max(row.seen_at, self._seen.get(row.name, 0.0))

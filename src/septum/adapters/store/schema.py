@@ -27,6 +27,17 @@ COORDINATOR = Table(
     Column("epoch", Integer, nullable=False),
 )
 
+# The newest openings, each the beginning of an epoch: which septum, on which machine, which process; `at` is Unix time.
+OPENINGS = Table(
+    "openings",
+    METADATA,
+    Column("epoch", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("septum", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+)
+
 # `state` is the canonical JSON of a protocol Run; `facts` counts the run's journal entries.
 RUNS = Table(
     "runs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,13 @@ from septum.adapters.store.lock import DirectoryLock
 from septum.adapters.store.missing import not_found
 from septum.adapters.store.registry import SqliteRegistry
 from septum.adapters.store.schema import JOURNAL, OUTBOX, RUNS
-from septum.errors import ConfigError, ConflictError, TooLargeError
+from septum.errors import ConfigError, ConflictError, StorageError, TooLargeError
 from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
 from septum.protocol.codec import Json, dumps, from_json, loads, to_json, to_tagged_json, union_from_json
 from septum.protocol.facts import Fact
 from septum.protocol.run_state import Combine, Discard, Phase, Run
+
+log = logging.getLogger("septum.adapters.store")
 
 DATABASE_NAME = "septum.sqlite"
 MAX_ENTRY_BYTES = 16 * 1024 * 1024  # the state of a run with 1,000 silos, each with a long reason, is about 1 MB
@@ -40,6 +43,8 @@ class Stores:
         """Write what is still in memory and give the directory up. Doing it twice is harmless."""
         try:
             self.registry.flush()
+        except (StorageError, ConflictError) as error:  # when silos were last seen, to some seconds: no reason to fail
+            log.warning("seen_not_written", extra={"error": error.message})
         finally:
             self._database.close()
             self._lock.release()
