@@ -10,7 +10,6 @@ from tests.coordinator.running import Running, finish, free_port, start_round_on
 from tests.coordinator.support import plan_of
 
 from septum.client import Access, Client
-from septum.client.download import save
 from septum.client.stream import Backoff
 from septum.client.wire import error_from, list_of
 from septum.errors import (
@@ -18,14 +17,12 @@ from septum.errors import (
     ConfigError,
     ConflictError,
     ConnectionFailedError,
-    DigestError,
     MessageError,
     NotFoundError,
     ProtocolError,
     SeptumError,
 )
 from septum.protocol import facts
-from septum.protocol.plan import digest_of
 from septum.protocol.views import RunStatus, RunView, SiloStatus
 
 
@@ -166,23 +163,6 @@ def test_watching_gives_up_when_the_coordinator_stays_away(tmp_path):
 def test_watching_an_unknown_run_is_an_error(client):
     with pytest.raises(NotFoundError):
         list(client.watch("r-nope"))
-
-
-def test_a_download_of_other_bytes_leaves_no_file(tmp_path):
-    with pytest.raises(DigestError, match="after 4 bytes"):
-        save([b"ot", b"er"], digest_of(b"model"), tmp_path / "m")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "m").write_bytes(b"older")
-    with pytest.raises(DigestError):
-        save([b"x"], digest_of(b"model"), tmp_path / "m")
-    assert (tmp_path / "m").read_bytes() == b"older"
-    assert save([b"mod", b"el"], digest_of(b"model"), tmp_path / "m") == 5
-    assert (tmp_path / "m").read_bytes() == b"model"
-
-
-def test_a_download_into_a_directory_that_is_not_there_says_so(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere"):
-        save([b"x"], digest_of(b"x"), tmp_path / "nowhere" / "m")
 
 
 def test_answers_that_are_not_the_coordinators_are_errors():

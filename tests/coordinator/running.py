@@ -173,10 +173,45 @@ def finish(silos: list[Silo], run: str, told: list[Instruction], width: int) -> 
     return told
 
 
+def announced(silo: Silo, method: str, path: str, size_bytes: int, body: bytes | None = None) -> bytes:
+    """The answer to a request that announces a body, and sends none of it."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in silo.signed(method, path, body).items())
+    connection = silo.coordinator.connect()
+    connection.connect()
+    request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size_bytes}\r\n{head}\r\n"
+    connection.sock.sendall(request.encode())
+    said = connection.sock.recv(65536)
+    while b"}" not in said and (more := connection.sock.recv(65536)):
+        said += more
+    connection.close()
+    return said
+
+
+def begun(silo: Silo, method: str, path: str, size_bytes: int, body: bytes | None) -> socket.socket:
+    """A connection on which a request is signed and announced, and the first part of its body sent."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in silo.signed(method, path, body).items())
+    connection = silo.coordinator.connect()
+    connection.connect()
+    request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size_bytes}\r\n{head}\r\n"
+    connection.sock.sendall(request.encode())
+    return connection.sock
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-__all__ = ["Answer", "Report", "Running", "Silo", "finish", "free_port", "start_round_one", "together"]
+__all__ = [
+    "Answer",
+    "Report",
+    "Running",
+    "Silo",
+    "announced",
+    "begun",
+    "finish",
+    "free_port",
+    "start_round_one",
+    "together",
+]

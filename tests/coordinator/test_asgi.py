@@ -11,9 +11,20 @@ from tests.coordinator.support import engine, until
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
-from septum.coordinator.asgi import PIPE_BYTES, Pipe, body_of, declared_size, headers_of, send_file, target_of
+from septum.coordinator.asgi import (
+    FILE_CHUNK_BYTES,
+    PIPE_BYTES,
+    RANGE_BYTES,
+    Pipe,
+    body_of,
+    declared_size,
+    headers_of,
+    send_file,
+    target_of,
+)
 from septum.coordinator.driver import Pace
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.ranges import Span
 from septum.coordinator.silo_api import SiloApi, SiloApiParts
 from septum.coordinator.silos import Silos
 from septum.errors import ConnectionFailedError, TooLargeError
@@ -118,6 +129,37 @@ async def test_a_file_is_sent_whole_with_and_without_the_servers_help(tmp_path, 
         assert sent[1:] == [{"type": "http.response.pathsend", "path": str(path)}]
     else:
         assert b"".join(message["body"] for message in sent[1:]) == path.read_bytes()
+
+
+@pytest.mark.parametrize("extensions", [{}, {"http.response.pathsend": {}}])
+async def test_a_part_of_a_file_is_sent_in_small_chunks_and_with_back_pressure(tmp_path, extensions):
+    path, sent, data = tmp_path / "model", [], bytes(range(256)) * 12_000
+    path.write_bytes(data)
+
+    async def send(message):
+        sent.append(message)
+
+    await send_file({"extensions": extensions}, send, path, len(data), Span(1000, 2_000_000, len(data)))
+    assert sent[0]["status"] == 206
+    fields = dict(sent[0]["headers"])
+    assert fields[b"content-range"] == b"bytes 1000-1999999/3072000"
+    assert fields[b"content-length"] == b"1999000"
+    assert b"".join(message["body"] for message in sent[1:]) == data[1000:2_000_000]
+    assert max(len(message["body"]) for message in sent[1:]) == FILE_CHUNK_BYTES
+
+
+async def test_a_large_part_of_a_file_is_sent_up_to_a_bound(tmp_path):
+    path, sent = tmp_path / "model", []
+    with path.open("wb") as file:
+        file.truncate(10 * RANGE_BYTES)
+
+    async def send(message):
+        sent.append(message)
+
+    await send_file({}, send, path, 10 * RANGE_BYTES, Span(5, 10 * RANGE_BYTES, 10 * RANGE_BYTES))
+    assert sum(len(message["body"]) for message in sent[1:]) == RANGE_BYTES
+    fields = dict(sent[0]["headers"])
+    assert fields[b"content-range"] == f"bytes 5-{RANGE_BYTES + 4}/{10 * RANGE_BYTES}".encode()
 
 
 async def test_a_client_that_goes_away_frees_what_was_held_for_it():

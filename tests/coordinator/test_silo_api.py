@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import socket
 import threading
 import time
 from dataclasses import replace
@@ -12,15 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.running import Running, Silo, finish, start_round_one
+from tests.coordinator.running import Running, Silo, announced, begun, finish, start_round_one
 from tests.coordinator.support import evaluated, plan_of, update, work
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.token import enrolment
 from septum.client import Client
-from septum.coordinator.silo_api import UPLOADS_A_SILO
 from septum.protocol.codec import MAX_MESSAGE_BYTES, encode
-from septum.protocol.messages import Await, Blob, End, Join, Outcome, Poll, Stage, Train, blob_of
+from septum.protocol.messages import Await, End, Join, Outcome, Poll, Stage, Train, blob_of
 from septum.protocol.plan import digest_of
 
 WIDE = 40_000  # 160 kB a payload: blobs
@@ -184,20 +182,6 @@ def test_a_silo_that_does_not_prove_its_key_stays_out_and_its_token_unburned(coo
 # --- messages ------------------------------------------------------------------------------------------------------
 
 
-def announced(silo, method, path, size_bytes, body=None):
-    """The answer to a request that announces a body, and sends none of it."""
-    head = "".join(f"{name}: {value}\r\n" for name, value in silo.signed(method, path, body).items())
-    connection = silo.coordinator.connect()
-    connection.connect()
-    request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size_bytes}\r\n{head}\r\n"
-    connection.sock.sendall(request.encode())
-    said = connection.sock.recv(65536)
-    while b"}" not in said and (more := connection.sock.recv(65536)):
-        said += more
-    connection.close()
-    return said
-
-
 def test_a_message_over_the_limit_is_refused_before_it_is_read(silos):
     big = b"x" * (MAX_MESSAGE_BYTES + 1)
     said = announced(silos[0], "POST", POLL, len(big), big)
@@ -296,160 +280,6 @@ def test_a_run_goes_on_after_all_kinds_of_wrong_reports(silos, round_one):
     for wrong in (replace(report, round=9), replace(report, base=""), replace(report, payload=blob_of(b"junk" * 9))):
         assert silos[0].post(exchange_path(run), encode(wrong)).status >= 400
     assert all(isinstance(end, End) and end.outcome is Outcome.FINISHED for end in finish(silos, run, told, NARROW))
-
-
-# --- blobs ---------------------------------------------------------------------------------------------------------
-
-
-def spooled(coordinator, run):
-    area = coordinator.config.data_dir / "blobs" / f"spool-{run}"
-    return sorted(path for path in area.rglob("*") if path.is_file()) if area.exists() else []
-
-
-def incoming(coordinator):
-    return list((coordinator.config.data_dir / "blobs" / ".incoming").iterdir())
-
-
-def until(condition):
-    """Wait for what the coordinator does by itself."""
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen within 10 s")
-
-
-def test_a_blob_declared_over_the_limit_is_refused_before_a_byte_is_read(coordinator, silos, round_one):
-    run, path = round_one[0], blob_path(round_one[0], digest_of(b"x"))
-    assert announced(silos[0], "PUT", path, 2**40).startswith(b"HTTP/1.1 413")
-    assert not spooled(coordinator, run)
-
-
-def test_an_undeclared_blob_over_the_limit_is_refused_while_it_arrives(coordinator, silos, round_one):
-    path = blob_path(round_one[0], digest_of(b"x"))
-    chunks = (bytes(65536) for _ in range(64))  # 4 MiB, the limit is 1
-    try:
-        status = silos[0].put(path, chunks, **{"Transfer-Encoding": "chunked"}).status
-    except OSError:  # the server may close before it has read everything
-        status = 413
-    assert status == 413
-    assert not spooled(coordinator, round_one[0])
-    assert not incoming(coordinator)
-
-
-def test_a_truncated_upload_leaves_nothing_behind_and_can_be_sent_again(coordinator, silos, round_one):
-    run, data = round_one[0], bytes(range(256)) * 2048
-    path = blob_path(run, digest_of(data))
-    head = "".join(f"{name}: {value}\r\n" for name, value in silos[0].signed("PUT", path).items())
-    connection = coordinator.connect()
-    connection.connect()
-    connection.sock.sendall(
-        f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n{head}\r\n".encode()
-    )
-    connection.sock.sendall(data[: len(data) // 2])
-    until(lambda: incoming(coordinator))
-    connection.sock.shutdown(socket.SHUT_RDWR)
-    connection.close()
-    until(lambda: not incoming(coordinator))
-    assert not incoming(coordinator)
-    assert not spooled(coordinator, run)
-    assert silos[0].put(path, data).status == 200
-    assert [file.read_bytes() for file in spooled(coordinator, run)] == [data]
-
-
-def test_a_blob_of_another_digest_is_refused_and_not_kept(coordinator, silos, round_one):
-    answer = silos[0].put(blob_path(round_one[0], digest_of(b"announced")), b"sent")
-    assert (answer.status, answer.error["code"]) == (422, "digest")
-    assert not spooled(coordinator, round_one[0])
-
-
-def test_a_blob_path_that_is_no_digest_is_refused(silos, round_one):
-    assert silos[0].put(blob_path(round_one[0], "..%2f..%2fetc"), b"sent").status in (404, 422)
-    assert silos[0].put(blob_path(round_one[0], "blake3:short"), b"sent").status == 422
-
-
-def test_a_large_wrong_payload_is_refused_like_a_small_one(silos):
-    run, told = start_round_one(silos, plan_of(seed=next_seed()), next(KEYS), WIDE)
-    data = update(float("nan"), WIDE)
-    assert silos[0].put(blob_path(run, digest_of(data)), data).status == 200
-    report = replace(work(told[0], silos[0].name, WIDE)[0], payload=Blob(digest_of(data), len(data)))
-    answer = silos[0].post(exchange_path(run), encode(report))
-    assert (answer.status, "'update.w' holds nan" in answer.error["message"]) == (422, True)
-
-
-def test_a_report_that_lies_about_its_size_is_refused(silos):
-    run, told = start_round_one(silos, plan_of(seed=next_seed()), next(KEYS), WIDE)
-    report, data = work(told[0], silos[0].name, WIDE)
-    assert silos[0].put(blob_path(run, report.payload.digest), data).status == 200
-    lying = replace(report, payload=Blob(report.payload.digest, len(data) + 1))
-    assert silos[0].post(exchange_path(run), encode(lying)).status == 400
-
-
-def test_only_the_runs_newest_model_can_be_read(coordinator, silos, round_one):
-    run, told = round_one
-    stranger = coordinator.enrolled(f"stranger-{next_seed()}")
-    assert silos[0].get(blob_path(run, digest_of(b"other"))).status == 404
-    assert stranger.get(blob_path(run, told[0].model.digest)).status == 409
-
-
-def test_an_ended_run_takes_no_blobs(coordinator, silos, round_one):
-    with Client(coordinator.access) as client:
-        client.stop(round_one[0])
-    assert silos[0].put(blob_path(round_one[0], digest_of(b"x")), b"x").status == 409
-
-
-def begun(silo, method, path, size_bytes, body):
-    """A connection on which a request is signed and announced, and the first part of its body sent."""
-    head = "".join(f"{name}: {value}\r\n" for name, value in silo.signed(method, path, body).items())
-    connection = silo.coordinator.connect()
-    connection.connect()
-    request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size_bytes}\r\n{head}\r\n"
-    connection.sock.sendall(request.encode())
-    return connection.sock
-
-
-def test_of_a_silos_payloads_that_no_report_refers_to_only_the_newest_are_kept(coordinator, silos, round_one):
-    run, sent = round_one[0], [bytes([number]) * 100_000 for number in range(6)]
-    for data in sent:
-        assert silos[0].put(blob_path(run, digest_of(data)), data).status == 200
-    assert silos[1].put(blob_path(run, digest_of(b"another silo's")), b"another silo's").status == 200
-    until(lambda: len(spooled(coordinator, run)) == 3)
-    assert {file.read_bytes() for file in spooled(coordinator, run)} == {*sent[-2:], b"another silo's"}
-
-
-def test_a_report_whose_payload_was_replaced_by_newer_ones_is_asked_to_send_it(silos):
-    run, told = start_round_one(silos, plan_of(seed=next_seed()), next(KEYS), WIDE)
-    report, data = work(told[0], silos[0].name, WIDE)
-    for payload in (data, b"newer", b"newest"):
-        assert silos[0].put(blob_path(run, digest_of(payload)), payload).status == 200
-    assert silos[0].post(exchange_path(run), encode(report)).status == 404
-
-
-def test_a_silos_slow_uploads_leave_room_for_others(coordinator, silos, round_one):
-    run, data = round_one[0], b"x" * 1000
-    path = blob_path(run, digest_of(data))
-    before = len(incoming(coordinator))
-    slow = [begun(silos[0], "PUT", path, len(data), None) for _ in range(UPLOADS_A_SILO)]
-    until(lambda: len(incoming(coordinator)) == before + UPLOADS_A_SILO)
-    answer = silos[0].put(path, data)
-    assert (answer.status, answer.error["code"]) == (503, "connection")
-    assert silos[1].put(path, data).status == 200
-    for connection in slow:
-        connection.close()
-    until(lambda: not incoming(coordinator))
-    assert silos[0].put(path, data).status == 200
-
-
-def test_an_upload_that_ends_after_its_run_leaves_nothing(coordinator, silos, round_one):
-    run, data = round_one[0], b"x" * 1000
-    connection = begun(silos[0], "PUT", blob_path(run, digest_of(data)), len(data), None)
-    until(lambda: incoming(coordinator))
-    with Client(coordinator.access) as client:
-        client.stop(run)
-    connection.sendall(data)
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-    connection.close()
-    until(lambda: not spooled(coordinator, run))
 
 
 def test_a_silo_that_is_revoked_while_it_sends_is_not_listened_to(coordinator):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -16,7 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from septum.client.access import Access
-from septum.client.download import save
+from septum.client.download import Piece, piece_of, save
 from septum.client.stream import Backoff, entries
 from septum.client.wire import error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError
@@ -109,15 +110,13 @@ class Client:
         """Every model of a run, oldest first; without a run the newest model of each, newest run first."""
         return list_of(ModelView, self._json("GET", "/models", params={"run": run_id} if run_id else {}))
 
-    def download(self, digest: str, path: Path) -> int:
-        """Write a model (safetensors) into `path`; its size in bytes. The digest is checked before `path` appears."""
-        try:
-            with self._http.stream("GET", f"/models/{quote(digest, safe=':')}") as response:
-                if response.status_code != httpx.codes.OK:
-                    raise error_from(response.status_code, response.read())
-                return save(response.iter_bytes(1 << 20), digest, path)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+    def download(self, digest: str, path: Path, *, patience_s: float = 60.0) -> int:
+        """Write a model (safetensors) into `path`; its size in bytes. The digest is checked before `path` appears.
+
+        A download that is cut is taken up again where it stopped, for up to `patience_s` seconds without success; what
+        has come stays beside `path`, and the next download of the same model goes on with it.
+        """
+        return save(lambda start: self._piece(digest, start), digest, path, patience_s=patience_s)
 
     def silos(self) -> tuple[SiloView, ...]:
         """Every invited or enrolled silo, by name."""
@@ -134,6 +133,20 @@ class Client:
     def health(self) -> HealthView:
         """Whether the coordinator answers, and what it carries."""
         return from_json(HealthView, self._json("GET", "/health"))
+
+    @contextmanager
+    def _piece(self, digest: str, start: int) -> Iterator[Piece]:
+        """A model's bytes from `start` on."""
+        headers = {"accept-encoding": "identity", **({"range": f"bytes={start}-"} if start else {})}
+        try:
+            with self._http.stream("GET", f"/models/{quote(digest, safe=':')}", headers=headers) as response:
+                if response.is_error and not (
+                    start and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
+                ):
+                    raise error_from(response.status_code, response.read())
+                yield piece_of(response.status_code, response.headers, response.iter_raw())
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
 
     def _events(self, run_id: str, after: int) -> Iterator[JournalView]:
         headers = {"accept": "text/event-stream", "last-event-id": str(after)}

@@ -9,18 +9,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import cast
 
-from septum.adapters.channel.wire_errors import error_body
+from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
+from septum.coordinator.ranges import Span
 from septum.errors import ConnectionFailedError, SeptumError, TooLargeError
 
 Scope = MutableMapping[str, object]
 Message = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SILENCE_S = 30.0  # how long a body may stand still before it counts as cut
 PIPE_BYTES = 4 * 2**20  # between the event loop and the thread that writes an upload
-FILE_CHUNK_BYTES = 1 << 20
+FILE_CHUNK_BYTES = 128 * 1024  # granian holds 8 of them for a client that is slow, and then holds us back
+RANGE_BYTES = 16 * 2**20  # of a range in one answer: what is read for nothing when the client has gone
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -87,28 +90,42 @@ def _chunk(message: Message) -> tuple[bytes, bool]:
     return cast("bytes", message.get("body", b"")), bool(message.get("more_body", False))
 
 
-async def send_body(send: Send, status: int, body: bytes, content_type: bytes = b"application/json") -> None:
+async def send_body(
+    send: Send, status: int, body: bytes, content_type: bytes = b"application/json", headers: Headers = ()
+) -> None:
     """A whole answer."""
-    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    fields = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
 
 
 async def send_error(send: Send, error: SeptumError, status: int | None = None) -> None:
     """An error, in the one shape."""
-    await send_body(send, status or error.http_status, error_body(error))
+    answered = status or error.http_status
+    headers = [(b"retry-after", RETRY_AFTER.encode())] if answered in RETRY_STATUSES else []
+    await send_body(send, answered, error_body(error), headers=headers)
 
 
-async def send_file(scope: Scope, send: Send, path: Path, size_bytes: int) -> None:
-    """A file: by the server itself where it can, for a stream from Python has no back-pressure."""
-    headers = [(b"content-type", b"application/octet-stream"), (b"content-length", str(size_bytes).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    if "http.response.pathsend" in cast("Mapping[str, object]", scope.get("extensions") or {}):
+async def send_file(scope: Scope, send: Send, path: Path, size_bytes: int, span: Span | None = None) -> None:
+    """A file: whole by the server itself where it can, which takes no memory; of a span at most RANGE_BYTES.
+
+    That an answer may hold less than was asked for: RFC 9110, section 15.3.7. The client asks on.
+    """
+    fields = [(b"content-type", b"application/octet-stream"), (b"accept-ranges", b"bytes")]
+    if span is not None:
+        span = Span(span.start, min(span.stop, span.start + RANGE_BYTES), span.whole_bytes)
+        fields += [(b"content-range", span.content_range.encode())]
+    size = size_bytes if span is None else span.size_bytes
+    fields += [(b"content-length", str(size).encode())]
+    await send({"type": "http.response.start", "status": 200 if span is None else 206, "headers": fields})
+    if span is None and "http.response.pathsend" in cast("Mapping[str, object]", scope.get("extensions") or {}):
         await send({"type": "http.response.pathsend", "path": str(path)})
         return
     loop = asyncio.get_running_loop()
-    with path.open("rb") as file:
-        while chunk := await loop.run_in_executor(None, file.read, FILE_CHUNK_BYTES):
+    with path.open("rb", buffering=0) as file:
+        file.seek(0 if span is None else span.start)
+        while size and (chunk := await loop.run_in_executor(None, file.read, min(size, FILE_CHUNK_BYTES))):
+            size -= len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 

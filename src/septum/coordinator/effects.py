@@ -81,8 +81,8 @@ class Performer:
         self._spawn(self._discard(live, entry))
 
     def discard_payloads(self, live: Live, digests: list[str]) -> None:
-        """Remove payloads that no report will refer to."""
-        self._spawn(self._quietly(live, lambda: live.spool.discard(digests, ended=False)))
+        """Remove payloads that no report will refer to; all that a run has when it has ended."""
+        self._spawn(self._quietly(live, lambda: live.spool.discard(digests, ended=live.run.outcome is not None)))
 
     def discard_optimizers(self, live: Live) -> None:
         """Remove server optimizer states that a commit has made useless."""

@@ -13,6 +13,7 @@ from septum.protocol.messages import Instruction, PollAnswer, Wait
 
 Answer = Instruction | PollAnswer
 POLL = ""  # the run id under which a poll is held
+NOTHING_YET = Wait()  # the same object each time, so that it is encoded once
 
 
 @dataclass(eq=False, slots=True)
@@ -49,7 +50,7 @@ class HeldRequests:
         """Begin to hold a request; at the latest after `hold_s`, or `at_most_s`, it is answered `Wait`."""
         loop = asyncio.get_running_loop()
         held = Held(silo, run, serving, loop.create_future())
-        held.timer = loop.call_later(min(self._hold_s, at_most_s), held.give, Wait())
+        held.timer = loop.call_later(min(self._hold_s, at_most_s), held.give, NOTHING_YET)
         mine = self._by_silo.setdefault(silo, OrderedDict())
         if run in mine:
             self._retire(mine[run])
@@ -90,12 +91,12 @@ class HeldRequests:
     def release_silo(self, silo: str) -> None:
         """Answer all of a silo's requests: nothing yet."""
         for held in tuple(self._by_silo.get(silo, {}).values()):
-            held.give(Wait())
+            held.give(NOTHING_YET)
 
     def end_all(self) -> None:
         """Let everybody ask again later."""
         for held in self:
-            held.give(Wait())
+            held.give(NOTHING_YET)
 
     def __iter__(self) -> Iterator[Held]:
         return iter([held for mine in self._by_silo.values() for held in mine.values()])
@@ -105,7 +106,7 @@ class HeldRequests:
         return set(self._by_silo)
 
     def _retire(self, held: Held) -> None:
-        held.give(Wait())
+        held.give(NOTHING_YET)
         answer = held.answer  # `release` cancels what is not answered; this one is
         self.release(held)
         assert answer.done()

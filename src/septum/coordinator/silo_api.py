@@ -8,43 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from septum.adapters.identity.http_signatures import ContentDigest, NonceCache, verify
+from septum.adapters.identity.http_signatures import ContentDigest
 from septum.coordinator.asgi import (
-    Pipe,
+    Message,
     Receive,
     Scope,
     Send,
     body_of,
-    chunks_of,
     declared_size,
     headers_of,
     send_body,
     send_error,
-    send_file,
-    target_of,
 )
+from septum.coordinator.blob_api import BlobApi
 from septum.coordinator.enrolment import Enrolment
-from septum.coordinator.live import Live
+from septum.coordinator.gate import Gate
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
-from septum.errors import AuthError, ConnectionFailedError, NotFoundError, SeptumError
+from septum.errors import NotFoundError, SeptumError
 from septum.ports.clock import Clock
-from septum.protocol.codec import MAX_MESSAGE_BYTES, decode, encode
+from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_COORDINATOR, decode_versioned, encode
 from septum.protocol.messages import Enroll, Poll, SiloMessage
+from septum.protocol.versions import Wire
 
 log = logging.getLogger("septum.coordinator.silo_api")
 
 PREFIX = "/silo/v1/"
-UPLOAD_THREADS = 32  # a slow upload holds one; more at one time wait their turn
-UPLOADS_A_SILO = 4  # under way at one time: no silo may take all threads with slow ones
 WATCH_AFTER_S = 0.5  # a request held longer is watched for its client going away
 ENCODED = 8  # answers kept encoded: all silos of a run are told the same
 
@@ -59,6 +53,7 @@ class SiloApiParts:
     clock: Clock
     ca_path: Path | None
     max_blob_bytes: int
+    wire: Wire = SEPTUM
 
 
 class SiloApi:
@@ -66,14 +61,15 @@ class SiloApi:
 
     def __init__(self, parts: SiloApiParts) -> None:
         self._parts = parts
-        self._nonces = NonceCache()
-        self._uploads = ThreadPoolExecutor(UPLOAD_THREADS, "septum-upload")
-        self._encoded: list[tuple[object, bytes]] = []
-        self._uploading: Counter[str] = Counter()
+        self._gate = Gate(parts.silos, parts.clock)
+        self._blobs = BlobApi(parts.service, self._gate, parts.max_blob_bytes)
+        self._encoded: list[tuple[object, int, bytes]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        send = _marked(send, self._parts.wire)
         try:
+            self._check_version(scope)
             await self._route(scope, receive, send)
         except SeptumError as error:
             log.info(
@@ -84,9 +80,13 @@ class SiloApi:
             log.exception("silo_request_failed", extra={"path": scope["path"]})
             await send_error(send, SeptumError("internal error; the coordinator's log has the details"))
 
+    def drain(self, error: SeptumError) -> None:
+        """End the uploads that are under way with `error`; requests that are held end with the driver's."""
+        self._blobs.drain(error)
+
     def close(self) -> None:
         """Let uploads end."""
-        self._uploads.shutdown(wait=False, cancel_futures=True)
+        self._blobs.close()
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, parts = str(scope["method"]), str(scope["path"]).removeprefix(PREFIX).split("/")
@@ -97,18 +97,20 @@ class SiloApi:
                 await self._enroll(scope, receive, send)
             case "POST", ["poll"]:
                 silo, body = await self._signed_body(scope, receive)
-                message = cast("Poll", decode(Poll, body))
-                await self._answer(receive, send, self._parts.service.poll(silo, message))
+                message, version = self._read(Poll, body)
+                answer = self._parts.service.poll(silo, cast("Poll", message))
+                await self._answer(receive, send, answer, version)
             case "POST", ["runs", run, "exchange"]:
                 silo, body = await self._signed_body(scope, receive)
-                said = cast("SiloMessage", decode(SiloMessage, body))
-                await self._answer(receive, send, self._parts.service.exchange(silo, run, said))
+                said, version = self._read(SiloMessage, body)
+                told = self._parts.service.exchange(silo, run, cast("SiloMessage", said))
+                await self._answer(receive, send, told, version)
             case "PUT", ["runs", run, "blobs", digest]:
-                await self._upload(scope, receive, send, run, digest)
+                await self._blobs.upload(scope, receive, send, run, digest)
+            case "GET", ["runs", run, "uploads", digest]:
+                await self._blobs.arrived(scope, send, run, digest)
             case "GET", ["runs", run, "blobs", digest]:
-                asker = self._verified(scope, headers_of(scope))
-                path = await self._parts.service.blob_path(asker.silo, run, digest)
-                await send_file(scope, send, path, path.stat().st_size)
+                await self._blobs.download(scope, send, run, digest)
             case _:
                 raise NotFoundError(
                     f"there is no {method[:20]} {str(scope['path'])[:200]} here", hint="septum --version on both sides"
@@ -121,43 +123,42 @@ class SiloApi:
 
     async def _enroll(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared_size(headers_of(scope), MAX_MESSAGE_BYTES, "a message")
-        message = cast("Enroll", decode(Enroll, await body_of(receive, MAX_MESSAGE_BYTES)))
-        await send_body(send, 200, encode(await self._parts.enrolment.enroll(message)))
+        message, version = self._read(Enroll, await body_of(receive, MAX_MESSAGE_BYTES))
+        enrolled = await self._parts.enrolment.enroll(cast("Enroll", message))
+        await send_body(send, 200, encode(enrolled, self._parts.wire, version))
 
-    def _verified(self, scope: Scope, headers: Mapping[str, str]) -> _Asker:
-        """Who asks. Raises AuthError."""
-        parts = self._parts
-        found = verify(headers, str(scope["method"]), target_of(scope), parts.silos.public_key, parts.clock.unix())
-        self._nonces.use(found.silo, found.nonce, parts.clock.monotonic())
-        silo = parts.silos.seen(found.silo)
-        return _Asker(silo, parts.silos.public_key(silo), found.content_digest)
+    def _check_version(self, scope: Scope) -> None:
+        """Refuse a request of another protocol before anything of it is read. Raises VersionError.
 
-    def _verified_still(self, asker: _Asker) -> None:
-        """A body may take its time, and the silo be revoked meanwhile. Raises AuthError."""
-        if self._parts.silos.public_key(asker.silo) != asker.key:
-            raise AuthError(
-                f"the key of silo {asker.silo!r} was revoked while this request arrived",
-                hint=f"septum silo invite {asker.silo}, on the coordinator",
-            )
+        Nobody signs this header, so a message's version is the one in its body; a blob is named by its digest.
+        """
+        name = self._parts.wire.name.encode()
+        for key, value in cast("Sequence[tuple[bytes, bytes]]", scope["headers"]):
+            if key == name and value.isdigit():
+                self._parts.wire.check(int(value[:9]), TO_COORDINATOR)
+
+    def _read(self, expected: object, body: bytes) -> tuple[object, int]:
+        """A silo's message, and the version that its answer has to be in."""
+        return decode_versioned(expected, body, TO_COORDINATOR, self._parts.wire)
 
     async def _signed_body(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
         headers = headers_of(scope)
-        asker = self._verified(scope, headers)
+        asker = self._gate.verified(scope, headers)
         declared_size(headers, MAX_MESSAGE_BYTES, "a message")
         body = await body_of(receive, MAX_MESSAGE_BYTES)
         checked = ContentDigest(asker.content_digest)
         checked.update(body)
         checked.finish()
-        self._verified_still(asker)
+        self._gate.check_again(asker)
         return asker.silo, body
 
-    async def _answer(self, receive: Receive, send: Send, answer: Awaitable[object]) -> None:
+    async def _answer(self, receive: Receive, send: Send, answer: Awaitable[object], version: int) -> None:
         """Wait for an answer that may be held for long; give up when the client goes away."""
         me = asyncio.current_task()
         assert me is not None
         watch = _Watch(receive, me.cancel)
         try:
-            body = self._encode(await answer)
+            body = self._encode(await answer, version)
         except asyncio.CancelledError:
             if watch.gone:
                 me.uncancel()
@@ -168,73 +169,25 @@ class SiloApi:
         await send_body(send, 200, body)
         await self._parts.silos.note()
 
-    def _encode(self, answer: object) -> bytes:
-        for known, body in self._encoded:
-            if known is answer:
+    def _encode(self, answer: object, version: int) -> bytes:
+        for known, spoken, body in self._encoded:
+            if known is answer and spoken == version:
                 return body
-        body = encode(answer)
-        self._encoded = [(answer, body), *self._encoded[: ENCODED - 1]]
+        body = encode(answer, self._parts.wire, version)
+        self._encoded = [(answer, version, body), *self._encoded[: ENCODED - 1]]
         return body
 
-    async def _upload(self, scope: Scope, receive: Receive, send: Send, run: str, digest: str) -> None:
-        headers = headers_of(scope)
-        asker = self._verified(scope, headers)
-        declared_size(headers, self._parts.max_blob_bytes, "a blob")
-        live, mark = await self._parts.service.upload_to(asker.silo, run)
-        with self._one_of_few(asker.silo):
-            live.busy += 1
-            try:
-                await self._store(live, receive, digest)
-            finally:
-                live.busy -= 1
-        self._verified_still(asker)
-        self._parts.service.uploaded(live, asker.silo, digest, mark)
-        await send_body(send, 200, b"{}")
 
-    @contextmanager
-    def _one_of_few(self, silo: str) -> Iterator[None]:
-        if self._uploading[silo] >= UPLOADS_A_SILO:
-            raise ConnectionFailedError(
-                f"silo {silo!r} has {UPLOADS_A_SILO} uploads under way; it may send this one when another has ended",
-                hint="it is tried again by itself",
-            )
-        self._uploading[silo] += 1
-        try:
-            yield
-        finally:
-            self._uploading[silo] -= 1
-            if not self._uploading[silo]:
-                del self._uploading[silo]
+def _marked(send: Send, wire: Wire) -> Send:
+    """Every answer says which version is spoken here, also an error or a blob."""
+    mark = (wire.name.encode(), str(wire.version).encode())
 
-    async def _store(self, live: Live, receive: Receive, digest: str) -> None:
-        pipe = Pipe()
-        stored = asyncio.get_running_loop().run_in_executor(self._uploads, self._drain, live, pipe, digest)
-        try:
-            async for chunk in chunks_of(receive):
-                if not await pipe.send(chunk):
-                    break
-            pipe.end()
-        except BaseException as error:
-            pipe.end(error if isinstance(error, SeptumError) else ConnectionFailedError("the upload was cut"))
-            await asyncio.wait([stored])
-            stored.exception()
-            raise
-        await stored
+    async def send_marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*cast("Sequence[tuple[bytes, bytes]]", message["headers"]), mark]
+        await send(message)
 
-    def _drain(self, live: Live, pipe: Pipe, digest: str) -> None:
-        try:
-            self._parts.service.store_payload(live, pipe, digest)
-        finally:
-            pipe.abandon()
-
-
-@dataclass(frozen=True, slots=True)
-class _Asker:
-    """Who sent a signed request, under which key, and the Content-Digest that its body must have."""
-
-    silo: str
-    key: bytes | None
-    content_digest: str
+    return send_marked
 
 
 class _Watch:

@@ -28,6 +28,7 @@ class Silos:
         self._online = online
         self._records: dict[str, SiloRecord] = {}
         self._seen: dict[str, float] = {}
+        self._unnoted: set[str] = set()  # seen since the registry was told
         self._noted_at = clock.monotonic()
 
     async def load(self) -> None:
@@ -43,6 +44,7 @@ class Silos:
     def seen(self, silo: str) -> str:
         """Note an authenticated request; when it is time, hands what was noted to the registry."""
         self._seen[silo] = self._clock.unix()
+        self._unnoted.add(silo)
         return silo
 
     async def note(self, *, at_once: bool = False) -> None:
@@ -51,12 +53,13 @@ class Silos:
         if not at_once and now - self._noted_at < SEEN_EVERY_S:
             return
         self._noted_at = now
-        silos = sorted(self._seen)
+        silos, self._unnoted = sorted(self._unnoted), set()
         if not silos:
             return
         try:
-            await self._performer.write(self._registry.seen, silos, at=max(self._seen.values()))
+            await self._performer.write(self._registry.seen, silos, at=max(self._seen[silo] for silo in silos))
         except SeptumError as error:
+            self._unnoted.update(silos)
             log.warning("seen_not_noted", extra={"error": error.message})
 
     async def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:

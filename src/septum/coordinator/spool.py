@@ -30,6 +30,15 @@ def mark_of(stage: Stage | None, round_: int) -> Mark:
     return (-1 if stage is None else list(Stage).index(stage), round_)
 
 
+def spool_area(run_id: str) -> str:
+    """Where the payloads of a run lie.
+
+    >>> spool_area("r1")
+    'spool-r1'
+    """
+    return f"spool-{run_id}"
+
+
 class Spool:
     """The payloads of one run.
 
@@ -37,7 +46,7 @@ class Spool:
     """
 
     def __init__(self, blobs: BlobStore, run_id: str, *, complete: bool) -> None:
-        self.area = f"spool-{run_id}"
+        self.area = spool_area(run_id)
         self.complete = complete
         self._blobs = blobs
         self._memory: dict[str, tuple[bytes, Mark]] = {}

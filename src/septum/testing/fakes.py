@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from septum.adapters.blobs.names import check_area, check_digest
+from septum.adapters.blobs.names import check_area, check_digest, check_sender
 from septum.adapters.store.missing import not_found
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, TooLargeError
+from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
 from septum.ports.registry import SiloRecord
 from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
 from septum.protocol.facts import Fact
@@ -235,6 +236,8 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._areas: dict[str, dict[str, bytes]] = {}
+        self._cut: dict[tuple[str, str, str], bytes] = {}  # area, digest, sender; the newest last
+        self._appending: set[tuple[str, str, str]] = set()
         self._directory: Path | None = None
 
     def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
@@ -250,6 +253,60 @@ class MemoryBlobs:
         with self._lock:
             self._areas.setdefault(area, {})[found] = whole
         return found
+
+    def append(
+        self, area: str, digest: str, data: Iterable[bytes], *, sender: str, start: int = 0, limit: int = 0
+    ) -> None:
+        """Store the blob whose bytes from `start` to the end these are; what comes before a cut is kept."""
+        key = (check_area(area), check_digest(digest), check_sender(sender))
+        with self._lock:
+            if key in self._appending:
+                raise ConflictError(f"{digest} is on its way from {sender!r} already")
+            here = len(self._cut.get(key, b""))
+            if start not in (0, here):
+                raise OffsetError(f"of {digest}, {here} bytes are here, but byte {start} comes next", offset=here)
+            whole = bytearray(self._cut.pop(key, b"")[:start])
+            self._appending.add(key)
+        try:
+            self._append(key, digest, whole, data, limit)
+        finally:
+            with self._lock:
+                self._appending.discard(key)
+
+    def _append(
+        self, key: tuple[str, str, str], digest: str, whole: bytearray, data: Iterable[bytes], limit: int
+    ) -> None:
+        try:
+            for chunk in data:
+                whole += chunk
+                if limit and len(whole) > limit:
+                    break
+        except BaseException:
+            self._keep(key, bytes(whole))
+            raise
+        if limit and len(whole) > limit:
+            raise TooLargeError(f"these bytes are more than {limit}, the limit for this blob")
+        found = digest_of(bytes(whole))
+        if found != digest:
+            raise DigestError(f"the bytes that were announced as {digest} have the digest {found}")
+        with self._lock:
+            if key not in self._appending:
+                raise ConflictError(f"{key[0]!r} was dropped while {digest} arrived")
+            self._areas.setdefault(key[0], {})[digest] = bytes(whole)
+
+    def _keep(self, key: tuple[str, str, str], data: bytes) -> None:
+        with self._lock:
+            if data and key in self._appending:  # else its area was dropped
+                self._cut[key] = data
+            others = [one for one in self._cut if one[2] == key[2]]
+            for one in others[:-KEPT_OF_SENDER]:
+                del self._cut[one]
+
+    def kept_bytes(self, area: str, digest: str, *, sender: str) -> int:
+        """How many bytes of a sender's cut upload are here."""
+        key = (check_area(area), check_digest(digest), check_sender(sender))
+        with self._lock:
+            return len(self._cut.get(key, b""))
 
     def get(self, area: str, digest: str) -> bytes:
         """All bytes of a small blob. Raises NotFoundError."""
@@ -274,6 +331,10 @@ class MemoryBlobs:
         with self._lock:
             return len(self._known(area, digest))
 
+    def free_bytes(self) -> int:
+        """As if it were a disk."""
+        return 2**40
+
     def discard(self, area: str, digests: Sequence[str]) -> None:
         """Forget these blobs; those that are not there are ignored."""
         check_area(area)
@@ -289,6 +350,8 @@ class MemoryBlobs:
         check_area(area)
         with self._lock:
             self._areas.pop(area, None)
+            self._cut = {key: data for key, data in self._cut.items() if key[0] != area}
+            self._appending = {key for key in self._appending if key[0] != area}
             if self._directory is not None:
                 shutil.rmtree(self._directory / area, ignore_errors=True)
 

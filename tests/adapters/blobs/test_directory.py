@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from septum.adapters.blobs.cut import FOLDER
 from septum.adapters.blobs.directory import INCOMING, DirectoryBlobs
 from septum.errors import DigestError, NotFoundError, SeptumError
 from septum.protocol.plan import digest_of
@@ -179,7 +181,117 @@ def test_a_root_that_cannot_be_a_directory_is_named(tmp_path):
 
 def test_a_root_that_vanished_is_an_error_and_not_an_endless_search(tmp_path):
     blobs = DirectoryBlobs(tmp_path / "blobs")
-    (tmp_path / "blobs" / INCOMING).rmdir()
-    (tmp_path / "blobs").rmdir()
+    shutil.rmtree(tmp_path / "blobs")
     with pytest.raises(SeptumError, match=str(tmp_path / "blobs")):
         blobs.put("models", b"abc", durable=False)
+
+
+# --- uploads that were cut ---
+
+
+def cut(*chunks):
+    yield from chunks
+    raise ConnectionResetError("cut")
+
+
+def cut_off(blobs, data, came, area="run-1", sender="north"):
+    with pytest.raises(ConnectionResetError):
+        blobs.append(area, digest_of(data), cut(data[:came]), sender=sender)
+
+
+DATA = bytes(range(256)) * 20_000  # 5 MB
+HALF = len(DATA) // 2
+
+
+def test_a_cut_upload_goes_on_after_a_restart(tmp_path):
+    cut_off(DirectoryBlobs(tmp_path), DATA, HALF)
+    blobs = DirectoryBlobs(tmp_path)
+    assert blobs.kept_bytes("run-1", digest_of(DATA), sender="north") == HALF
+    blobs.append("run-1", digest_of(DATA), [DATA[HALF:]], sender="north", start=HALF)
+    assert blobs.get("run-1", digest_of(DATA)) == DATA
+    assert len(files(tmp_path)) == 1
+
+
+KILLED_APPENDING = """
+import os, signal, sys
+from pathlib import Path
+from septum.adapters.blobs.directory import DirectoryBlobs
+def stream():
+    yield b"x" * (3 << 20)
+    yield b"y" * (1 << 20)  # the one before is written when this is asked for
+    os.kill(os.getpid(), signal.SIGKILL)
+DirectoryBlobs(Path(sys.argv[1])).append("run-1", sys.argv[2], stream(), sender="north")
+"""
+
+
+def test_a_kill_in_the_middle_of_an_upload_leaves_what_came(tmp_path):
+    data = b"x" * (3 << 20) + b"y" * (2 << 20)
+    command = [sys.executable, "-c", KILLED_APPENDING, str(tmp_path), digest_of(data)]
+    assert subprocess.run(command, check=False).returncode == -9
+    blobs = DirectoryBlobs(tmp_path)
+    kept = blobs.kept_bytes("run-1", digest_of(data), sender="north")
+    assert kept >= 3 << 20
+    blobs.append("run-1", digest_of(data), [data[kept:]], sender="north", start=kept)
+    assert blobs.get("run-1", digest_of(data)) == data
+
+
+def test_a_part_whose_end_a_power_loss_took_is_found_out_and_goes(tmp_path):
+    cut_off(DirectoryBlobs(tmp_path), DATA, HALF)
+    (part,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    part.write_bytes(DATA[: HALF - 100] + bytes(100))  # as a file system does whose data came after its metadata
+    blobs = DirectoryBlobs(tmp_path)
+    with pytest.raises(DigestError):
+        blobs.append("run-1", digest_of(DATA), [DATA[HALF:]], sender="north", start=HALF)
+    assert files(tmp_path) == []
+
+
+def test_the_bytes_that_came_before_are_digested_once(tmp_path, monkeypatch):
+    blobs = DirectoryBlobs(tmp_path)
+    cut_off(blobs, DATA, HALF)
+    monkeypatch.setattr(os, "preadv", None)  # reading them back is what takes it
+    blobs.append("run-1", digest_of(DATA), [DATA[HALF:]], sender="north", start=HALF)
+
+
+def test_cut_uploads_are_kept_up_to_a_bound_and_the_oldest_go_first(tmp_path):
+    blobs, senders = DirectoryBlobs(tmp_path, kept_bytes=3 * MIB), [f"silo-{number}" for number in range(5)]
+    for sender in senders:
+        cut_off(blobs, DATA, MIB, sender=sender)
+    kept = [blobs.kept_bytes("run-1", digest_of(DATA), sender=sender) for sender in senders]
+    assert kept == [0, 0, MIB, MIB, MIB]
+    assert len(files(tmp_path)) == 3
+    again = DirectoryBlobs(tmp_path, kept_bytes=2 * MIB)
+    assert [again.kept_bytes("run-1", digest_of(DATA), sender=sender) for sender in senders[2:]] == [0, MIB, MIB]
+    assert len(files(tmp_path)) == 2
+
+
+def test_an_upload_for_which_there_is_no_room_leaves_nothing_in_the_way(tmp_path):
+    append = 'blobs.append("models", "blake3:" + "0" * 64, [b"x" * (3 << 20)], sender="north")'
+    code = FULL.replace('blobs.put("models", b"x" * (3 << 20), durable=False)', append)
+    assert append in code
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.startswith("could not store a blob in 'models'")
+    assert len(files(tmp_path)) == 1  # the small one
+
+
+def test_memory_does_not_grow_with_an_upload_that_goes_on_after_a_restart(tmp_path):
+    chunk = bytes(64 * 1024)
+    digest = DirectoryBlobs(tmp_path / "other").put("models", (chunk for _ in range(48 * 16)), durable=False)
+    with pytest.raises(ConnectionResetError):
+        DirectoryBlobs(tmp_path).append("run-1", digest, cut(*[chunk] * (24 * 16)), sender="north")
+    blobs = DirectoryBlobs(tmp_path)
+    tracemalloc.start()
+    try:
+        rest = (chunk for _ in range(24 * 16))
+        blobs.append("run-1", digest, rest, sender="north", start=24 * MIB)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert blobs.size_bytes("run-1", digest) == 48 * MIB
+    assert peak < 4 * MIB
+
+
+def test_a_dropped_area_leaves_no_folder_of_cut_uploads(tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    cut_off(blobs, DATA, HALF)
+    blobs.drop("run-1")
+    assert [path.name for path in tmp_path.rglob("*") if path.name not in (INCOMING, FOLDER)] == []

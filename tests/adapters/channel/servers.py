@@ -21,8 +21,8 @@ from septum.adapters.channel.wire_errors import error_body
 from septum.adapters.identity.http_signatures import ContentDigest, NonceCache, verify
 from septum.adapters.identity.token import check_enrolment, token_hash
 from septum.adapters.tls import ensure_server_certificate
-from septum.errors import AuthError, DigestError, NotFoundError, ProtocolError, SeptumError, WorkerError
-from septum.protocol.codec import decode, encode
+from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, ProtocolError, SeptumError, WorkerError
+from septum.protocol.codec import TO_COORDINATOR, decode, encode
 from septum.protocol.messages import (
     Await,
     End,
@@ -48,6 +48,7 @@ NAMES = ("localhost", "127.0.0.1", "fl.example.org")
 PLAN = Plan("trial", AppRef("heart-disease", "1", "sha256:" + "0" * 64), {"lr": 0.1}, ("hungary", "st-marys"), rounds=2)
 MODEL = bytes(range(256)) * 8192  # 2 MiB
 BLOB_PATH = re.compile(r"/silo/v1/runs/([^/]+)/blobs/([^/]+)")
+UPLOAD_PATH = re.compile(r"/silo/v1/runs/([^/]+)/uploads/([^/]+)")
 EXCHANGE_PATH = re.compile(r"/silo/v1/runs/([^/]+)/exchange")
 
 
@@ -131,11 +132,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.requests.append((self.command, self.path, dict(self.headers)))
+        if self.command == "PUT" and self.server.cuts:
+            self.take_and_hang_up(self.server.cuts.popleft())
+            return
         if self.server.scripts:
             self.server.scripts.popleft()(self)
             return
+        self.status, self.fields = 200, dict[str, str]()
         try:
-            self.reply(200, self._answer())
+            body = self._answer()
+            self.reply(self.status, body, **self.fields)
         except SeptumError as error:
             self.reply(error.http_status, error_body(error))
 
@@ -184,18 +190,55 @@ class _Handler(BaseHTTPRequestHandler):
         service = self.server.service
         if blob := BLOB_PATH.fullmatch(self.path):
             if self.command == "GET":
-                return service.blob_path(silo, *blob.groups()).read_bytes()
+                return self._range_of(service.blob_path(silo, *blob.groups()).read_bytes())
             part = service.directory / f"part-{threading.get_ident()}"
-            part.write_bytes(body)
+            part.write_bytes(self._with_what_came_before(blob[2], body))
             service.put_blob(silo, *blob.groups(), part)
             return b""
+        if upload := UPLOAD_PATH.fullmatch(self.path):
+            whole = service.directory / upload[2]
+            size = whole.stat().st_size if whole.exists() else len(self.server.came.get(upload[2], b""))
+            self.fields = {"Upload_Offset": str(size), "Upload_Complete": "?1" if whole.exists() else "?0"}
+            return b"{}"
         if exchange := EXCHANGE_PATH.fullmatch(self.path):
-            return encode(service.exchange(silo, exchange[1], cast("SiloMessage", decode(SiloMessage, body))))
+            return encode(
+                service.exchange(silo, exchange[1], cast("SiloMessage", decode(SiloMessage, body, TO_COORDINATOR)))
+            )
         assert self.path == "/silo/v1/poll"
-        return encode(service.poll(silo, cast("Poll", decode(Poll, body))))
+        return encode(service.poll(silo, cast("Poll", decode(Poll, body, TO_COORDINATOR))))
+
+    def _range_of(self, data: bytes) -> bytes:
+        field = self.headers.get("Range")
+        if field is None or not self.server.ranges:
+            return data
+        start = int(field.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(data):
+            raise NotFoundError(f"there is no byte {start}")
+        piece = data[start : start + self.server.range_bytes]
+        self.status = 206
+        self.fields = {"Content_Range": f"bytes {start}-{start + len(piece) - 1}/{len(data)}"}
+        return piece
+
+    def _with_what_came_before(self, digest: str, body: bytes) -> bytes:
+        before = self.server.came.pop(digest, b"")
+        if (field := self.headers.get("Content-Range")) is None:
+            return body
+        place, size = field.removeprefix("bytes ").split("/")
+        start = int(size) if place == "*" else int(place.split("-")[0])
+        if start != len(before):
+            self.server.came[digest] = before
+            raise ConflictError(f"{len(before)} bytes are here, not {start}")
+        return before + body
+
+    def take_and_hang_up(self, size: int) -> None:
+        """Read so much of an upload's body, keep it, and break the connection."""
+        digest = self.path.rpartition("/")[2]
+        start = len(self.server.came.get(digest, b"")) if "Content-Range" in self.headers else 0
+        self.server.came[digest] = self.server.came.get(digest, b"")[:start] + self.rfile.read(size)
+        self.raw(b"")
 
     def _enroll(self) -> bytes:
-        message = cast("Enroll", decode(Enroll, self.body()))
+        message = cast("Enroll", decode(Enroll, self.body(), TO_COORDINATOR))
         token = check_enrolment(message)
         if token_hash(token.secret) not in self.server.invited:
             raise AuthError("this token is not valid, or was used before", hint="septum silo invite")
@@ -225,6 +268,10 @@ class SmallServer(ThreadingHTTPServer):
         self.silos: dict[str, bytes] = {}
         self.invited: set[str] = set()
         self.nonces = NonceCache()
+        self.came: dict[str, bytes] = {}  # of uploads that were cut
+        self.cuts: deque[int] = deque()  # after how many bytes the next uploads are cut
+        self.ranges = True  # whether it knows them
+        self.range_bytes = 2**30  # in one answer
         self.connections: list[ssl.SSLSocket] = []
 
     @property

@@ -1,12 +1,10 @@
 import logging
-import random
 import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,10 +25,12 @@ from septum.errors import (
     ProtocolError,
     SeptumError,
     TooLargeError,
+    VersionError,
 )
 from septum.protocol.codec import decode
 from septum.protocol.messages import Await, End, Invitation, Join, Leave, Outcome, Prepare, Wait
 from septum.protocol.plan import digest_of
+from septum.protocol.versions import Wire
 
 LEAVE = Leave("bye")
 BLOB = digest_of(MODEL)
@@ -214,9 +214,9 @@ def test_closing_leaves_no_connection_open(connect, server, service):
 def test_closing_during_the_last_moment_of_a_call_keeps_no_connection(connect, monkeypatch):
     channel = connect()
 
-    def close_then_decode(expected, data):
+    def close_then_decode(*arguments):
         channel.close()
-        return decode(expected, data)
+        return decode(*arguments)
 
     monkeypatch.setattr(https, "decode", close_then_decode)
     assert channel.exchange("r-1", LEAVE) == Wait()
@@ -363,109 +363,6 @@ def test_a_run_id_cannot_leave_its_place_in_the_path(connect, server, run, tmp_p
     assert server.requests == []
 
 
-# --- blobs ---
-
-
-def test_a_download_that_is_cut_leaves_nothing_behind(connect, server, tmp_path):
-    directory = tmp_path / "silo"
-    directory.mkdir()
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(MODEL)}\r\n\r\n".encode()
-    server.scripts.append(cut_after(head + MODEL[: len(MODEL) // 2]))
-    channel = connect()
-    with pytest.raises(ConnectionFailedError, match=f"after {len(MODEL) // 2} of {len(MODEL)} bytes"):
-        channel.fetch_blob("r-1", BLOB, directory / "model", size_bytes=len(MODEL))
-    assert list(directory.iterdir()) == []
-    channel.fetch_blob("r-1", BLOB, directory / "model", size_bytes=len(MODEL))
-    assert (directory / "model").read_bytes() == MODEL
-
-
-def test_an_upload_that_is_refused_early_says_why(connect, server, tmp_path):
-    (tmp_path / "payload").write_bytes(b"z" * 50_000_000)
-
-    def refuse(handler):
-        handler.rfile.read(100_000)
-        handler.reply(413, error_body(TooLargeError("at most 1000 bytes")))
-        handler.wfile.flush()
-        handler.connection.setblocking(True)
-        while handler.rfile.read1(1_000_000):  # a server that drains, as proxies do
-            pass
-
-    server.scripts.append(refuse)
-    channel = connect()
-    with pytest.raises(TooLargeError, match="at most 1000 bytes"):
-        channel.send_blob("r-1", digest_of(b"z"), tmp_path / "payload")
-
-
-def test_an_upload_that_is_cut_is_a_connection_error(connect, server, tmp_path):
-    (tmp_path / "payload").write_bytes(b"z" * 50_000_000)
-    server.scripts.append(lambda handler: (handler.rfile.read(100_000), handler.raw(b"")))
-    with pytest.raises(ConnectionFailedError):
-        connect().send_blob("r-1", digest_of(b"z"), tmp_path / "payload")
-
-
-def test_an_upload_that_nobody_takes_is_given_up(connect, server, tmp_path):
-    (tmp_path / "payload").write_bytes(b"z" * 50_000_000)
-    channel = connect(answer_timeout_s=0.2)
-    channel.exchange("r-1", LEAVE)
-    given_up = threading.Event()
-    server.scripts.append(lambda _: given_up.wait(10))
-    try:
-        with pytest.raises(ConnectionFailedError, match="does not take what is sent: timed out"):
-            channel.send_blob("r-1", digest_of(b"z"), tmp_path / "payload")
-    finally:
-        given_up.set()
-    assert len(server.requests) == 2
-
-
-def test_a_file_that_shrinks_while_it_is_sent_spoils_no_later_request(connect, server, tmp_path, monkeypatch):
-    path = tmp_path / "payload"
-    path.write_bytes(b"z" * 3_000_000)
-    monkeypatch.setattr("septum.adapters.channel.https.size_of", lambda _: 4_000_000)
-    channel = connect()
-    channel.exchange("r-1", LEAVE)
-    with pytest.raises(SeptumError, match="changed while it was sent: 3000000 of 4000000"):
-        channel.send_blob("r-1", digest_of(path.read_bytes()), path)
-    assert channel.exchange("r-1", LEAVE) == Wait()
-
-
-def test_a_missing_file_or_directory_is_named(connect, tmp_path):
-    with pytest.raises(SeptumError, match=r"cannot read .*payload: No such file"):
-        connect().send_blob("r-1", BLOB, tmp_path / "payload")
-    with pytest.raises(SeptumError, match=r"cannot write .*model: No such file"):
-        connect().fetch_blob("r-1", BLOB, tmp_path / "away" / "model", size_bytes=len(MODEL))
-
-
-def test_memory_does_not_grow_with_a_blob(connect, server, tmp_path):
-    size = 40_000_000
-    data = random.Random(1).randbytes(size)
-    (tmp_path / "payload").write_bytes(data)
-    digest = digest_of(data)
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
-
-    def drain(handler):
-        left = size
-        while left:
-            left -= len(handler.rfile.read1(min(left, 1_000_000)))
-        handler.reply(200, b"")
-
-    def serve(handler):
-        handler.wfile.write(head)
-        for start in range(0, size, 1_000_000):
-            handler.wfile.write(memoryview(data)[start : start + 1_000_000])
-
-    server.scripts.extend([drain, serve])
-    channel = connect()
-    tracemalloc.start()
-    try:
-        channel.send_blob("r-1", digest, tmp_path / "payload")
-        channel.fetch_blob("r-1", digest, tmp_path / "model", size_bytes=size)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert (tmp_path / "model").read_bytes() == data
-    assert peak < 10_000_000  # the test server's buffers included
-
-
 # --- proxies ---
 
 
@@ -527,3 +424,28 @@ def test_the_channel_brings_neither_numpy_nor_a_web_framework_nor_httpx():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "cryptography" in loaded
     assert not {"numpy", "httpx", "fastapi", "starlette", "granian", "sqlalchemy", "torch", "asyncio"} & set(loaded)
+
+
+# --- versions ---
+
+
+def test_every_request_carries_the_version_of_the_protocol(connect, server, tmp_path):
+    channel = connect()
+    channel.exchange("r-1", LEAVE)
+    path = tmp_path / "payload"
+    path.write_bytes(b"payload")
+    channel.send_blob("r-1", digest_of(b"payload"), path)
+    channel.fetch_blob("r-1", digest_of(b"payload"), tmp_path / "back", size_bytes=7)
+    assert {method for method, _, _ in server.requests} >= {"POST", "PUT", "GET"}
+    for _, _, headers in server.requests:
+        assert headers["septum-protocol"] == "1"
+
+
+def test_a_coordinator_of_another_version_is_named_with_who_is_to_upgrade(connect):
+    channel = connect(wire=Wire("septum-protocol", 2, advice="upgrade {older}"))
+    with pytest.raises(VersionError, match="septum-protocol") as refused:
+        channel.exchange("r-1", LEAVE)
+    assert refused.value.message == "the silo speaks septum-protocol 2, the coordinator 1 only"
+    assert refused.value.hint == (
+        "upgrade the coordinator: pip install --upgrade septum; coordinators are upgraded first, silos when they like"
+    )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import resource
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from septum.adapters.server.granian import GranianServer
+from septum.adapters.server.granian import OTHER_FILES, GranianServer
 from septum.adapters.tls import client_context, ensure_server_certificate
 from septum.errors import ConfigError, ConflictError
 
@@ -132,3 +135,26 @@ def test_a_key_that_does_not_fit_is_refused_and_the_port_given_back(certificate,
             key_path=other.key_path,
             max_connections=256,
         )
+
+
+@pytest.fixture
+def open_files():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield before
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_the_limit_on_open_files_is_raised_to_what_its_connections_need(certificate, open_files):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, open_files[1]))
+    make(certificate)._socket.close()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (256 + OTHER_FILES, open_files[1])
+
+
+def test_where_that_is_not_allowed_there_are_fewer_connections_and_the_log_says_so(certificate, tmp_path):
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (400, 600));"
+        "from septum.adapters.server.granian import _room_for; print(_room_for(4096), _room_for(64))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.split() == ["300", "64"]
+    assert "fewer_connections" in done.stderr

@@ -2,7 +2,8 @@
 
 A blob is written to `.incoming/` on the same file system, digested in the same pass, and then renamed to its name, so
 it is there whole or not at all. What a kill leaves in `.incoming/` is removed at the next start; the directory must
-therefore have one owner (the coordinator's lock, or a directory of one's own).
+therefore have one owner (the coordinator's lock, or a directory of one's own). What is kept of uploads that were cut
+lies in `.cut/` (cut.py).
 """
 
 from __future__ import annotations
@@ -11,27 +12,26 @@ import itertools
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from blake3 import blake3
-
+from septum.adapters.blobs.cut import KEPT_BYTES, CutUploads, Part, open_part
 from septum.adapters.blobs.names import check_area, check_digest
-from septum.errors import DigestError, NotFoundError, StorageError, TooLargeError
+from septum.adapters.blobs.writing import Digester, Guard, digest_start, write
+from septum.errors import ConflictError, DigestError, NotFoundError, StorageError
 from septum.protocol.plan import digest_of
 
 INCOMING = ".incoming"  # no valid area: they do not begin with a dot
-BUFFER_BYTES = 1024 * 1024
-_Guard = Callable[[], AbstractContextManager[None]]
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class DirectoryBlobs:
     """Blobs in a directory of its own. See `ports.blobs.BlobStore` for the contract."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, kept_bytes: int = KEPT_BYTES) -> None:
+        """Open the directory, or make it. `kept_bytes`: the most that is kept of all uploads that were cut."""
         self._root = root
         self._incoming = root / INCOMING
         self._lock = threading.Lock()  # held while an area gets or loses its names, never while bytes are written
@@ -42,6 +42,7 @@ class DirectoryBlobs:
             if self._incoming.exists():
                 shutil.rmtree(self._incoming)
             self._incoming.mkdir(mode=0o700)
+            self._cut = CutUploads(root, kept_bytes=kept_bytes)
             _sync_folder(root.parent)
 
     def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
@@ -52,7 +53,7 @@ class DirectoryBlobs:
         guard = partial(_translated, self._root, f"store a blob in {area!r}")
         new = self._incoming / f"put-{next(self._numbers)}"
         try:
-            found = _write(new, data, durable=durable, limit=limit, guard=guard)
+            found = _write_new(new, data, durable=durable, limit=limit, guard=guard)
             _check(found, digest or found)
             place = folder / _place(found)
             with guard():
@@ -65,6 +66,24 @@ class DirectoryBlobs:
                 new.unlink(missing_ok=True)
             raise
         return found
+
+    def append(
+        self, area: str, digest: str, data: Iterable[bytes], *, sender: str, start: int = 0, limit: int = 0
+    ) -> None:
+        """Store the blob whose bytes from `start` to the end these are; what comes before a cut is kept."""
+        place = self._folder(area) / _place(digest)
+        guard = partial(_translated, self._root, f"store a blob in {area!r}")
+        with self._cut.appending(area, digest, sender, start) as part:
+            _check(_write_part(part, data, limit=limit, guard=guard), digest)
+            with self._lock:
+                if part.dropped:
+                    raise ConflictError(f"{area!r} was dropped while {digest} arrived from {sender!r}")
+                with guard():
+                    _move(part.path, place)
+
+    def kept_bytes(self, area: str, digest: str, *, sender: str) -> int:
+        """How many bytes of a sender's cut upload are here."""
+        return self._cut.size_bytes(area, digest, sender)
 
     def get(self, area: str, digest: str) -> bytes:
         """All bytes of a small blob. Raises NotFoundError, and DigestError when they rotted on disk."""
@@ -88,6 +107,12 @@ class DirectoryBlobs:
         with _translated(self._root, f"find {digest} in {area!r}", missing=f"there is no blob {digest} in {area!r}"):
             return path.stat().st_size
 
+    def free_bytes(self) -> int:
+        """What the file system has for this user."""
+        with _translated(self._root, "look at the free space"):
+            found = os.statvfs(self._root)
+        return found.f_bavail * found.f_frsize
+
     def discard(self, area: str, digests: Sequence[str]) -> None:
         """Forget these blobs; those that are not there are ignored."""
         folder = self._folder(area)
@@ -101,6 +126,7 @@ class DirectoryBlobs:
         gone = self._incoming / f"drop-{next(self._numbers)}"
         with _translated(self._root, f"drop {area!r}"):
             with self._lock:
+                self._cut.drop(check_area(area))
                 self._synced = {shard for shard in self._synced if shard.parent.name != area}
                 try:
                     self._folder(area).rename(gone)
@@ -148,54 +174,35 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _write(path: Path, data: bytes | Iterable[bytes], *, durable: bool, limit: int, guard: _Guard) -> str:
-    """Write and digest in one pass; the digest. Errors of the caller's own iterable pass through unchanged."""
-    hasher, size = blake3(), 0
+def _write_new(path: Path, data: bytes | Iterable[bytes], *, durable: bool, limit: int, guard: Guard) -> str:
+    """The digest of what was written."""
+    digester = Digester()
     with guard():
         fd = os.open(path, NEW_FILE, 0o600)
     try:
-        for block in _blocks(data):
-            size += len(block)
-            if limit and size > limit:
-                raise TooLargeError(f"these bytes are more than {limit}, the limit for this blob")
-            hasher.update(block)
-            with guard():
-                _write_all(fd, block)
+        write(fd, data, digester, limit=limit, guard=guard)
         if durable:
             with guard():
                 os.fsync(fd)
     finally:
         os.close(fd)
-    return f"blake3:{hasher.hexdigest()}"
+    return digester.digest
 
 
-def _write_all(fd: int, block: memoryview) -> None:
-    while block:
-        block = block[os.write(fd, block) :]
-
-
-def _blocks(data: bytes | Iterable[bytes]) -> Iterator[memoryview]:
-    """The bytes in pieces of at most BUFFER_BYTES; small chunks are collected, large ones are cut."""
-    if isinstance(data, bytes):
-        yield from _cut(data)
-        return
-    buffer = bytearray()
-    for chunk in data:
-        if buffer and len(buffer) + len(chunk) > BUFFER_BYTES:
-            yield memoryview(buffer)
-            buffer = bytearray()
-        if len(chunk) >= BUFFER_BYTES:
-            yield from _cut(chunk)
-        else:
-            buffer += chunk
-    if buffer:
-        yield memoryview(buffer)
-
-
-def _cut(data: bytes) -> Iterator[memoryview]:
-    view = memoryview(data)
-    for start in range(0, len(view), BUFFER_BYTES):
-        yield view[start : start + BUFFER_BYTES]
+def _write_part(part: Part, data: Iterable[bytes], *, limit: int, guard: Guard) -> str:
+    """The digest of the part with what was appended to it."""
+    with guard():
+        fd = open_part(part)
+    try:
+        if part.digester is None:
+            part.digester = Digester()
+            with guard():
+                digest_start(fd, part.digester)
+        write(fd, data, part.digester, limit=limit, guard=guard)
+    finally:
+        os.close(fd)
+        part.size_bytes = 0 if part.digester is None else part.digester.size_bytes
+    return part.digester.digest
 
 
 @contextmanager

@@ -21,6 +21,17 @@ def check_area(area: str) -> str:
     return area
 
 
+def check_sender(sender: str) -> str:
+    """`sender` itself, if it is a valid name. Raises ConfigError.
+
+    >>> check_sender("st-marys")
+    'st-marys'
+    """
+    if not AREA.fullmatch(sender):
+        raise ConfigError(f"{sender[:80]!r} is no name for a sender of blobs: letters, digits, '.', '_' and '-'")
+    return sender
+
+
 def check_digest(digest: str) -> str:
     """The 64 hex digits of a blob's digest. Raises DigestError.
 

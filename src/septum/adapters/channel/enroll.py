@@ -15,7 +15,7 @@ from septum.adapters.channel.proxy import ProxySettings
 from septum.adapters.identity.token import enrolment, read_token
 from septum.adapters.tls import ca_digest, pinned_context
 from septum.errors import AuthError, ProtocolError
-from septum.protocol.codec import MAX_MESSAGE_BYTES, decode, encode
+from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, decode, encode
 from septum.protocol.messages import Enrolled
 
 ANSWER_TIMEOUT_S = 30.0
@@ -90,7 +90,8 @@ def _fetch_ca(url: str, expected: str, proxies: ProxySettings) -> bytes:
 
 def _request(origin: Origin, method: str, path: str, body: bytes, limit: int) -> bytes:
     with closing(Line(origin, ANSWER_TIMEOUT_S)) as line:
-        line.send(method, path, {"Content-Type": "application/json"} if body else {}, body, len(body))
+        headers = {SEPTUM.name: str(SEPTUM.version), **({"Content-Type": "application/json"} if body else {})}
+        line.send(method, path, headers, body, len(body))
         with closing(line.answer(method)) as answer:
             answer.check(f"{method} {path}")
             return answer.read(limit)

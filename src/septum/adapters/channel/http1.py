@@ -9,7 +9,8 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -27,7 +28,35 @@ _USER_AGENT = f"septum/{septum.__version__}"
 
 
 class StaleLineError(ConnectionFailedError):
-    """The connection broke before the first byte of the answer: if it had been used before, a new one may do."""
+    """The connection broke before the first byte of the answer: if it had been used before, a new one may do.
+
+    `held_s`: for how long the request had been there when it broke. `kept`: whether it had been used before.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", held_s: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.held_s = held_s
+        self.kept = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send.
+
+    headers     besides those that every request has
+    body        opens it, anew for each attempt
+    size_bytes  of the body
+    digest      the value of Content-Digest; empty for GET and PUT
+    repeat      whether to send all of it once more when a kept connection turns out to be dead
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Callable[[], bytes | Iterable[bytes]] = bytes
+    size_bytes: int = 0
+    digest: str = ""
+    repeat: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +99,7 @@ class Line:
         self._origin = origin
         self._last: Answer | None = None
         self._broken: StaleLineError | None = None
+        self._sent_at = 0.0
         self._socket = _connect(origin)
         self._socket.settimeout(answer_timeout_s)
 
@@ -91,6 +121,7 @@ class Line:
             size: of the body, in bytes.
         """
         self._last = None  # until this one is answered, the connection is good for nothing else
+        self._sent_at = time.monotonic()
         fields = {"Host": self._origin.authority, "User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
         if method != "GET":
             fields["Content-Length"] = str(size)
@@ -129,11 +160,12 @@ class Line:
         except TimeoutError:
             raise
         except OSError as error:
-            raise self._broken or StaleLineError(
-                f"{self._origin.authority} broke the connection: {_reason(error)}"
-            ) from error
+            raise self._broken or self._stale(f"broke the connection: {_reason(error)}") from error
         if not begun:
-            raise self._broken or StaleLineError(f"{self._origin.authority} closed the connection without an answer")
+            raise self._broken or self._stale("closed the connection without an answer")
+
+    def _stale(self, what: str) -> StaleLineError:
+        return StaleLineError(f"{self._origin.authority} {what}", held_s=time.monotonic() - self._sent_at)
 
     def abort(self) -> None:
         """Wake whoever waits on this connection; it finds it broken."""
@@ -160,6 +192,10 @@ class Answer:
     def status(self) -> int:
         """The HTTP status."""
         return self._response.status
+
+    def header(self, name: str) -> str:
+        """The value of a header; empty if it is not there."""
+        return self._response.getheader(name, "")
 
     @property
     def complete(self) -> bool:

@@ -2,51 +2,37 @@
 
 Connections are kept alive and handed out last-in-first-out, so a thread that asks again and again stays on one. A kept
 connection that turns out to be dead before the first byte of an answer is replaced once, at once: every request is
-idempotent, and each attempt is signed anew. Blobs stream in 1 MiB buffers and are checked while they pass.
+idempotent, and each attempt is signed anew. Blobs stream in 1 MiB buffers, are checked while they pass, and go on where
+they were cut (transfers.py).
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from septum.adapters.channel.blob_files import pieces_of, save_blob, size_of
-from septum.adapters.channel.http1 import Answer, Line, StaleLineError, origin_of
+from septum.adapters.channel.http1 import Answer, Line, Request, StaleLineError, origin_of
 from septum.adapters.channel.proxy import ProxySettings
+from septum.adapters.channel.transfers import Transfers
 from septum.adapters.identity.http_signatures import content_digest
 from septum.adapters.tls import client_context
 from septum.errors import ConnectionFailedError, MessageError
 from septum.ports.identity import RequestSigner
-from septum.protocol.codec import MAX_MESSAGE_BYTES, decode, encode
+from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_SILO, decode, encode
 from septum.protocol.messages import DIGEST, Instruction, Poll, PollAnswer, SiloMessage
+from septum.protocol.versions import Wire
 
 HOLD_S = 25.0  # how long the coordinator holds a request before it answers Wait
 HOLD_MARGIN_S = 20.0  # for a slow network, on top
 MAX_IDLE_LINES = 8
+_JSON = {"Content-Type": "application/json"}
 
 T = TypeVar("T")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # the coordinator names runs: nothing that could leave the path
-_TYPES: Mapping[str, Mapping[str, str]] = {
-    "POST": {"Content-Type": "application/json"},
-    "PUT": {"Content-Type": "application/octet-stream"},
-    "GET": {},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What to send. `body` opens it anew for each attempt."""
-
-    method: str
-    path: str
-    body: Callable[[], bytes | Iterable[bytes]] = bytes
-    size_bytes: int = 0
-    digest: str = ""
 
 
 class HttpsChannel:
@@ -61,6 +47,7 @@ class HttpsChannel:
         extra_ca: Path | None = None,
         proxies: ProxySettings | None = None,
         answer_timeout_s: float = HOLD_S + HOLD_MARGIN_S,
+        wire: Wire = SEPTUM,
     ) -> None:
         """Set up; nothing is connected yet. Raises ConfigError for a URL, certificate or proxy that cannot be used.
 
@@ -71,14 +58,17 @@ class HttpsChannel:
             extra_ca: a bundle to trust besides.
             proxies: from the environment; None goes directly.
             answer_timeout_s: the longest silence in an answer, more than the coordinator holds a request.
+            wire: the protocol's version.
         """
         self._origin = origin_of(url, client_context(ca_file, extra_ca), proxies or ProxySettings())
         self._signer = signer
         self._answer_timeout_s = answer_timeout_s
+        self._wire = wire
         self._lock = threading.Lock()
         self._idle: list[Line] = []
         self._busy: set[Line] = set()
         self._closed = False
+        self._transfers = Transfers(self._call, self._origin.authority)
 
     def __repr__(self) -> str:
         return f"HttpsChannel({self._origin.authority!r}, {self._signer.silo!r})"
@@ -89,18 +79,15 @@ class HttpsChannel:
 
     def exchange(self, run: str, message: SiloMessage) -> Instruction:
         """Say something in a run, and get the next instruction."""
-        return cast("Instruction", self._ask(f"/silo/v1/runs/{_checked(run)}/exchange", message, Instruction))
+        return cast("Instruction", self._ask(f"{_folder(run)}/exchange", message, Instruction))
 
     def send_blob(self, run: str, digest: str, path: Path) -> None:
         """Send a file that a report will refer to. A repeat is a no-op."""
-        size = size_of(path)
-        request = _Request("PUT", _blob_path(run, digest), lambda: pieces_of(path, size), size)
-        self._call(request, lambda answer: answer.read(MAX_MESSAGE_BYTES))
+        self._transfers.send(_folder(run), _checked_digest(digest), path)
 
     def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
         """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
-        request = _Request("GET", _blob_path(run, digest))
-        self._call(request, lambda answer: save_blob(answer.read_into, digest, path, size_bytes))
+        self._transfers.fetch(_folder(run), _checked_digest(digest), path, size_bytes)
 
     def close(self) -> None:
         """Give up, also in calls that are being held: they raise ConnectionFailedError."""
@@ -113,26 +100,32 @@ class HttpsChannel:
             line.close()
 
     def _ask(self, path: str, message: object, expected: object) -> object:
-        body = encode(message)
+        body = encode(message, self._wire)
         if len(body) > MAX_MESSAGE_BYTES:
             raise MessageError(f"a message of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
-        request = _Request("POST", path, lambda: body, len(body), content_digest(body))
-        return self._call(request, lambda answer: decode(expected, answer.read(MAX_MESSAGE_BYTES)))
+        request = Request("POST", path, _JSON, lambda: body, len(body), content_digest(body))
+        return self._call(request, lambda answer: decode(expected, answer.read(MAX_MESSAGE_BYTES), TO_SILO, self._wire))
 
-    def _call(self, request: _Request, read: Callable[[Answer], T]) -> T:
+    def _call(self, request: Request, read: Callable[[Answer], T]) -> T:
         """Send, check the status, read: on a kept connection if there is one, and once more if that one was stale."""
         line = self._acquire(fresh=False)
         kept = line.ready
         try:
             return self._attempt(line, request, read)
-        except StaleLineError:
-            if not kept:
+        except StaleLineError as error:
+            error.kept = kept
+            if not (kept and request.repeat):
                 raise
         return self._attempt(self._acquire(fresh=True), request, read)
 
-    def _attempt(self, line: Line, request: _Request, read: Callable[[Answer], T]) -> T:
+    def _attempt(self, line: Line, request: Request, read: Callable[[Answer], T]) -> T:
         """One request on `line`, which goes back to the idle ones if it is good for another."""
-        headers = {**_TYPES[request.method], **self._signer.headers(request.method, request.path, request.digest)}
+        version = {self._wire.name: str(self._wire.version)}
+        headers = {
+            **request.headers,
+            **version,
+            **self._signer.headers(request.method, request.path, request.digest),
+        }
         try:
             line.send(request.method, request.path, headers, request.body(), request.size_bytes)
             with closing(line.answer(request.method)) as answer:
@@ -173,13 +166,13 @@ class HttpsChannel:
             raise ConnectionFailedError(f"the channel to {self._origin.authority} was closed")
 
 
-def _checked(run: str) -> str:
+def _folder(run: str) -> str:
     if not _RUN.fullmatch(run):
         raise MessageError(f"{run[:80]!r} is not a run's id")
-    return run
+    return f"/silo/v1/runs/{run}"
 
 
-def _blob_path(run: str, digest: str) -> str:
+def _checked_digest(digest: str) -> str:
     if not DIGEST.fullmatch(digest):
         raise MessageError(f"{digest[:80]!r} is not a digest: expected blake3: and 64 hex digits")
-    return f"/silo/v1/runs/{_checked(run)}/blobs/{digest}"
+    return digest

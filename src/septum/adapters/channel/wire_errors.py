@@ -24,6 +24,8 @@ from septum.protocol.codec import loads
 
 MAX_TEXT_CHARS = 4_000  # of a message or a hint, as they end up in logs
 MAX_ERROR_BYTES = 64 * 1024  # what is read of an error's body
+RETRY_AFTER = "1"  # seconds, in every answer with one of these statuses: what hinders now is over soon
+RETRY_STATUSES = (429, 503)
 
 ERROR_CLASSES: Mapping[str, type[SeptumError]] = {
     cls.code: cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, SeptumError)

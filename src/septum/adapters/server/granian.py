@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import re
+import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,7 @@ log = logging.getLogger("septum.adapters.server.granian")
 HEADER_TIMEOUT_MS = 60_000  # also how long a kept connection may idle
 BUFFER_BYTES = 1 << 20  # what is read of a connection at one time; the default makes uploads slow
 GRACE_S = 5.0  # how long open requests may take to end after `stop`
+OTHER_FILES = 512  # that the process has open beside connections: database, payloads, threads' pipes
 
 
 class AsgiApp(Protocol):
@@ -53,12 +55,14 @@ class GranianServer:
             cert_path: PEM, the chain.
             key_path: PEM.
             max_connections: open at one time; beyond it new ones wait in their handshake, so keep it far above silos
-                and people together.
+                and people together. The process's limit on open files is raised for them; where the system does not
+                allow that, there are fewer, and the log says how many.
 
         Raises:
             ConflictError: the port is in use; names it and, where it can be found, the process.
             ConfigError: the address is not of this machine, the port not allowed, or the certificate unusable.
         """
+        max_connections = _room_for(max_connections)
         self._socket = _listen(host, port, max_connections)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
@@ -121,6 +125,27 @@ class _Embedded(Server):
         if late:
             log.warning("requests_cut", extra={"grace_s": GRACE_S})
         self.wrks.clear()
+
+
+def _room_for(max_connections: int) -> int:
+    """How many connections this process may have open; its limit on open files is raised as far as need be.
+
+    Connections beyond it would not wait their turn, as those beyond `max_connections` do: accepting them fails.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = max_connections + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return max_connections
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == needed:
+        return max_connections
+    fewer = max(allowed - OTHER_FILES, allowed // 2)
+    log.warning("fewer_connections", extra={"wanted": max_connections, "allowed": fewer, "hint": _FILES_HINT})
+    return fewer
+
+
+_FILES_HINT = "LimitNOFILE= in the service's unit, or ulimit -Hn, above max_connections in coordinator.toml"
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:

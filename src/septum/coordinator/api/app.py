@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from septum import __version__
-from septum.adapters.channel.wire_errors import error_body
+from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
 from septum.coordinator.api import health, models, runs, silos
 from septum.coordinator.api.access import ApiParts, Permission
 from septum.coordinator.api.bodies import ErrorAnswer
@@ -81,7 +81,8 @@ async def _internal_error(request: Request, error: Exception) -> Response:
 
 
 def _answer(error: SeptumError, status: int) -> Response:
-    return Response(error_body(error), status, media_type="application/json")
+    headers = {"Retry-After": RETRY_AFTER} if status in RETRY_STATUSES else None
+    return Response(error_body(error), status, headers, media_type="application/json")
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:

@@ -10,12 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from septum.errors import ConfigError, DigestError, NotFoundError, TooLargeError
-from septum.ports.blobs import BlobStore
+from septum.errors import ConfigError, ConflictError, DigestError, NotFoundError, TooLargeError
+from septum.ports.blobs import KEPT_OF_SENDER, BlobStore, OffsetError
 from septum.protocol.plan import digest_of
 
 BIG = bytes(range(256)) * 12_289  # 3 MiB and one row: more than any buffer, and no multiple of one
 ABSENT = digest_of(b"never stored")
+HALF = len(BIG) // 2
+
+
+def cut(*chunks: bytes) -> Iterator[bytes]:
+    """A stream that breaks after these chunks."""
+    yield from chunks
+    raise ConnectionResetError("the silo went away")
 
 
 class BlobStoreContract(ABC):
@@ -91,13 +98,8 @@ class BlobStoreContract(ABC):
 
     def test_a_cut_upload_leaves_nothing_and_its_error_passes_through(self, blobs: BlobStore) -> None:
         """What the caller's own stream raises is the caller's."""
-
-        def cut() -> Iterator[bytes]:
-            yield BIG
-            raise ConnectionResetError("the silo went away")
-
         with pytest.raises(ConnectionResetError, match="went away"):
-            blobs.put("models", cut(), durable=True)
+            blobs.put("models", cut(BIG), durable=True)
         self._nothing_of(blobs, BIG)
 
     def _nothing_of(self, blobs: BlobStore, *blobs_data: bytes) -> None:
@@ -149,6 +151,10 @@ class BlobStoreContract(ABC):
             lambda: blobs.get(area, ABSENT),
             lambda: blobs.path(area, ABSENT),
             lambda: blobs.size_bytes(area, ABSENT),
+            lambda: blobs.append(area, ABSENT, [b"abc"], sender="north"),
+            lambda: blobs.append("models", ABSENT, [b"abc"], sender=area),
+            lambda: blobs.kept_bytes(area, ABSENT, sender="north"),
+            lambda: blobs.kept_bytes("models", ABSENT, sender=area),
             lambda: blobs.discard(area, []),
             lambda: blobs.drop(area),
         ):
@@ -164,6 +170,8 @@ class BlobStoreContract(ABC):
             lambda: blobs.get("models", digest),
             lambda: blobs.path("models", digest),
             lambda: blobs.size_bytes("models", digest),
+            lambda: blobs.append("models", digest, [b"abc"], sender="north"),
+            lambda: blobs.kept_bytes("models", digest, sender="north"),
             lambda: blobs.discard("models", [digest]),
         ):
             with pytest.raises(DigestError):
@@ -182,3 +190,135 @@ class BlobStoreContract(ABC):
         assert digests == {digest_of(b"%d" % number) for number in range(10)}
         for digest in digests:
             assert digest_of(blobs.get("models", digest)) == digest
+
+    # --- uploads that go on where they were cut ---
+
+    def _cut_off(self, blobs: BlobStore, data: bytes, came: int, *, area: str = "run-1", sender: str = "north") -> None:
+        with pytest.raises(ConnectionResetError, match="went away"):
+            blobs.append(area, digest_of(data), cut(data[:came]), sender=sender)
+
+    @pytest.mark.parametrize("data", [b"", b"abc", BIG], ids=["empty", "small", "big"])
+    def test_a_blob_that_comes_at_once_is_stored(self, blobs: BlobStore, data: bytes) -> None:
+        """Nothing is kept beside it."""
+        blobs.append("run-1", digest_of(data), [data], sender="north")
+        assert blobs.get("run-1", digest_of(data)) == data
+        assert blobs.kept_bytes("run-1", digest_of(data), sender="north") == 0
+
+    @pytest.mark.parametrize("came", [1, 1_048_575, HALF, len(BIG)])
+    def test_a_cut_upload_goes_on_where_it_stopped(self, blobs: BlobStore, came: int) -> None:
+        """However much came, also all of it."""
+        self._cut_off(blobs, BIG, came)
+        assert blobs.kept_bytes("run-1", digest_of(BIG), sender="north") == came
+        with pytest.raises(NotFoundError):
+            blobs.size_bytes("run-1", digest_of(BIG))
+        blobs.append("run-1", digest_of(BIG), [BIG[came:]], sender="north", start=came)
+        assert blobs.get("run-1", digest_of(BIG)) == BIG
+        assert blobs.kept_bytes("run-1", digest_of(BIG), sender="north") == 0
+
+    def test_an_upload_may_be_cut_again_and_again(self, blobs: BlobStore) -> None:
+        """In pieces of any size."""
+        digest, start = digest_of(BIG), 0
+        for piece in (5, 70_000, 1_500_000):
+            with pytest.raises(ConnectionResetError):
+                blobs.append("run-1", digest, cut(BIG[start : start + piece]), sender="north", start=start)
+            start += piece
+            assert blobs.kept_bytes("run-1", digest, sender="north") == start
+        blobs.append("run-1", digest, [BIG[start:]], sender="north", start=start)
+        assert blobs.get("run-1", digest) == BIG
+
+    @pytest.mark.parametrize("start", [HALF - 1, HALF + 1, len(BIG)])
+    def test_another_offset_is_refused_with_the_right_one(self, blobs: BlobStore, start: int) -> None:
+        """And what is here stays."""
+        self._cut_off(blobs, BIG, HALF)
+        with pytest.raises(OffsetError, match=str(HALF)) as caught:
+            blobs.append("run-1", digest_of(BIG), [BIG[start:]], sender="north", start=start)
+        assert caught.value.offset == HALF
+        blobs.append("run-1", digest_of(BIG), [BIG[HALF:]], sender="north", start=HALF)
+
+    def test_an_upload_from_the_start_takes_the_place_of_a_cut_one(self, blobs: BlobStore) -> None:
+        """So sends who knows of no offsets."""
+        self._cut_off(blobs, BIG, HALF)
+        blobs.append("run-1", digest_of(BIG), [BIG], sender="north")
+        assert blobs.get("run-1", digest_of(BIG)) == BIG
+
+    def test_wrong_bytes_are_refused_and_not_kept(self, blobs: BlobStore) -> None:
+        """Whether the first of them are wrong or the last."""
+        with pytest.raises(ConnectionResetError):
+            blobs.append("run-1", digest_of(BIG), cut(b"wrong"), sender="north")
+        for data, start in ((BIG[5:], 5), (b"wrong", 0)):
+            with pytest.raises(DigestError):
+                blobs.append("run-1", digest_of(BIG), [data], sender="north", start=start)
+            assert blobs.kept_bytes("run-1", digest_of(BIG), sender="north") == 0
+        with pytest.raises(NotFoundError):
+            blobs.size_bytes("run-1", digest_of(BIG))
+
+    def test_what_is_kept_counts_against_the_limit(self, blobs: BlobStore) -> None:
+        """Exactly the limit is allowed."""
+        for limit in (len(BIG) - 1, len(BIG)):
+            self._cut_off(blobs, BIG, HALF)
+            if limit < len(BIG):
+                with pytest.raises(TooLargeError, match=str(limit)):
+                    blobs.append("run-1", digest_of(BIG), [BIG[HALF:]], sender="north", start=HALF, limit=limit)
+                assert blobs.kept_bytes("run-1", digest_of(BIG), sender="north") == 0
+            else:
+                blobs.append("run-1", digest_of(BIG), [BIG[HALF:]], sender="north", start=HALF, limit=limit)
+
+    def test_what_is_kept_belongs_to_area_digest_and_sender(self, blobs: BlobStore) -> None:
+        """Nobody goes on where another stopped."""
+        self._cut_off(blobs, BIG, HALF)
+        for area, digest, sender in (
+            ("run-2", digest_of(BIG), "north"),
+            ("run-1", ABSENT, "north"),
+            ("run-1", digest_of(BIG), "south"),
+        ):
+            assert blobs.kept_bytes(area, digest, sender=sender) == 0
+            with pytest.raises(OffsetError):
+                blobs.append(area, digest, [BIG[HALF:]], sender=sender, start=HALF)
+
+    def test_of_a_senders_cut_uploads_only_the_newest_are_kept(self, blobs: BlobStore) -> None:
+        """Another sender's are not touched."""
+        self._cut_off(blobs, b"its own", 3, sender="south")
+        sent = [b"%d: payload" % number for number in range(KEPT_OF_SENDER + 2)]
+        for data in sent:
+            self._cut_off(blobs, data, 4)
+        kept = [blobs.kept_bytes("run-1", digest_of(data), sender="north") for data in sent]
+        assert kept == [0, 0] + [4] * KEPT_OF_SENDER
+        assert blobs.kept_bytes("run-1", digest_of(b"its own"), sender="south") == 3
+
+    def test_what_is_kept_goes_with_its_area(self, blobs: BlobStore) -> None:
+        """That of other areas stays."""
+        self._cut_off(blobs, BIG, HALF)
+        self._cut_off(blobs, BIG, HALF, area="run-2")
+        blobs.drop("run-1")
+        assert blobs.kept_bytes("run-1", digest_of(BIG), sender="north") == 0
+        assert blobs.kept_bytes("run-2", digest_of(BIG), sender="north") == HALF
+
+    @pytest.mark.parametrize("ends_well", [True, False])
+    def test_an_upload_into_an_area_that_is_dropped_leaves_nothing(self, blobs: BlobStore, ends_well: bool) -> None:
+        """Whether it is cut after that or not."""
+
+        def chunks() -> Iterator[bytes]:
+            yield BIG[:HALF]
+            blobs.drop("run-1")
+            yield BIG[HALF:]
+            if not ends_well:
+                raise ConnectionResetError("the silo went away")
+
+        with pytest.raises(ConflictError if ends_well else ConnectionResetError):
+            blobs.append("run-1", digest_of(BIG), chunks(), sender="north")
+        assert blobs.kept_bytes("run-1", digest_of(BIG), sender="north") == 0
+        with pytest.raises(NotFoundError):
+            blobs.size_bytes("run-1", digest_of(BIG))
+
+    def test_two_uploads_of_one_blob_at_once_do_not_mix(self, blobs: BlobStore) -> None:
+        """The second is refused while the first goes on; another sender's goes its own way."""
+
+        def chunks() -> Iterator[bytes]:
+            yield BIG[:HALF]
+            with pytest.raises(ConflictError):
+                blobs.append("run-1", digest_of(BIG), [BIG], sender="north")
+            blobs.append("run-1", digest_of(BIG), [BIG], sender="south")
+            yield BIG[HALF:]
+
+        blobs.append("run-1", digest_of(BIG), chunks(), sender="north")
+        assert blobs.get("run-1", digest_of(BIG)) == BIG

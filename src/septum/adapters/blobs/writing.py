@@ -1,0 +1,87 @@
+"""How do bytes get from an iterable into a file? In blocks of at most 1 MiB, digested in the same pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+
+from blake3 import blake3
+
+from septum.errors import TooLargeError
+
+BUFFER_BYTES = 1024 * 1024
+Guard = Callable[[], AbstractContextManager[None]]
+
+
+class Digester:
+    """The digest of bytes that pass, and how many there were."""
+
+    def __init__(self) -> None:
+        self._hasher = blake3()
+        self.size_bytes = 0
+
+    def add(self, block: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes."""
+        self._hasher.update(block)
+        self.size_bytes += len(block)
+
+    @property
+    def digest(self) -> str:
+        """Of all bytes so far."""
+        return f"blake3:{self._hasher.hexdigest()}"
+
+
+def write(fd: int, data: bytes | Iterable[bytes], digester: Digester, *, limit: int, guard: Guard) -> None:
+    """Write and digest in one pass. Raises TooLargeError when more than `limit` bytes were digested (0: no limit).
+
+    What the iterable raises passes through, after the bytes that came before were written. `guard` is around all that
+    touches the disk.
+    """
+    for block in _blocks(data):
+        if limit and digester.size_bytes + len(block) > limit:
+            raise TooLargeError(f"these bytes are more than {limit}, the limit for this blob")
+        with guard():
+            _write_all(fd, block)
+        digester.add(block)
+
+
+def digest_start(fd: int, digester: Digester) -> None:
+    """Digest what a file holds, from its start to its end."""
+    buffer = memoryview(bytearray(BUFFER_BYTES))
+    while count := os.preadv(fd, [buffer], digester.size_bytes):
+        digester.add(buffer[:count])
+
+
+def _write_all(fd: int, block: memoryview) -> None:
+    while block:
+        block = block[os.write(fd, block) :]
+
+
+def _blocks(data: bytes | Iterable[bytes]) -> Iterator[memoryview]:
+    """The bytes in pieces of at most BUFFER_BYTES; small chunks are collected, large ones are cut."""
+    if isinstance(data, bytes):
+        yield from _cut(data)
+        return
+    buffer = bytearray()
+    try:
+        for chunk in data:
+            if buffer and len(buffer) + len(chunk) > BUFFER_BYTES:
+                yield memoryview(buffer)
+                buffer = bytearray()
+            if len(chunk) >= BUFFER_BYTES:
+                yield from _cut(chunk)
+            else:
+                buffer += chunk
+    except Exception:
+        if buffer:  # what came before the cut may be kept
+            yield memoryview(buffer)
+        raise
+    if buffer:
+        yield memoryview(buffer)
+
+
+def _cut(data: bytes) -> Iterator[memoryview]:
+    view = memoryview(data)
+    for start in range(0, len(view), BUFFER_BYTES):
+        yield view[start : start + BUFFER_BYTES]
