@@ -1,0 +1,64 @@
+"""A silo's real agent, which kills itself where the plan says so, and comes back in a new process.
+
+python -m tests.faults.agent_to_kill SILO_DIR FATE_DIR
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.faults.dying import Fate, live_again_and_again
+from tests.faults.silo_kill_points import SILO_POINTS, name_of_message, name_of_save
+
+from septum.adapters.channel.https import HttpsChannel
+from septum.adapters.launch.subprocess import SubprocessLauncher, SubprocessWorker
+from septum.silo import outgoing, root
+from septum.silo.run_files import RunFiles
+
+
+def watch(fate: Fate) -> None:
+    """Make points of what the agent's parts do; each name is made from the call's arguments, and the run's id."""
+
+    def point(owner: Any, method: str, name: Callable[..., str], run: Callable[..., str]) -> None:
+        plain = getattr(owner, method)
+
+        def watched(*arguments: Any, **named: Any) -> Any:
+            about = run(*arguments)
+            with fate.passing([name(*arguments)], [about] if about else []):
+                return plain(*arguments, **named)
+
+        setattr(owner, method, watched)
+
+    def of_files(files: RunFiles, *_: object) -> str:
+        return files.folder.name
+
+    def of_call(_: object, run: str, *__: object) -> str:
+        return run
+
+    point(RunFiles, "make", lambda *_: "make the run's folders", of_files)
+    point(RunFiles, "save", lambda _, state: name_of_save(state), of_files)
+    point(RunFiles, "tidy", lambda *_: "tidy", of_files)
+    point(RunFiles, "model", lambda *_: "clear models", of_files)
+    point(RunFiles, "remove", lambda *_: "remove the run", of_files)
+    point(HttpsChannel, "poll", lambda *_: "poll", lambda *_: "")
+    point(HttpsChannel, "exchange", lambda _, __, message: name_of_message(message), of_call)
+    point(HttpsChannel, "send_blob", lambda *_: "send a blob", of_call)
+    point(HttpsChannel, "fetch_blob", lambda *_: "fetch a blob", of_call)
+    point(SubprocessLauncher, "start", lambda *_: "start a worker", lambda _, spec, __: spec.run)
+    point(SubprocessWorker, "perform", lambda _, task: f"work {task.stage.value}", lambda worker, _: worker._spec.run)
+    point(outgoing, "take_over", lambda *_: "take over a payload", lambda source, *_: source.parents[1].name)
+
+
+def main(arguments: Sequence[str]) -> int:
+    silo_dir, folder = map(Path, arguments)
+    fate = Fate(folder, SILO_POINTS)
+    watch(fate)
+    return live_again_and_again(fate, partial(root.start, silo_dir))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,218 @@
+"""The real coordinator, which writes down each of its writes and kills itself where the plan says so.
+
+    python -m tests.faults.coordinator_to_kill DATA_DIR PORT FATE_DIR [--once]
+
+Without --once it comes back after each death, in a new process, as under a service manager. With `hold` in FATE_DIR,
+combining waits until its effect is committed.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.faults.dying import Fate, When, live_again_and_again
+from tests.faults.kill_points import (
+    COORDINATOR_POINTS,
+    last_model,
+    name_of_put,
+    name_of_removal,
+    names_of,
+    run_in,
+)
+
+from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.adapters.store.sqlite import Stores, open_store
+from septum.coordinator.combining import Combiner
+from septum.coordinator.config import CoordinatorConfig
+from septum.coordinator.log import configure
+from septum.coordinator.root import Adapters, Ready, serve
+from septum.ports.blobs import BlobStore
+from septum.ports.registry import SiloRecord
+from septum.ports.store import JournalEntry, Pending, RunStore, StoredRun, Transition
+from septum.protocol.facts import Fact
+from septum.protocol.run_state import Combine, Combined, Run
+
+HOLD_S = 30.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedRuns:
+    """A RunStore whose writes are points."""
+
+    store: RunStore
+    fate: Fate
+    epoch: int
+    combining: threading.Event  # a Combine effect was committed
+
+    def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:
+        with self.fate.passing(["create a run"], [run.id]):
+            return self.store.create(run, facts, at=at)
+
+    def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
+        points = list(dict.fromkeys(name for one in transitions for name in names_of(one)))
+        said = [[one.run.id, one.version, last_model(one)] for one in transitions]
+        self.fate.note("commit", "begun", epoch=self.epoch, said=said)
+        with self.fate.passing(points, [one.run.id for one in transitions]):
+            done = self.store.commit(transitions, at=at)
+            self.fate.note("commit", "done", epoch=self.epoch, said=said)
+        if any(isinstance(effect, Combine) for one in transitions for effect in one.effects):
+            self.combining.set()
+        return done
+
+    def get(self, run_id: str) -> StoredRun:
+        return self.store.get(run_id)
+
+    def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
+        return self.store.page(limit=limit, before=before)
+
+    def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
+        found = self.store.unfinished()
+        if any(isinstance(one.effect, Combine) for _, outbox in found for one in outbox):
+            self.combining.set()
+        return found
+
+    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
+        return self.store.journal(run_id, after=after, limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedSilos:
+    """A SiloRegistry whose writes are points."""
+
+    registry: Any  # a SiloRegistry, and its `flush`
+    fate: Fate
+
+    def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:
+        with self.fate.passing(["invite a silo"]):
+            self.registry.invite(silo, token_hash, expires_at=expires_at)
+
+    def enroll(self, silo: str, token_hash: bytes, public_key: bytes, *, at: float) -> SiloRecord:
+        with self.fate.passing(["enrol a silo"]):
+            return self.registry.enroll(silo, token_hash, public_key, at=at)
+
+    def revoke(self, silo: str) -> None:
+        with self.fate.passing(["revoke a silo"]):
+            self.registry.revoke(silo)
+
+    def seen(self, silos: Sequence[str], *, at: float) -> None:
+        with self.fate.passing(["note who was seen"]):
+            self.registry.seen(silos, at=at)
+
+    def flush(self) -> None:
+        with self.fate.passing(["write down who was seen"]):
+            self.registry.flush()
+
+    def get(self, silo: str) -> SiloRecord:
+        return self.registry.get(silo)
+
+    def all(self) -> Sequence[SiloRecord]:
+        return self.registry.all()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedBlobs:
+    """A BlobStore whose writes are points."""
+
+    blobs: BlobStore
+    fate: Fate
+
+    def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
+        point = name_of_put(area)
+        with self.fate.passing([point], run_in(area)):
+            passed = self._passing(point, run_in(area), [data] if isinstance(data, bytes) else data)
+            return self.blobs.put(area, passed, durable=durable, digest=digest, limit=limit)
+
+    def append(
+        self, area: str, digest: str, data: Iterable[bytes], *, sender: str, start: int = 0, limit: int = 0
+    ) -> None:
+        point = "append to an upload"
+        with self.fate.passing([point], run_in(area)):
+            passed = self._passing(point, run_in(area), data)
+            self.blobs.append(area, digest, passed, sender=sender, start=start, limit=limit)
+
+    def _passing(self, point: str, about: Collection[str], blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            yield block
+            self.fate.meet([point], When.WITHIN, about)
+
+    def discard(self, area: str, digests: Sequence[str]) -> None:
+        with self.fate.passing([name_of_removal(area, whole=False)], run_in(area)):
+            self.blobs.discard(area, digests)
+
+    def drop(self, area: str) -> None:
+        with self.fate.passing([name_of_removal(area, whole=True)], run_in(area)):
+            self.blobs.drop(area)
+
+    def get(self, area: str, digest: str) -> bytes:
+        return self.blobs.get(area, digest)
+
+    def path(self, area: str, digest: str) -> Path:
+        return self.blobs.path(area, digest)
+
+    def size_bytes(self, area: str, digest: str) -> int:
+        return self.blobs.size_bytes(area, digest)
+
+    def kept_bytes(self, area: str, digest: str, *, sender: str) -> int:
+        return self.blobs.kept_bytes(area, digest, sender=sender)
+
+
+def watched(fate: Fate) -> Adapters:
+    """The coordinator's own adapters, with the plan around them."""
+    combining = threading.Event()
+    Combiner.combine = _watched_combine(Combiner.combine, fate, combining)  # type: ignore[method-assign]
+
+    def open_runs(folder: Path) -> Stores:
+        with fate.passing(["open the store"]):
+            stores = open_store(folder)
+        runs = WatchedRuns(stores.runs, fate, stores.epoch, combining)
+        fate.note("owner", "begins", epoch=stores.epoch)
+        return replace(stores, runs=runs, registry=WatchedSilos(stores.registry, fate))  # type: ignore[arg-type]
+
+    def open_blobs(folder: Path) -> BlobStore:
+        with fate.passing(["open the blobs"]):
+            return WatchedBlobs(DirectoryBlobs(folder), fate)
+
+    return Adapters(open_runs, open_blobs)
+
+
+def _watched_combine(combine: Callable[..., Combined], fate: Fate, committed: threading.Event) -> Callable[..., Any]:
+    """An effect is no port's method: it is performed by the combiner."""
+
+    def watched_combine(self: Combiner, effect: Combine, plan: object, run_id: str, *rest: object) -> Combined:
+        if fate.holds:
+            committed.wait(HOLD_S)
+            committed.clear()
+        with fate.passing([f"combine {effect.stage.value}"], [run_id]):
+            return combine(self, effect, plan, run_id, *rest)
+
+    return watched_combine
+
+
+def _life(fate: Fate, data_dir: Path, port: int) -> None:
+    configure("info")
+
+    def ready(where: Ready) -> None:
+        fate.note("ready", "done", port=where.port)
+
+    serve(CoordinatorConfig(data_dir, listen=f"127.0.0.1:{port}"), ready, watched(fate))
+
+
+def main(arguments: Sequence[str]) -> int:
+    data_dir, port, folder, *options = arguments
+    fate = Fate(Path(folder), COORDINATOR_POINTS)
+    life = partial(_life, fate, Path(data_dir), int(port))
+    if "--once" in options:
+        life()
+        return 0
+    return live_again_and_again(fate, life)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,172 @@
+"""Where can the coordinator be killed? A named list of every commit and every effect, and the story that gets there.
+
+A commit has a name for each thing that it says: each kind of fact, and what it does to the outbox. The other names are
+those of the ports' methods that write. A point that is not in this list ends the coordinator under test with its name,
+and `test_kill_points` compares the list with the ports, the facts and the database's own writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+
+from septum.ports.store import Transition
+from septum.protocol.facts import Fact, ModelMade
+from septum.protocol.run_state import Combine, Discard
+
+
+class Story(Enum):
+    """What happens to the run in which the coordinator is killed."""
+
+    PLAIN = "small tensors, nothing goes wrong"
+    LARGE = "large tensors, and a server optimizer with a state"
+    SLOW = "combining takes so long that its effect is committed first"
+    PAUSED = "an operator pauses and resumes it"
+    STOPPED = "an operator stops and resumes it"
+    LEFT = "a silo's agent is ended and started again"
+    FAILING = "one silo's training fails once"
+    REFUSED = "every silo refuses it"
+    OVERFLOWING = "one round's updates cannot be summed"
+    PAYLOAD_LOST = "a payload vanishes from the disk"
+    MODEL_LOST = "the newest model vanishes from the disk"
+    ENROLLING = "silos come and go; no run"
+
+
+COORDINATOR_POINTS: Mapping[str, Story] = {
+    "open the store": Story.PLAIN,
+    "open the blobs": Story.PLAIN,
+    "create a run": Story.PLAIN,
+    "commit: SiloJoined": Story.PLAIN,
+    "commit: StageOpened prepare": Story.PLAIN,
+    "commit: StageOpened train": Story.PLAIN,
+    "commit: StageOpened evaluate": Story.PLAIN,
+    "commit: SiloReported prepare": Story.PLAIN,
+    "commit: SiloReported train": Story.PLAIN,
+    "commit: SiloReported evaluate": Story.PLAIN,
+    "commit: StageClosed prepare": Story.PLAIN,
+    "commit: StageClosed train": Story.PLAIN,
+    "commit: StageClosed evaluate": Story.PLAIN,
+    "commit: ModelMade": Story.PLAIN,
+    "commit: ModelMeasured": Story.PLAIN,
+    "commit: RunEnded": Story.PLAIN,
+    "commit: SiloReturned": Story.LEFT,
+    "commit: SiloLeft": Story.LEFT,
+    "commit: SiloRefused": Story.REFUSED,
+    "commit: SiloFailed": Story.FAILING,
+    "commit: AttemptFailed": Story.FAILING,
+    "commit: CombineRefused": Story.OVERFLOWING,
+    "commit: RunPaused": Story.PAUSED,
+    "commit: RunResumed": Story.STOPPED,
+    "commit: PayloadsLost": Story.PAYLOAD_LOST,
+    "commit: ModelLost": Story.MODEL_LOST,
+    "commit: outbox + Combine prepare": Story.SLOW,
+    "commit: outbox + Combine train": Story.SLOW,
+    "commit: outbox + Combine evaluate": Story.SLOW,
+    "commit: outbox + Discard": Story.LARGE,
+    "commit: outbox - done": Story.LARGE,
+    "combine prepare": Story.PLAIN,
+    "combine train": Story.LARGE,
+    "combine evaluate": Story.PLAIN,
+    "put a model": Story.LARGE,
+    "append to an upload": Story.LARGE,
+    "put a small payload": Story.SLOW,
+    "put an optimizer state": Story.LARGE,
+    "discard payloads": Story.LARGE,
+    "discard an optimizer state": Story.LARGE,
+    "drop payloads": Story.LARGE,
+    "drop optimizer states": Story.LARGE,
+    "invite a silo": Story.ENROLLING,
+    "enrol a silo": Story.ENROLLING,
+    "revoke a silo": Story.ENROLLING,
+    "note who was seen": Story.ENROLLING,
+    "write down who was seen": Story.ENROLLING,
+}
+
+STAGED = frozenset({"StageOpened", "StageClosed", "SiloReported"})  # facts that have a name for each stage
+
+# The methods of the ports, and of what stands behind them, that write; each with the points that name its calls.
+WRITERS: Mapping[str, Collection[str]] = {
+    "RunStore.create": ("create a run",),
+    "RunStore.commit": tuple(point for point in COORDINATOR_POINTS if point.startswith("commit: ")),
+    "SiloRegistry.invite": ("invite a silo",),
+    "SiloRegistry.enroll": ("enrol a silo",),
+    "SiloRegistry.revoke": ("revoke a silo",),
+    "SiloRegistry.seen": ("note who was seen",),
+    "SqliteRegistry.flush": ("write down who was seen",),
+    "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state"),
+    "BlobStore.append": ("append to an upload",),
+    "BlobStore.discard": ("discard payloads", "discard an optimizer state"),
+    "BlobStore.drop": ("drop payloads", "drop optimizer states"),
+    "Combiner.combine": ("combine prepare", "combine train", "combine evaluate"),
+    "open_store": ("open the store",),
+    "open_blobs": ("open the blobs",),
+}
+
+READERS = frozenset(
+    {
+        "RunStore.get",
+        "RunStore.page",
+        "RunStore.unfinished",
+        "RunStore.journal",
+        "SiloRegistry.get",
+        "SiloRegistry.all",
+        "BlobStore.get",
+        "BlobStore.path",
+        "BlobStore.size_bytes",
+        "BlobStore.kept_bytes",
+    }
+)
+
+
+def names_of(transition: Transition) -> list[str]:
+    """The points at which this commit stands: a name for each thing that it says of one run.
+
+    One that says nothing but a new state has a name too, and it is not in the list.
+    """
+    said = [_name_of_fact(fact) for fact in transition.facts]
+    added = [f"outbox + {_name_of_effect(effect)}" for effect in transition.effects]
+    done = ["outbox - done"] if transition.performed else []
+    return [f"commit: {name}" for name in dict.fromkeys([*said, *added, *done])] or ["commit: nothing but a state"]
+
+
+def name_of_put(area: str) -> str:
+    """What a blob that is stored in this area is."""
+    match area.partition("-")[0]:
+        case "models":
+            return "put a model"
+        case "optimizer":
+            return "put an optimizer state"
+        case "spool":
+            return "put a small payload"
+    return f"put into {area}"
+
+
+def name_of_removal(area: str, *, whole: bool) -> str:
+    """`whole`: the area goes."""
+    match area.partition("-")[0]:
+        case "spool":
+            return "drop payloads" if whole else "discard payloads"
+        case "optimizer":
+            return "drop optimizer states" if whole else "discard an optimizer state"
+    return f"{'drop' if whole else 'discard from'} {area}"
+
+
+def run_in(area: str) -> tuple[str, ...]:
+    """The run that an area of the blobs belongs to."""
+    run = area.partition("-")[2]
+    return (run,) if run else ()
+
+
+def last_model(transition: Transition) -> int | None:
+    """The round of the last model that a commit makes known."""
+    rounds = [fact.round for fact in transition.facts if isinstance(fact, ModelMade)]
+    return rounds[-1] if rounds else None
+
+
+def _name_of_fact(fact: Fact) -> str:
+    kind = type(fact).__name__
+    return f"{kind} {fact.stage.value}" if kind in STAGED else kind  # type: ignore[union-attr]
+
+
+def _name_of_effect(effect: Combine | Discard) -> str:
+    return f"Combine {effect.stage.value}" if isinstance(effect, Combine) else "Discard"

@@ -1,0 +1,354 @@
+"""Fault 1: the coordinator is killed at every commit and every effect, and each run ends as if nothing had been.
+
+One federation lives through all of it: its coordinator dies some hundred times. Each point is met before and after (a
+blob also in the middle), in the story that reaches it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from tests.e2e.processes import is_alive
+from tests.e2e.runs import port_of
+from tests.faults.counting import APP, ROWS, Counting, counting_in, until
+from tests.faults.counting import persist as keep_asking
+from tests.faults.dying import Fate, Kill, Remove, When
+from tests.faults.kill_points import COORDINATOR_POINTS, Story
+from tests.faults.programs import Program
+
+from septum.cli.federation import Federation
+from septum.client import Client, operator_access
+from septum.coordinator.service import run_id_of
+from septum.errors import ConnectionFailedError
+from septum.protocol import facts
+from septum.protocol.facts import Fact
+from septum.protocol.messages import Outcome, Stage
+from septum.protocol.plan import Plan, StrategyRef
+from septum.protocol.views import JournalView, RunStatus
+
+pytestmark = pytest.mark.faults
+
+RESUMES_S = 10.0
+BLOBS = ("put ", "append ")  # points with a middle
+LARGE = 40_000  # parameters: 160 KB, so payloads, models and optimizer states are all blobs
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Place:
+    """A federation whose coordinator kills itself where it is told to, and comes back."""
+
+    federation: Federation
+    counting: Counting
+    fate: Fate
+    client: Client
+    program: Program
+    digests: dict[tuple[object, ...], str] = field(default_factory=dict)
+
+    def persist(self, call: Callable[[], T]) -> T:
+        assert self.program.running, f"the coordinator under test ended: {self.program.said}"
+        return keep_asking(call)
+
+    def submit(self, name: str, plan: Plan) -> str:
+        return self.persist(lambda: self.client.submit(plan, key=name)).id
+
+    def facts(self, run: str) -> list[Fact]:
+        found: list[JournalView] = []
+        while page := self._page(run, found[-1].seq if found else 0):
+            found += page
+        return [entry.fact for entry in found]
+
+    def _page(self, run: str, after: int) -> tuple[JournalView, ...]:
+        return self.persist(lambda: self.client.journal(run, after=after))
+
+    def until_ended(self, run: str) -> RunStatus:
+        ended = (RunStatus.FINISHED, RunStatus.STOPPED, RunStatus.FAILED)
+        until(lambda: self.persist(lambda: self.client.run(run)).status in ended, f"{run} ends: {self.program.said}")
+        return self.persist(lambda: self.client.run(run)).status
+
+    def until_fact(self, run: str, kind: type[Fact], **fields: object) -> None:
+        def there() -> bool:
+            found = [fact for fact in self.facts(run) if isinstance(fact, kind)]
+            return any(all(getattr(fact, name) == v for name, v in fields.items()) for fact in found)
+
+        until(there, f"{kind.__name__} {fields} in {run}")
+
+    def count(self, run: str, kind: type[Fact]) -> int:
+        return sum(isinstance(fact, kind) for fact in self.facts(run))
+
+    def undisturbed(self, plan: Plan) -> str:
+        key = (plan.rounds, plan.hyper["width"], plan.hyper["overflow"], plan.strategy.name)
+        if key not in self.digests:
+            self.digests[key] = self.counting.undisturbed(plan)
+        return self.digests[key]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("kills")
+    counting = counting_in(folder)
+    with counting.federation(folder / "federation") as federation:
+        federation.base.mkdir()
+        federation.start()
+        port = port_of(federation)
+        federation.kill("coordinator")
+        fate = Fate(folder / "fate", COORDINATOR_POINTS)
+        where = (str(federation.operator_dir), str(port), str(folder / "fate"))
+        program = Program("tests.faults.coordinator_to_kill", *where, log=folder / "coordinator.log")
+        try:
+            with closing(Client(operator_access(federation.operator_dir))) as client:
+                yield Place(federation, counting, fate, client, program)
+        finally:
+            program.stop()
+
+
+def deaths(point: str, run: str = "") -> list[Kill | Remove]:
+    """Die there before, in the middle of a blob, and after: each time the run comes by again."""
+    whens = (When.BEFORE, When.WITHIN, When.AFTER) if point.startswith(BLOBS) else (When.BEFORE, When.AFTER)
+    kills: list[Kill | Remove] = [Kill(point, when, run) for when in whens]
+    if COORDINATOR_POINTS[point] is Story.LARGE and not point.startswith("drop "):
+        kills = [Kill(point, whens[0], run, skip=3), *kills[1:]]  # in a later round, with an optimizer that has a state
+    if point == "put a model":  # models are in one area, of all runs
+        return [Kill(point, when) for when in whens]
+    if point.startswith("open "):  # what only a start does, about no run
+        return [Kill("commit: StageOpened train", When.AFTER, run), *(Kill(point, when) for when in whens)]
+    return kills
+
+
+# --- the stories ---------------------------------------------------------------------------------------------------
+
+
+def plain(place: Place, point: str, **plan: object) -> str:
+    return finished(place, point, place.counting.plan(point, 3, {}, **plan), deaths(point, run_id_of(point)))
+
+
+def large(place: Place, point: str) -> str:
+    plan = place.counting.plan(point, 5, {"width": LARGE}, strategy=StrategyRef("fedadam"))
+    return finished(place, point, plan, deaths(point, run_id_of(point)))
+
+
+def slow(place: Place, point: str) -> str:
+    place.fate.hold(True)
+    try:
+        return finished(place, point, place.counting.plan(point, 2, {}), deaths(point, run_id_of(point)))
+    finally:
+        place.fate.hold(False)
+
+
+def failing(place: Place, point: str) -> str:
+    plan = place.counting.plan(point, 3, {"fails": "north 2"})
+    run = finished(place, point, plan, deaths(point, run_id_of(point)), again={("north", 2): 2})
+    failed = [fact for fact in place.facts(run) if isinstance(fact, facts.SiloFailed)]
+    assert [(fact.silo, fact.round) for fact in failed] == [("north", 2)]
+    return run
+
+
+def paused(place: Place, point: str) -> str:
+    gate = place.counting.gate(point)
+    plan = place.counting.plan(point, 3, {"gate": str(gate)})
+    place.fate.arm(*deaths(point, run_id_of(point)))
+    run = place.submit(point, plan)
+    place.until_fact(run, facts.StageOpened, stage=Stage.TRAIN)
+    while place.fate.outstanding:
+        place.persist(lambda: place.client.pause(run))
+        place.persist(lambda: place.client.resume(run))
+    gate.touch()
+    return finished(place, point, plan, [])
+
+
+def stopped(place: Place, point: str) -> str:
+    gate = place.counting.gate(point)
+    plan = place.counting.plan(point, 3, {"gate": str(gate)})
+    place.fate.arm(*deaths(point, run_id_of(point)))
+    run = place.submit(point, plan)
+    place.until_fact(run, facts.StageOpened, stage=Stage.TRAIN)
+    place.persist(lambda: place.client.stop(run))
+    while place.fate.outstanding:
+        place.persist(lambda: place.client.resume(run))
+        place.persist(lambda: place.client.stop(run))
+    gate.touch()
+    place.persist(lambda: place.client.resume(run))
+    again = {(silo, 1): 2 for silo in ROWS}  # the stop broke the first training off, if it came in time
+    return finished(place, point, plan, [], again=again)
+
+
+def left(place: Place, point: str) -> str:
+    gate = place.counting.gate(point)
+    plan = place.counting.plan(point, 3, {"gate": str(gate)})
+    place.fate.arm(*deaths(point, run_id_of(point)))
+    run = place.submit(point, plan)
+    place.until_fact(run, facts.StageOpened, stage=Stage.TRAIN)
+    while place.fate.outstanding:
+        restart_agent(place, "south", run)
+        until(lambda: place.count(run, facts.SiloReturned) == place.count(run, facts.SiloLeft), "south is back")
+    gate.touch()
+    return finished(place, point, plan, [])
+
+
+def restart_agent(place: Place, silo: str, run: str) -> None:
+    """End it, so that it takes its leave if it can, and start it; it is back at work on the run."""
+    said = place.federation.log(silo)
+
+    def sessions() -> int:
+        return sum('"consent_granted"' in line and run in line for line in said.read_text().splitlines())
+
+    before, pid = sessions(), place.federation.pid(silo)
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not is_alive(pid), f"the agent of {silo} ends")
+    place.federation.kill(silo)  # nothing but a zombie by now; this waits for it
+    place.federation.start_agent(silo)
+    until(lambda: sessions() > before, f"{silo} is at work again")
+
+
+def refused(place: Place, point: str) -> str:
+    plan = place.counting.plan(point, 3, {})
+    wrong = Plan(plan.name, type(plan.app)(APP.app.name, "1", f"sha256:{'0' * 64}"), plan.hyper, plan.silos, 3)
+    place.fate.arm(*deaths(point, run_id_of(point)))
+    run = place.submit(point, wrong)
+    assert place.until_ended(run) is RunStatus.FAILED
+    said = [fact for fact in place.facts(run) if isinstance(fact, facts.SiloRefused)]
+    assert len(said) == len({fact.silo for fact in said}) >= 1
+    return run
+
+
+def overflowing(place: Place, point: str) -> str:
+    plan = place.counting.plan(point, 3, {"overflow": 2}, attempts=2, strategy=StrategyRef("fedavgm", {"lr": 100.0}))
+    place.fate.arm(*deaths(point, run_id_of(point)))
+    run = place.submit(point, plan)
+    assert place.until_ended(run) is RunStatus.FAILED
+    assert models_made(place, run) == [0, 1]
+    assert set(place.counting.trainings(point).values()) == {1}
+    return run
+
+
+def payload_lost(place: Place, point: str) -> str:
+    run, blobs = run_id_of(point), place.federation.operator_dir / "blobs"
+    lose = [Kill("commit: outbox + Combine train", When.AFTER, run), Remove(blobs / f"spool-{run}", "*/*")]
+    plan = place.counting.plan(point, 2, {})
+    place.fate.hold(True)
+    try:
+        return finished(place, point, plan, [*lose, *deaths(point, run)])
+    finally:
+        place.fate.hold(False)
+
+
+def model_lost(place: Place, point: str) -> str:
+    run, blobs = run_id_of(point), place.federation.operator_dir / "blobs"
+    lose = [Kill("commit: ModelMeasured", When.AFTER, run), Remove(blobs / "models", "*/*")]
+    plan = place.counting.plan(point, 3, {})
+    return finished(place, point, plan, [*lose, *deaths(point, run)], made=[0, 1, 1, 2, 3])
+
+
+def enrolling(place: Place, point: str) -> None:
+    silo = f"new-{list(COORDINATOR_POINTS).index(point)}"
+    place.fate.arm(*deaths(point))
+    token = place.persist(lambda: place.client.invite(silo)).token
+    folder = place.counting.folder / silo
+    until(lambda: enroll(place, folder, token), f"{silo} enrols")
+    place.persist(lambda: place.client.revoke(silo))
+    while place.fate.outstanding:  # the rest is written when the coordinator ends
+        lives = len(readies(place))
+        subprocess.run(["kill", "-TERM", str(readies(place)[-1].pid)], check=True)
+        until(lambda lives=lives: len(readies(place)) > lives, "the coordinator is back")
+    known = {view.name: view for view in place.persist(place.client.silos)}
+    assert known[silo].status.value == "revoked"
+    assert all(known[name].seen_at > 0 for name in ROWS)
+
+
+def enroll(place: Place, folder: Path, token: str) -> bool:
+    where = ["--dir", str(folder), "--url", operator_access(place.federation.operator_dir).url]
+    done = subprocess.run(
+        [sys.executable, "-m", "septum", "silo", "enroll", *where],
+        env={"SEPTUM_INVITATION": token, "NO_PROXY": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode in (0, ConnectionFailedError.exit_code), done.stdout + done.stderr
+    return done.returncode == 0
+
+
+STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
+    Story.PLAIN: plain,
+    Story.LARGE: large,
+    Story.SLOW: slow,
+    Story.PAUSED: paused,
+    Story.STOPPED: stopped,
+    Story.LEFT: left,
+    Story.FAILING: failing,
+    Story.REFUSED: refused,
+    Story.OVERFLOWING: overflowing,
+    Story.PAYLOAD_LOST: payload_lost,
+    Story.MODEL_LOST: model_lost,
+    Story.ENROLLING: enrolling,
+}
+
+
+# --- what each promises --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", COORDINATOR_POINTS)
+def test_a_coordinator_that_is_killed_there_goes_on_as_if_nothing_had_been(place, point):
+    begun = place.fate.now()
+    run = STORIES[COORDINATOR_POINTS[point]](place, point)
+    assert not place.fate.outstanding, "the story did not come by"
+    if run is not None:
+        assert_it_resumed_in_time(place, run, begun)
+        until(lambda: not leftovers(place, run), f"what {run} needed no longer is removed: {leftovers(place, run)}")
+
+
+def finished(
+    place: Place,
+    name: str,
+    plan: Plan,
+    plans: list[Kill | Remove],
+    *,
+    again: Mapping[tuple[str, int], int] | None = None,
+    made: list[int] | None = None,
+) -> str:
+    """Play a run to its end: the undisturbed digest, each model once, no training twice but those in `again`."""
+    if plans:
+        place.fate.arm(*plans)
+    run = place.submit(name, plan)
+    assert place.until_ended(run) is RunStatus.FINISHED, place.facts(run)[-5:]
+    assert place.persist(lambda: place.client.run(run)).model == place.undisturbed(plan)
+    assert models_made(place, run) == (made or list(range(plan.rounds + 1)))
+    ended = [fact for fact in place.facts(run) if isinstance(fact, facts.RunEnded)]
+    assert ended[-1].outcome is Outcome.FINISHED
+    trained = place.counting.trainings(name)
+    assert set(trained) == {(silo, round_) for silo in plan.silos for round_ in range(1, plan.rounds + 1)}
+    assert {work: times for work, times in trained.items() if times > (again or {}).get(work, 1)} == {}
+    return run
+
+
+def models_made(place: Place, run: str) -> list[int]:
+    return [fact.round for fact in place.facts(run) if isinstance(fact, facts.ModelMade)]
+
+
+def readies(place: Place) -> list:
+    return [entry for entry in place.fate.entries() if entry.point == "ready"]
+
+
+def leftovers(place: Place, run: str) -> list[str]:
+    blobs = place.federation.operator_dir / "blobs"
+    kinds = "*" if place.persist(lambda: place.client.run(run)).status is RunStatus.FINISHED else "spool*"
+    return [path.name for path in (*blobs.glob(f"{kinds}{run}*"), *blobs.glob(f".*/{kinds}{run}*"))]
+
+
+def assert_it_resumed_in_time(place: Place, run: str, begun: float) -> None:
+    entries = place.fate.entries(begun)
+    for number, entry in enumerate(entries):
+        if entry.point != "ready":
+            continue
+        later = [one for one in entries[number:] if run in one.about or one.point.startswith("commit")]
+        assert not later or later[0].at - entry.at < RESUMES_S

@@ -1,0 +1,112 @@
+"""Is every commit and every effect in the list of kill points? Read from the ports, the facts and the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import get_args
+
+from tests.faults import silo_kill_points
+from tests.faults.kill_points import COORDINATOR_POINTS, READERS, STAGED, WRITERS, Story
+from tests.faults.silo_kill_points import SILO_POINTS
+from tests.faults.test_kill_points import STORIES
+
+import septum
+from septum.coordinator.combining import Combiner
+from septum.ports.blobs import BlobStore
+from septum.ports.channel import Channel
+from septum.ports.launcher import Launcher, Worker
+from septum.ports.registry import SiloRegistry
+from septum.ports.store import RunStore
+from septum.protocol.facts import Fact
+from septum.protocol.messages import SiloMessage, Stage
+from septum.protocol.run_state import Combine, Discard, Effect, Note
+from septum.protocol.silo import SiloPhase
+from septum.silo.run_files import RunFiles
+
+PORTS = (RunStore, SiloRegistry, BlobStore)
+SOURCE = Path(septum.__file__).parent
+
+
+def test_every_method_of_a_port_either_writes_and_is_a_point_or_only_reads():
+    methods = {f"{port.__name__}.{name}" for port in PORTS for name in vars(port) if not name.startswith("_")}
+    listed = {name for name in WRITERS if name.split(".")[0] in {port.__name__ for port in PORTS}} | READERS
+    assert methods == listed
+
+
+def test_every_kind_of_fact_and_of_effect_is_a_commit_of_its_own():
+    stages = [stage.value for stage in Stage]
+    kinds = [kind.__name__ for kind in get_args(Fact)]
+    facts = {f"{kind} {stage}" for kind in kinds if kind in STAGED for stage in stages} | set(kinds) - STAGED
+    facts.remove("RunCreated")  # by RunStore.create, and by nothing else
+    assert set(get_args(Effect)) == {Combine, Discard, Note}
+    outbox = {*(f"outbox + Combine {stage}" for stage in stages), "outbox + Discard", "outbox - done"}
+    assert {point for point in COORDINATOR_POINTS if point.startswith("commit: ")} == {
+        f"commit: {name}" for name in facts | outbox
+    }
+
+
+def test_every_stage_is_combined_at_a_point():
+    assert {f"combine {stage.value}" for stage in Stage} == set(WRITERS["Combiner.combine"])
+    assert [name for name in vars(Combiner) if callable(getattr(Combiner, name)) and name[0] != "_"] == ["combine"]
+
+
+def test_every_point_names_a_write_and_every_write_has_a_point():
+    named = [point for points in WRITERS.values() for point in points]
+    assert sorted(named) == sorted(COORDINATOR_POINTS)
+
+
+def test_every_point_has_a_story():
+    assert set(COORDINATOR_POINTS.values()) == set(Story) == set(STORIES)
+
+
+def test_every_transaction_of_the_database_is_behind_a_listed_method():
+    """Whoever opens one otherwise has to name it, and to be killed there."""
+    openers = {"Database.write", "Database._take_over"}  # the latter is `open the store`
+    listed = {name.replace("RunStore", "SqliteRunStore").replace("SiloRegistry", "SqliteRegistry") for name in WRITERS}
+    found = {
+        name
+        for path in [*SOURCE.glob("adapters/store/*.py"), *SOURCE.glob("coordinator/**/*.py")]
+        for name in transactions(ast.parse(path.read_text()))
+    }
+    assert found - openers <= listed
+    assert {"SqliteRunStore.commit", "SqliteRegistry.flush", "Database._take_over"} <= found
+
+
+def transactions(tree: ast.Module) -> set[str]:
+    """The functions, as CLASS.NAME, that begin a transaction for writing."""
+    found = set()
+    for owner in ast.walk(tree):
+        if isinstance(owner, ast.ClassDef | ast.Module):
+            for function in owner.body:
+                if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and _begins(function):
+                    found.add(f"{owner.name}.{function.name}" if isinstance(owner, ast.ClassDef) else function.name)
+    return found
+
+
+def _begins(function: ast.AST) -> bool:
+    calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    called = {(ast.unparse(call.value), call.attr) for call in calls if isinstance(call, ast.Attribute)}
+    return any(
+        (attribute == "write" and of.endswith("database")) or (attribute == "begin" and of.endswith("_writer"))
+        for of, attribute in called
+    )
+
+
+def test_whatever_an_agent_persists_sends_and_has_done_is_a_point():
+    owners = (RunFiles, Channel, Launcher, Worker)
+    methods = {f"{owner.__name__}.{name}" for owner in owners for name in vars(owner) if not name.startswith("_")}
+    listed = {*silo_kill_points.WRITERS, *silo_kill_points.READERS} - {"outgoing.take_over"}
+    assert methods == listed
+    named = [point for points in silo_kill_points.WRITERS.values() for point in points]
+    assert sorted(named) == sorted(SILO_POINTS)
+
+
+def test_every_message_and_every_work_of_a_silo_is_a_point():
+    stages = [stage.value for stage in Stage]
+    kinds = {kind.__name__ for kind in get_args(SiloMessage)} - {"Report"}
+    said = {f"say {kind}" for kind in kinds} | {f"say Report {stage}" for stage in stages}
+    assert {point for point in SILO_POINTS if point.startswith("say ")} == said
+    assert {point for point in SILO_POINTS if point.startswith("work ")} == {f"work {stage}" for stage in stages}
+    phases = {phase.value for phase in SiloPhase}
+    assert {point.removeprefix("save: ").split(",")[0] for point in silo_kill_points.WRITERS["RunFiles.save"]} == phases
