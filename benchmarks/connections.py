@@ -25,6 +25,7 @@ from benchmarks.processes import cpu_s, peak_bytes, resident_bytes
 from benchmarks.report import Figures, machine, parser, rounded, say
 from septum.cli.process import Process
 from septum.client import Client, operator_access
+from septum.coordinator.held import POLL_HOLDS
 from septum.testing.crowd import Crowd, CrowdView, enrol_crowd
 
 START_S = 120.0
@@ -72,8 +73,8 @@ def main() -> None:
         alone = _interval(coordinator, min(options.quiet_s, 10.0))
         crowd = stack.enter_context(Crowd(coordinator.port, coordinator.data_dir / "tls" / "ca.crt", signers))
         _all_held(crowd, options.silos)
-        cycles = math.ceil(options.quiet_s / options.hold_s)  # they ask together, so only whole cycles are an average
-        with_silos = _interval(coordinator, cycles * options.hold_s, crowd)
+        cycle_s = POLL_HOLDS * options.hold_s  # they ask together, so only whole cycles are an average
+        with_silos = _interval(coordinator, math.ceil(options.quiet_s / cycle_s) * cycle_s, crowd)
         storms = {
             name: [_storm(coordinator, crowd, options.silos, end) for _ in range(options.storms)]
             for name, end in (("kill", Process.kill), ("restart", Process.stop))
@@ -86,7 +87,9 @@ def _options() -> argparse.Namespace:
     made = parser(__doc__)
     made.add_argument("--silos", type=int, default=1000)
     made.add_argument("--quiet-s", type=float, default=60.0, help="how long waiting silos are watched, at least")
-    made.add_argument("--hold-s", type=float, default=25.0, help="hold_s of coordinator.toml: how long a poll is held")
+    made.add_argument(
+        "--hold-s", type=float, default=25.0, help="of coordinator.toml; a poll is held twice as long"
+    )
     made.add_argument("--storms", type=int, default=3, help="of each kind")
     return made.parse_args()
 

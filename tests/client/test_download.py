@@ -166,7 +166,8 @@ def client(coordinator, proxy):
 
 
 def test_a_line_that_is_cut_lets_a_model_through_without_sending_it_twice(client, proxy, model, target):
-    proxy.become(Line(cut_down_after=1_500_000))  # of each connection
+    # Of each connection; at this speed little is lost of what was on its way.
+    proxy.become(Line(cut_down_after=1_500_000, bytes_per_s=8_000_000))
     size = client.download(model, target)
     assert digest_of(target.read_bytes()) == model
     assert (names(target), size > 4 * WIDTH) == (["m"], True)

@@ -40,7 +40,7 @@ def test_the_file_is_read_and_the_command_line_wins(tmp_path):
         ("max_blob_m = 1", "did you mean 'max_blob_mb'?"),
         ("hold_s = 'long'", "hold_s is a float, not 'long'"),
         ("hold_s = true", "hold_s is a float, not True"),
-        ("hold_s = 400", "hold_s must be between 0.1 and 40"),
+        ("hold_s = 400", "hold_s must be between 0.1 and 30"),
         ("max_connections = 1", "max_connections must be between 128"),
         ("names = 'one'", "names is a list of strings"),
         ("names = []", "names is empty"),

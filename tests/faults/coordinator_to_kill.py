@@ -162,6 +162,9 @@ class WatchedBlobs:
     def kept_bytes(self, area: str, digest: str, *, sender: str) -> int:
         return self.blobs.kept_bytes(area, digest, sender=sender)
 
+    def free_bytes(self) -> int:
+        return self.blobs.free_bytes()
+
 
 def watched(fate: Fate) -> Adapters:
     """The coordinator's own adapters, with the plan around them."""

@@ -114,6 +114,7 @@ READERS = frozenset(
         "BlobStore.path",
         "BlobStore.size_bytes",
         "BlobStore.kept_bytes",
+        "BlobStore.free_bytes",
     }
 )
 

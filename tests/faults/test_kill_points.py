@@ -116,7 +116,7 @@ def deaths(point: str, run: str = "") -> list[Kill | Remove]:
     whens = (When.BEFORE, When.WITHIN, When.AFTER) if point.startswith(BLOBS) else (When.BEFORE, When.AFTER)
     kills: list[Kill | Remove] = [Kill(point, when, run) for when in whens]
     if COORDINATOR_POINTS[point] is Story.LARGE and not point.startswith("drop "):
-        kills = [Kill(point, whens[0], run, skip=3), *kills[1:]]  # in a later round, with an optimizer that has a state
+        kills = [Kill(point, whens[0], run, skip=1), *kills[1:]]  # in a later round, with an optimizer that has a state
     if point == "put a model":  # models are in one area, of all runs
         return [Kill(point, when) for when in whens]
     if point.startswith("open "):  # what only a start does, about no run
@@ -346,9 +346,12 @@ def leftovers(place: Place, run: str) -> list[str]:
 
 
 def assert_it_resumed_in_time(place: Place, run: str, begun: float) -> None:
+    """From each time that the coordinator took requests again to the next commit of the run, if there is one."""
     entries = place.fate.entries(begun)
-    for number, entry in enumerate(entries):
-        if entry.point != "ready":
-            continue
-        later = [one for one in entries[number:] if run in one.about or one.point.startswith("commit")]
-        assert not later or later[0].at - entry.at < RESUMES_S
+    commits = [
+        one.at for one in entries if one.point.startswith("commit: ") and one.when == "done" and run in one.about
+    ]
+    assert commits
+    for entry in entries:
+        later = [at for at in commits if at > entry.at]
+        assert entry.point != "ready" or not later or later[0] - entry.at < RESUMES_S

@@ -24,7 +24,7 @@ class CoordinatorConfig:
     url              how others reach it, if not by the first of `names` and the port (behind a proxy, say)
     name             what silos are told they enrolled with
     certificate, key PEM files of one's own, signed by a public authority; without them septum makes a private one
-    hold_s           how long a request waits for news before it is answered with none
+    hold_s           how long a request waits for news before it is answered with none; a poll twice as long
     max_blob_mb      largest payload of a silo, and so largest model, in MiB
     max_connections  open at one time; keep it far above silos and people together
     held_per_silo    requests that one silo may have waiting at one time; one for each run it serves, and one more
@@ -59,7 +59,7 @@ class CoordinatorConfig:
             raise ConfigError(f"url {self.url!r} does not begin with https://; septum speaks nothing else")
         if self.log_level not in LEVELS:
             raise ConfigError(f"log_level {self.log_level!r}: {did_you_mean(self.log_level, LEVELS)}")
-        _in_range("hold_s", self.hold_s, 0.1, 40)  # silos give up after 45 s of silence
+        _in_range("hold_s", self.hold_s, 0.1, 30)  # silos give up after 45 s of silence, in a poll after 70
         _in_range("max_blob_mb", self.max_blob_mb, 1, 1024 * 1024)
         _in_range("max_connections", self.max_connections, 128, 65_536)
         _in_range("held_per_silo", self.held_per_silo, 2, 4096)

@@ -13,6 +13,7 @@ from septum.protocol.messages import Instruction, PollAnswer, Wait
 
 Answer = Instruction | PollAnswer
 POLL = ""  # the run id under which a poll is held
+POLL_HOLDS = 2  # a poll is held so many times as long: a thousand silos that only wait are to cost next to nothing
 NOTHING_YET = Wait()  # the same object each time, so that it is encoded once
 
 
@@ -47,10 +48,14 @@ class HeldRequests:
         self._by_run: dict[str, dict[str, Held]] = {}
 
     def hold(self, silo: str, run: str, serving: tuple[str, ...] = (), *, at_most_s: float = math.inf) -> Held:
-        """Begin to hold a request; at the latest after `hold_s`, or `at_most_s`, it is answered `Wait`."""
+        """Begin to hold a request; at the latest after `hold_s`, or `at_most_s`, it is answered `Wait`.
+
+        A poll is held POLL_HOLDS times as long.
+        """
         loop = asyncio.get_running_loop()
         held = Held(silo, run, serving, loop.create_future())
-        held.timer = loop.call_later(min(self._hold_s, at_most_s), held.give, NOTHING_YET)
+        hold_s = self._hold_s * (POLL_HOLDS if run == POLL else 1)
+        held.timer = loop.call_later(min(hold_s, at_most_s), held.give, NOTHING_YET)
         mine = self._by_silo.setdefault(silo, OrderedDict())
         if run in mine:
             self._retire(mine[run])

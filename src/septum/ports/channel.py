@@ -15,7 +15,9 @@ class Channel(Protocol):
     Contract: each call is one attempt. It raises ConnectionFailedError when the other side cannot be reached or went
     away (the caller tries again after a pause), AuthError when the silo is not accepted, ProtocolError, TensorError,
     MessageError, TooLargeError, NotFoundError as the coordinator answered them. `poll` and `exchange` may take half a
-    minute: the coordinator holds them until it has something to say. One Channel may be used by several threads.
+    minute: the coordinator holds them until it has something to say. A transfer of a blob that is cut goes on where it
+    stopped: within the call while it moves on, else in the next call, also in that of another process. One Channel may
+    be used by several threads, by one at a time for each blob.
     """
 
     def poll(self, serving: Sequence[str]) -> PollAnswer:
@@ -28,7 +30,10 @@ class Channel(Protocol):
         """Send a file that a report will refer to. A repeat is a no-op."""
 
     def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
-        """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
+        """Write a blob that an instruction refers to into `path`, which is there only once it is whole and right.
+
+        Raises DigestError when other bytes came, also a second time and from the start; nothing of them is kept.
+        """
 
     def close(self) -> None:
         """Give up, also in calls that are being held: they raise ConnectionFailedError."""

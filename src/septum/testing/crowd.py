@@ -31,7 +31,7 @@ from septum.protocol.codec import encode
 from septum.protocol.messages import Poll
 
 PATH = "/silo/v1/poll"
-ANSWER_S = 60.0  # more than a coordinator may hold a request
+ANSWER_S = 80.0  # more than a coordinator may hold a poll
 CONNECT_S = 10.0  # as an agent: for each step
 
 

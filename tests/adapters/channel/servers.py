@@ -291,6 +291,10 @@ class SmallServer(ThreadingHTTPServer):
             with suppress(OSError):
                 super().finish_request(wrapped, client_address)
 
+    def asked(self, method: str, what: str = "blobs") -> list[dict[str, str]]:
+        """The headers of the requests of this kind."""
+        return [headers for sent, path, headers in self.requests if sent == method and f"/{what}/" in path]
+
     def hang_up(self) -> None:
         """Close every connection, as an idle timeout or a restart does."""
         for connection in self.connections:

@@ -2,14 +2,12 @@
 
 import os
 import random
-import re
 import threading
 import tracemalloc
 
 import pytest
 from tests.adapters.channel.servers import MODEL
 
-from septum.adapters.channel.blob_files import part_of
 from septum.adapters.channel.transfers import MIN_PROGRESS_BYTES
 from septum.adapters.channel.wire_errors import error_body
 from septum.errors import (
@@ -17,7 +15,6 @@ from septum.errors import (
     ConnectionFailedError,
     DigestError,
     NotFoundError,
-    ProtocolError,
     SeptumError,
     TooLargeError,
 )
@@ -28,10 +25,6 @@ LEAVE = Leave("bye")
 BLOB = digest_of(MODEL)  # 2 MiB
 DATA = random.Random(7).randbytes(5_000_000)
 HALF = len(DATA) // 2
-
-
-def cut_after(data: bytes):
-    return lambda handler: handler.raw(data)
 
 
 @pytest.fixture
@@ -48,10 +41,6 @@ def later(path, seconds=3600):
     os.utime(path, (moment, moment))
 
 
-def asked(server, method, what="blobs"):
-    return [headers for sent, path, headers in server.requests if sent == method and f"/{what}/" in path]
-
-
 # --- uploads ---
 
 
@@ -66,7 +55,7 @@ def test_a_cut_upload_goes_on_at_once_where_it_stopped(connect, server, service,
     server.cuts.append(HALF)
     connect().send_blob("r-1", digest_of(DATA), payload)
     assert (service.directory / digest_of(DATA)).read_bytes() == DATA
-    (first, second) = asked(server, "PUT")
+    (first, second) = server.asked("PUT")
     assert "Content-Range" not in first
     assert second["Content-Range"] == f"bytes {HALF}-{len(DATA) - 1}/{len(DATA)}"
     assert second["Content-Length"] == str(len(DATA) - HALF)
@@ -78,15 +67,15 @@ def test_it_is_the_same_on_a_connection_that_was_used_before(connect, server, se
     server.cuts.append(HALF)
     channel.send_blob("r-1", digest_of(DATA), payload)
     assert (service.directory / digest_of(DATA)).read_bytes() == DATA
-    assert [headers["Content-Length"] for headers in asked(server, "PUT")] == [str(len(DATA)), str(len(DATA) - HALF)]
+    assert [headers["Content-Length"] for headers in server.asked("PUT")] == [str(len(DATA)), str(len(DATA) - HALF)]
 
 
 def test_an_upload_that_is_cut_again_and_again_gets_through_while_it_moves_on(connect, server, service, payload):
     server.cuts.extend([MIN_PROGRESS_BYTES] * 4)
     connect().send_blob("r-1", digest_of(DATA), payload)
     assert (service.directory / digest_of(DATA)).read_bytes() == DATA
-    assert sum(int(headers["Content-Length"]) for headers in asked(server, "PUT")) > len(DATA)
-    assert len(asked(server, "PUT")) == 5
+    assert sum(int(headers["Content-Length"]) for headers in server.asked("PUT")) > len(DATA)
+    assert len(server.asked("PUT")) == 5
 
 
 def test_an_upload_that_does_not_move_on_is_an_error_and_the_next_call_goes_on(connect, server, service, payload):
@@ -94,10 +83,10 @@ def test_an_upload_that_does_not_move_on_is_an_error_and_the_next_call_goes_on(c
     channel = connect()
     with pytest.raises(ConnectionFailedError):
         channel.send_blob("r-1", digest_of(DATA), payload)
-    assert len(asked(server, "PUT")) == 1
+    assert len(server.asked("PUT")) == 1
     channel.send_blob("r-1", digest_of(DATA), payload)
     assert (service.directory / digest_of(DATA)).read_bytes() == DATA
-    assert asked(server, "PUT")[1]["Content-Range"].startswith(f"bytes {MIN_PROGRESS_BYTES - 1}-")
+    assert server.asked("PUT")[1]["Content-Range"].startswith(f"bytes {MIN_PROGRESS_BYTES - 1}-")
 
 
 def test_a_small_upload_gets_through_piece_by_piece_too(connect, server, service, payload):
@@ -113,7 +102,7 @@ def test_a_small_upload_gets_through_piece_by_piece_too(connect, server, service
             continue
         break
     assert (service.directory / digest_of(small)).read_bytes() == small
-    assert [int(headers["Content-Length"]) for headers in asked(server, "PUT")] == [
+    assert [int(headers["Content-Length"]) for headers in server.asked("PUT")] == [
         200_000,
         160_000,
         120_000,
@@ -127,22 +116,22 @@ def test_another_process_goes_on_with_an_upload(connect, server, service, payloa
     server.came[digest_of(DATA)] = DATA[:HALF]
     connect().send_blob("r-1", digest_of(DATA), payload)
     assert (service.directory / digest_of(DATA)).read_bytes() == DATA
-    assert [headers["Content-Length"] for headers in asked(server, "PUT")] == [str(len(DATA) - HALF)]
+    assert [headers["Content-Length"] for headers in server.asked("PUT")] == [str(len(DATA) - HALF)]
 
 
 def test_what_has_arrived_whole_is_not_sent_again(connect, server, service, payload):
     channel = connect()
     for _ in range(3):
         channel.send_blob("r-1", digest_of(DATA), payload)
-    assert len(asked(server, "PUT")) == 1
-    assert len(asked(server, "GET", "uploads")) == 2
+    assert len(server.asked("PUT")) == 1
+    assert len(server.asked("GET", "uploads")) == 2
 
 
 def test_an_upload_of_which_all_has_come_but_the_end_is_completed(connect, server, service, payload):
     server.cuts.append(len(DATA))
     connect().send_blob("r-1", digest_of(DATA), payload)
     assert (service.directory / digest_of(DATA)).read_bytes() == DATA
-    last = asked(server, "PUT")[-1]
+    last = server.asked("PUT")[-1]
     assert (last["Content-Range"], last["Content-Length"]) == (f"bytes */{len(DATA)}", "0")
 
 
@@ -156,7 +145,7 @@ def test_a_coordinator_that_kept_damaged_bytes_gets_all_of_them_once_more(connec
         channel.send_blob("r-1", digest_of(DATA), payload)
     channel.send_blob("r-1", digest_of(DATA), payload)
     assert (service.directory / digest_of(DATA)).read_bytes() == DATA
-    assert ["Content-Range" in headers for headers in asked(server, "PUT")] == [False, True, False]
+    assert ["Content-Range" in headers for headers in server.asked("PUT")] == [False, True, False]
 
 
 def cut_off(handler):
@@ -166,7 +155,7 @@ def cut_off(handler):
 def test_wrong_bytes_from_the_start_are_an_error_at_once(connect, server, payload):
     with pytest.raises(DigestError):
         connect().send_blob("r-1", digest_of(b"other"), payload)
-    assert len(asked(server, "PUT")) == 1
+    assert len(server.asked("PUT")) == 1
 
 
 def test_a_coordinator_that_does_not_know_how_much_came_gets_it_whole(connect, server, service, payload):
@@ -213,7 +202,7 @@ def test_an_upload_that_nobody_takes_is_given_up(connect, server, payload):
             channel.send_blob("r-1", digest_of(b"z"), payload)
     finally:
         given_up.set()
-    assert len(asked(server, "PUT")) == 1
+    assert len(server.asked("PUT")) == 1
 
 
 def test_a_conflict_that_nothing_solves_is_an_error(connect, server, payload):
@@ -234,143 +223,7 @@ def test_a_file_that_shrinks_while_it_is_sent_spoils_no_later_request(connect, s
     assert channel.exchange("r-1", LEAVE) == Wait()
 
 
-# --- downloads ---
-
-
-@pytest.fixture
-def target(tmp_path):
-    """Where a model goes to, in a folder of its own."""
-    (tmp_path / "silo").mkdir()
-    return tmp_path / "silo" / "model"
-
-
-def names(target):
-    return [path.name for path in target.parent.iterdir()]
-
-
-def cut_answer(came):
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(MODEL)}\r\n\r\n".encode()
-    return cut_after(head + MODEL[:came])
-
-
-def test_a_download_that_nothing_disturbs_is_one_request(connect, server, target):
-    connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert [headers.get("Range") for headers in asked(server, "GET")] == [None]
-    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (MODEL, 0o600)
-
-
-@pytest.mark.parametrize("came", [MIN_PROGRESS_BYTES, len(MODEL) - 1])
-def test_a_cut_download_goes_on_at_once_where_it_stopped(connect, server, target, came):
-    server.scripts.append(cut_answer(came))
-    connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert (target.read_bytes(), names(target)) == (MODEL, ["model"])
-    assert [headers.get("Range") for headers in asked(server, "GET")] == [None, f"bytes={came}-"]
-
-
-def test_a_rest_that_comes_in_several_answers_is_asked_for_on_and_on(connect, server, target):
-    server.range_bytes = 300_000
-    server.scripts.append(cut_answer(MIN_PROGRESS_BYTES))
-    connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert target.read_bytes() == MODEL
-    assert len(asked(server, "GET")) == 1 + 4
-
-
-def test_a_download_that_does_not_move_on_is_an_error_and_the_next_call_goes_on(connect, server, target):
-    server.scripts.append(cut_answer(1000))
-    channel = connect()
-    with pytest.raises(ConnectionFailedError, match=f"after 1000 of {len(MODEL)} bytes"):
-        channel.fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert names(target) == [part_of(target, BLOB).name]
-    channel.fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert (target.read_bytes(), names(target)) == (MODEL, ["model"])
-    assert asked(server, "GET")[-1]["Range"] == "bytes=1000-"
-
-
-@pytest.mark.parametrize("came", [1000, len(MODEL)])
-def test_another_process_goes_on_with_a_download(connect, server, target, came):
-    part_of(target, BLOB).write_bytes(MODEL[:came])
-    connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert (target.read_bytes(), names(target)) == (MODEL, ["model"])
-    assert [headers.get("Range") for headers in asked(server, "GET")] == ([] if came == len(MODEL) else ["bytes=1000-"])
-
-
-@pytest.mark.parametrize("kept", [bytes(1000), MODEL + b"!", bytes(len(MODEL))], ids=["start", "longer", "whole"])
-def test_what_was_kept_and_is_damaged_is_fetched_again(connect, server, target, kept):
-    part_of(target, BLOB).write_bytes(kept)
-    connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert (target.read_bytes(), names(target)) == (MODEL, ["model"])
-
-
-def test_a_coordinator_that_knows_no_ranges_sends_it_whole(connect, server, target):
-    server.ranges = False
-    server.scripts.append(cut_answer(MIN_PROGRESS_BYTES))
-    connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert target.read_bytes() == MODEL
-
-
-@pytest.mark.parametrize(
-    "rotten",
-    [MODEL[:-1] + b"!", MODEL[:-1], MODEL[: len(MODEL) // 4]],
-    ids=["one-byte", "a-byte-less", "most-is-gone"],
-)
-@pytest.mark.parametrize("cut", [False, True])
-def test_a_rotten_blob_is_fetched_twice_then_an_error_that_says_what_where_and_what_to_do(
-    connect, server, service, target, rotten, cut
-):
-    (service.directory / BLOB).write_bytes(rotten)
-    if cut:
-        server.scripts.append(cut_answer(MIN_PROGRESS_BYTES))
-    with pytest.raises(DigestError, match="came damaged twice") as caught:
-        connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    for word in (BLOB, "runs/r-1", f"localhost:{server.port}", "nothing of it was kept"):
-        assert word in caught.value.message
-    assert caught.value.hint.endswith("septum run show r-1")
-    assert names(target) == []
-    whole = [headers for headers in asked(server, "GET") if "Range" not in headers]
-    assert len(whole) == 2 + (cut and len(rotten) < MIN_PROGRESS_BYTES)
-
-
-def test_a_blob_that_came_damaged_once_is_fetched_again(connect, server, target):
-    server.scripts.append(lambda handler: handler.reply(200, MODEL[:-1] + b"!"))
-    connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert (target.read_bytes(), names(target)) == (MODEL, ["model"])
-
-
-@pytest.mark.parametrize("field", ["bytes 0-9/2097152", "bytes 1048577-9/2097152", "lines 1-2/3", ""])
-def test_a_range_that_was_not_asked_for_is_refused(connect, server, target, field):
-    server.scripts.extend(
-        [cut_answer(MIN_PROGRESS_BYTES), lambda handler: handler.reply(206, MODEL[:10], Content_Range=field)]
-    )
-    with pytest.raises(ProtocolError, match=re.escape(repr(field))):
-        connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    assert names(target) == []
-
-
-def test_ranges_of_nothing_do_not_go_on_for_ever(connect, server, target):
-    field = f"bytes {MIN_PROGRESS_BYTES}-{len(MODEL) - 1}/{len(MODEL)}"
-    server.scripts.append(cut_answer(MIN_PROGRESS_BYTES))
-    server.scripts.append(lambda handler: handler.reply(206, b"", Content_Range=field))
-    with pytest.raises(ProtocolError, match="none came"):
-        connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-
-
-def test_two_processes_do_not_mix_their_bytes(connect, server, target):
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slowly(handler):
-        handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(MODEL)}\r\n\r\n".encode() + MODEL[:1000])
-        begun.set()
-        go_on.wait(10)
-        handler.wfile.write(MODEL[1000:])
-
-    server.scripts.append(slowly)
-    first = threading.Thread(target=connect().fetch_blob, args=("r-1", BLOB, target), kwargs={"size_bytes": len(MODEL)})
-    first.start()
-    assert begun.wait(10)
-    with pytest.raises(ConflictError, match="another process"):
-        connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
-    go_on.set()
-    first.join()
+# --- both ways ---
 
 
 def test_a_stale_connection_is_replaced_for_blobs_too(connect, server, payload, tmp_path):

@@ -48,6 +48,7 @@ class Request:
     size_bytes  of the body
     digest      the value of Content-Digest; empty for GET and PUT
     repeat      whether to send all of it once more when a kept connection turns out to be dead
+    held_s      how much longer than others it may be held
     """
 
     method: str
@@ -57,6 +58,7 @@ class Request:
     size_bytes: int = 0
     digest: str = ""
     repeat: bool = True
+    held_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Line:
         self._last: Answer | None = None
         self._broken: StaleLineError | None = None
         self._sent_at = 0.0
+        self._answer_timeout_s = answer_timeout_s
         self._socket = _connect(origin)
         self._socket.settimeout(answer_timeout_s)
 
@@ -138,8 +141,12 @@ class Line:
                 self._broken = StaleLineError(f"{self._origin.authority} broke the connection: {_reason(error)}")
                 return
 
-    def answer(self, method: str) -> Answer:
-        """Wait for the answer to the request that was sent. Raises ConnectionFailedError, StaleLineError among them."""
+    def answer(self, method: str, timeout_s: float | None = None) -> Answer:
+        """Wait for the answer to the request that was sent; `timeout_s` is the longest silence, if another than usual.
+
+        Raises ConnectionFailedError, StaleLineError among them.
+        """
+        self._socket.settimeout(timeout_s or self._answer_timeout_s)
         response = http.client.HTTPResponse(self._socket, method=method)
         try:
             self._wait(response)

@@ -26,7 +26,7 @@ from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_SILO, decode, en
 from septum.protocol.messages import DIGEST, Instruction, Poll, PollAnswer, SiloMessage
 from septum.protocol.versions import Wire
 
-HOLD_S = 25.0  # how long the coordinator holds a request before it answers Wait
+HOLD_S = 25.0  # how long the coordinator holds a request within a run before it answers Wait; a poll twice as long
 HOLD_MARGIN_S = 20.0  # for a slow network, on top
 MAX_IDLE_LINES = 8
 _JSON = {"Content-Type": "application/json"}
@@ -57,7 +57,8 @@ class HttpsChannel:
             ca_file: the CA pinned at enrolment; None trusts the system's authorities.
             extra_ca: a bundle to trust besides.
             proxies: from the environment; None goes directly.
-            answer_timeout_s: the longest silence in an answer, more than the coordinator holds a request.
+            answer_timeout_s: the longest silence in an answer, more than the coordinator holds a request; of a poll
+                HOLD_S more.
             wire: the protocol's version.
         """
         self._origin = origin_of(url, client_context(ca_file, extra_ca), proxies or ProxySettings())
@@ -75,7 +76,8 @@ class HttpsChannel:
 
     def poll(self, serving: Sequence[str]) -> PollAnswer:
         """Ask for a run to take part in, other than `serving`."""
-        return cast("PollAnswer", self._ask("/silo/v1/poll", Poll(tuple(serving)), PollAnswer))
+        message = Poll(tuple(serving))
+        return cast("PollAnswer", self._ask("/silo/v1/poll", message, PollAnswer, held_s=HOLD_S))
 
     def exchange(self, run: str, message: SiloMessage) -> Instruction:
         """Say something in a run, and get the next instruction."""
@@ -99,11 +101,11 @@ class HttpsChannel:
         for line in idle:
             line.close()
 
-    def _ask(self, path: str, message: object, expected: object) -> object:
+    def _ask(self, path: str, message: object, expected: object, held_s: float = 0.0) -> object:
         body = encode(message, self._wire)
         if len(body) > MAX_MESSAGE_BYTES:
             raise MessageError(f"a message of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
-        request = Request("POST", path, _JSON, lambda: body, len(body), content_digest(body))
+        request = Request("POST", path, _JSON, lambda: body, len(body), content_digest(body), held_s=held_s)
         return self._call(request, lambda answer: decode(expected, answer.read(MAX_MESSAGE_BYTES), TO_SILO, self._wire))
 
     def _call(self, request: Request, read: Callable[[Answer], T]) -> T:
@@ -128,7 +130,7 @@ class HttpsChannel:
         }
         try:
             line.send(request.method, request.path, headers, request.body(), request.size_bytes)
-            with closing(line.answer(request.method)) as answer:
+            with closing(line.answer(request.method, self._answer_timeout_s + request.held_s)) as answer:
                 answer.check(f"{request.method} {request.path}")
                 return read(answer)
         except ConnectionFailedError:

@@ -83,7 +83,7 @@ class Transfers:
         self._call(request, lambda answer: answer.read(MAX_MESSAGE_BYTES))
 
     def _may_be_there(self, folder: str, digest: str, path: Path, size: int) -> bool:
-        """Whether it was sent before, in part or whole: by this process, or, if it is worth asking, by an earlier one."""
+        """Whether it was sent before: by this process, or by an earlier one, if it is worth asking."""
         if (folder, digest) in self._begun:
             return True
         return size >= MIN_PROGRESS_BYTES and path.stat().st_mtime < self._since
