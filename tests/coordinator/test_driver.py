@@ -232,11 +232,11 @@ async def test_a_disk_full_while_combining_pauses_the_run_which_goes_on_by_itsel
     async with engine() as e:
         expected = await e.finish(plan_of())
     blobs = FullBlobs()
-    async with engine(blobs=blobs, pace=PATIENT) as e:
+    async with engine(blobs=blobs, pace=replace(PATIENT, flush_s=0.0)) as e:
         run_id, trains = await e.start_round_one(plan_of())
         blobs.full = True
         reports = [asyncio.ensure_future(e.report(s, run_id, work(trains[s], s))) for s in SILOS]
-        await until(lambda: e.driver.lives[run_id].run.paused)
+        await until(lambda: e.driver.lives[run_id].stored.paused)
         view = await e.service.run(run_id)
         assert (view.status, "no space left" in view.reason) == (RunStatus.PAUSED, True)
         assert not any(report.done() for report in reports)

@@ -121,7 +121,7 @@ async def test_a_model_that_is_lost_twice_waits_for_an_operator(tmp_path):
         async with engine(store, DirectoryBlobs(tmp_path)) as e:
             await until(lambda: e.store.get(run_id).run.finished == 2)
     async with engine(store, DirectoryBlobs(tmp_path)) as e:
-        await until(lambda: e.driver.lives[run_id].run.paused)
+        await until(lambda: e.driver.lives[run_id].stored.paused)
         view = await e.service.run(run_id)
         assert (view.status, view.finished_rounds) == (RunStatus.PAUSED, 2)
         assert "has rotted" in view.reason

@@ -83,7 +83,11 @@ async def test_engine_time_stands_still_while_nothing_can_be_committed():
         live = e.driver.lives[run_id]
         reports = [asyncio.ensure_future(e.report(s, run_id, work(trains[s], s))) for s in SILOS]
         await until(lambda: live.run.round == 2)  # closed in memory; nobody is told
-        await until(lambda: e.driver._stuck_at is not None)
+        await until(lambda: e.driver.stuck)
+        view = await e.service.run(run_id)
+        assert (view.status, view.finished_rounds) == (RunStatus.PAUSED, 0)  # what is not on disk is not told
+        assert "no space left for the database" in view.reason
+        assert (await e.service.runs(limit=1, before=""))[0] == view
         clock.advance(10_000)
         e.driver.nudge()
         await asyncio.sleep(0.1)
@@ -91,6 +95,7 @@ async def test_engine_time_stands_still_while_nothing_can_be_committed():
         store.stuck = False
         told = await asyncio.gather(*reports)
         assert all(isinstance(one, Train) and one.round == 2 for one in told)
+        assert (await e.service.run(run_id)).finished_rounds == 1
         assert set(live.run.presence.values()) == {Presence.ACTIVE}
         clock.advance(59)
         e.driver.nudge()

@@ -103,7 +103,8 @@ class Driver:
         self._flush_now = False
         self._work: asyncio.Task[None] | None = None
         self._stopping = False
-        self._stuck_at: float | None = None  # since when nothing can be committed
+        self.stuck = ""  # why nothing can be committed
+        self._stuck_at: float | None = None
         self.closing: SeptumError | None = None
         self.on_drain: list[Callable[[SeptumError], None]] = []
 
@@ -311,13 +312,14 @@ class Driver:
             raise
         except SeptumError as error:  # no space, say: nothing is acknowledged, everybody waits, and it is tried again
             log.error("commit_failed", extra={"error": error.message, "hint": error.hint, "runs": len(dirty)})  # noqa: TRY400
+            self.stuck = f"{error.message}; it is tried again by itself"
             self._stuck_at = self.clock.monotonic() if self._stuck_at is None else self._stuck_at
             self._later("retry", self.pace.retry_s)
             return
         if self._stuck_at is not None:
             for live in self.lives.values():
                 live.clock_gap -= self.clock.monotonic() - self._stuck_at
-            self._stuck_at = None
+            self.stuck, self._stuck_at = "", None
         self._flush_now = False
         if "flush" in self._timers:
             self._timers.pop("flush").cancel()

@@ -24,7 +24,8 @@ class Discarded:
 class Live:
     """One run in memory.
 
-    version    of the stored state; `run` is what it will be after the next commit
+    stored     the state as it is in the store; `run` is what it will be after the next commit
+    version    of the stored state
     clock_gap  engine time minus monotonic clock, seconds: engine time goes on where the stored state left it, so
                deadlines pause while the coordinator is down
     effects    not yet in the outbox
@@ -59,6 +60,10 @@ class Live:
     given: dict[str, str] = field(default_factory=dict)
     leaving: dict[str, float] = field(default_factory=dict)
     changed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    stored: Run = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stored = self.run
 
     @property
     def idle(self) -> bool:
@@ -121,6 +126,7 @@ class Live:
     def committed(self, pending: Sequence[Pending]) -> list[Pending]:
         """The store has it. Returns the discards that may be performed now."""
         self.version += 1
+        self.stored = self.run
         if self.facts:
             self.notify()
         self.effects, self.performed, self.facts, self.dirty = [], [], [], False

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import math
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -32,7 +33,15 @@ from septum.protocol.plan import Plan
 from septum.protocol.run import create
 from septum.protocol.run_state import Event, FromSilo, Note, Presence, Run
 from septum.protocol.stages import initial_maker
-from septum.protocol.views import JournalView, ModelView, RunView, models_of, newest_model, run_view
+from septum.protocol.views import (
+    JournalView,
+    ModelView,
+    RunStatus,
+    RunView,
+    models_of,
+    newest_model,
+    run_view,
+)
 
 JOURNAL_PAGE = 1000
 BEHIND_S = 1.0
@@ -227,35 +236,38 @@ class RunService:
                     f"this submission was already made, as run {run.id}, with another plan",
                     hint=f"septum run show {run.id}; submit again with a new key for another run",
                 ) from None
-            return _view(live)
+            return self._view(live)
         spool = self._driver.spool(run.id, complete=True)
         live = self._driver.adopt(revive(stored, spool, monotonic=self._driver.clock.monotonic()))
-        return _view(live)
+        return self._view(live)
 
     async def command(self, run_id: str, event: Event) -> RunView:
         """Stop, Pause or Resume a run. Raises NotFoundError, or ProtocolError when its state does not allow it."""
         live = await self._driver.load(run_id)
         await self._driver.tell(live, event)
-        return _view(live)
+        return self._view(live)
 
     async def run(self, run_id: str) -> RunView:
         """One run. Raises NotFoundError."""
-        return _view(await self._driver.load(run_id))
+        return self._view(await self._driver.load(run_id))
 
     async def runs(self, *, limit: int, before: str) -> tuple[RunView, ...]:
         """Runs, newest first."""
         page = await self._driver.performer.read(self._driver.store.page, limit=limit, before=before)
-        return tuple(run_view(self._newest(stored), created_at=stored.created_at) for stored in page)
+        return tuple(self._view(self._driver.lives.get(stored.run.id) or stored) for stored in page)
 
-    def _newest(self, stored: StoredRun) -> Run:
-        live = self._driver.lives.get(stored.run.id)
-        return stored.run if live is None else live.run
+    def _view(self, of: Live | StoredRun) -> RunView:
+        """What is in the store: nobody is told what a crash could undo. A run that cannot be committed says so."""
+        view = run_view(of.stored if isinstance(of, Live) else of.run, created_at=of.created_at)
+        if isinstance(of, Live) and of.dirty and self._driver.stuck:
+            return replace(view, status=RunStatus.PAUSED, reason=self._driver.stuck)
+        return view
 
     async def models(self, run_id: str) -> tuple[ModelView, ...]:
         """Every model of a run, oldest first; without a run the newest of each of the newest 100 runs."""
         if not run_id:
             page = await self._driver.performer.read(self._driver.store.page, limit=100)
-            newest = (newest_model(self._newest(stored)) for stored in page)
+            newest = (newest_model(stored.run) for stored in page)
             return tuple(model for model in newest if model is not None)
         facts, after = [], 0
         while entries := await self.journal(run_id, after=after, limit=JOURNAL_PAGE):
@@ -299,7 +311,3 @@ def run_id_of(key: str) -> str:
     'r-yfcr4jyi5qqj'
     """
     return "r-" + base64.b32encode(blake3(b"septum-run\0" + key.encode()).digest())[:12].decode().lower()
-
-
-def _view(live: Live) -> RunView:
-    return run_view(live.run, created_at=live.created_at)

@@ -125,6 +125,7 @@ class Line:
         """
         self._last = None  # until this one is answered, the connection is good for nothing else
         self._sent_at = time.monotonic()
+        self._socket.settimeout(self._answer_timeout_s)
         fields = {"Host": self._origin.authority, "User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
         if method != "GET":
             fields["Content-Length"] = str(size)
