@@ -29,7 +29,7 @@ class Running:
     """A coordinator that is up; `stop` takes it down."""
 
     def __init__(self, data_dir: Path, **settings: object) -> None:
-        self.config = CoordinatorConfig(data_dir, **{"listen": "127.0.0.1:0", "hold_s": 5.0, **settings})
+        self.config = CoordinatorConfig(data_dir, **{"listen": "127.0.0.1:0", "hold_s": 2.5, **settings})
         self._ready: Ready | None = None
         self._error: BaseException | None = None
         self._up = threading.Event()

@@ -38,7 +38,7 @@ async def test_a_run_whose_upload_had_no_room_is_paused_until_there_is_and_no_de
         run_id, trains = await e.start_round_one(plan_of(deadline_s=60.0))
         live = e.driver.lives[run_id]
         e.service.no_room(live, StorageError("no space left on device"), 10**6)
-        await until(lambda: live.run.paused)
+        await until(lambda: live.stored.paused)
         view = await e.service.run(run_id)
         assert (view.status, "no space left" in view.reason) == (RunStatus.PAUSED, True)
         e.clock.advance(10_000)
@@ -47,7 +47,7 @@ async def test_a_run_whose_upload_had_no_room_is_paused_until_there_is_and_no_de
         await asyncio.sleep(0.2)
         assert live.run.paused
         blobs.free = 10**9
-        await until(lambda: not live.run.paused)
+        await until(lambda: not live.stored.paused)
         assert list(live.run.active) == list(SILOS)
         told = await asyncio.gather(*(e.report(s, run_id, work(trains[s], s)) for s in SILOS))
         assert all(isinstance(one, Train) and one.round == 2 for one in told)

@@ -148,7 +148,7 @@ def test_every_answer_to_a_silo_carries_the_version(coordinator, method, path):
 
 
 def test_a_good_answer_carries_the_version_too(silos):
-    answer = silos[0].post(POLL, encode(Poll()))
+    answer = silos[0].post(POLL, encode(Poll()))  # held as long as any poll
     assert answer.status == 200
     assert json.loads(answer.body) == {"kind": "wait", "septum-protocol": 1} == json.loads(encode(Wait()))
     assert answer.headers["septum-protocol"] == "1"

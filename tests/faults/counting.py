@@ -21,6 +21,8 @@ APP = load_app(FOLDER)
 ROWS = {"east": 12, "north": 16, "south": 20}
 PATIENCE_S = 60.0  # for what takes a second on a machine of one's own
 T = TypeVar("T")
+# httpx leaves a socket to the collector when its server dies in the middle of a TLS handshake.
+UNCLOSED = "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import random
 import sys
 
 import pytest
+from tests.faults.counting import UNCLOSED
 from tests.faults.play import ROWS, play
 from tests.faults.schedules import Kind, schedule
 
@@ -18,6 +19,7 @@ SECONDS = float(os.environ.get("SEPTUM_SCHEDULE_SECONDS", "100"))  # and up to 2
 
 
 @pytest.mark.faults
+@pytest.mark.filterwarnings(UNCLOSED)
 @pytest.mark.timeout(SECONDS + 300)
 def test_random_faults_break_no_promise(tmp_path, capsys):
     seed = int(os.environ.get("SEPTUM_SCHEDULE_SEED", random.SystemRandom().randrange(1_000_000)))

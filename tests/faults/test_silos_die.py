@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from tests.e2e.processes import children_of
 from tests.e2e.runs import Journal, client_of, port_of
-from tests.faults.counting import Counting, counting_in, until
+from tests.faults.counting import UNCLOSED, Counting, counting_in, until
 
 from septum.cli.federation import Federation
 from septum.protocol import facts
 from septum.protocol.messages import Stage
 from septum.protocol.views import RunStatus
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings(UNCLOSED)]
 
 DEADLINE_S = 2.0
 
