@@ -87,9 +87,7 @@ def _options() -> argparse.Namespace:
     made = parser(__doc__)
     made.add_argument("--silos", type=int, default=1000)
     made.add_argument("--quiet-s", type=float, default=60.0, help="how long waiting silos are watched, at least")
-    made.add_argument(
-        "--hold-s", type=float, default=25.0, help="of coordinator.toml; a poll is held twice as long"
-    )
+    made.add_argument("--hold-s", type=float, default=25.0, help="of coordinator.toml; a poll is held twice as long")
     made.add_argument("--storms", type=int, default=3, help="of each kind")
     return made.parse_args()
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from septum.algorithms.evaluation import Evaluation
+from septum.algorithms.finite import all_finite
 from septum.algorithms.roc_auc import LARGEST_BIN, MAX_ROWS
 from septum.errors import TensorError
 from septum.protocol.contents import BINS, INITIAL, STATISTICS, SUMS, UPDATE
@@ -83,7 +84,6 @@ def read_evaluation(payload: Tensors) -> Evaluation:
 
 def check_finite(name: str, block: Array, start: int = 0) -> None:
     """Refuse NaN and infinity. `block` begins at element `start`. Raises TensorError with tensor and place."""
-    finite = np.isfinite(block.astype(np.float64, copy=False)) if block.dtype.kind != "f" else np.isfinite(block)
-    if not finite.all():
-        first = int(np.argmin(finite))
+    if not all_finite(block):
+        first = int(np.argmin(np.isfinite(block)))
         raise TensorError(f"tensor {name!r} holds {block.reshape(-1)[first]} at element {start + first}")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from septum.algorithms.evaluation import Evaluation
+from septum.algorithms.finite import all_finite
 from septum.algorithms.log_loss import log_loss_sum
 from septum.algorithms.roc_auc import bin_counts, roc_auc
 from septum.errors import AppError, DataError, SeptumError, did_you_mean
@@ -245,8 +246,8 @@ def _check_array(app: App, function: str, name: str, array: object, dtype: type[
 
 
 def _check_finite(app: App, function: str, name: str, array: npt.NDArray[np.generic]) -> None:
-    wrong = int((~np.isfinite(array)).sum())
-    if wrong:
+    if not all_finite(array):
+        wrong = int((~np.isfinite(array)).sum())
         raise _wrong(
             app,
             function,
