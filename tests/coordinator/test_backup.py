@@ -169,6 +169,16 @@ def test_nobody_else_may_read_a_backup_or_what_is_restored(coordinator, tmp_path
             assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
+def test_files_that_others_could_read_are_backed_up_for_the_owner_alone(coordinator, tmp_path):
+    for path in (coordinator.data_dir / "blobs").rglob("*"):  # as a copy with another umask leaves them
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    manifest = back_up(coordinator.data_dir, tmp_path / "backup", NOW)
+    assert manifest.missing == ()
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "backup").rglob("*")}
+    assert modes <= {0o700, 0o600}
+    restore(tmp_path / "backup", tmp_path / "data")
+
+
 def test_neither_the_lock_nor_uploads_under_way_are_in_a_backup(coordinator, tmp_path):
     for name in (".incoming/put-7", ".cut/spool-r-1/x", "spool-r-1/.x"):
         path = coordinator.data_dir / "blobs" / name

@@ -129,12 +129,15 @@ class _Making:
     def _link_or_open(self, path: Path) -> int | None:
         target = self.part / path
         make_folders(target.parent)
+        source = self.data_dir / path
+        if source.stat().st_mode & 0o077:  # a link would have this mode, too
+            return open_file(source)
         try:
-            os.link(self.data_dir / path, target)
+            os.link(source, target)
         except FileNotFoundError:
             raise
         except OSError:  # another file system, or one without links
-            return open_file(self.data_dir / path)
+            return open_file(source)
         return None
 
     def _take_blob(self, name: str, descriptor: int | None) -> None:
