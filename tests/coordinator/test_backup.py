@@ -176,7 +176,7 @@ def test_files_that_others_could_read_are_backed_up_for_the_owner_alone(coordina
     assert manifest.missing == ()
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "backup").rglob("*")}
     assert modes <= {0o700, 0o600}
-    restore(tmp_path / "backup", tmp_path / "data")
+    restore(tmp_path / "backup", tmp_path / "new")
 
 
 def test_neither_the_lock_nor_uploads_under_way_are_in_a_backup(coordinator, tmp_path):
