@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import itertools
 import json
 import socket
 import threading
@@ -23,6 +24,11 @@ from septum.coordinator.root import Ready, run_coordinator
 from septum.protocol.codec import decode, encode
 from septum.protocol.messages import End, Instruction, Join, Report, SiloMessage
 from septum.protocol.plan import Plan
+
+WIDE = 40_000  # 160 kB a payload: blobs
+NARROW = 3  # inline
+KEYS = (f"key-{n}" for n in itertools.count())
+SEEDS = itertools.count()
 
 
 class Running:
@@ -154,6 +160,18 @@ def together(silos: Iterable[Silo], action: object) -> list[Instruction]:
     for thread in threads:
         thread.join(20)
     return [told[silo.name] for silo in silos]
+
+
+def next_seed() -> int:
+    return next(SEEDS)
+
+
+def exchange_path(run: str) -> str:
+    return f"/silo/v1/runs/{run}/exchange"
+
+
+def blob_path(run: str, digest: str) -> str:
+    return f"/silo/v1/runs/{run}/blobs/{digest}"
 
 
 def start_round_one(silos: list[Silo], plan: Plan, key: str, width: int) -> tuple[str, list[Instruction]]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import time
 from dataclasses import replace
 
 import pytest
-from tests.coordinator.running import Running, announced, begun, start_round_one
+from tests.coordinator.running import (
+    KEYS,
+    NARROW,
+    WIDE,
+    Running,
+    announced,
+    begun,
+    blob_path,
+    exchange_path,
+    next_seed,
+    start_round_one,
+)
 from tests.coordinator.support import engine, plan_of, update, work
 
 from septum.client import Client
@@ -18,32 +28,6 @@ from septum.protocol.codec import encode
 from septum.protocol.messages import Blob
 from septum.protocol.plan import digest_of
 from septum.protocol.run_state import Stop
-
-WIDE = 40_000  # 160 kB a payload: blobs
-NARROW = 3  # inline
-KEYS = (f"key-{n}" for n in itertools.count())
-
-
-@pytest.fixture
-def round_one(silos):
-    """A run whose silos have been asked for round 1, small payloads."""
-    return start_round_one(silos, plan_of(seed=next_seed()), next(KEYS), NARROW)
-
-
-SEEDS = itertools.count()
-
-
-def next_seed() -> int:
-    return next(SEEDS)
-
-
-def exchange_path(run: str) -> str:
-    return f"/silo/v1/runs/{run}/exchange"
-
-
-def blob_path(run: str, digest: str) -> str:
-    return f"/silo/v1/runs/{run}/blobs/{digest}"
-
 
 # --- blobs ---------------------------------------------------------------------------------------------------------
 

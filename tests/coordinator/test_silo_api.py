@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 import time
@@ -11,7 +10,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.running import Running, Silo, announced, begun, finish, start_round_one
+from tests.coordinator.running import (
+    KEYS,
+    NARROW,
+    WIDE,
+    Running,
+    Silo,
+    announced,
+    begun,
+    blob_path,
+    exchange_path,
+    finish,
+    next_seed,
+    start_round_one,
+)
 from tests.coordinator.support import evaluated, plan_of, update, work
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
@@ -21,31 +33,7 @@ from septum.protocol.codec import MAX_MESSAGE_BYTES, encode
 from septum.protocol.messages import Await, End, Join, Outcome, Poll, Stage, Train, blob_of
 from septum.protocol.plan import digest_of
 
-WIDE = 40_000  # 160 kB a payload: blobs
-NARROW = 3  # inline
-KEYS = (f"key-{n}" for n in itertools.count())
 POLL = "/silo/v1/poll"
-
-
-@pytest.fixture
-def round_one(silos):
-    """A run whose silos have been asked for round 1, small payloads."""
-    return start_round_one(silos, plan_of(seed=next_seed()), next(KEYS), NARROW)
-
-
-SEEDS = itertools.count()
-
-
-def next_seed() -> int:
-    return next(SEEDS)
-
-
-def exchange_path(run: str) -> str:
-    return f"/silo/v1/runs/{run}/exchange"
-
-
-def blob_path(run: str, digest: str) -> str:
-    return f"/silo/v1/runs/{run}/blobs/{digest}"
 
 
 # --- what works ----------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_files_that_cannot_be_used_are_named_to_the_operator_and_once_mended_the
             "north": "the file is empty",
             "west": "target column 'y': the target has one class, 0, in all 10 rows",
         }.items():
-            data = next(site.folder / "data" / f"{silo}.csv" for site in federation.sites if site.name == silo)
+            data = federation.site(silo).folder / "data" / f"{silo}.csv"
             assert any(line.startswith(silo) and str(data) in line and line.endswith(says) for line in shown)
             assert says in next(line for line in shown if line.startswith("status    failed"))
             write_data(data)
@@ -116,7 +116,7 @@ def test_what_a_killed_worker_said_can_be_read_after_the_run_has_failed(tmp_path
 
 
 def limit_tasks(federation: Federation, silo: str, *, seconds: int) -> None:
-    config = next(site.folder / "state" / "silo.toml" for site in federation.sites if site.name == silo)
+    config = federation.site(silo).folder / "state" / "silo.toml"
     federation.kill(silo)
     config.write_text(config.read_text().replace("task_s = 3600.0", f"task_s = {seconds}"))
     federation.start_agent(silo)

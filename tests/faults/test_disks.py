@@ -12,7 +12,6 @@ import pytest
 from tests.e2e.runs import Journal, client_of
 from tests.faults.counting import Counting, counting_in, until
 
-from septum.cli.federation import Federation
 from septum.protocol import facts
 from septum.protocol.plan import digest_of
 from septum.protocol.views import RunStatus
@@ -88,7 +87,7 @@ def test_a_full_disk_at_the_coordinator_pauses_the_run_which_goes_on_by_itself_o
 
 def test_a_full_disk_at_a_silo_is_reported_and_the_round_goes_on_without_it(counting, tmp_path):
     with counting.federation(tmp_path) as federation:
-        north = next(site for site in federation.sites if site.name == "north")
+        north = federation.site("north")
         federation.start()
         federation.kill("north")
         runs = north.folder / "state" / "runs"
@@ -137,7 +136,7 @@ def test_a_model_that_rots_is_told_loudly_and_made_again_from_the_one_before(cou
             path.write_bytes(damaged)
             gate.touch()
             for silo in counting.records:
-                for file in (site_of(federation, silo) / "state" / "runs" / run.id / "model").iterdir():
+                for file in (federation.site(silo).folder / "state" / "runs" / run.id / "model").iterdir():
                     file.unlink()  # they fetch it again
                 federation.start_agent(silo)
             journal.until(facts.ModelLost)
@@ -146,7 +145,3 @@ def test_a_model_that_rots_is_told_loudly_and_made_again_from_the_one_before(cou
             assert ended.status is RunStatus.FINISHED, ended.reason
             assert ended.model == counting.undisturbed(plan)
         assert '"event": "bytes_lost"' in federation.log("coordinator").read_text()
-
-
-def site_of(federation: Federation, silo: str) -> Path:
-    return next(site.folder for site in federation.sites if site.name == silo)

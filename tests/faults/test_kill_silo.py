@@ -72,7 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         federation.start()
         federation.kill(KILLED)
         fate = Fate(folder / "fate", SILO_POINTS)
-        state = next(site.folder / "state" for site in federation.sites if site.name == KILLED)
+        state = federation.site(KILLED).folder / "state"
         agent = Program("tests.faults.agent_to_kill", str(state), str(folder / "fate"), log=folder / "agent.log")
         try:
             with closing(Client(operator_access(federation.operator_dir))) as client:

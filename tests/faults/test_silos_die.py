@@ -91,7 +91,7 @@ def test_deadlines_stand_still_while_the_coordinator_is_down(federation, countin
 
 
 def test_a_training_that_runs_out_of_memory_is_a_failure_with_a_reason_and_the_round_goes_on(federation, counting):
-    site = next(site for site in federation.sites if site.name == "south")
+    site = federation.site("south")
     limit_memory(site.folder / "state" / "silo.toml", 2_000)
     federation.kill("south")
     federation.start_agent("south")

@@ -236,7 +236,7 @@ def test_a_second_coordinator_is_refused_and_one_that_was_replaced_ends_loudly_a
 @contextmanager
 def a_request_under_way(place: Place, method: str, path: str, size: int, sent: int) -> Iterator[HTTPSConnection]:
     """A silo has sent some of a request's body, and says no more."""
-    state = next(site for site in place.federation.sites if site.name == "north").folder / "state"
+    state = place.federation.site("north").folder / "state"
     digest = content_digest(b"") if method == "POST" else ""
     headers = Ed25519Signer("north", load_private_key(state / "silo.key")).headers(method, path, digest)
     context = client_context(Path(operator_access(place.federation.operator_dir).ca_file))

@@ -64,6 +64,10 @@ class Federation:
         """The process of a silo's agent, or of the coordinator."""
         return self._processes[name].pid
 
+    def site(self, silo: str) -> Site:
+        """A silo's place in the federation."""
+        return next(site for site in self.sites if site.name == silo)
+
     def process(self, name: str) -> Process:
         """That process."""
         return self._processes[name]
@@ -108,7 +112,7 @@ class Federation:
 
     def start_agent(self, silo: str) -> None:
         """Start a silo's agent, also again after it ended."""
-        site = next(site for site in self.sites if site.name == silo)
+        site = self.site(silo)
         arguments = ["silo", "start", "--dir", str(site.folder / "state")]
         self._processes[silo] = Process(arguments, self.base / f"{silo}.log", site.uid)
 

@@ -10,20 +10,19 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from blake3 import blake3
-
+from septum.adapters.blobs.writing import BUFFER_BYTES, Digester, digest_start, write
 from septum.errors import ConfigError, MessageError, StorageError
 from septum.protocol.codec import Json, dumps, from_json, loads, to_json
 from septum.protocol.versions import Sides, Wire
 
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 2**30  # 200 bytes a file
-BUFFER_BYTES = 1 << 20
 _MODE = re.compile("0[0-7]00")  # nothing for others, no set-user-id
 
 FORMAT = Wire("septum-backup", 1, advice="restore it with the septum that made it, or a newer one, on {older}")
@@ -119,15 +118,13 @@ def copy_open(source: int, target: Path) -> Entry:
     """Copy an open file to a new one, and digest it on the way; `source` is closed."""
     make_folders(target.parent)
     mode = stat.S_IMODE(os.fstat(source).st_mode) & 0o700 or 0o600  # what is in here is nobody else's business
-    digester, size = blake3(), 0
+    digester = Digester()
     with os.fdopen(source, "rb", buffering=0) as reader, open(target, "xb", buffering=0, opener=_private) as writer:
-        while chunk := reader.read(BUFFER_BYTES):
-            digester.update(chunk)
-            size += len(chunk)
-            _write_all(writer.fileno(), chunk)
+        chunks = iter(partial(reader.read, BUFFER_BYTES), b"")
+        write(writer.fileno(), chunks, digester, limit=0, guard=nullcontext)
         os.fchmod(writer.fileno(), mode)
         os.fsync(writer.fileno())
-    return Entry(f"blake3:{digester.hexdigest()}", size, f"{mode:04o}")
+    return Entry(digester.digest, digester.size_bytes, f"{mode:04o}")
 
 
 def make_folders(folder: Path) -> None:
@@ -139,13 +136,11 @@ def make_folders(folder: Path) -> None:
 
 def entry_of(path: Path) -> Entry:
     """What the file has in it now."""
-    digester, size = blake3(), 0
+    digester = Digester()
     with path.open("rb", buffering=0) as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        while chunk := file.read(BUFFER_BYTES):
-            digester.update(chunk)
-            size += len(chunk)
-    return Entry(f"blake3:{digester.hexdigest()}", size, f"{mode:04o}")
+        digest_start(file.fileno(), digester)
+    return Entry(digester.digest, digester.size_bytes, f"{mode:04o}")
 
 
 def open_file(path: Path) -> int:
@@ -174,12 +169,6 @@ def translated(doing: str) -> Iterator[None]:
         raise StorageError(
             f"could not {doing}: {error.strerror}{at}", hint="df -h" if full else "ls -ld, as the coordinator's user"
         ) from error
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _private(path: str, flags: int) -> int:

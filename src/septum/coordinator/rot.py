@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from blake3 import blake3
-
+from septum.adapters.blobs.writing import Digester, digest_start
 from septum.coordinator.combining import optimizer_area
 from septum.coordinator.shelf import AREA, Shelf
 from septum.coordinator.spool import Spool
@@ -18,8 +17,6 @@ from septum.errors import DigestError, SeptumError, StorageError
 from septum.ports.blobs import BlobStore
 from septum.protocol.messages import Blob
 from septum.protocol.run_state import ModelLost, PayloadsLost, Run
-
-BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +63,11 @@ class Inspector:
 
 def check_file(path: Path, digest: str) -> None:
     """Raise DigestError when a file's bytes are not those of its digest, StorageError when it cannot be read."""
-    hasher = blake3()
-    buffer = memoryview(bytearray(BUFFER_BYTES))
+    digester = Digester()
     try:
         with path.open("rb", buffering=0) as file:
-            while count := file.readinto(buffer):
-                hasher.update(buffer[:count])
+            digest_start(file.fileno(), digester)
     except OSError as error:
         raise StorageError(f"the file {path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
-    found = f"blake3:{hasher.hexdigest()}"
-    if found != digest:
-        raise DigestError(f"the file {path} has rotted: its bytes have the digest {found}", hint=f"rm {path}")
+    if digester.digest != digest:
+        raise DigestError(f"the file {path} has rotted: its bytes have the digest {digester.digest}", hint=f"rm {path}")
