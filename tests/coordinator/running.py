@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from septum.client import Access, Client, operator_access
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.root import Ready, run_coordinator
 from septum.protocol.codec import decode, encode
-from septum.protocol.messages import End, Instruction, Join, Report, SiloMessage
+from septum.protocol.messages import Await, End, Instruction, Join, Report, SiloMessage, Wait
 from septum.protocol.plan import Plan
 
 WIDE = 40_000  # 160 kB a payload: blobs
@@ -84,7 +85,8 @@ class Running:
     ) -> Answer:
         connection = self.connect()
         try:
-            connection.request(method, path, body, dict(headers), encode_chunked="Transfer-Encoding" in headers)
+            with suppress(OSError):  # it may have answered before it had read everything, and closed
+                connection.request(method, path, body, dict(headers), encode_chunked="Transfer-Encoding" in headers)
             answer = connection.getresponse()
             return Answer(answer.status, answer.read(), dict(answer.getheaders()))
         finally:
@@ -140,6 +142,13 @@ class Silo:
         assert isinstance(told, Instruction)
         return told
 
+    def asked(self, run: str, message: SiloMessage) -> Instruction:
+        """What it is told to do next, however long that takes."""
+        told = self.say(run, message)
+        while isinstance(told, Wait):
+            told = self.say(run, Await())
+        return told
+
     def report(self, run: str, told: Instruction, width: int) -> Instruction:
         made = work(told, self.name, width)
         assert made is not None
@@ -147,7 +156,7 @@ class Silo:
         if report.payload.inline is None:
             answer = self.put(f"/silo/v1/runs/{run}/blobs/{report.payload.digest}", data)
             assert answer.status == 200, answer.body
-        return self.say(run, report)
+        return self.asked(run, report)
 
 
 def together(silos: Iterable[Silo], action: object) -> list[Instruction]:
@@ -178,7 +187,7 @@ def start_round_one(silos: list[Silo], plan: Plan, key: str, width: int) -> tupl
     """A run whose silos have been asked for round 1."""
     with Client(silos[0].coordinator.access) as client:
         run = client.submit(plan, key=key).id
-    prepare = together(silos, lambda silo: silo.say(run, Join(plan.digest)))
+    prepare = together(silos, lambda silo: silo.asked(run, Join(plan.digest)))
     asked = {silo.name: told for silo, told in zip(silos, prepare, strict=True)}
     return run, together(silos, lambda silo: silo.report(run, asked[silo.name], width))
 

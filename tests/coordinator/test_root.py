@@ -56,7 +56,7 @@ def test_a_run_goes_on_after_a_restart_on_another_port_to_the_same_model(tmp_pat
     second = Running(tmp_path / "cut")
     try:
         silos = [Silo(second, silo.name, silo.key) for silo in silos]
-        assert [silo.say(run, Await()) for silo in silos] == told
+        assert [silo.asked(run, Await()) for silo in silos] == told
         finish(silos, run, told, 3)
         with Client(second.access) as client:
             assert (client.run(run).status, client.run(run).model) == (RunStatus.FINISHED, expected)

@@ -146,9 +146,11 @@ class Pipe:
     async def send(self, chunk: bytes) -> bool:
         """Pass a chunk on. False when nobody reads any more."""
         with self._ready:
+            if self._abandoned:
+                return False
             self._chunks.append(chunk)
             self._size += len(chunk)
-            full = self._size >= PIPE_BYTES and not self._abandoned
+            full = self._size >= PIPE_BYTES
             if full:
                 self._room.clear()
             self._ready.notify()
@@ -164,7 +166,9 @@ class Pipe:
 
     def abandon(self) -> None:
         """For the reader: it takes no more."""
-        self._abandoned = True
+        with self._ready:
+            self._abandoned = True
+            self._chunks.clear()
         self._loop.call_soon_threadsafe(self._room.set)
 
     def __iter__(self) -> Iterator[bytes]:

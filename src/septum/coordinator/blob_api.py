@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from septum.adapters.channel.wire_errors import error_body
@@ -39,6 +39,8 @@ from septum.errors import ConnectionFailedError, MessageError, NotFoundError, Se
 from septum.ports.blobs import OffsetError
 
 UPLOAD_THREADS = 32  # a slow upload holds one; more at one time wait their turn
+READ_ON_BYTES = 1024 * 1024  # of an upload that is refused, or its sender may lose the answer (RFC 9112, section 9.6)
+READ_ON_S = 2.0
 UPLOADS_A_SILO = 4  # under way at one time: no silo may take all threads with slow ones
 
 _Key = tuple[str, str, str]  # run, silo, digest
@@ -73,14 +75,17 @@ class BlobApi:
         live, mark = await self._service.upload_to(asker.silo, run)
         key = (run, asker.silo, digest)
         await self._end(key)
+        chunks = chunks_of(receive)
         with self._one_of_few(asker.silo), self._upload(key) as upload:
             try:
-                await self._store(live, receive, key, start)
+                await self._store(live, chunks, key, start)
             except StorageError as error:
                 size = declared_size(headers, self._max_blob_bytes, "a blob")
                 self._service.no_room(live, error, size or 0)
+                await _read_on(chunks)
                 raise
             except OffsetError as error:
+                await _read_on(chunks)
                 await send_body(send, error.http_status, error_body(error), headers=_offset(error.offset))
                 return
             except asyncio.CancelledError:
@@ -157,12 +162,12 @@ class BlobApi:
             older.cancel()
             await older.ended.wait()
 
-    async def _store(self, live: Live, receive: Receive, key: _Key, start: int) -> None:
+    async def _store(self, live: Live, chunks: AsyncIterator[bytes], key: _Key, start: int) -> None:
         pipe = Pipe()
         live.busy += 1
         stored = asyncio.get_running_loop().run_in_executor(self._threads, self._drain, live, pipe, key, start)
         try:
-            async for chunk in chunks_of(receive):
+            async for chunk in chunks:
                 if not await pipe.send(chunk):
                     break
             pipe.end()
@@ -183,6 +188,17 @@ class BlobApi:
             self._service.append_payload(live, silo, digest, pipe, start)
         finally:
             pipe.abandon()
+
+
+async def _read_on(chunks: AsyncIterator[bytes]) -> None:
+    """Take a little more of a body that nobody wants."""
+    size = 0
+    with suppress(ConnectionFailedError, TimeoutError):
+        async with asyncio.timeout(READ_ON_S):
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > READ_ON_BYTES:
+                    return
 
 
 @dataclass(eq=False, slots=True)
