@@ -92,15 +92,23 @@ class Engine:
     async def join(self, silo: str, run_id: str, plan: Plan) -> Instruction:
         return await self.service.exchange(silo, run_id, Join(plan.digest))
 
+    async def asked(self, silo: str, run_id: str, told: Instruction) -> Instruction:
+        """What a silo is told to do next, however long that takes."""
+        while isinstance(told, Wait):
+            told = await self.service.exchange(silo, run_id, Await())
+        return told
+
     async def start_round_one(self, plan: Plan, key: str = "k") -> tuple[str, dict[str, Instruction]]:
         """A run whose silos have been asked for round 1."""
         run_id = (await self.service.submit(plan, key)).id
         asked = await asyncio.gather(*(self.join(silo, run_id, plan) for silo in plan.silos))
+        asked = [await self.asked(silo, run_id, told) for silo, told in zip(plan.silos, asked, strict=True)]
         reports = [work(instruction, silo) for instruction, silo in zip(asked, plan.silos, strict=True)]
         trains = await asyncio.gather(
             *(self.report(silo, run_id, made) for silo, made in zip(plan.silos, reports, strict=True))
         )
-        return run_id, dict(zip(plan.silos, trains, strict=True))
+        told = [await self.asked(silo, run_id, train) for silo, train in zip(plan.silos, trains, strict=True)]
+        return run_id, dict(zip(plan.silos, told, strict=True))
 
     async def report(self, silo: str, run_id: str, made: tuple[Report, bytes] | None) -> Instruction:
         assert made is not None

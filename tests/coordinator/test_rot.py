@@ -40,11 +40,11 @@ def rot(path):
 
 async def rounds(e, run_id, plan, width, count):
     """Everybody joins and works until `count` rounds are finished; what they are told then."""
-    told = dict(zip(SILOS, await asyncio.gather(*(e.join(s, run_id, plan) for s in SILOS)), strict=True))
+    answers = await asyncio.gather(*(e.join(s, run_id, plan) for s in SILOS))
     for _ in range(count + 1):
+        told = {s: await e.asked(s, run_id, answer) for s, answer in zip(SILOS, answers, strict=True)}
         answers = await asyncio.gather(*(e.report(s, run_id, work(told[s], s, width)) for s in SILOS))
-        told = dict(zip(SILOS, answers, strict=True))
-    return told
+    return {s: await e.asked(s, run_id, answer) for s, answer in zip(SILOS, answers, strict=True)}
 
 
 @pytest.mark.parametrize("width", [3, BIG])

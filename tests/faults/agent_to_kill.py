@@ -49,7 +49,9 @@ def watch(fate: Fate) -> None:
     point(HttpsChannel, "send_blob", lambda *_: "send a blob", of_call)
     point(HttpsChannel, "fetch_blob", lambda *_: "fetch a blob", of_call)
     point(SubprocessLauncher, "start", lambda *_: "start a worker", lambda _, spec, __: spec.run)
-    point(SubprocessWorker, "perform", lambda _, task: f"work {task.stage.value}", lambda worker, _: worker._spec.run)
+    point(
+        SubprocessWorker, "perform", lambda _, task, __: f"work {task.stage.value}", lambda worker, *_: worker._spec.run
+    )
     point(outgoing, "take_over", lambda *_: "take over a payload", lambda source, *_: source.parents[1].name)
 
 

@@ -82,6 +82,7 @@ READERS = frozenset(
         "RunFiles.load",
         "RunFiles.held",
         "RunFiles.output",
+        "RunFiles.settle",
         "RunFiles.carried",
         "Channel.close",
         "Worker.alive",

@@ -1,6 +1,6 @@
 """Which values have golden bytes? One of each kind that others read: silos, workers, tools, and septum itself later.
 
-SAMPLES is septum-protocol 1, FRAME_SAMPLES septum-frames 1: a new version is a new folder. VIEW_SAMPLES is what the
+SAMPLES is septum-protocol 1, FRAME_SAMPLES septum-frames 2: a new version is a new folder. VIEW_SAMPLES is what the
 public API answers, STORED_SAMPLES what lies on disk for a later septum: journals, outboxes, a silo's sessions.
 """
 
@@ -99,7 +99,15 @@ FRAME_SAMPLES = (
         run_dir="/srv/silo/runs/r-1/work",
         limits=WorkerLimits(memory_bytes=2**32, cpu_s=3600),
     ),
-    Perform(Stage.TRAIN, 7, None, False, "/srv/silo/runs/r-1/work/train-6.state", "/srv/silo/out", b"a small model"),
+    Perform(
+        Stage.TRAIN,
+        7,
+        None,
+        False,
+        "/srv/silo/runs/r-1/work/train-6.state",
+        "/srv/silo/runs/r-1/work/train-7.state",
+        b"a small model",
+    ),
     Ready(),
     Done(152, {"train": 0.25}, True, b"a small update"),
     Failed("ValueError: the loss is not finite", "look at the data", "Traceback (most recent call last):\n ..."),

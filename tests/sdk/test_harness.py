@@ -340,3 +340,22 @@ def test_logits_that_are_none_are_named(with_function: Replace, table: Table, re
     app = with_function("predict", lambda *_: returned)
     with pytest.raises(AppError, match=f"predict: {message}"):
         harness.evaluate(app, ready(app, table), {"w": np.zeros(1, np.float32)})
+
+
+def test_a_base_that_can_still_be_written_to_is_copied_and_one_that_cannot_be_is_not():
+    data = np.zeros(4, np.float32).tobytes()
+    for_good = np.frombuffer(data, np.float32)
+    in_passing = np.zeros(4, np.float32)
+    in_passing.flags.writeable = False  # its owner can take that back
+    assert harness._frozen(for_good) is for_good
+    assert np.shares_memory(harness._frozen(for_good.reshape(2, 2)), for_good)
+    for tensor in (
+        in_passing,
+        in_passing.view(),
+        np.zeros(4, np.float32),
+        np.frombuffer(b"." + data, np.float32, 4, 1),
+    ):
+        frozen = harness._frozen(tensor)
+        assert not np.shares_memory(frozen, tensor)
+        with pytest.raises(ValueError, match="read-only"):
+            frozen[0] = 1

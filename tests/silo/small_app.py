@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -111,7 +114,26 @@ def write_model(path: Path, w: float = 0.0) -> Path:
     return path
 
 
+def payload_of(spec: WorkerSpec) -> Path:
+    """Where a large payload goes."""
+    return spec.run_dir.parent / "payload"
+
+
+def carry_of(spec: WorkerSpec, round: int) -> Path:
+    """Where the state after a round goes."""
+    return spec.run_dir / f"train-{round}.state"
+
+
 def train_task(spec: WorkerSpec, round: int = 1, state: Path | None = None) -> Task:
     """Train from a model of zeros."""
     model = write_model(spec.run_dir / "model")
-    return Task(Stage.TRAIN, round, model, initial=False, state=state, output=spec.run_dir / f"train-{round}")
+    return Task(Stage.TRAIN, round, model, initial=False, state=state, carry=carry_of(spec, round))
+
+
+def worker_process(program: list[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A process that runs a program in place of the worker's, and the agent's end of the control channel."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, *program, str(theirs.fileno())]
+        process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), start_new_session=True)
+    return process, ours

@@ -235,8 +235,8 @@ class Weighing(InlineLauncher):
         weight = self.weight
 
         class Worker(InlineWorker):
-            def perform(self, task: Task) -> TaskResult:
-                return replace(super().perform(task), weight=weight)
+            def perform(self, task: Task, output: Path) -> TaskResult:
+                return replace(super().perform(task, output), weight=weight)
 
         return Worker(spec)
 
@@ -380,8 +380,8 @@ class ChattyWorker:
     def __init__(self, worker: InlineWorker) -> None:
         self._worker = worker
 
-    def perform(self, task: Task) -> TaskResult:
-        result = self._worker.perform(task)
+    def perform(self, task: Task, output: Path) -> TaskResult:
+        result = self._worker.perform(task, output)
         return replace(result, durations_s={**result.durations_s, "patient_17_age": 63.0})
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from septum.protocol.codec import Scalar
-from septum.protocol.messages import Stage
+from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import StrategyRef
 
 
@@ -17,7 +17,7 @@ class WorkerSpec:
     """What a worker is for.
 
     strategy    the plan's; some change the silo's training too
-    run_dir     its own working directory; the app may write here, and files are exchanged here
+    run_dir     its own working directory; the app may write here
     """
 
     run: str
@@ -54,10 +54,10 @@ class WorkerLimits:
 class Task:
     """One piece of work for a worker.
 
-    model     the model's bytes, or its file in the run directory; None for `prepare`
+    model     the model's bytes, or its file; None for `prepare`
     initial   make the initial model too (`prepare` only)
     state     the app's carried state, a file made by an earlier task; None at first
-    output    where a large payload goes: a file in the run directory; `output` + ".state" gets the new carried state
+    carry     where the app's new carried state goes: a file in the run directory
     """
 
     stage: Stage
@@ -65,20 +65,20 @@ class Task:
     model: Path | bytes | None
     initial: bool
     state: Path | None
-    output: Path
+    carry: Path
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What a task made: weight in rows, seconds per step, and whether state is carried on.
+    """What a task made: weight in rows, seconds per step, whether state is carried on, and the payload.
 
-    `payload`: up to INLINE_LIMIT_BYTES the payload itself; None when it is in the output file.
+    A payload of up to INLINE_LIMIT_BYTES is here itself; of a larger one, which is in the output file, the digest.
     """
 
     weight: int
     durations_s: Mapping[str, float]
     has_state: bool
-    payload: bytes | None = None
+    payload: bytes | Blob
 
 
 class Worker(Protocol):
@@ -86,6 +86,7 @@ class Worker(Protocol):
 
     Contract: `perform` raises WorkerError with the app's traceback in `details` when the app raised, and WorkerError
     when the process hung, exited, was killed or spoke nonsense; after the latter it is gone and `alive` is False.
+    StorageError when `output` cannot be written. After an error there is no `output`.
     Another thread may call `close` meanwhile; where there is a process, that breaks off the task with a WorkerError.
     """
 
@@ -97,8 +98,8 @@ class Worker(Protocol):
     def pid(self) -> int:
         """The process, for people who look; 0 where there is none of its own."""
 
-    def perform(self, task: Task) -> TaskResult:
-        """Do one task."""
+    def perform(self, task: Task, output: Path) -> TaskResult:
+        """Do one task. A large payload goes into `output`, a file that the app cannot reach."""
 
     def close(self) -> None:
         """End the process and everything it started."""

@@ -6,7 +6,7 @@ new model leaves as chunks. Silos are in canonical order (sorted by name), which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +93,7 @@ class Blobs:
     payload: Callable[[Blob], Source]
     model: Callable[[Blob], Source]
     optimizer: Callable[[Blob], Source]
-    keep_model: Callable[[Iterable[bytes]], Blob]
+    keep_model: Callable[[Iterator[bytes]], Blob]
     open_optimizer: Callable[[], Writer]
 
 
@@ -147,8 +147,11 @@ def check(stage: Stage, source: Source, base: Layout | None, *, initial: bool | 
     for spec in layout.tensors:
         if spec.name in (contents.BINS, contents.SUMS):
             continue
+        item = DTYPES[spec.dtype]
+        buffer = np.empty(min(BLOCK_WIDTH, spec.count), item)
         for start in range(0, spec.count, BLOCK_WIDTH):
-            block = _elements(source, spec, start, min(BLOCK_WIDTH, spec.count - start))
+            block = buffer[: spec.count - start]
+            source.read(spec.offset + item.itemsize * start, block.data.cast("B"))
             payload.check_finite(spec.name, block, start)
     if stage is not Stage.PREPARE:
         payload.read_evaluation(_small_tensors(source, layout, "evaluation."))

@@ -6,7 +6,7 @@ the header is canonical and there is no metadata. Any safetensors reader can ope
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,15 @@ def encode(tensors: Tensors) -> bytes:
     >>> sorted(decode(encode({"w": np.ones(2, np.float32)})))
     ['w']
     """
-    return b"".join((header(tensors), *(np.ascontiguousarray(tensors[name]).tobytes() for name in file_order(tensors))))
+    return b"".join(pieces(tensors))
+
+
+def pieces(tensors: Tensors) -> Iterator[memoryview]:
+    """The same bytes one after another: the header, then each tensor as it lies in memory, not copied."""
+    yield memoryview(header(tensors))
+    for name in file_order(tensors):
+        if tensors[name].size:
+            yield np.ascontiguousarray(tensors[name]).reshape(-1).view(np.uint8).data
 
 
 def header(tensors: Tensors) -> bytes:

@@ -265,6 +265,12 @@ def _kind(value: object) -> str:
 
 
 def _frozen(tensor: Float32) -> Float32:
+    """A tensor that nobody can change: itself, if its memory is read-only as a mapped file's is, else a copy."""
+    base: object = tensor.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if tensor.flags.aligned and isinstance(base, bytes | memoryview) and memoryview(base).readonly:
+        return tensor
     copy = tensor.copy()
     copy.flags.writeable = False
     return copy

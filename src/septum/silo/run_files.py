@@ -1,9 +1,9 @@
 """Where does a silo keep what belongs to one run? In `runs/RUN/`, readable by the agent's user alone.
 
     session.0, .1  the silo machine's state, in turns; small payloads are in it (slots.py)
-    held/JOB       a large payload, taken from the worker and checked, until its round is closed
+    held/JOB       a large payload, checked, until its round is closed; JOB.part is one that comes from the worker
     model/DIGEST   the base model of the newest work, if it is large
-    work/          the worker's own directory: its output and log, the app's carried state (JOB.state)
+    work/          the worker's own directory: its log, the app's carried state (JOB.state)
 
 Nothing is synced: the page cache outlives a killed process, and after a power loss the silo trains the round again.
 """
@@ -11,6 +11,7 @@ Nothing is synced: the page cache outlives a killed process, and after a power l
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from septum.silo.slots import Slots
 
 MAX_SESSION_BYTES = 4 * 2**20  # a plan of 1,000 silos and a long traceback
 STATE_SUFFIX = ".state"
+LARGE_BYTES = 1024 * 1024
 
 
 class RunFiles:
@@ -31,6 +33,7 @@ class RunFiles:
         self.folder = folder
         self.work = folder / "work"
         self._session = Slots(folder / "session")
+        self._removing: list[threading.Thread] = []
 
     def make(self) -> None:
         """Make the directories that are not there."""
@@ -57,8 +60,8 @@ class RunFiles:
         return self.folder / "held" / job
 
     def output(self, job: str) -> Path:
-        """Where the worker puts a job's payload."""
-        return self.work / job
+        """Where a job's payload comes in from the worker."""
+        return self.folder / "held" / f"{job}.part"
 
     def carried(self, job: str) -> Path:
         """Where the worker puts the app's state after a job."""
@@ -67,21 +70,43 @@ class RunFiles:
     def model(self, blob: Blob) -> Path:
         """Where a base model lies, and beside it what has come of it; other models are deleted."""
         path = self.folder / "model" / blob.digest.partition(":")[2]
-        for other in path.parent.iterdir():
-            if other.name not in (path.name, part_of(path, blob.digest).name):
-                other.unlink()
+        kept = (path.name, part_of(path, blob.digest).name)
+        self._unlink([other for other in path.parent.iterdir() if other.name not in kept])
         return path
 
     def tidy(self, state: SiloRun) -> None:
         """Delete the payloads and carried states that `state` no longer names."""
         payloads, states = kept_payloads(state), kept_states(state)
-        for path in (self.folder / "held").iterdir():
-            if path.name not in payloads:
-                path.unlink()
-        for path in self.work.glob(f"*{STATE_SUFFIX}"):
-            if path.name.removesuffix(STATE_SUFFIX) not in states:
-                path.unlink()
+        held = [path for path in (self.folder / "held").iterdir() if path.name not in payloads]
+        carried = self.work.glob(f"*{STATE_SUFFIX}")
+        self._unlink(held + [path for path in carried if path.name.removesuffix(STATE_SUFFIX) not in states])
+
+    def settle(self) -> None:
+        """Wait until what was to be deleted is gone."""
+        for thread in self._removing:
+            thread.join()
+        self._removing.clear()
 
     def remove(self) -> None:
         """Delete everything."""
+        self.settle()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _unlink(self, paths: list[Path]) -> None:
+        """Delete files; large ones in another thread, for one that is just being written to the disk takes its time.
+
+        What a kill leaves is found by the next call.
+        """
+        large = [path for path in paths if path.stat().st_size >= LARGE_BYTES]
+        for path in paths:
+            if path not in large:
+                path.unlink()
+        if large:
+            self._removing = [thread for thread in self._removing if thread.is_alive()]
+            self._removing.append(threading.Thread(target=_unlink_all, args=(large,), name="remove files"))
+            self._removing[-1].start()
+
+
+def _unlink_all(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

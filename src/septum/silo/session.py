@@ -124,6 +124,7 @@ class Session:
                 event = self._perform(effects)
         finally:
             self.interrupt()
+            self._files.settle()
 
     def _save(self, state: SiloRun) -> None:
         """Without it a restart begins the newest work again, which costs time and changes no result."""
@@ -256,9 +257,10 @@ class Session:
         return Worked(job, payload, result.weight, durations, result.has_state)
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
-        if result.payload is not None:
+        if isinstance(result.payload, bytes):
             return outgoing.take(result.payload, job, model)
-        return outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model)
+        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model)
+        return result.payload
 
     def _model(self, blob: Blob) -> Path | bytes:
         """The base model: as it came with the instruction, or its file, which is fetched if it is not there."""
@@ -288,7 +290,8 @@ class Session:
                 self.interrupt()
         job = effect.job
         state = self._files.carried(effect.state) if effect.state else None
-        return self._worker.perform(Task(job.stage, job.round, model, job.initial, state, self._files.output(job.name)))
+        task = Task(job.stage, job.round, model, job.initial, state, self._files.carried(job.name))
+        return self._worker.perform(task, self._files.output(job.name))
 
     def _spec(self, app: ApprovedApp) -> WorkerSpec:
         plan = self.state.plan

@@ -15,10 +15,22 @@ import signal
 import socket
 import sys
 
-from septum.adapters.launch.frames import TO_WORKER, Done, Failed, Perform, Ready, Start, ToWorker, receive, send
+from septum.adapters.launch.frames import (
+    TO_WORKER,
+    Done,
+    Failed,
+    Perform,
+    Ready,
+    Start,
+    ToWorker,
+    receive,
+    send,
+    send_pieces,
+)
 from septum.adapters.launch.tasks import Workplace, worker_error
 from septum.errors import MessageError, VersionError
 from septum.ports.launcher import WorkerLimits
+from septum.protocol import tensors
 
 _PR_SET_NO_NEW_PRIVS = 38  # <linux/prctl.h>
 _CPU_GRACE_S = 5  # SIGXCPU, which names the cause, comes this long before SIGKILL
@@ -44,7 +56,7 @@ def main(arguments: list[str]) -> None:
         task = receive(control, ToWorker, TO_WORKER)
         if not isinstance(task, Perform):
             raise MessageError(f"a worker that has started is told Perform, not {type(task).__name__}")
-        send(control, _perform(workplace, task))
+        _perform(control, workplace, task)
 
 
 def confine(limits: WorkerLimits) -> None:
@@ -81,13 +93,17 @@ def _guard(control: socket.socket) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _perform(workplace: Workplace, message: Perform) -> Done | Failed:
+def _perform(control: socket.socket, workplace: Workplace, message: Perform) -> None:
     try:
-        result = workplace.perform(message.task())
+        made = workplace.perform(message.task())
     except Exception as error:  # noqa: BLE001  whatever an app raises is told to the agent, with its traceback
         told = worker_error(error)
-        return Failed.of(told.message, told.hint, told.details)
-    return Done.of(result)
+        send(control, Failed.of(told.message, told.hint, told.details))
+        return
+    follow_bytes = sum(len(piece) for piece in tensors.pieces(made.large)) if made.large else 0
+    send(control, Done(made.weight, made.durations_s, made.has_state, made.small, follow_bytes))
+    if follow_bytes:
+        send_pieces(control, tensors.pieces(made.large))
 
 
 if __name__ == "__main__":

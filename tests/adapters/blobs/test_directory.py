@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from septum.adapters.blobs.cut import FOLDER
 from septum.adapters.blobs.directory import INCOMING, DirectoryBlobs
+from septum.adapters.blobs.writing import COLLECTED_BYTES, EARLY_BYTES, Digester, write
 from septum.errors import DigestError, NotFoundError, SeptumError
 from septum.protocol.plan import digest_of
 
@@ -295,3 +299,31 @@ def test_a_dropped_area_leaves_no_folder_of_cut_uploads(tmp_path):
     cut_off(blobs, DATA, HALF)
     blobs.drop("run-1")
     assert [path.name for path in tmp_path.rglob("*") if path.name not in (INCOMING, FOLDER)] == []
+
+
+# --- writing ---
+
+
+@given(sizes=st.lists(st.sampled_from([0, 1, 1000, COLLECTED_BYTES - 1, COLLECTED_BYTES, MIB - 1, MIB, 2 * MIB + 7])))
+def test_chunks_of_any_size_are_written_and_digested_in_their_order(tmp_path_factory, sizes):
+    chunks = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
+    path, digester = tmp_path_factory.mktemp("write") / "file", Digester()
+    with path.open("wb", buffering=0) as file:
+        write(file.fileno(), iter(chunks), digester, limit=0, guard=nullcontext)
+    data = b"".join(chunks)
+    assert path.read_bytes() == data
+    assert (digester.digest, digester.size_bytes) == (digest_of(data), len(data))
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_has_to_be_on_the_disk_at_the_end_begins_to_go_there_before(tmp_path, monkeypatch, durable):
+    begun, synced = [], []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, size, advice: begun.append((start, size, advice)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(len(begun)), fsync(fd)))
+    blobs = DirectoryBlobs(tmp_path)
+    synced.clear()
+    blobs.put("models", (bytes(MIB) for _ in range(2 * EARLY_BYTES // MIB + 1)), durable=durable)
+    expected = [(n * EARLY_BYTES, EARLY_BYTES, os.POSIX_FADV_DONTNEED) for n in range(2)]
+    assert begun == (expected if durable else [])
+    assert synced[:1] == ([2] if durable else [])

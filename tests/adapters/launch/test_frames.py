@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from tests.silo.small_app import spec_for
+from tests.silo.small_app import spec_for, worker_process
 
 from septum.adapters.launch.frames import (
     FRAMES,
@@ -39,14 +37,6 @@ control.recv(1)
 """
 
 
-def worker_process(program: list[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        command = [sys.executable, *program, str(theirs.fileno())]
-        process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), start_new_session=True)
-    return process, ours
-
-
 def test_a_frame_comes_back_as_it_was(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -61,7 +51,7 @@ def test_a_frame_of_another_version_is_refused_in_either_direction() -> None:
         for wire in (LATER, Wire("septum-frames", FRAMES.version - 1)):
             send(ours, Ready(), wire)
             with pytest.raises(
-                VersionError, match=rf"the worker speaks septum-frames {wire.version}, the agent 1 only"
+                VersionError, match=rf"the worker speaks septum-frames {wire.version}, the agent {FRAMES.version} only"
             ):
                 receive(theirs, FromWorker, TO_AGENT)
 
@@ -73,7 +63,7 @@ def test_a_worker_that_does_not_speak_the_agents_frames_says_so_and_ends(tmp_pat
         said = receive(control, FromWorker, TO_AGENT, timeout_s=60)
         assert process.wait(60) == 0
     assert isinstance(said, Failed)
-    assert said.message == "the agent speaks septum-frames 2, the worker 1 only"
+    assert said.message == f"the agent speaks septum-frames {LATER.version}, the worker {FRAMES.version} only"
     assert "start the agent again" in said.hint
 
 
@@ -82,6 +72,6 @@ def test_an_agent_tells_its_operator_to_start_it_again_after_an_upgrade(tmp_path
     worker = SubprocessWorker(spec_for(tmp_path), WorkerLimits(), process, control)
     with pytest.raises(WorkerError) as refused:
         worker.begin()
-    assert "the worker speaks septum-frames 2, the agent 1 only" in refused.value.message
+    assert f"the worker speaks septum-frames {LATER.version}, the agent {FRAMES.version} only" in refused.value.message
     assert "septum was upgraded while the agent ran; start the agent again" in refused.value.hint
     assert not worker.alive

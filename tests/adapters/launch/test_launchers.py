@@ -8,24 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.silo.small_app import spec_for, train_task, write_model
+from tests.silo.small_app import carry_of, payload_of, spec_for, train_task, write_model
 
 from septum.adapters.launch.inline import InlineLauncher
 from septum.adapters.launch.subprocess import SubprocessLauncher
-from septum.adapters.launch.tasks import state_path
-from septum.errors import WorkerError
+from septum.errors import StorageError, WorkerError
 from septum.ports.launcher import Launcher, Task, Worker, WorkerLimits, WorkerSpec
 from septum.protocol import payload, tensors
-from septum.protocol.messages import Stage
-from septum.protocol.plan import StrategyRef
+from septum.protocol.messages import Blob, Stage
+from septum.protocol.plan import StrategyRef, digest_of
 
 Start = Callable[[WorkerSpec], Worker]
 
 
 def leaving_of(worker: Worker, task: Task) -> dict[str, np.ndarray]:
     """What a task makes, of few bytes."""
-    data = worker.perform(task).payload
-    assert data is not None
+    data = worker.perform(task, task.carry.with_name("payload")).payload
+    assert isinstance(data, bytes)
     return tensors.decode(data)
 
 
@@ -45,8 +44,8 @@ def start(request: pytest.FixtureRequest) -> Iterator[Start]:
 
 def test_training_gives_the_update_its_weight_and_its_durations(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path)
-    result = start(spec).perform(train_task(spec))
-    assert result.payload is not None
+    result = start(spec).perform(train_task(spec), payload_of(spec))
+    assert isinstance(result.payload, bytes)
     leaving = tensors.decode(result.payload)
     assert sorted(leaving) == ["evaluation.bins", "evaluation.sums", "update.w"]
     assert leaving["update.w"].tolist() == [[3.0]]  # lr 0.5 * 6 rows
@@ -59,8 +58,8 @@ def test_training_gives_the_update_its_weight_and_its_durations(start: Start, tm
 def test_preparing_gives_the_summands_and_the_initial_model_if_asked(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, extra="from septum import stats\nscale = app.statistics(stats.mean_and_std())")
     worker = start(spec)
-    task = Task(Stage.PREPARE, 0, None, initial=True, state=None, output=spec.run_dir / "prepare-0")
-    assert worker.perform(task).weight == 6
+    task = Task(Stage.PREPARE, 0, None, initial=True, state=None, carry=carry_of(spec, 0))
+    assert worker.perform(task, payload_of(spec)).weight == 6
     assert sorted(leaving_of(worker, task)) == [
         "initial.w",
         "statistics.mean_and_std.count",
@@ -84,9 +83,9 @@ def test_the_statistics_in_the_model_file_reach_the_app(start: Start, tmp_path: 
 
 def test_evaluating_measures_and_trains_nothing(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, "raise RuntimeError('not to be called')")
-    task = Task(Stage.EVALUATE, 2, write_model(tmp_path / "model", 1.0), False, None, spec.run_dir / "evaluate-2")
+    task = Task(Stage.EVALUATE, 2, write_model(tmp_path / "model", 1.0), False, None, carry_of(spec, 2))
     worker = start(spec)
-    assert worker.perform(task).weight == 0
+    assert worker.perform(task, payload_of(spec)).weight == 0
     assert sorted(leaving_of(worker, task)) == ["evaluation.bins", "evaluation.sums"]
 
 
@@ -94,8 +93,8 @@ def test_the_apps_state_is_carried_in_a_file(start: Start, tmp_path: Path) -> No
     count = "ctx.state['n'] = ctx.state.get('n', np.zeros(1)) + 1\nreturn {'w': p['w'] + np.float32(ctx.state['n'][0])}"
     spec = spec_for(tmp_path, count)
     worker = start(spec)
-    assert worker.perform(train_task(spec, 1)).has_state
-    first = state_path(spec.run_dir / "train-1")
+    assert worker.perform(train_task(spec, 1), payload_of(spec)).has_state
+    first = carry_of(spec, 1)
     for _ in range(2):  # again, from the same state: the same update
         assert leaving_of(worker, train_task(spec, 2, state=first))["update.w"].tolist() == [[2.0]]
 
@@ -129,16 +128,16 @@ def test_a_wrong_train_is_told_and_the_worker_lives_on(start: Start, tmp_path: P
     spec = spec_for(tmp_path, train)
     worker = start(spec)
     with pytest.raises(WorkerError, match=says):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
     assert worker.alive
     with pytest.raises(WorkerError, match=says):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
 
 
 def test_the_traceback_shows_the_line_of_the_app(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, "raise ValueError('boom')")
     with pytest.raises(WorkerError) as caught:
-        start(spec).perform(train_task(spec))
+        start(spec).perform(train_task(spec), payload_of(spec))
     told = caught.value.details
     assert told.startswith("Traceback")
     assert "raise ValueError('boom')" in told
@@ -148,7 +147,7 @@ def test_the_traceback_shows_the_line_of_the_app(start: Start, tmp_path: Path) -
 def test_an_error_in_the_apps_text_names_its_line(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, "return (")
     with pytest.raises(WorkerError, match="import raised SyntaxError") as caught:
-        start(spec).perform(train_task(spec))
+        start(spec).perform(train_task(spec), payload_of(spec))
     assert "return (" in caught.value.details
 
 
@@ -156,7 +155,7 @@ def test_what_septum_itself_found_needs_no_traceback(start: Start, tmp_path: Pat
     spec = spec_for(tmp_path)
     spec.data_path.write_text("z,y\n1,0\n")
     with pytest.raises(WorkerError, match="no column 'x'") as caught:
-        start(spec).perform(train_task(spec))
+        start(spec).perform(train_task(spec), payload_of(spec))
     assert (caught.value.details, "name another file" in caught.value.hint) == ("", True)
 
 
@@ -164,10 +163,10 @@ def test_an_app_that_exits_ends_its_worker_alone(start: Start, tmp_path: Path) -
     spec = spec_for(tmp_path, "sys.exit(3)")
     worker = start(spec)
     with pytest.raises(WorkerError, match="exited with code 3 during train of round 1"):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
     assert not worker.alive
     with pytest.raises(WorkerError, match="has ended"):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
 
 
 def test_an_app_of_another_digest_is_not_imported(start: Start, tmp_path: Path) -> None:
@@ -175,7 +174,7 @@ def test_an_app_of_another_digest_is_not_imported(start: Start, tmp_path: Path) 
     marker = tmp_path / "imported"
     (spec.app_dir / "app.py").write_text(f"open({str(marker)!r}, 'w')\n")
     with pytest.raises(WorkerError, match="was approved for this run"):
-        start(spec).perform(train_task(spec))
+        start(spec).perform(train_task(spec), payload_of(spec))
     assert not marker.exists()
 
 
@@ -183,13 +182,13 @@ def test_data_that_is_not_there_is_named(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path)
     spec.data_path.unlink()
     with pytest.raises(WorkerError, match=r"data\.csv"):
-        start(spec).perform(train_task(spec))
+        start(spec).perform(train_task(spec), payload_of(spec))
 
 
 def test_a_hyper_parameter_out_of_range_is_named(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, hyper={"lr": -1.0})
     with pytest.raises(WorkerError, match=r"'lr' is -1\.0"):
-        start(spec).perform(train_task(spec))
+        start(spec).perform(train_task(spec), payload_of(spec))
 
 
 def test_a_closed_worker_does_nothing(start: Start, tmp_path: Path) -> None:
@@ -199,22 +198,38 @@ def test_a_closed_worker_does_nothing(start: Start, tmp_path: Path) -> None:
     worker.close()
     assert not worker.alive
     with pytest.raises(WorkerError, match="has ended"):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
 
 
 @pytest.mark.parametrize("width", [1, 20_000])
-def test_a_payload_passes_in_the_frame_if_it_is_small_and_else_in_its_file(start, tmp_path, width):
+def test_a_payload_is_in_the_result_if_it_is_small_and_else_in_the_file(start, tmp_path, width):
     spec = spec_for(tmp_path, "return {'w': p['w'] + np.float32(1)}")
     data = tensors.encode(payload.model_tensors({"w": np.zeros((width, 1), np.float32)}, {}))
     task = train_task(spec)
     task.model.write_bytes(data)
     worker = start(spec)
-    in_file = worker.perform(task)
-    assert (in_file.payload is None) == task.output.exists() == (width > 1)
-    content = in_file.payload or task.output.read_bytes()
+    output = payload_of(spec)
+    given = worker.perform(task, output).payload
+    assert isinstance(given, Blob) == output.exists() == (width > 1)
+    content = output.read_bytes() if width > 1 else given
     assert tensors.decode(content)["update.w"].shape == (width, 1)
     if width == 1:
-        assert worker.perform(replace(task, model=data)).payload == content
+        assert worker.perform(replace(task, model=data), output).payload == content
+    else:
+        assert given == Blob(digest_of(content), len(content))
+        assert output.stat().st_mode & 0o777 == 0o600
+        assert worker.perform(task, output).payload == given  # over a file that is there
+
+
+def test_a_payload_that_cannot_be_written_is_told_and_the_worker_lives_on(start, tmp_path):
+    spec = spec_for(tmp_path, "return {'w': p['w'] + np.float32(1)}")
+    task = train_task(spec)
+    task.model.write_bytes(tensors.encode(payload.model_tensors({"w": np.zeros((20_000, 1), np.float32)}, {})))
+    worker = start(spec)
+    with pytest.raises(StorageError, match=r"gone/payload: No such file .*") as caught:
+        worker.perform(task, tmp_path / "gone" / "payload")
+    assert "df -h" in caught.value.hint
+    assert isinstance(worker.perform(task, payload_of(spec)).payload, Blob)
 
 
 def test_both_launchers_give_the_same_bytes(tmp_path: Path) -> None:
@@ -222,6 +237,6 @@ def test_both_launchers_give_the_same_bytes(tmp_path: Path) -> None:
     for launcher in (InlineLauncher(), SubprocessLauncher()):
         spec = replace(spec_for(tmp_path), run_dir=tmp_path / type(launcher).__name__)
         worker = launcher.start(spec, WorkerLimits())
-        outputs.append(worker.perform(train_task(spec)).payload)
+        outputs.append(worker.perform(train_task(spec), payload_of(spec)).payload)
         worker.close()
     assert outputs[0] == outputs[1]

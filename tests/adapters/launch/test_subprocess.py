@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.silo.small_app import spec_for, train_task
+from tests.silo.small_app import payload_of, spec_for, train_task, worker_process
 
-from septum.adapters.launch.subprocess import MAX_LOG_BYTES, SubprocessLauncher
+from septum.adapters.launch.subprocess import MAX_LOG_BYTES, SubprocessLauncher, SubprocessWorker
 from septum.errors import WorkerError
 from septum.ports.launcher import Worker, WorkerLimits, WorkerSpec
 
@@ -47,7 +47,7 @@ def test_a_process_that_ends_is_named_by_how_it_ended(start: Start, tmp_path: Pa
     spec = spec_for(tmp_path, train)
     worker = start(spec)
     with pytest.raises(WorkerError, match=says):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
     assert not worker.alive
 
 
@@ -60,15 +60,15 @@ def test_a_new_worker_goes_on_after_one_that_died(start: Start, tmp_path: Path) 
     """
     spec = spec_for(tmp_path, once)
     with pytest.raises(WorkerError, match="exited with code 1"):
-        start(spec).perform(train_task(spec))
-    assert start(spec).perform(train_task(spec)).weight == 6
+        start(spec).perform(train_task(spec), payload_of(spec))
+    assert start(spec).perform(train_task(spec), payload_of(spec)).weight == 6
 
 
 def test_a_hang_is_killed_after_its_seconds(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, "while True:\n    pass")
     worker = start(spec, WorkerLimits(task_s=0.5))
     with pytest.raises(WorkerError, match=r"train of round 1 took longer than 0\.5 s"):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
     assert not worker.alive
     assert not _exists(worker.pid)
 
@@ -76,7 +76,7 @@ def test_a_hang_is_killed_after_its_seconds(start: Start, tmp_path: Path) -> Non
 def test_what_the_app_prints_is_kept_up_to_a_limit_and_blocks_nothing(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, "print('x' * 3_000_000)\nos.write(2, b'y' * 3_000_000)\nreturn p")
     worker = start(spec)
-    worker.perform(train_task(spec))
+    worker.perform(train_task(spec), payload_of(spec))
     worker.close()
     log = spec.run_dir / "worker.log"
     _until(lambda: log.stat().st_size > MAX_LOG_BYTES)
@@ -92,7 +92,7 @@ def test_what_the_app_started_ends_with_it(start: Start, tmp_path: Path, ends: s
     spec = spec_for(tmp_path, child + ends)
     worker = start(spec, WorkerLimits(task_s=2))
     with contextlib.suppress(WorkerError):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
     worker.close()
     _until(lambda: not _exists(int(pid_file.read_text())))
 
@@ -101,7 +101,7 @@ def test_a_forked_child_that_holds_the_socket_does_not_hide_the_end(start: Start
     spec = spec_for(tmp_path, "if os.fork() == 0:\n    time.sleep(60)\nos._exit(4)")
     began = time.monotonic()
     with pytest.raises(WorkerError, match="exited with code 4"):
-        start(spec).perform(train_task(spec))
+        start(spec).perform(train_task(spec), payload_of(spec))
     assert time.monotonic() - began < 20
 
 
@@ -109,7 +109,7 @@ def test_the_agents_environment_is_not_passed_on(start: Start, tmp_path: Path, m
     monkeypatch.setenv("SEPTUM_TEST_SECRET", "hunter2")
     spec = spec_for(tmp_path, "print(sorted(os.environ), os.getcwd(), os.environ['HOME'])\nreturn p")
     worker = start(spec)
-    worker.perform(train_task(spec))
+    worker.perform(train_task(spec), payload_of(spec))
     environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
     assert b"hunter2" not in environment
     names = {item.partition(b"=")[0].decode() for item in environment.split(b"\0") if item}
@@ -125,7 +125,7 @@ def test_memory_over_the_limit_is_refused_and_told(start: Start, tmp_path: Path)
     spec = spec_for(tmp_path, "x = np.ones(3_000_000_000, np.uint8)\nreturn p")
     worker = start(spec, WorkerLimits(memory_bytes=2 * 2**30))
     with pytest.raises(WorkerError, match="MemoryError"):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
     assert worker.alive
 
 
@@ -133,13 +133,13 @@ def test_processor_time_over_the_limit_ends_the_worker(start: Start, tmp_path: P
     spec = spec_for(tmp_path, "while True:\n    pass")
     worker = start(spec, WorkerLimits(cpu_s=2, task_s=60))
     with pytest.raises(WorkerError, match=r"SIGXCPU \(it used its 2 s"):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
 
 
 def test_a_file_over_the_limit_is_refused_and_told(start: Start, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, "open('big', 'wb').write(bytes(2_000_000))\nreturn p")
     with pytest.raises(WorkerError, match="File too large"):
-        start(spec, WorkerLimits(file_bytes=1_000_000)).perform(train_task(spec))
+        start(spec, WorkerLimits(file_bytes=1_000_000)).perform(train_task(spec), payload_of(spec))
 
 
 def test_the_limits_and_no_new_privileges_hold_in_the_process(start: Start, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_nonsense_on_the_control_channel_kills_the_worker(start: Start, tmp_path
     spec = spec_for(tmp_path, write)
     worker = start(spec)
     with pytest.raises(WorkerError, match="answered nonsense"):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
     assert not _exists(worker.pid)
 
 
@@ -174,7 +174,7 @@ def test_closing_from_another_thread_breaks_off_a_task(start: Start, tmp_path: P
     closer = threading.Thread(target=lambda: (_until(started.exists), worker.close()))
     closer.start()
     with pytest.raises(WorkerError, match="was closed during train of round 1"):
-        worker.perform(train_task(spec))
+        worker.perform(train_task(spec), payload_of(spec))
     closer.join()
     assert not _exists(worker.pid)
 
@@ -207,8 +207,8 @@ data, run_dir = folder / "data.csv", folder / "run"
 spec = WorkerSpec("r1", "north", folder / "app", digest, data, {}, 0, StrategyRef(), None, run_dir)
 worker = SubprocessLauncher().start(spec, WorkerLimits())
 print(worker.pid, flush=True)
-from tests.silo.small_app import train_task
-worker.perform(train_task(spec))
+from tests.silo.small_app import payload_of, train_task
+worker.perform(train_task(spec), payload_of(spec))
 """
 
 
@@ -235,3 +235,39 @@ def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
+
+
+CUT_OFF = """
+import socket, sys, time
+from septum.adapters.launch.frames import TO_WORKER, Done, Ready, ToWorker, receive, send
+control = socket.socket(fileno=int(sys.argv[1]))
+receive(control, ToWorker, TO_WORKER)
+send(control, Ready())
+receive(control, ToWorker, TO_WORKER)
+send(control, Done(1, {}, False, b"", FOLLOW))
+control.sendall(bytes(100_000))
+END
+"""
+
+
+@pytest.mark.parametrize(
+    ("follow_bytes", "end", "says"),
+    [
+        ("100_001", "sys.exit(7)", "exited with code 7 during train of round 1"),
+        ("100_001", "control.close(); time.sleep(60)", "closed its control channel and was killed"),
+        ("100_001", "time.sleep(60)", "was killed: train of round 1 took longer than 2 s"),
+        ("2**62", "time.sleep(60)", f"its payload has {2**62} bytes, the limit is 1000000"),
+        ("-1", "time.sleep(60)", "answered nonsense to train of round 1"),
+    ],
+)
+def test_of_a_payload_that_does_not_come_to_its_end_nothing_is_kept(tmp_path, follow_bytes, end, says):
+    program = CUT_OFF.replace("FOLLOW", follow_bytes).replace("END", end)
+    process, control = worker_process(["-c", program])
+    spec = spec_for(tmp_path)
+    worker = SubprocessWorker(spec, WorkerLimits(task_s=2, file_bytes=1_000_000), process, control)
+    worker.begin()
+    with pytest.raises(WorkerError, match=says):
+        worker.perform(train_task(spec), payload_of(spec))
+    assert not worker.alive
+    assert not _exists(worker.pid)
+    assert not payload_of(spec).exists()

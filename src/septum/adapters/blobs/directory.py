@@ -19,7 +19,7 @@ from pathlib import Path
 
 from septum.adapters.blobs.cut import KEPT_BYTES, CutUploads, Part, open_part
 from septum.adapters.blobs.names import check_area, check_digest
-from septum.adapters.blobs.writing import Digester, Guard, digest_start, write
+from septum.adapters.blobs.writing import Digester, Guard, digest_start, sent_to_disk, write
 from septum.errors import ConflictError, DigestError, NotFoundError, StorageError
 from septum.protocol.plan import digest_of
 
@@ -180,7 +180,7 @@ def _write_new(path: Path, data: bytes | Iterable[bytes], *, durable: bool, limi
     with guard():
         fd = os.open(path, NEW_FILE, 0o600)
     try:
-        write(fd, data, digester, limit=limit, guard=guard)
+        write(fd, sent_to_disk(fd, data) if durable else data, digester, limit=limit, guard=guard)
         if durable:
             with guard():
                 os.fsync(fd)

@@ -11,6 +11,8 @@ from blake3 import blake3
 from septum.errors import TooLargeError
 
 BUFFER_BYTES = 1024 * 1024
+COLLECTED_BYTES = 64 * 1024  # smaller chunks are put together before they are written
+EARLY_BYTES = 8 * 1024 * 1024
 Guard = Callable[[], AbstractContextManager[None]]
 
 
@@ -46,6 +48,23 @@ def write(fd: int, data: bytes | Iterable[bytes], digester: Digester, *, limit: 
         digester.add(block)
 
 
+def sent_to_disk(fd: int, data: bytes | Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, for `write`, while those written go to the disk: an fsync at the end has little left to do.
+
+    Advice to drop pages makes Linux start to write the dirty ones; being written, they are not dropped.
+    """
+    if isinstance(data, bytes):
+        yield data
+        return
+    given = begun = 0
+    for chunk in data:
+        if given - begun >= EARLY_BYTES:
+            os.posix_fadvise(fd, begun, given - begun, os.POSIX_FADV_DONTNEED)
+            begun = given
+        given += len(chunk)
+        yield chunk
+
+
 def digest_start(fd: int, digester: Digester) -> None:
     """Digest what a file holds, from its start to its end."""
     buffer = memoryview(bytearray(BUFFER_BYTES))
@@ -59,17 +78,17 @@ def _write_all(fd: int, block: memoryview) -> None:
 
 
 def _blocks(data: bytes | Iterable[bytes]) -> Iterator[memoryview]:
-    """The bytes in pieces of at most BUFFER_BYTES; small chunks are collected, large ones are cut."""
+    """The bytes in pieces of at most BUFFER_BYTES; small chunks are collected, very large ones are cut."""
     if isinstance(data, bytes):
         yield from _cut(data)
         return
     buffer = bytearray()
     try:
         for chunk in data:
-            if buffer and len(buffer) + len(chunk) > BUFFER_BYTES:
+            if buffer and (len(chunk) >= COLLECTED_BYTES or len(buffer) + len(chunk) > BUFFER_BYTES):
                 yield memoryview(buffer)
                 buffer = bytearray()
-            if len(chunk) >= BUFFER_BYTES:
+            if len(chunk) >= COLLECTED_BYTES:
                 yield from _cut(chunk)
             else:
                 buffer += chunk

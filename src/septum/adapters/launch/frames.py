@@ -1,8 +1,8 @@
 """What do an agent and its worker say to each other, and how is it framed?
 
 A socket pair carries frames: 4 bytes big-endian length, then one message through `protocol.codec` (JSON, versioned,
-strict). Small tensors pass inside, large ones lie in files. The worker runs an author's code, so the agent trusts no
-frame.
+strict). Small tensors pass inside. A large model lies in a file, which the worker maps; a large payload follows its
+frame as it is. The worker runs an author's code, so the agent trusts no frame.
 
 Both come from one installation. If it is upgraded while the agent runs, a new worker may speak other frames than the
 old agent; no older version is spoken, for all it takes is to start the agent again.
@@ -13,12 +13,12 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from septum.errors import ConnectionFailedError, MessageError, TimedOutError
-from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
+from septum.ports.launcher import Task, WorkerLimits, WorkerSpec
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Scalar, decode, encode
 from septum.protocol.messages import INLINE_LIMIT_BYTES, MAX_DETAILS_CHARS, MAX_REASON_CHARS, Stage
 from septum.protocol.plan import StrategyRef
@@ -26,7 +26,7 @@ from septum.protocol.versions import Sides, Wire
 
 FRAMES = Wire(
     "septum-frames",
-    1,
+    2,
     advice="septum was upgraded while the agent ran; start the agent again: septum silo start",
 )
 TO_WORKER = Sides("the agent", "the worker")
@@ -95,7 +95,7 @@ class Perform:
     model: str | None
     initial: bool
     state: str | None
-    output: str
+    carry: str
     content: bytes | None = None
 
     @classmethod
@@ -104,13 +104,13 @@ class Perform:
         content = task.model if isinstance(task.model, bytes) else None
         model = str(task.model) if isinstance(task.model, Path) else None
         state = None if task.state is None else str(task.state)
-        return cls(task.stage, task.round, model, task.initial, state, str(task.output), content)
+        return cls(task.stage, task.round, model, task.initial, state, str(task.carry), content)
 
     def task(self) -> Task:
         """The task that the frame was made from."""
         model = self.content if self.model is None else Path(self.model)
         state = None if self.state is None else Path(self.state)
-        return Task(self.stage, self.round, model, self.initial, state, Path(self.output))
+        return Task(self.stage, self.round, model, self.initial, state, Path(self.carry))
 
 
 ToWorker = Start | Perform
@@ -126,25 +126,22 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The task is done. `payload`: None when it is in the output file."""
+    """The task is done. A small payload is in the frame; of a large one `follow_bytes` come after it, as they are."""
 
     weight: int
     durations_s: Mapping[str, float]
     has_state: bool
-    payload: bytes | None = None
+    payload: bytes = b""
+    follow_bytes: int = 0
 
-    @classmethod
-    def of(cls, result: TaskResult) -> Done:
-        """The frame for a result."""
-        return cls(result.weight, result.durations_s, result.has_state, result.payload)
-
-    def result(self) -> TaskResult:
-        """As the port has it. Raises MessageError for what cannot be."""
+    def check(self) -> None:
+        """Raise MessageError for what cannot be."""
         if self.weight < 0 or len(self.durations_s) > 32 or any(seconds < 0 for seconds in self.durations_s.values()):
             raise MessageError(f"weight {self.weight}, {len(self.durations_s)} durations: a task cannot give these")
-        if self.payload is not None and len(self.payload) > INLINE_LIMIT_BYTES:
+        if len(self.payload) > INLINE_LIMIT_BYTES:
             raise MessageError(f"a payload of {len(self.payload)} bytes in the frame, at most {INLINE_LIMIT_BYTES}")
-        return TaskResult(self.weight, self.durations_s, self.has_state, self.payload)
+        if self.follow_bytes < 0 or (self.follow_bytes > 0 and self.payload):
+            raise MessageError(f"{len(self.payload)} bytes in the frame and {self.follow_bytes} behind it cannot be")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +188,15 @@ def receive(
     if size > MAX_MESSAGE_BYTES:
         raise MessageError(f"a frame of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
     return decode(expected, _exactly(sock, size, deadline), sides, wire)
+
+
+def send_pieces(sock: socket.socket, pieces: Iterable[memoryview]) -> None:
+    """Write what follows a frame. Raises ConnectionFailedError when the other side is gone."""
+    try:
+        for piece in pieces:
+            sock.sendall(piece)
+    except OSError as error:
+        raise ConnectionFailedError(f"the other end of the control channel is gone: {error}") from error
 
 
 def _exactly(sock: socket.socket, size: int, deadline: float | None) -> bytes:

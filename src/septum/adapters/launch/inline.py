@@ -1,14 +1,20 @@
 """How to run an app without a process of its own: in the simulator, and in tests of everything around it.
 
-The same tasks give the same files as in a worker process. What a process gives is missing: limits, a cleared
+The same tasks give the same bytes as in a worker process. What a process gives is missing: limits, a cleared
 environment and an end by force. So this is for apps that one would run oneself.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from septum.adapters.launch.payload_file import PayloadFile
 from septum.adapters.launch.tasks import Workplace, worker_error
 from septum.errors import WorkerError
 from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
+from septum.protocol import tensors
+from septum.protocol.messages import Blob
+from septum.protocol.tensors import Tensors
 
 
 class InlineLauncher:
@@ -37,12 +43,12 @@ class InlineWorker:
         """0: there is no process of its own."""
         return 0
 
-    def perform(self, task: Task) -> TaskResult:
+    def perform(self, task: Task, output: Path) -> TaskResult:
         """Do one task."""
         if self._workplace is None:
             raise WorkerError(f"the worker of run {self._spec.run} in silo {self._spec.silo} has ended")
         try:
-            return self._workplace.perform(task)
+            made = self._workplace.perform(task)
         except SystemExit as error:  # would end a process, but must not end this one
             self._workplace = None
             raise WorkerError(
@@ -51,7 +57,15 @@ class InlineWorker:
             ) from error
         except Exception as error:
             raise worker_error(error) from error
+        return TaskResult(made.weight, made.durations_s, made.has_state, made.small or _written(made.large, output))
 
     def close(self) -> None:
         """Let go of app and data."""
         self._workplace = None
+
+
+def _written(content: Tensors, output: Path) -> Blob:
+    with PayloadFile(output) as file:
+        for piece in tensors.pieces(content):
+            file.add(piece)
+        return file.blob()

@@ -18,17 +18,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from septum.adapters.launch.frames import TO_AGENT, Done, Failed, FromWorker, Perform, Ready, Start, receive, send
+from septum.adapters.launch.payload_file import PayloadFile
 from septum.errors import ConnectionFailedError, MessageError, TimedOutError, VersionError, WorkerError
 from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
+from septum.protocol.messages import Blob
 
 ENTRY = "septum.silo.worker"
 START_S = 120.0  # importing numpy from a cold disk, on a busy machine
 LAST_WORDS_S = 1.0  # a child that the app hid from us may hold the pipe open
+BUFFER_BYTES = 1024 * 1024
 LOG_NAME = "worker.log"
 MAX_LOG_BYTES = 1 << 20
 _LOG_FULL = b"\n... what the app printed after this is not kept\n"
@@ -136,27 +139,32 @@ class SubprocessWorker:
     def begin(self) -> None:
         """Tell the new process what it is for, and wait until it has limited itself."""
         with self._busy:
-            answer = self._ask(Start.of(self._spec, self._limits), START_S, "its start")
+            with self._watched(START_S, "its start") as deadline:
+                answer = self._ask(Start.of(self._spec, self._limits), deadline)
             if isinstance(answer, Ready):
                 return
             self._reap()
             raise _failed(answer) if isinstance(answer, Failed) else self._nonsense("its start")
 
-    def perform(self, task: Task) -> TaskResult:
-        """Do one task."""
+    def perform(self, task: Task, output: Path) -> TaskResult:
+        """Do one task. A large payload comes through the control channel into `output`."""
         doing = f"{task.stage.value} of round {task.round}"
         with self._busy:
             if self._reaped:
                 raise WorkerError(f"the worker of {self._where} has ended", hint=self._log_hint)
-            answer = self._ask(Perform.of(task), self._limits.task_s, doing)
-            if isinstance(answer, Failed):
-                raise _failed(answer)
-            try:
-                if isinstance(answer, Done):
-                    return answer.result()
-            except MessageError as error:
-                raise self._nonsense(doing, error) from error
-            raise self._nonsense(doing)
+            with self._watched(self._limits.task_s, doing) as deadline:
+                answer = self._ask(Perform.of(task), deadline)
+                if isinstance(answer, Failed):
+                    raise _failed(answer)
+                if not isinstance(answer, Done):
+                    raise MessageError(f"{type(answer).__name__}, not Done")
+                answer.check()
+                if not answer.follow_bytes:
+                    return TaskResult(answer.weight, answer.durations_s, answer.has_state, answer.payload)
+                began = time.monotonic()
+                blob = self._take(answer.follow_bytes, output, deadline)
+                encode_s = answer.durations_s.get("encode", 0.0) + time.monotonic() - began
+                return TaskResult(answer.weight, {**answer.durations_s, "encode": encode_s}, answer.has_state, blob)
 
     def close(self) -> None:
         """End the process and everything it started."""
@@ -167,11 +175,11 @@ class SubprocessWorker:
         with self._busy:
             self._reap()
 
-    def _ask(self, message: Start | Perform, timeout_s: float, doing: str) -> object:
+    @contextlib.contextmanager
+    def _watched(self, timeout_s: float, doing: str) -> Iterator[float]:
+        """Talk to the process inside, until the deadline given. What goes wrong ends it, and is a WorkerError."""
         try:
-            self._control.settimeout(timeout_s)
-            send(self._control, message)
-            return self._answer(time.monotonic() + timeout_s)
+            yield time.monotonic() + timeout_s
         except TimedOutError as error:
             self._reap()
             raise WorkerError(
@@ -190,14 +198,40 @@ class SubprocessWorker:
                 f"the worker of {self._where} {self._end()} during {doing}", hint=self._log_hint
             ) from error
 
-    def _answer(self, deadline: float) -> object:
-        """The next frame. Its writer may have ended since, or a child of it may hold the socket open."""
+    def _ask(self, message: Start | Perform, deadline: float) -> object:
+        """Send a frame, and wait for the next one."""
+        self._control.settimeout(deadline - time.monotonic())
+        send(self._control, message)
+        self._wait(deadline)
+        return receive(self._control, FromWorker, TO_AGENT, timeout_s=deadline - time.monotonic())
+
+    def _wait(self, deadline: float) -> None:
+        """Until there is something to read. Its writer may have ended since, or its child may hold the socket open."""
         control = self._control.fileno()
         if not _readable(control, deadline - time.monotonic(), self._pidfd):
             raise TimedOutError("no answer")
         if not _readable(control, 0):
             raise ConnectionFailedError("the process has ended")
-        return receive(self._control, FromWorker, TO_AGENT, timeout_s=deadline - time.monotonic())
+
+    def _take(self, size_bytes: int, output: Path, deadline: float) -> Blob:
+        """The payload that follows a frame."""
+        limit = self._limits.file_bytes
+        if limit is not None and size_bytes > limit:
+            self._reap()
+            raise WorkerError(
+                f"the worker of {self._where} was killed: its payload has {size_bytes} bytes, the limit is {limit}",
+                hint="limits.file_mb in silo.toml",
+            )
+        buffer = memoryview(bytearray(min(size_bytes, BUFFER_BYTES)))
+        with PayloadFile(output) as file:
+            while size_bytes:
+                self._wait(deadline)
+                count = self._control.recv_into(buffer[:size_bytes])
+                if not count:
+                    raise ConnectionFailedError("the control channel was closed")
+                file.add(buffer[:count])
+                size_bytes -= count
+            return file.blob()
 
     def _end(self) -> str:
         """How the process ended, which may be just now."""

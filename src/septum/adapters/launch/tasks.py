@@ -1,12 +1,14 @@
 """How does a task become tensors that leave? The one implementation behind the worker process and the inline worker.
 
-A workplace loads the app and its data once and keeps them over all rounds. What it writes is the whole of what can
+A workplace loads the app and its data once and keeps them over all rounds. What it gives is the whole of what can
 leave the silo for a task, in the layout of `protocol.payload`.
 """
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.algorithms.strategy import strategy
 from septum.errors import AppError, SeptumError, WorkerError
-from septum.ports.launcher import Task, TaskResult, WorkerSpec
+from septum.ports.launcher import Task, WorkerSpec
 from septum.protocol import tensors
 from septum.protocol.messages import INLINE_LIMIT_BYTES, Stage
 from septum.protocol.tensors import Tensors
@@ -22,7 +24,16 @@ from septum.sdk import harness
 from septum.sdk.package import MODULE_PREFIX, digest_of, load_app
 from septum.sdk.table import read_csv
 
-STATE_SUFFIX = ".state"
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """What a task made. The payload is in `small` if it fits into a message, else its tensors are in `large`."""
+
+    weight: int
+    durations_s: Mapping[str, float]
+    has_state: bool
+    small: bytes
+    large: Tensors
 
 
 class Workplace:
@@ -32,16 +43,16 @@ class Workplace:
         self._spec = spec
         self._station: Station | None = None
 
-    def perform(self, task: Task) -> TaskResult:
-        """Do a task and write its output. Raises SeptumErrors, and whatever the machine itself raises."""
+    def perform(self, task: Task) -> Performed:
+        """Do a task. Raises SeptumErrors, and whatever the machine itself raises."""
         timer = Timer()
         if self._station is None:
             self._station = timer.run("load", lambda: _open(self._spec))
         made = self._make(self._station, task, timer)
-        payload = timer.run("encode", lambda: _give(task.output, made.leaving))
+        small = timer.run("encode", lambda: _small(made.leaving))
         if made.state:
-            timer.run("encode", lambda: _write(state_path(task.output), made.state))
-        return TaskResult(made.weight, timer.seconds, bool(made.state), payload)
+            timer.run("encode", lambda: _write(task.carry, made.state))
+        return Performed(made.weight, timer.seconds, bool(made.state), small, {} if small else made.leaving)
 
     def _make(self, station: Station, task: Task, timer: Timer) -> Made:
         if task.stage is Stage.PREPARE:
@@ -51,15 +62,6 @@ class Workplace:
             return station.evaluate(timer, model)
         state = {} if task.state is None else timer.run("load", lambda: _read(task.state))
         return station.train(timer, task.round, model, state)
-
-
-def state_path(output: Path) -> Path:
-    """Where the app's new carried state goes.
-
-    >>> state_path(Path("train-3")).name
-    'train-3.state'
-    """
-    return output.with_name(output.name + STATE_SUFFIX)
 
 
 def worker_error(error: BaseException) -> WorkerError:
@@ -113,21 +115,18 @@ def _read(content: Path | bytes | None) -> Tensors:
     return tensors.decode(content if isinstance(content, bytes) else np.memmap(content, np.uint8, mode="r").data)
 
 
-def _give(path: Path, content: Tensors) -> bytes | None:
-    """Few bytes go to whoever asked; many go into the file."""
-    if sum(array.nbytes for array in content.values()) <= INLINE_LIMIT_BYTES:
-        data = tensors.encode(content)
-        if len(data) <= INLINE_LIMIT_BYTES:
-            return data
-    _write(path, content)
-    return None
+def _small(content: Tensors) -> bytes:
+    """Few bytes; of many none."""
+    if sum(array.nbytes for array in content.values()) > INLINE_LIMIT_BYTES:
+        return b""
+    data = tensors.encode(content)
+    return data if len(data) <= INLINE_LIMIT_BYTES else b""
 
 
 def _write(path: Path, content: Tensors) -> None:
     """Whole or not at all: a killed worker leaves no half file under the name. Tensors are not copied together."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
-        file.write(tensors.header(content))
-        for name in tensors.file_order(content):
-            file.write(np.ascontiguousarray(content[name]).reshape(-1).view(np.uint8).data)
+        for piece in tensors.pieces(content):
+            file.write(piece)
     part.replace(path)
