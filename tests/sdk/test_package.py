@@ -10,7 +10,8 @@ import pytest
 
 from septum.errors import AppError, ConfigError, SeptumError, TooLargeError
 from septum.sdk import package
-from septum.sdk.package import Role, digest_of, load_app, read_manifest
+from septum.sdk.contract import Role
+from septum.sdk.package import digest_of, load_app, read_manifest
 
 MANIFEST = """\
 app = "app:app"
@@ -116,7 +117,7 @@ def test_a_manifest_says_columns_markers_target_and_presets(folder: Path) -> Non
         ('"app:app"', '"../evil:app"', "app is '../evil:app'"),
         ('"1.2.0"', "1.2", "version is 1.2"),
         ('version = "1.2.0"', "", "version is None"),
-        ("age = {}", "age = 3", "age is 3, a table is needed"),
+        ("age = {}", "age = 3", "age: it is 3, a table is needed"),
         ('app = "app:app"', "app =", "septum.toml: not TOML"),
     ],
 )

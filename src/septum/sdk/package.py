@@ -16,12 +16,12 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import CodeType, ModuleType
 
 from septum.errors import AppError, ConfigError, SeptumError, TooLargeError, did_you_mean
 from septum.sdk.app import App
+from septum.sdk.contract import Column, Role, known_keys, read_columns
 
 MANIFEST = "septum.toml"
 DATA_FOLDER = "data"  # may lie beside the app, is never part of it
@@ -33,21 +33,6 @@ _ALWAYS_LEAVE = ("parameters", "rows", "accuracy", "log_loss", "roc_auc")
 _LEAVES = (*_ALWAYS_LEAVE, "statistics")
 _ENTRY = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*", re.ASCII)
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
-
-
-class Role(Enum):
-    """What a column is to the app."""
-
-    FEATURE = "feature"
-    TARGET = "target"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column that the app reads; cells equal to one of `missing` (text or number) are missing values."""
-
-    role: Role
-    missing: tuple[str | float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +118,7 @@ def load_app(folder: Path) -> LoadedApp:
 
 
 def _manifest(path: Path, content: Mapping[str, object]) -> Manifest:
-    _known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets"))
+    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets"))
     entry = content.get("app")
     if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
         raise ConfigError(f"{path}: app is {entry!r}", hint='write: app = "app:app" (module:name)')
@@ -141,7 +126,7 @@ def _manifest(path: Path, content: Mapping[str, object]) -> Manifest:
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise ConfigError(f"{path}: version is {version!r}", hint='write: version = "1.0.0"')
     leaves = _table(path, content, "leaves")
-    _known_keys(f"{path}, [leaves]", leaves, ("open",))
+    known_keys(f"{path}, [leaves]", leaves, ("open",))
     opened = _list(f"{path}, [leaves]", "open", leaves.get("open", []))
     for name in opened:
         if name not in _LEAVES:
@@ -152,48 +137,10 @@ def _manifest(path: Path, content: Mapping[str, object]) -> Manifest:
         module=module,
         attribute=attribute,
         version=version,
-        columns=_columns(path, _table(path, content, "data")),
+        columns=read_columns(f"{path}", _table(path, content, "data")),
         leaves=tuple(str(name) for name in opened),
         presets={name: _table(path, presets, name) for name in presets},
     )
-
-
-def _columns(path: Path, data: Mapping[str, object]) -> dict[str, Column]:
-    _known_keys(f"{path}, [data]", data, ("columns", "missing"))
-    everywhere = _markers(f"{path}, [data]", data.get("missing", []))
-    columns: dict[str, Column] = {}
-    raw = _table(path, data, "columns")
-    roles = [role.value for role in Role]
-    for name in raw:
-        where = f"{path}, [data.columns], {name}"
-        fields = _table(path, raw, name)
-        _known_keys(where, fields, ("role", "missing"))
-        role = fields.get("role", Role.FEATURE.value)
-        if role not in roles:
-            raise ConfigError(f"{where}: role is {role!r}; {did_you_mean(str(role), roles)}")
-        columns[name] = Column(Role(role), everywhere + _markers(where, fields.get("missing", [])))
-    targets = [name for name, column in columns.items() if column.role is Role.TARGET]
-    if len(targets) != 1:
-        raise ConfigError(
-            f"{path}, [data.columns]: one column must have the role target, {len(targets)} have",
-            hint='write: outcome = { role = "target" }',
-        )
-    return columns
-
-
-def _markers(where: str, value: object) -> tuple[str | float, ...]:
-    markers = []
-    for marker in _list(where, "missing", value):
-        if isinstance(marker, bool) or not isinstance(marker, (str, int, float)):
-            raise ConfigError(f"{where}: missing holds {marker!r}, texts and numbers are possible")
-        markers.append(marker if isinstance(marker, str) else float(marker))
-    return tuple(markers)
-
-
-def _known_keys(where: str, table: Mapping[str, object], known: Sequence[str]) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}; {did_you_mean(key, known)}")
 
 
 def _table(path: Path, parent: Mapping[str, object], key: str) -> Mapping[str, object]:
