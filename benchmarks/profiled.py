@@ -121,7 +121,7 @@ def _agent(folder: str, arguments: list[str]) -> None:
 
     environment = launching._environment
     launching.ENTRY = "benchmarks.profiled_worker"
-    launching._environment = lambda run_dir, ours: {**environment(run_dir, ours), FOLDER: folder}
+    launching._environment = lambda home, ours: {**environment(home, ours), FOLDER: folder}
     sys.exit(command(["silo", "start", *arguments]))
 
 

@@ -25,11 +25,16 @@ from septum.ports.launcher import WorkerLimits
 from septum.protocol.plan import AppRef, Plan, StrategyRef
 from septum.protocol.views import RunView
 from septum.sdk.package import load_app
+from septum.silo.admission import Admission
 from septum.silo.agent import Agent
-from septum.silo.config import AppSettings, Policy
 from septum.silo.consent import ApprovedApp
+from septum.silo.datasets import plain_file
+from septum.silo.library import Folders
 from septum.silo.log import Log
+from septum.silo.policy import Policy
+from septum.silo.receipts import Receipts
 from septum.silo.session import Tools
+from septum.silo.tables import Tables
 from septum.simulate.run import read_silos, simulate
 
 APP_DIR = example("heart_disease")
@@ -55,8 +60,20 @@ def agents(service: MemoryService, folder: Path) -> Iterator[None]:
             rand=lambda: 0.0,
             log=Log(silo=silo),
         )
-        approved = {APP.app.name: ApprovedApp(AppSettings(APP_DIR, records), APP.digest)}
-        agent = Agent(silo, Policy(), approved, folder / silo, 1, tools)
+        manifest = APP.manifest
+        app = ApprovedApp(APP_DIR, APP.digest, APP.digest, manifest.columns, manifest.leaves, plain_file(records))
+        tables = Tables(folder / silo / "tables")
+        admission = Admission(
+            silo=silo,
+            policy=Policy(),
+            library=Folders({APP.app.name: app}),
+            roster=lambda _: None,
+            table=lambda app, tables=tables: tables.get(app.dataset, app.columns),
+            receipts=Receipts(folder / silo),
+            sandbox=1,
+            log=Log(silo=silo),
+        )
+        agent = Agent(silo, admission.admit, folder / silo / "runs", 1, tools)
         thread = threading.Thread(target=agent.serve, daemon=True)
         thread.start()
         started.append((agent, thread))

@@ -178,6 +178,13 @@ class MissingExtraError(SeptumError):
     exit_code = ExitCode.USAGE
 
 
+class PluginError(SeptumError):
+    """A plugin that cannot be loaded, has another one's name, or raised."""
+
+    code = "plugin"
+    http_status = 422
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A clause that names the closest known name, or lists them all.
 

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from septum.algorithms.evaluation import Evaluation
+from septum.coordinator.apps import VERIFY, Apps
 from septum.coordinator.driver import Driver, Pace
+from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.ports.store import Pending, RunStore, Transition
 from septum.protocol import payload, tensors
@@ -31,12 +34,13 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan, StrategyRef
-from septum.testing.fakes import FakeClock, MemoryBlobs, MemoryRunStore
+from septum.testing.fakes import FakeClock, MemoryApps, MemoryBlobs, MemoryRunStore
 
 SILOS = ("cleveland", "hungary", "switzerland")
 WIDTH = 3
 EVALUATION = Evaluation(4, 3, 2.5, 0.75, np.array([[-2, 1, 1], [5, 1, 1]], np.int64))
 MAX_BLOB_BYTES = 1 << 20
+NO_ROSTERS = Rosters(Path("a-folder-that-is-not-there"))
 
 
 def plan_of(silos: Sequence[str] = SILOS, **settings: object) -> Plan:
@@ -182,3 +186,9 @@ async def until(condition: object, *, tries: int = 2000) -> None:
 
 def digest_only(blob: Blob) -> Blob:
     return blob.without_bytes()
+
+
+def apps_of(engine: Engine) -> Apps:
+    """No packages, and none can be pushed."""
+    driver = engine.driver
+    return Apps(MemoryApps(), engine.blobs, driver.performer, engine.clock, VERIFY, MAX_BLOB_BYTES)

@@ -32,6 +32,7 @@ from septum.coordinator.combining import Combiner
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.log import configure
 from septum.coordinator.root import Adapters, Ready, serve
+from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.registry import SiloRecord
 from septum.ports.store import JournalEntry, Pending, RunStore, StoredRun, Transition
@@ -117,6 +118,24 @@ class WatchedSilos:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedApps:
+    """An AppRegistry whose writes are points."""
+
+    registry: AppRegistry
+    fate: Fate
+
+    def add(self, record: AppRecord) -> AppRecord:
+        with self.fate.passing(["add a package"]):
+            return self.registry.add(record)
+
+    def get(self, digest: str) -> AppRecord:
+        return self.registry.get(digest)
+
+    def all(self) -> Sequence[AppRecord]:
+        return self.registry.all()
+
+
+@dataclass(frozen=True, slots=True)
 class WatchedBlobs:
     """A BlobStore whose writes are points."""
 
@@ -176,7 +195,8 @@ def watched(fate: Fate) -> Adapters:
             stores = open_store(folder)
         runs = WatchedRuns(stores.runs, fate, stores.epoch, combining)
         fate.note("owner", "begins", epoch=stores.epoch)
-        return replace(stores, runs=runs, registry=WatchedSilos(stores.registry, fate))  # type: ignore[arg-type]
+        silos, apps = WatchedSilos(stores.registry, fate), WatchedApps(stores.apps, fate)
+        return replace(stores, runs=runs, registry=silos, apps=apps)  # type: ignore[arg-type]
 
     def open_blobs(folder: Path) -> BlobStore:
         with fate.passing(["open the blobs"]):

@@ -30,6 +30,7 @@ class Story(Enum):
     PAYLOAD_LOST = "a payload vanishes from the disk"
     MODEL_LOST = "the newest model vanishes from the disk"
     ENROLLING = "silos come and go; no run"
+    PUSHING = "a package is pushed and signed, and one that is not sound; no run"
 
 
 COORDINATOR_POINTS: Mapping[str, Story] = {
@@ -80,6 +81,9 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "revoke a silo": Story.ENROLLING,
     "note who was seen": Story.ENROLLING,
     "write down who was seen": Story.ENROLLING,
+    "put a package": Story.PUSHING,
+    "add a package": Story.PUSHING,
+    "discard a package": Story.PUSHING,
 }
 
 STAGED = frozenset({"StageOpened", "StageClosed", "SiloReported"})  # facts that have a name for each stage
@@ -93,9 +97,10 @@ WRITERS: Mapping[str, Collection[str]] = {
     "SiloRegistry.revoke": ("revoke a silo",),
     "SiloRegistry.seen": ("note who was seen",),
     "SqliteRegistry.flush": ("write down who was seen",),
-    "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state"),
+    "AppRegistry.add": ("add a package",),
+    "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state", "put a package"),
     "BlobStore.append": ("append to an upload",),
-    "BlobStore.discard": ("discard payloads", "discard an optimizer state"),
+    "BlobStore.discard": ("discard payloads", "discard an optimizer state", "discard a package"),
     "BlobStore.drop": ("drop payloads", "drop optimizer states"),
     "Combiner.combine": ("combine prepare", "combine train", "combine evaluate"),
     "open_store": ("open the store",),
@@ -110,6 +115,8 @@ READERS = frozenset(
         "RunStore.journal",
         "SiloRegistry.get",
         "SiloRegistry.all",
+        "AppRegistry.get",
+        "AppRegistry.all",
         "BlobStore.get",
         "BlobStore.path",
         "BlobStore.size_bytes",
@@ -139,6 +146,8 @@ def name_of_put(area: str) -> str:
             return "put an optimizer state"
         case "spool":
             return "put a small payload"
+        case "apps":
+            return "put a package"
     return f"put into {area}"
 
 
@@ -149,6 +158,8 @@ def name_of_removal(area: str, *, whole: bool) -> str:
             return "drop payloads" if whole else "discard payloads"
         case "optimizer":
             return "drop optimizer states" if whole else "discard an optimizer state"
+        case "apps" if not whole:
+            return "discard a package"
     return f"{'drop' if whole else 'discard from'} {area}"
 
 

@@ -83,9 +83,11 @@ READERS = frozenset(
         "RunFiles.held",
         "RunFiles.output",
         "RunFiles.settle",
+        "RunFiles.table",
         "RunFiles.carried",
         "Channel.close",
         "Worker.alive",
+        "Worker.level",
         "Worker.pid",
         "Worker.close",
     }

@@ -6,17 +6,20 @@ blob also in the middle), in the story that reaches it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.e2e.processes import is_alive
 from tests.e2e.runs import port_of
 from tests.faults.counting import APP, ROWS, UNCLOSED, Counting, counting_in, until
@@ -24,11 +27,13 @@ from tests.faults.counting import persist as keep_asking
 from tests.faults.dying import Fate, Kill, Remove, When
 from tests.faults.kill_points import COORDINATOR_POINTS, Story
 from tests.faults.programs import Program
+from tests.sdk.packaging import app_folder, built
 
+from septum.adapters.identity.app_signatures import Signed, sign
 from septum.cli.federation import Federation
 from septum.client import Client, operator_access
 from septum.coordinator.service import run_id_of
-from septum.errors import ConnectionFailedError
+from septum.errors import AppError, ConnectionFailedError
 from septum.protocol import facts
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Outcome, Stage
@@ -279,6 +284,28 @@ def enroll(place: Place, folder: Path, token: str) -> bool:
     return done.returncode == 0
 
 
+def pushing(place: Place, point: str) -> None:
+    """A package that was pushed is whole, and signed; one that is not sound leaves nothing."""
+    folder = place.counting.folder / f"pushed-{list(COORDINATOR_POINTS).index(point)}"
+    version = f"1.0.{list(COORDINATOR_POINTS).index(point)}"
+    package = built(app_folder(folder / "app", version=version), folder)
+    unsound = package.path.read_bytes()[:-1]
+    (folder / "unsound").write_bytes(unsound)
+    what = Signed(package.name, package.version, package.digest)
+    signatures = json.dumps([asdict(sign(what, Ed25519PrivateKey.generate()))])
+    place.fate.arm(*deaths(point))
+    place.persist(lambda: place.client.push_app(package.path, package.digest, signatures.encode()))
+    with pytest.raises(AppError):
+        place.persist(
+            lambda: place.client.push_app(folder / "unsound", f"sha256:{hashlib.sha256(unsound).hexdigest()}")
+        )
+    known = {view.digest: view for view in place.persist(place.client.apps)}
+    assert (known[package.digest].version, known[package.digest].signatures) == (version, signatures)
+    kept = [path for path in (place.federation.operator_dir / "blobs" / "apps").rglob("*") if path.is_file()]
+    assert {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in kept} == set(known)
+    assert len(kept) == len(known)
+
+
 STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.PLAIN: plain,
     Story.LARGE: large,
@@ -292,6 +319,7 @@ STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.PAYLOAD_LOST: payload_lost,
     Story.MODEL_LOST: model_lost,
     Story.ENROLLING: enrolling,
+    Story.PUSHING: pushing,
 }
 
 

@@ -13,6 +13,7 @@ from tests.faults.test_kill_points import STORIES
 
 import septum
 from septum.coordinator.combining import Combiner
+from septum.ports.apps import AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.channel import Channel
 from septum.ports.launcher import Launcher, Worker
@@ -24,7 +25,7 @@ from septum.protocol.run_state import Combine, Discard, Effect, Note
 from septum.protocol.silo import SiloPhase
 from septum.silo.run_files import RunFiles
 
-PORTS = (RunStore, SiloRegistry, BlobStore)
+PORTS = (RunStore, SiloRegistry, AppRegistry, BlobStore)
 SOURCE = Path(septum.__file__).parent
 
 
@@ -63,14 +64,16 @@ def test_every_point_has_a_story():
 def test_every_transaction_of_the_database_is_behind_a_listed_method():
     """Whoever opens one otherwise has to name it, and to be killed there."""
     openers = {"Database.write", "Database._take_over"}  # the latter is `open the store`
-    listed = {name.replace("RunStore", "SqliteRunStore").replace("SiloRegistry", "SqliteRegistry") for name in WRITERS}
+    adapters = {"RunStore": "SqliteRunStore", "SiloRegistry": "SqliteRegistry", "AppRegistry": "SqliteApps"}
+    split = [name.partition(".") for name in WRITERS]
+    listed = {f"{adapters.get(owner, owner)}{dot}{method}" for owner, dot, method in split}
     found = {
         name
         for path in [*SOURCE.glob("adapters/store/*.py"), *SOURCE.glob("coordinator/**/*.py")]
         for name in transactions(ast.parse(path.read_text()))
     }
     assert found - openers <= listed
-    assert {"SqliteRunStore.commit", "SqliteRegistry.flush", "Database._take_over"} <= found
+    assert {"SqliteRunStore.commit", "SqliteRegistry.flush", "SqliteApps.add", "Database._take_over"} <= found
 
 
 def transactions(tree: ast.Module) -> set[str]:

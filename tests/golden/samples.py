@@ -1,6 +1,6 @@
 """Which values have golden bytes? One of each kind that others read: silos, workers, tools, and septum itself later.
 
-SAMPLES is septum-protocol 1, FRAME_SAMPLES septum-frames 2: a new version is a new folder. VIEW_SAMPLES is what the
+SAMPLES is septum-protocol 1, FRAME_SAMPLES septum-frames 3: a new version is a new folder. VIEW_SAMPLES is what the
 public API answers, STORED_SAMPLES what lies on disk for a later septum: journals, outboxes, a silo's sessions.
 """
 
@@ -11,6 +11,8 @@ from septum.ports.launcher import WorkerLimits
 from septum.protocol import facts
 from septum.protocol.facts import Metrics
 from septum.protocol.messages import (
+    AppOffer,
+    AppOffers,
     Await,
     Blob,
     End,
@@ -35,6 +37,7 @@ from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRe
 from septum.protocol.run_state import Combine, Contribution, Discard, Presence
 from septum.protocol.silo import Held, Job, SiloPhase, SiloRun
 from septum.protocol.views import (
+    AppView,
     HealthView,
     InviteView,
     JournalView,
@@ -63,6 +66,8 @@ _PLAN = Plan(
     clip_norm=1.5,
 )
 
+_OFFER = AppOffer(_PLAN.app.digest, "heart-disease", "1.0.0", Blob(_MODEL, 4096), '[{"key": "..."}]')
+
 SAMPLES = (
     Join(_PLAN.digest),
     Refuse("apps", "heart-disease 1.0.0 is not approved at Universitätsspital"),
@@ -79,6 +84,8 @@ SAMPLES = (
     End(Outcome.FAILED, "round 7: 2 of 3 silos after 3 attempts; hungary: the process hung"),
     Enroll("cleveland", "token", b"\x01" * 32, b"\x02" * 64),
     Enrolled("cleveland", "blake3:" + "c" * 64),
+    _OFFER,
+    AppOffers((_OFFER,)),
 )
 
 _PAYLOAD = Blob("blake3:" + "d" * 64, 4_194_304)
@@ -98,6 +105,7 @@ FRAME_SAMPLES = (
         clip_norm=1.5,
         run_dir="/srv/silo/runs/r-1/work",
         limits=WorkerLimits(memory_bytes=2**32, cpu_s=3600),
+        paths=("/srv/silo/environments/0f/packages",),
     ),
     Perform(
         Stage.TRAIN,
@@ -109,7 +117,7 @@ FRAME_SAMPLES = (
         b"a small model",
     ),
     Ready(),
-    Done(152, {"train": 0.25}, True, b"a small update"),
+    Done(152, {"train": 0.25}, b"a small update", state_bytes=1_024),
     Failed("ValueError: the loss is not finite", "look at the data", "Traceback (most recent call last):\n ..."),
 )
 
@@ -135,6 +143,7 @@ VIEW_SAMPLES = (
     ),
     SiloInRun("hungary", Presence.ABSENT, False, "maintenance until 06:00"),
     ModelView("r-1", 6, _MODEL, 4_194_304, _METRICS),
+    AppView(_PLAN.app.digest, "heart-disease", "1.0.0", Blob(_MODEL, 4096), 1_800_000_000.0, "[]"),
     SiloView("cleveland", SiloStatus.ONLINE, 1_800_000_000.0, 1_800_000_060.5),
     JournalView(12, 1_800_000_061.5, _LEFT),
     InviteView("zurich", "septum1_token", 1_800_086_400.0),

@@ -44,6 +44,9 @@ reports = st.builds(
     weight=st.integers(1, 2**53 - 1),
     durations_s=st.dictionaries(texts, floats, max_size=3),
 )
+offers = st.builds(
+    messages.AppOffer, st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True), texts, texts, blobs, signatures=texts
+)
 _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     bool: st.booleans(),
     int: counts,
@@ -54,6 +57,7 @@ _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     Blob: blobs,
     Plan: plans,
     Report: reports,
+    messages.AppOffer: offers,
 }
 
 
@@ -82,4 +86,6 @@ WIRE = (
     | messages.Instruction
     | messages.Enroll
     | messages.Enrolled
+    | messages.AppOffer
+    | messages.AppOffers
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from septum import App, hyper
 from septum.errors import AppError, ConfigError
-from septum.sdk.hyper import HyperField
+from septum.sdk.hyper import HyperField, fields_in, schema_of
 
 app = App("typed")
 
@@ -192,3 +194,50 @@ def test_rounds_are_required_and_the_seed_is_0_without_one() -> None:
 
     assert app.rounds(app.resolve({"rounds": 9})) == 9
     assert app.seed(app.resolve()) == 0
+
+
+def _bounded(low, high):
+    return [HyperField("x", int, low, low, high), HyperField("x", float, float(low), low, None, (), "a help")]
+
+
+FIELDS = st.one_of(
+    st.sampled_from(
+        [
+            HyperField("b", bool, True),
+            HyperField("s", str, "adam", choices=("adam", "sgd")),
+            HyperField("s", str, "", help="any text"),
+            HyperField("n", int, 3, choices=(1, 3)),
+            HyperField("f", float, 0.5),
+        ]
+    ),
+    st.builds(lambda low, more: _bounded(low, low + more), st.integers(-9, 9), st.integers(0, 9)).flatmap(
+        st.sampled_from
+    ),
+)
+
+
+@given(st.lists(FIELDS, max_size=5))
+def test_a_schema_says_all_that_the_fields_say(fields):
+    named = tuple(replace(field, name=f"{field.name}{number}") for number, field in enumerate(fields))
+    schema = json.loads(json.dumps(schema_of(named, "heart")))
+    assert fields_in(schema, "heart") == named
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"properties": None},
+        {"properties": {"x": {"type": "array", "default": []}}},
+        {"properties": {"x": {"type": "integer"}}},
+        {"properties": {"x": {"type": "integer", "default": 5, "maximum": 4}}},
+        {"properties": {"x": {"type": "integer", "default": 5, "exclusiveMaximum": 4}}},
+        {"properties": {"x": {"type": "integer", "default": 5, "enum": 3}}},
+        {"properties": {"x": {"type": "integer", "default": 5, "minimum": "low"}}},
+        {"title": "another"},
+        {"additionalProperties": True},
+    ],
+)
+def test_a_schema_that_septum_does_not_make_is_refused(change):
+    schema = {**schema_of([HyperField("x", int, 5)], "heart"), **change}
+    with pytest.raises(AppError, match="app 'heart'"):
+        fields_in(schema, "heart")

@@ -44,6 +44,11 @@ def test_empty_cells_and_markers_are_missing_in_their_column_only(tmp_path: Path
     assert table["num"].tolist() == [0.0, 1.0, 1.0]
 
 
+def test_a_marker_that_reads_as_a_number_is_that_number_however_it_is_written(tmp_path: Path) -> None:
+    path = write(tmp_path, "-9.0,1,0\n-9,1,1\n50,1,1\n")
+    assert np.isnan(read_csv(path, COLUMNS, {"age": ("-9",)})["age"]).tolist() == [True, True, False]
+
+
 @pytest.mark.parametrize("cell", ["?", "n/a", "nan", "inf", "1_000", "1e999", "1,5x", "٣"])
 def test_a_cell_that_is_no_number_is_named_with_line_and_column(tmp_path: Path, cell: str) -> None:
     quoted = f'"{cell}"'

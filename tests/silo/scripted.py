@@ -94,4 +94,5 @@ def tools_for(channel: ScriptedChannel, launcher: Launcher | None = None, limits
         stop=channel.stop,
         rand=lambda: 0.5,
         log=Log(silo="north"),
+        send_error_texts=True,
     )

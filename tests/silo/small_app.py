@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,15 @@ from septum.protocol import payload, tensors
 from septum.protocol.codec import Scalar
 from septum.protocol.messages import Stage
 from septum.protocol.plan import StrategyRef
-from septum.sdk.package import digest_of
+from septum.sdk.package import digest_of, read_manifest
+from septum.silo.admission import Admission
+from septum.silo.consent import ApprovedApp, Granted
+from septum.silo.datasets import plain_file
+from septum.silo.library import Folders
+from septum.silo.log import Log
+from septum.silo.policy import Policy
+from septum.silo.receipts import Receipts
+from septum.silo.tables import Table
 
 GOOD_TRAIN = "return {'w': p['w'] + np.float32(h.lr) * np.float32(len(data))}"
 
@@ -137,3 +145,33 @@ def worker_process(program: list[str]) -> tuple[subprocess.Popen[bytes], socket.
         command = [sys.executable, *program, str(theirs.fileno())]
         process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), start_new_session=True)
     return process, ours
+
+
+def approved(app_dir: Path, data: Path) -> ApprovedApp:
+    """An app in a folder, as an agent approves it at its start."""
+    manifest, digest = read_manifest(app_dir), digest_of(app_dir)
+    return ApprovedApp(app_dir, digest, digest, manifest.columns, manifest.leaves, plain_file(data))
+
+
+def granted(app: ApprovedApp) -> Granted:
+    """Served with the file of its dataset as it is."""
+    return Granted(app, Table(Path(str(app.dataset.settings["path"])), 6, "blake3:" + "d" * 64))
+
+
+def admission(
+    folder: Path,
+    app: ApprovedApp,
+    policy: Policy | None = None,
+    table: Callable[[ApprovedApp], Table] = lambda app: granted(app).table,
+) -> Admission:
+    """The silo north with this one app, whose data are used as they are, if they are not read by `table`."""
+    return Admission(
+        silo="north",
+        policy=policy or Policy(),
+        library=Folders({"small": app}),
+        roster=lambda _: None,
+        table=table,
+        receipts=Receipts(folder),
+        sandbox=1,
+        log=Log(silo="north"),
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
-from tests.silo.small_app import write_app, write_data
+from tests.silo.small_app import admission, approved, write_app, write_data
 
 from septum.adapters.channel.http1 import StaleLineError
 from septum.errors import AuthError, ConnectionFailedError, SeptumError
@@ -35,10 +35,8 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan
-from septum.sdk.package import digest_of
 from septum.silo.agent import KEEP_STOPPED_S, Agent
-from septum.silo.config import AppSettings, Policy
-from septum.silo.consent import ApprovedApp
+from septum.silo.policy import Policy
 from septum.silo.run_files import RunFiles
 from septum.silo.session import AUTH_PAUSE_S
 
@@ -50,12 +48,13 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         app_dir = write_app(folder / "app")
-        self.app = ApprovedApp(AppSettings(app_dir, write_data(folder / "data.csv")), digest_of(app_dir))
+        self.app = approved(app_dir, write_data(folder / "data.csv"))
         self.plan = Plan("p", AppRef("small", "1", self.app.digest), {}, ("north", "south"), rounds=2)
-        self.runs = folder / "runs"
+        self.folder, self.runs = folder, folder / "runs"
 
     def agent(self, channel: ScriptedChannel, policy: Policy | None = None, max_runs: int = 4) -> Agent:
-        return Agent("north", policy or Policy(), {"small": self.app}, self.runs, max_runs, tools_for(channel))
+        admit = admission(self.folder, self.app, policy).admit
+        return Agent("north", admit, self.runs, max_runs, tools_for(channel))
 
 
 @pytest.fixture
@@ -181,7 +180,7 @@ def test_a_restarted_agent_takes_up_its_runs_without_training_again(bench: Bench
     until(lambda: Await() in first.said)
     agent.shut_down()
     thread.join()
-    (bench.app.settings.path / "app.py").unlink()  # nothing can be trained any more
+    (bench.app.path / "app.py").unlink()  # nothing can be trained any more
     second = HeldChannel(Train(1, 2, BASE), End(Outcome.FINISHED), polls=[])
     agent = bench.agent(second)
     thread = serve(agent)

@@ -8,7 +8,8 @@ import pytest
 
 from septum.errors import ConfigError
 from septum.ports.launcher import WorkerLimits
-from septum.silo.config import AppSettings, Limits, Network, Policy, SiloConfig, read_config, write_config
+from septum.silo.config import AppSettings, Limits, Network, SiloConfig, read_config, write_config
+from septum.silo.policy import Policy
 
 MINIMAL = '[silo]\nname = "north"\ncoordinator = "https://fl.example.org:8443"\n'
 

@@ -5,23 +5,45 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from septum.protocol.plan import AppRef, Plan, StrategyRef
 from septum.protocol.silo import Denied
-from septum.silo.config import AppSettings, Policy
-from septum.silo.consent import ApprovedApp, Granted, consider
+from septum.sdk.contract import Column
+from septum.silo.admission import Admission
+from septum.silo.consent import ApprovedApp, Granted, consider, enough_rows
+from septum.silo.datasets import plain_file
+from septum.silo.library import Folders
+from septum.silo.log import Log
+from septum.silo.policy import Policy
+from septum.silo.receipts import Receipts
+from septum.silo.tables import Table
 
-APP = ApprovedApp(AppSettings(Path("app"), Path("data.csv")), "sha256:aa")
-APPS = {"heart": APP}
+COLUMNS = {"age": Column(), "chol": Column()}
+DATA = plain_file(Path("data.csv"))
+APP = ApprovedApp(Path("app"), "sha256:aa", "sha256:aa", COLUMNS, ("parameters", "rows"), DATA)
+APPS = Folders({"heart": APP})
 PLAN = Plan("p", AppRef("heart", "1.0", "sha256:aa"), {}, ("north", "south"), rounds=10)
 
 
-def test_a_plan_that_the_policy_allows_is_granted_with_its_app() -> None:
-    assert consider(Policy(), APPS, PLAN, "north") == Granted(APP)
-    policy = Policy(min_cohort=2, max_rounds=10, strategies=("fedavg",))
-    assert consider(policy, APPS, PLAN, "north") == Granted(APP)
+def decided(policy: Policy, plan: Plan, silo: str = "north", sandbox: int = 1) -> Denied | None:
+    """What a silo with these rules says of a plan; None when it takes part."""
+    with TemporaryDirectory() as folder:
+        rows = Table(Path(folder) / "rows", 100, "blake3:" + "d" * 64)
+        rows.path.write_bytes(b"rows")
+        receipts, log = Receipts(Path(folder)), Log(silo=silo)
+        admission = Admission(silo, policy, APPS, lambda _: None, lambda _: rows, receipts, sandbox, log)
+        decision = admission.admit("r1", plan, Path(folder) / "r1" / "table")
+        written = list(receipts.all())
+    assert len(written) == (1 if isinstance(decision, Granted) else 0)
+    return None if isinstance(decision, Granted) else decision
+
+
+def test_a_plan_that_the_policy_allows_is_granted() -> None:
+    assert decided(Policy(), PLAN) is None
+    assert decided(Policy(min_cohort=2, max_rounds=10, strategies=("fedavg",)), PLAN) is None
 
 
 @pytest.mark.parametrize(
@@ -33,6 +55,10 @@ def test_a_plan_that_the_policy_allows_is_granted_with_its_app() -> None:
         (Policy(), replace(PLAN, quorum=1), "north", "policy.min_cohort", "1 of 2 silos.*at least 2"),
         (Policy(max_rounds=9), PLAN, "north", "policy.max_rounds", "10 rounds, at most 9"),
         (Policy(strategies=("fedprox",)), PLAN, "north", "policy.strategies", "'fedavg', allowed here: fedprox"),
+        (Policy(folders=False), PLAN, "north", "policy.folders", "'heart' is a folder here"),
+        (Policy(columns=("age",)), PLAN, "north", "policy.columns", "the app reads chol, which no app may read"),
+        (Policy(releases=("rows",)), PLAN, "north", "policy.releases", "with this app parameters would leave"),
+        (Policy(min_sandbox=2), PLAN, "north", "policy.min_sandbox", "sandbox level 1 here, this silo asks for 2"),
         (
             Policy(strategies=()),
             replace(PLAN, strategy=StrategyRef("fedadam")),
@@ -45,14 +71,14 @@ def test_a_plan_that_the_policy_allows_is_granted_with_its_app() -> None:
 def test_a_plan_that_a_rule_forbids_is_denied_by_its_name(
     policy: Policy, plan: Plan, silo: str, rule: str, says: str
 ) -> None:
-    decision = consider(policy, APPS, plan, silo)
+    decision = decided(policy, plan, silo)
     assert isinstance(decision, Denied)
     assert decision.rule == rule
     assert re.search(says, decision.reason)
 
 
 def test_another_digest_is_denied_naming_both() -> None:
-    decision = consider(Policy(), APPS, replace(PLAN, app=AppRef("heart", "1.0", "sha256:bb")), "north")
+    decision = decided(Policy(), replace(PLAN, app=AppRef("heart", "1.0", "sha256:bb")))
     assert isinstance(decision, Denied)
     assert decision.rule == "apps.heart.digest"
     assert "sha256:aa" in decision.reason
@@ -60,6 +86,29 @@ def test_another_digest_is_denied_naming_both() -> None:
 
 
 def test_a_silo_without_apps_says_so() -> None:
-    decision = consider(Policy(), {}, PLAN, "north")
+    decision = Folders({}).find(PLAN.app)
     assert isinstance(decision, Denied)
     assert "it has none" in decision.reason
+
+
+def test_a_package_that_nobody_signed_is_denied_where_signatures_are_asked_for() -> None:
+    package, policy = replace(APP, packaged=True), Policy(folders=False, require_signature=True)
+    denied = consider(policy, package, PLAN, 1)
+    assert denied is not None
+    assert denied.rule == "policy.require_signature"
+    assert consider(policy, replace(package, signers=("ed25519:" + "a" * 64,)), PLAN, 1) is None
+
+
+def test_rules_that_are_met_exactly_let_a_run_pass() -> None:
+    policy = Policy(
+        min_cohort=2, max_rounds=10, columns=("chol", "age", "sex"), releases=("rows", "parameters"), min_sandbox=2
+    )
+    assert decided(policy, PLAN, sandbox=2) is None
+
+
+def test_a_small_dataset_is_denied_without_saying_how_small_it_is() -> None:
+    assert enough_rows(Policy(min_rows=50), 50) is None
+    denied = enough_rows(Policy(min_rows=50), 17)
+    assert denied is not None
+    assert denied.rule == "policy.min_rows"
+    assert "17" not in denied.reason

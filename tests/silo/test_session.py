@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
-from tests.silo.small_app import write_app, write_data
+from tests.silo.small_app import approved, granted, write_app, write_data
 
 from septum.adapters.launch.inline import InlineLauncher, InlineWorker
 from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.errors import AuthError, ConnectionFailedError, NotFoundError, SeptumError, StorageError, TensorError
-from septum.ports.launcher import Launcher, Task, TaskResult, WorkerLimits, WorkerSpec
+from septum.ports.launcher import Launcher, Level, Task, TaskResult, WorkerLimits, WorkerSpec
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
     Await,
@@ -34,8 +34,7 @@ from septum.protocol.messages import (
 from septum.protocol.plan import AppRef, Plan, digest_of
 from septum.protocol.silo import Denied, SiloRun
 from septum.sdk.package import digest_of as app_digest
-from septum.silo.config import AppSettings
-from septum.silo.consent import ApprovedApp, Granted
+from septum.silo.policy import Hours
 from septum.silo.run_files import RunFiles
 from septum.silo.session import AUTH_PAUSE_S, Session
 
@@ -53,7 +52,7 @@ class Bench:
     def __init__(self, folder: Path, train: str = COUNTING, extra: str = "") -> None:
         self.count = folder / "count"
         app_dir = write_app(folder / "app", train, f"COUNT = {str(self.count)!r}\n{extra}")
-        self.app = ApprovedApp(AppSettings(app_dir, write_data(folder / "data.csv")), app_digest(app_dir))
+        self.app = approved(app_dir, write_data(folder / "data.csv"))
         self.plan = Plan("p", AppRef("small", "1", self.app.digest), {"lr": 0.5}, ("north", "south"), rounds=3, seed=7)
         self.files = RunFiles(folder / "runs" / "r1")
         self.blobs: dict[str, bytes] = {}
@@ -69,8 +68,8 @@ class Bench:
         channel = ScriptedChannel(ScriptedStop(), *script)
         channel.blobs = self.blobs
         state = self.files.load() or SiloRun("r1", "north", self.plan)
-        consent = Denied("policy.max_rounds", "too many") if denied else Granted(self.app)
-        Session(tools_for(channel, launcher, limits), self.files, state, consent).serve()
+        consent = Denied("policy.max_rounds", "too many") if denied else granted(self.app)
+        Session(tools_for(channel, launcher, limits), self.files, state, lambda: consent).serve()
         return channel
 
     def large_model(self) -> Blob:
@@ -174,9 +173,9 @@ def test_an_agent_that_was_killed_goes_on_from_the_carried_state(tmp_path: Path)
 
 def test_a_large_model_is_fetched_and_a_large_update_sent_ahead_of_its_report(tmp_path: Path) -> None:
     silo = Bench(tmp_path, extra="WIDE = 20_000")
-    app = (silo.app.settings.path / "app.py").read_text()
-    (silo.app.settings.path / "app.py").write_text(app.replace('data.x @ p["w"][0]', 'data.x @ p["w"][0][:1]'))
-    silo.app = replace(silo.app, digest=app_digest(silo.app.settings.path))
+    app = (silo.app.path / "app.py").read_text()
+    (silo.app.path / "app.py").write_text(app.replace('data.x @ p["w"][0]', 'data.x @ p["w"][0][:1]'))
+    silo.app = replace(silo.app, digest=app_digest(silo.app.path), tree=app_digest(silo.app.path))
     large = model(width=20_000)
     silo.blobs[digest_of(large)] = large
     reference = Blob(digest_of(large), len(large))
@@ -218,7 +217,7 @@ def test_a_silo_that_keeps_error_texts_to_itself_says_only_that_the_work_failed(
     silo = Bench(tmp_path, "raise ValueError('Jane Doe, born 1952')")
     channel = ScriptedChannel(ScriptedStop(), Train(1, 1, blob_of(model())))
     tools = replace(tools_for(channel), send_error_texts=False)
-    Session(tools, silo.files, SiloRun("r1", "north", silo.plan), Granted(silo.app)).serve()
+    Session(tools, silo.files, SiloRun("r1", "north", silo.plan), lambda: granted(silo.app)).serve()
     assert isinstance(channel.said[1], Failure)
     assert "Doe" not in repr(channel.said)
     assert "train-1 failed in this silo" in channel.said[1].reason
@@ -271,7 +270,9 @@ def test_a_worker_that_dies_twice_is_reported_and_a_new_attempt_gets_a_new_one(
 ) -> None:
     silo = Bench(tmp_path, train)
     base = blob_of(model())
-    channel = silo.play(Train(1, 1, base), Wait(), Train(1, 2, base), launcher=SubprocessLauncher(), limits=limits)
+    channel = silo.play(
+        Train(1, 1, base), Wait(), Train(1, 2, base), launcher=SubprocessLauncher(Level.PROCESS), limits=limits
+    )
     assert [type(message) for message in channel.said] == [Join, Failure, Await, Failure]
     failure = channel.said[1]
     assert isinstance(failure, Failure)
@@ -284,7 +285,7 @@ def test_a_failure_names_the_silos_next_step_and_a_log_that_is_still_there_when_
 ) -> None:
     silo = Bench(tmp_path, "print('here', flush=True)\nos._exit(9)")
     end = End(Outcome.FAILED, "too few silos")
-    channel = silo.play(Train(1, 1, blob_of(model())), end, launcher=SubprocessLauncher())
+    channel = silo.play(Train(1, 1, blob_of(model())), end, launcher=SubprocessLauncher(Level.PROCESS))
     failure = channel.said[1]
     assert isinstance(failure, Failure)
     told, _, log = failure.details.rpartition(": ")
@@ -295,7 +296,7 @@ def test_a_failure_names_the_silos_next_step_and_a_log_that_is_still_there_when_
 def test_a_worker_that_dies_once_is_replaced_and_the_round_reported(tmp_path: Path) -> None:
     once = "if not os.path.exists(COUNT):\n    open(COUNT, 'w').close()\n    os._exit(1)\nreturn p"
     silo = Bench(tmp_path, once)
-    channel = silo.play(Train(1, 1, blob_of(model())), launcher=SubprocessLauncher())
+    channel = silo.play(Train(1, 1, blob_of(model())), launcher=SubprocessLauncher(Level.PROCESS))
     assert [type(message) for message in channel.said] == [Join, Report]
 
 
@@ -393,3 +394,16 @@ def test_a_duration_of_the_workers_own_invention_does_not_leave(tmp_path: Path) 
     (report,) = reports(channel)
     assert "train" in report.durations_s
     assert "patient_17_age" not in report.durations_s
+
+
+def test_outside_its_hours_a_silo_waits_and_then_asks_what_there_is_to_do(tmp_path: Path) -> None:
+    silo = Bench(tmp_path)
+    stop = ScriptedStop()
+    base = blob_of(model())
+    channel = ScriptedChannel(stop, Train(1, 1, base), Train(1, 2, base))
+    minutes = iter([17 * 60, 18 * 60, 19 * 60 + 59, 20 * 60, 20 * 60])
+    tools = replace(tools_for(channel), hours=Hours(20 * 60, 6 * 60), minute=lambda: next(minutes))
+    Session(tools, silo.files, SiloRun("r1", "north", silo.plan), lambda: granted(silo.app)).serve()
+    assert [type(said) for said in channel.said] == [Join, Join, Report]  # and not what it was told before
+    assert [report.attempt for report in reports(channel)] == [2]
+    assert stop.pauses.count(60.0) == 3

@@ -20,6 +20,7 @@ from septum.algorithms.rule import Block, Rule, Setting, State, Vector
 from septum.errors import ConfigError, TensorError, did_you_mean
 
 _RULES: Mapping[str, Rule] = {rule.name: rule for rule in (FEDAVG, FEDPROX, FEDAVGM, FEDADAGRAD, FEDADAM, FEDYOGI)}
+PROXIMAL_MU = "proximal_mu"
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
@@ -63,9 +64,14 @@ def strategy(name: str, settings: Mapping[str, float] = _NOTHING) -> Strategy:
     rule = _RULES.get(name)
     if rule is None:
         raise ConfigError(f"unknown strategy {name!r}", hint=did_you_mean(name, _RULES))
+    return strategy_of_rule(rule, settings)
+
+
+def strategy_of_rule(rule: Rule, settings: Mapping[str, float] = _NOTHING) -> Strategy:
+    """The strategy of a rule, which need not be one of septum's own. Raises ConfigError as `strategy` does."""
     values = _resolve(rule, settings)
     return Strategy(
-        name=name,
+        name=rule.name,
         settings=values,
         state_names=rule.state_names,
         combine=rule.combine,
@@ -73,6 +79,19 @@ def strategy(name: str, settings: Mapping[str, float] = _NOTHING) -> Strategy:
         step=partial(_checked_step, rule, values),
         proximal_mu=rule.proximal_mu(values),
     )
+
+
+def proximal_mu(name: str, settings: Mapping[str, float]) -> float:
+    """What a silo has to know of a strategy: how strongly its loss pulls towards the global model; 0 for not at all.
+
+    A strategy that is not one of septum's own need not be installed in the silo: its setting PROXIMAL_MU says it.
+
+    >>> proximal_mu("fedprox", {"mu": 0.1}), proximal_mu("somebodys", {"proximal_mu": 0.5}), proximal_mu("fedavg", {})
+    (0.1, 0.5, 0.0)
+    """
+    if name in _RULES:
+        return strategy(name, settings).proximal_mu
+    return Setting(PROXIMAL_MU, 0.0, at_least=0.0).check(settings.get(PROXIMAL_MU, 0.0), rule=name)
 
 
 def strategy_names() -> tuple[str, ...]:
@@ -127,7 +146,12 @@ def _checked_step(
             raise TensorError(f"{rule.name}: {name} is {found}, the model's block is float32 of shape {base.shape}")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         model, next_state = rule.step(settings, base, delta, state)
+    if sorted(next_state) != sorted(rule.state_names):
+        raise TensorError(f"strategy {rule.name!r} keeps {list(rule.state_names)}, its step gave {sorted(next_state)}")
     for name, vector in (("model", model), *next_state.items()):
+        if vector.shape != base.shape or vector.dtype != np.float32:
+            found = f"{vector.dtype} of shape {vector.shape}"
+            raise TensorError(f"{rule.name}: the new {name} is {found}, the model's block is float32 of {base.shape}")
         finite = int(np.count_nonzero(np.isfinite(vector)))
         if finite < vector.size:
             raise TensorError(

@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 
 from septum import __version__
+from septum.adapters.launch.sandbox import SANDBOX_HINT, lacking
 from septum.cli.access import AccessFlags, Found, project_file, resolve_access, settled, user_file
 from septum.client import Access, Client
 from septum.client.client import API
@@ -66,6 +67,7 @@ def all_checks(reaching: Sequence[Check], data_dir: Path | None) -> tuple[Check,
         directory(data_dir or Path.cwd(), private=data_dir is not None),
         free_disk(data_dir or Path.cwd()),
         worker_process(WorkerLimits()),
+        sandbox(lacking()),
     )
 
 
@@ -206,6 +208,17 @@ def worker_process(limits: WorkerLimits) -> Check:
             "worker", Level.FAIL, f"a training process cannot set its limits: {reason}", "ulimit -Hn; ulimit -Hf"
         )
     return Check("worker", Level.OK, f"processes start, with limits of {limits.open_files} open files each")
+
+
+def sandbox(missing: str) -> Check:
+    """Whether training processes are kept apart from the silo's files and the network; `missing` says why not.
+
+    >>> sandbox("").message
+    'level 2: no network, no file but what an app may read'
+    """
+    if not missing:
+        return Check("sandbox", Level.OK, "level 2: no network, no file but what an app may read")
+    return Check("sandbox", Level.WARN, f"level 1 only, for apps that one would run oneself: {missing}", SANDBOX_HINT)
 
 
 def _dates(found: Found) -> tuple[float | None, float]:

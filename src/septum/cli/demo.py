@@ -102,7 +102,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
     from septum.cli.options import RunOptions
-    from septum.cli.planning import load, make_plan
+    from septum.cli.planning import described, load, make_plan
     from septum.cli.shipped import HEART_DISEASE, example
     from septum.cli.silo_files import silo_files
     from septum.sdk.package import DATA_FOLDER
@@ -112,7 +112,7 @@ def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
     files = silo_files(wanted.data_dir or folder / DATA_FOLDER)
     hyper = (f"seed={wanted.seed}", f"backend={wanted.backend}")
     options = RunOptions(overrides=hyper, rounds=wanted.rounds, gather_s=GATHER_S, deadline_s=DEADLINE_S)
-    return loaded, make_plan(loaded, tuple(files), options), files
+    return loaded, make_plan(described(loaded), tuple(files), options), files
 
 
 def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path]) -> Finished:
@@ -154,7 +154,9 @@ def _run(call: Invocation, federation: Federation, plan: Plan, target: Path, fol
         journal = _follow(call, client, run.id, plan)
         ended = client.run(run.id)
         if ended.status.value != "finished" or ended.model is None:
-            raise RunFailedError(f"the run {ended.status.value}: {ended.reason}", hint=f"tail {federation.base}/*.log")
+            problems = "; ".join(f"{silo.name} {silo.problem}" for silo in ended.silos if silo.problem)
+            why = f"{ended.reason}; {problems}" if problems else ended.reason
+            raise RunFailedError(f"the run {ended.status.value}: {why}", hint=f"tail {federation.base}/*.log")
         path = target / MODEL_FILE
         client.download(ended.model, path)
     return Finished(ended, journal, path, folder, federation.separate_users)

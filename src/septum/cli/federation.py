@@ -17,8 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from septum.adapters.identity.keys import load_private_key, make_private_key
+from septum.adapters.identity.roster_keys import make_roster, public_text
 from septum.cli.process import Process
 from septum.client import Access, Client, operator_access
+from septum.protocol.roster import write_roster
+from septum.silo.root import KEY_NAME
+from septum.silo.roster import Rosters
 
 START_S = 60.0  # a cold disk may need it; a process that exits is noticed at once
 FIRST_UID = 61_184  # systemd's range for dynamic users: not given to people or packages
@@ -99,9 +104,20 @@ class Federation:
         urls = {site.name: route(site.name, access.url) if route else access.url for site in self.sites}
         for process in [self._enroll(site, urls[site.name], tokens[site.name]) for site in self.sites]:
             process.wait_for_exit(START_S)
+        self._pin_roster()
         for site in self.sites:
             self.start_agent(site.name)
         return access
+
+    def _pin_roster(self) -> None:
+        """As the silos' administrators would: one key of theirs signs who takes part, and each silo pins that."""
+        folders = {site.name: site.folder / "state" for site in self.sites}
+        keys = {name: public_text(load_private_key(folder / KEY_NAME)) for name, folder in folders.items()}
+        signed = make_roster("demo", {"admin": make_private_key(self.base / "admin.key")}, keys)
+        for site in self.sites:
+            Rosters(folders[site.name]).approve(signed.roster.digest, write_roster(signed))
+            if site.uid is not None:
+                _give(folders[site.name] / "roster", site.uid)
 
     def start_coordinator(self, port: int) -> None:
         """Start the coordinator on its data directory, also again after it ended; port 0 takes a free one."""
@@ -140,7 +156,7 @@ class Federation:
 
     def _enroll(self, site: Site, url: str, token: str) -> Process:
         app, data = site.folder / APP, site.folder / "data" / site.records.name
-        where = ["--dir", str(site.folder / "state"), "--url", url]
+        where = ["--dir", str(site.folder / "state"), "--url", url, "--send-error-texts"]
         what = ["--app", f"{self._app_name}={app}", "--data", f"{self._app_name}={data}"]
         secret = {"SEPTUM_INVITATION": token}  # an argument would show in the process list
         return Process(["silo", "enroll", *where, *what], self.base / f"{site.name}.log", site.uid, secret)

@@ -12,8 +12,22 @@ from typing import Annotated
 import typer
 
 from septum import __version__
-from septum.cli import app as app_noun
-from septum.cli import config, coordinator, demo, doctor, model, run, silo, simulate
+from septum.cli import (
+    app_build,
+    config,
+    coordinator,
+    demo,
+    doctor,
+    model,
+    plugin,
+    roster,
+    run,
+    silo,
+    silo_app,
+    silo_policy,
+    silo_roster,
+    simulate,
+)
 from septum.cli.command import JsonFlag, QuietFlag, need_command
 from septum.cli.failures import InternalError, Interrupted, UsageProblem
 from septum.cli.output import Answer, Output
@@ -28,8 +42,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for noun in (coordinator.app, silo.app, app_noun.app, run.app, model.app, config.app):
+for noun in (coordinator.app, silo.app, app_build.app, run.app, model.app, roster.app, plugin.app, config.app):
     app.add_typer(noun)
+for noun in (silo_policy.app, silo_policy.receipts_app, silo_app.app):
+    silo.app.add_typer(noun)
+silo_roster.register(silo.app)
 demo.register(app)
 simulate.register(app)
 doctor.register(app)

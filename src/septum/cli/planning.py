@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from septum.algorithms.strategy import strategy
 from septum.cli.options import RunOptions, pairs
 from septum.errors import ConfigError, did_you_mean
+from septum.plugins.strategies import strategy_of
 from septum.protocol.codec import Scalar
 from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
+from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
+from septum.sdk.package_file import read_description
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What has to be known of an app to plan a run of it; none of its code."""
+
+    name: str
+    version: str
+    digest: str
+    fields: tuple[HyperField, ...]
+    presets: Mapping[str, Mapping[str, object]]
+
+
+def described(loaded: LoadedApp) -> Described:
+    """Of an app that was imported."""
+    manifest = loaded.manifest
+    return Described(loaded.app.name, manifest.version, loaded.digest, loaded.app.fields, manifest.presets)
+
+
+def described_package(digest: str, description: bytes) -> Described:
+    """Of a package, by what it says of itself."""
+    found = read_description(description)
+    return Described(found.name, found.version, digest, found.fields, found.presets)
 
 
 def load(folder: Path) -> LoadedApp:
@@ -18,17 +44,16 @@ def load(folder: Path) -> LoadedApp:
     return load_app(folder.expanduser().resolve())
 
 
-def make_plan(loaded: LoadedApp, silos: Sequence[str], options: RunOptions) -> Plan:
+def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan:
     """The plan of a run of this app over these silos. Raises ConfigError for every option that does not fit."""
-    app = loaded.app
-    hyper = app.resolve(hyper_values(loaded, options))
+    hyper = resolve(app.fields, hyper_values(app, options), app.name)
     return Plan(
         name=options.name or app.name,
-        app=AppRef(app.name, loaded.manifest.version, loaded.digest),
-        hyper=app.hyper_values(hyper),
+        app=AppRef(app.name, app.version, app.digest),
+        hyper=hyper,
         silos=tuple(sorted(set(silos))),
-        rounds=app.rounds(hyper),
-        seed=app.seed(hyper),
+        rounds=int(hyper["rounds"]),
+        seed=int(hyper.get("seed", 0)),
         quorum=options.quorum,
         strategy=strategy_ref(options),
         gather_s=options.gather_s,
@@ -39,15 +64,15 @@ def make_plan(loaded: LoadedApp, silos: Sequence[str], options: RunOptions) -> P
     )
 
 
-def hyper_values(loaded: LoadedApp, options: RunOptions) -> dict[str, object]:
+def hyper_values(app: Described, options: RunOptions) -> dict[str, object]:
     """The preset's values, and over them those of `--set` and `--rounds`."""
     texts = pairs(options.overrides, "--set")
     if options.rounds is not None and "rounds" in texts:
         raise ConfigError(f"--rounds {options.rounds} and --set rounds={texts['rounds']}", hint="leave one of them out")
-    given: dict[str, Scalar] = loaded.app.parse(texts)
+    given: dict[str, Scalar] = parse(app.fields, texts, app.name)
     if options.rounds is not None:
         given["rounds"] = options.rounds
-    return {**_preset(loaded.manifest.presets, options.preset), **given}
+    return {**_preset(app.presets, options.preset), **given}
 
 
 def strategy_ref(options: RunOptions) -> StrategyRef:
@@ -58,7 +83,7 @@ def strategy_ref(options: RunOptions) -> StrategyRef:
             settings[name] = float(text)
         except ValueError:
             raise ConfigError(f"--strategy-set {name}={text}: {text!r} is not a number") from None
-    made = strategy(options.strategy, settings)
+    made = strategy_of(StrategyRef(options.strategy, settings))
     return StrategyRef(made.name, dict(made.settings))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +18,10 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `sep
 @command(app, "submit", remote=True)
 def submit(
     call: Invocation,
-    app_dir: Annotated[Path, typer.Argument(metavar="APP_DIR", help="The app's folder, with app.py and septum.toml.")],
+    app_named: Annotated[
+        str,
+        typer.Argument(metavar="APP", help="NAME or NAME==VERSION of a pushed package; or a folder, to develop with."),
+    ],
     overrides: options.Set = None,
     preset: options.Preset = "",
     silos: Annotated[str, typer.Option("--silos", metavar="A,B", help="Silos by name; all enrolled if left out.")] = "",
@@ -39,7 +41,7 @@ def submit(
     ] = "",
     watch: Annotated[bool, typer.Option("--watch", help="Watch the run until it ends.")] = False,
 ) -> Answer:
-    """Start a run of an app. Its module runs here, to check the hyper-parameters."""
+    """Start a run of an app. Of a folder, its module runs here, to check the hyper-parameters; of a package nothing."""
     from septum.cli import submitting  # numpy, httpx and the app itself
 
     wanted = options.RunOptions(
@@ -57,7 +59,7 @@ def submit(
         name=name,
     )
     named = tuple(part.strip() for part in silos.split(",") if part.strip())
-    return submitting.submit(call, app_dir, wanted, named, key=key, watch=watch)
+    return submitting.submit(call, app_named, wanted, named, key=key, watch=watch)
 
 
 @command(app, "list", remote=True)

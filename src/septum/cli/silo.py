@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from septum.cli import silo_data
 from septum.cli.access import resolve_access
 from septum.cli.command import Invocation, command, noun
 from septum.cli.options import pairs
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from septum.silo.config import AppSettings
 
 app = noun("silo", "Bring silos in, and run one beside its data.")
+app.add_typer(silo_data.app)
 
 SiloName = Annotated[str, typer.Argument(metavar="NAME", help="The silo's name, such as st-marys.")]
 
@@ -52,14 +54,25 @@ def enroll(
     extra_ca: Annotated[
         Path | None, typer.Option("--extra-ca", help="Certificates to trust as well, of a proxy that inspects TLS.")
     ] = None,
+    send_error_texts: Annotated[
+        bool,
+        typer.Option(
+            "--send-error-texts",
+            help="Let the texts of errors leave this silo, as while an app is developed; they may quote data.",
+        ),
+    ] = False,
 ) -> Answer:
     """Make this machine a silo: its key, its directory and its silo.toml. The token is used up."""
     del call
     from septum.silo.config import Network  # cryptography and the protocol
     from septum.silo.enroll import enroll as enroll_silo
+    from septum.silo.policy import Policy
 
+    policy = Policy(send_error_texts=send_error_texts)
     approved = app_settings(pairs(apps or (), "--app"), pairs(data or (), "--data"))
-    config = enroll_silo(directory.absolute(), url=url, token=token, apps=approved, network=Network(proxy, extra_ca))
+    config = enroll_silo(
+        directory.absolute(), url=url, token=token, apps=approved, network=Network(proxy, extra_ca), policy=policy
+    )
     following = f"septum silo start --dir {directory}"
     told: dict[str, Json] = {
         "silo": config.name,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from septum.adapters.channel.enroll import reach
 from septum.adapters.tls import client_context
 from septum.cli.checks import Check, Level
-from septum.errors import SeptumError
-from septum.sdk.package import read_manifest
-from septum.sdk.table import read_csv
-from septum.silo.config import CONFIG_NAME, AppSettings, SiloConfig, read_config
-from septum.silo.root import CA_NAME, approve, proxies_of
+from septum.errors import DataError, SeptumError
+from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
+from septum.silo.library import approve_folders
+from septum.silo.read_messages import Refused
+from septum.silo.reading import check_data
+from septum.silo.root import CA_NAME, proxies_of
 
 
 def silo_checks(folder: Path) -> tuple[Check, ...]:
@@ -22,18 +24,25 @@ def silo_checks(folder: Path) -> tuple[Check, ...]:
     except SeptumError as error:
         return (_failed("silo.toml", error),)
     settings = Check("silo.toml", Level.OK, f"silo {config.name} of {config.coordinator}")
-    return (settings, *(app_check(name, app) for name, app in config.apps.items()), coordinator(folder, config))
+    return (settings, *(app_check(config, name) for name in config.apps), coordinator(folder, config))
 
 
-def app_check(name: str, app: AppSettings) -> Check:
-    """Whether an app is as it was approved, and its data has the columns that it reads."""
+def app_check(config: SiloConfig, name: str) -> Check:
+    """Whether an app is as it was approved, and its data are what its contract asks for."""
+    settings = config.apps[name]
     try:
-        approved = approve({name: app})[name]
-        manifest = read_manifest(app.path)
-        table = read_csv(app.data, tuple(manifest.columns), manifest.missing, manifest.target)
+        approved = approve_folders(replace(config, apps={name: settings})).apps[name]
+        read = check_data(approved.dataset, approved.columns)
     except SeptumError as error:
         return _failed(f"app {name}", error)
-    return Check(f"app {name}", Level.OK, f"{len(table)} rows in {app.data}; {approved.digest}")
+    where = f"[data.{settings.dataset}]" if settings.dataset else str(settings.data)
+    if isinstance(read, Refused):
+        dataset = settings.dataset or "NAME"
+        problem = DataError(
+            f"{where} violates the app's contract", hint=f"septum silo data check {dataset} --dir DIR shows where"
+        )
+        return _failed(f"app {name}", problem)
+    return Check(f"app {name}", Level.OK, f"{read.rows} rows in {where}; {approved.digest}")
 
 
 def coordinator(folder: Path, config: SiloConfig) -> Check:

@@ -10,7 +10,7 @@ import numpy as np
 from septum.cli import views
 from septum.cli.options import RunOptions
 from septum.cli.output import Answer, Output, Table
-from septum.cli.planning import load, make_plan
+from septum.cli.planning import described, load, make_plan
 from septum.cli.progress import following
 from septum.cli.silo_files import silo_files
 from septum.errors import ConfigError, DataError
@@ -38,7 +38,7 @@ def simulate(
     loaded = load(folder)
     data = {check_silo_name(name): Path(path) for name, path in files.items()} or silo_files(folder / DATA_FOLDER)
     names = tuple(data) if silo_count is None else silo_names(silo_count)
-    plan = make_plan(loaded, names, options)
+    plan = make_plan(described(loaded), names, options)
     hyper = loaded.app.resolve(plan.hyper)
     silos = read_silos(loaded, hyper, data) if silo_count is None else _dealt(loaded, hyper, data, names)
     with following(output, plan.rounds, plan.silos, stream=False) as show:

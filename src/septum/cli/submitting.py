@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.cli import views, watching
+from septum.cli.app_store import chosen
 from septum.cli.options import RunOptions
-from septum.cli.planning import load, make_plan
+from septum.cli.planning import Described, described, described_package, load, make_plan
 from septum.client.stream import Backoff
 from septum.errors import ConfigError, ConnectionFailedError
 from septum.protocol.views import RunView, SiloStatus
@@ -23,19 +24,26 @@ PATIENCE_S = 30.0  # a coordinator that restarts is back within seconds
 
 
 def submit(
-    call: Invocation, folder: Path, options: RunOptions, silos: tuple[str, ...], *, key: str, watch: bool
+    call: Invocation, named: str, options: RunOptions, silos: tuple[str, ...], *, key: str, watch: bool
 ) -> Answer:
-    """Submit a run of the app in `folder`; with `watch`, follow it until it ends."""
-    loaded = load(folder)
-    if silos:
-        make_plan(loaded, silos, options)  # what is wrong on this side is said before the coordinator is asked
+    """Submit a run of the app in a folder, or of a package that was pushed; with `watch`, follow it until it ends."""
+    folder = Path(named)
+    here = described(load(folder)) if folder.is_dir() or "/" in named else None
+    if silos and here is not None:
+        make_plan(here, silos, options)  # what is wrong on this side is said before the coordinator is asked
     with call.client() as client:
-        plan = make_plan(loaded, silos or _enrolled(client), options)
+        app = here or _pushed(client, named)
+        plan = make_plan(app, silos or _enrolled(client), options)
         view = send(client, plan, key or uuid.uuid4().hex)
         if watch:
             call.output.note(f"run {view.id} submitted")
             return watching.watch(call.output, client, view.id)
     return views.run(view)
+
+
+def _pushed(client: Client, named: str) -> Described:
+    view = chosen(named, client.apps())
+    return described_package(view.digest, client.app_description(view.digest))
 
 
 def send(client: Client, plan: Plan, key: str, patience_s: float = PATIENCE_S) -> RunView:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import IO, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -24,9 +24,10 @@ from septum.errors import ConfigError, ConnectionFailedError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
-from septum.protocol.views import HealthView, InviteView, JournalView, ModelView, RunView, SiloView
+from septum.protocol.views import AppView, HealthView, InviteView, JournalView, ModelView, RunView, SiloView
 
 API = "/api/v1"
+SEND_TIMEOUT_S = 600.0  # a package has wheels in it
 T = TypeVar("T")
 
 
@@ -118,6 +119,43 @@ class Client:
         """
         return save(lambda start: self._piece(digest, start), digest, path, patience_s=patience_s)
 
+    def apps(self) -> tuple[AppView, ...]:
+        """Every package that silos can fetch, by name, the newest push first."""
+        return list_of(AppView, self._json("GET", "/apps"))
+
+    def app(self, digest: str) -> AppView:
+        """One package. Raises NotFoundError."""
+        return from_json(AppView, self._json("GET", f"/apps/{quote(digest, safe=':')}"))
+
+    def app_description(self, digest: str) -> bytes:
+        """What a package says of itself, JSON; `sdk.package_file.read_description` reads it. Raises NotFoundError."""
+        where = f"/apps/{quote(digest, safe=':')}/description"
+        try:
+            response = self._http.get(where)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise error_from(response.status_code, response.content)
+        return response.content
+
+    def push_app(self, path: Path, digest: str, signatures: bytes = b"") -> AppView:
+        """Push a package's file, whose SHA-256 is `digest`, and its signatures if there are any.
+
+        Raises DigestError, AppError for one that is not sound, ConflictError when its version is another package's.
+        """
+        where = f"/apps/{quote(digest, safe=':')}"
+        with path.open("rb") as file:
+            view = from_json(AppView, self._sent("PUT", where, file))
+        return from_json(AppView, self._sent("PUT", f"{where}/signatures", signatures)) if signatures else view
+
+    def roster(self) -> bytes:
+        """The newest signed roster, to the byte. Raises NotFoundError where the coordinator was handed none."""
+        return self._raw("GET", "/roster")
+
+    def put_roster(self, document: bytes) -> None:
+        """Hand the coordinator a signed roster. Raises AuthError for too few signatures, ConflictError."""
+        self._raw("PUT", "/roster", document)
+
     def silos(self) -> tuple[SiloView, ...]:
         """Every invited or enrolled silo, by name."""
         return list_of(SiloView, self._json("GET", "/silos"))
@@ -177,6 +215,20 @@ class Client:
         if response.is_error:
             raise error_from(response.status_code, response.content)
         return loads(response.content, limit=64 * MAX_MESSAGE_BYTES) if response.content else None
+
+    def _sent(self, method: str, path: str, content: bytes | IO[bytes]) -> Json:
+        """Send bytes as they are; the JSON of the answer."""
+        return loads(self._raw(method, path, content), limit=64 * MAX_MESSAGE_BYTES)
+
+    def _raw(self, method: str, path: str, content: bytes | IO[bytes] | None = None) -> bytes:
+        """Send bytes as they are; those of the answer."""
+        try:
+            response = self._http.request(method, path, content=content, timeout=SEND_TIMEOUT_S)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise error_from(response.status_code, response.content)
+        return response.content
 
     def _unreachable(self, error: httpx.TransportError) -> ConnectionFailedError:
         what = str(error) or type(error).__name__

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import cast
 
 from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
-from septum.coordinator.ranges import Span
-from septum.errors import ConnectionFailedError, SeptumError, TooLargeError
+from septum.coordinator.ranges import Span, range_of
+from septum.errors import ConnectionFailedError, NotFoundError, SeptumError, TooLargeError
 
 Scope = MutableMapping[str, object]
 Message = MutableMapping[str, object]
@@ -128,6 +128,17 @@ async def send_file(scope: Scope, send: Send, path: Path, size_bytes: int, span:
             size -= len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def send_span(scope: Scope, send: Send, path: Path, asked: str) -> None:
+    """A file, or the part of it that a Range header asks for."""
+    size = path.stat().st_size
+    span = range_of(asked, size)
+    if span is not None and not span.size_bytes:
+        error = NotFoundError(f"this blob has {size} bytes; there is no {asked[:100]}")
+        await send_body(send, 416, error_body(error), headers=((b"content-range", span.content_range.encode()),))
+        return
+    await send_file(scope, send, path, size, span)
 
 
 class Pipe:

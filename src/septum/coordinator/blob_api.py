@@ -29,13 +29,13 @@ from septum.coordinator.asgi import (
     declared_size,
     headers_of,
     send_body,
-    send_file,
+    send_span,
 )
 from septum.coordinator.gate import Gate
 from septum.coordinator.live import Live
-from septum.coordinator.ranges import range_of, rest_of
+from septum.coordinator.ranges import rest_of
 from septum.coordinator.service import RunService
-from septum.errors import ConnectionFailedError, MessageError, NotFoundError, SeptumError, StorageError
+from septum.errors import ConnectionFailedError, MessageError, SeptumError, StorageError
 from septum.ports.blobs import OffsetError
 
 UPLOAD_THREADS = 32  # a slow upload holds one; more at one time wait their turn
@@ -110,14 +110,7 @@ class BlobApi:
         headers = headers_of(scope)
         asker = self._gate.verified(scope, headers)
         path = await self._service.blob_path(asker.silo, run, digest, whole="range" not in headers)
-        size = path.stat().st_size
-        span = range_of(headers.get("range", ""), size)
-        if span is not None and not span.size_bytes:
-            error = NotFoundError(f"blob {digest} has {size} bytes; there is no {headers['range'][:100]}")
-            field = (b"content-range", span.content_range.encode())
-            await send_body(send, 416, error_body(error), headers=(field,))
-            return
-        await send_file(scope, send, path, size, span)
+        await send_span(scope, send, path, headers.get("range", ""))
 
     def _start_of(self, headers: Mapping[str, str]) -> int:
         """Which byte comes first. Raises TooLargeError before anything was read, MessageError."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool, file_source
 from septum.errors import SeptumError
+from septum.plugins.strategies import strategy_of
 from septum.ports.blobs import BlobStore
-from septum.protocol.combine import Blobs, Writer, perform, strategy_of
+from septum.protocol.combine import Blobs, Writer, perform
 from septum.protocol.messages import Blob
 from septum.protocol.plan import Plan
 from septum.protocol.run_state import Combine, Combined
@@ -44,7 +45,7 @@ class Combiner:
                 keep_model=self.shelf.add,
                 open_optimizer=lambda: _pushed(lambda chunks: self.blobs.put(area, chunks, durable=True)),
             )
-            return perform(effect, strategy_of(plan), blobs)
+            return perform(effect, strategy_of(plan.strategy), blobs)
 
 
 def optimizer_area(run_id: str) -> str:

@@ -6,10 +6,12 @@ import dataclasses
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from septum.errors import ConfigError, did_you_mean
+from septum.protocol.codec import Scalar
 
 FILE_NAME = "coordinator.toml"
 LEVELS = ("debug", "info", "warning", "error")
@@ -29,6 +31,7 @@ class CoordinatorConfig:
     max_connections  open at one time; keep it far above silos and people together
     held_per_silo    requests that one silo may have waiting at one time; one for each run it serves, and one more
     log_level        debug, info, warning or error
+    tracking         where runs are recorded besides: the settings of each tracker by its name, `[tracking.jsonl]`
     """
 
     data_dir: Path
@@ -43,6 +46,7 @@ class CoordinatorConfig:
     max_connections: int = 4096
     held_per_silo: int = 32
     log_level: str = "info"
+    tracking: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         host, _, port = self.listen.rpartition(":")
@@ -122,13 +126,15 @@ def _make(data_dir: Path, settings: Mapping[str, object]) -> CoordinatorConfig:
 
 def _checked(settings: Mapping[str, object], where: str) -> dict[str, object]:
     """The settings with their types as declared. Raises ConfigError naming the key."""
-    fields = {field.name: field.default for field in dataclasses.fields(CoordinatorConfig) if field.name != "data_dir"}
+    fields = {one.name: one.default for one in dataclasses.fields(CoordinatorConfig) if one.name != "data_dir"}
     checked: dict[str, object] = {}
     for name, value in settings.items():
         if name not in fields:
             raise ConfigError(f"{where}: unknown key {name!r}; {did_you_mean(name, fields)}")
         default = fields[name]
-        if isinstance(default, tuple) and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+        if name == "tracking":
+            checked[name] = _tables(value, where)
+        elif isinstance(default, tuple) and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
             checked[name] = tuple(value)
         elif isinstance(default, float) and type(value) is int:
             checked[name] = float(value)
@@ -138,6 +144,18 @@ def _checked(settings: Mapping[str, object], where: str) -> dict[str, object]:
             expected = "list of strings" if isinstance(default, tuple) else type(default).__name__
             raise ConfigError(f"{where}: {name} is a {expected}, not {value!r}")
     return checked
+
+
+def _tables(value: object, where: str) -> dict[str, dict[str, Scalar]]:
+    """`[tracking.NAME]`, whose keys are the tracker's to check."""
+    tables = value if isinstance(value, dict) else {"": value}
+    for name, table in tables.items():
+        simple = isinstance(table, dict) and all(isinstance(item, bool | int | float | str) for item in table.values())
+        if not simple:
+            raise ConfigError(
+                f"{where}: tracking {name!r} is no table of texts, numbers, true and false", hint="[tracking.jsonl]"
+            )
+    return cast("dict[str, dict[str, Scalar]]", tables)
 
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:

@@ -107,6 +107,7 @@ class Driver:
         self._stuck_at: float | None = None
         self.closing: SeptumError | None = None
         self.on_drain: list[Callable[[SeptumError], None]] = []
+        self.on_facts: list[Callable[[str], None]] = []  # a run has something new in its journal, for good
 
     async def start(self) -> None:
         """Take up every unfinished run where the store has it, and perform what its outbox holds."""
@@ -174,9 +175,15 @@ class Driver:
     def adopt(self, live: Live) -> Live:
         """Take a run into memory, and invite the silos that it wants."""
         self.lives[live.run.id] = live
+        if live.run.outcome is None:
+            self._tell_of(live)
         self._invite(live)
         self._wake.set()
         return live
+
+    def _tell_of(self, live: Live) -> None:
+        for tell in self.on_facts:
+            tell(live.run.id)
 
     def spool(self, run_id: str, *, complete: bool = False) -> Spool:
         """Where a run's payloads wait. `complete` for a run that is only being made."""
@@ -326,6 +333,8 @@ class Driver:
         for live, digests, entries in zip(dirty, saved, pending, strict=True):
             for digest in digests:
                 live.spool.uploaded(digest, mark_of(live.run.stage, live.run.round))
+            if live.facts:
+                self._tell_of(live)
             self.performer.discard_optimizers(live)
             for entry in live.committed(entries):
                 self.performer.start_discard(live, entry)

@@ -13,7 +13,7 @@ from septum.coordinator.live import Discarded, Live
 from septum.coordinator.rot import Inspector
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import mark_of
-from septum.errors import SeptumError, StorageError
+from septum.errors import ConfigError, PluginError, SeptumError, StorageError
 from septum.ports.blobs import BlobStore
 from septum.ports.store import Pending
 from septum.protocol.codec import to_json
@@ -154,6 +154,8 @@ def _failure(effect: Combine, error: SeptumError) -> CombineFailed | CombineRefu
     where = (effect.stage, effect.round, effect.attempt)
     if isinstance(error, StorageError):
         return CombineFailed(*where, f"{error.message}; it is tried again by itself", retry=True)
+    if isinstance(error, ConfigError | PluginError):  # of the machine, not of the reports
+        return CombineFailed(*where, error.message)
     return CombineRefused(*where, error.message)
 
 

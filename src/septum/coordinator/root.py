@@ -17,15 +17,18 @@ from septum.adapters.store.sqlite import Stores, open_store
 from septum.adapters.tls import ensure_server_certificate
 from septum.coordinator.api.access import ApiParts
 from septum.coordinator.api.app import create_app
+from septum.coordinator.apps import VERIFY, Apps
 from septum.coordinator.asgi import App, Receive, Scope, Send
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.operator import ensure_operator
+from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
 from septum.coordinator.silo_api import SiloApi, SiloApiParts
 from septum.coordinator.silos import Silos
+from septum.coordinator.tracking import Tracking, make_trackers
 from septum.errors import ConnectionFailedError
 from septum.ports.blobs import BlobStore
 
@@ -124,14 +127,20 @@ async def _start_engine(
     service = RunService(driver, blobs, max_blob_bytes=max_blob_bytes)
     silos = Silos(stores.registry, driver.performer, clock, driver.held.silos)
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
-    silo_api = SiloApi(SiloApiParts(service, silos, enrolment, clock, certificate.ca, max_blob_bytes))
+    apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes)
+    rosters = Rosters(config.data_dir)
+    silo_api = SiloApi(SiloApiParts(service, silos, enrolment, apps, rosters, clock, certificate.ca, max_blob_bytes))
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
-    router.public_api = create_app(ApiParts(service, silos, enrolment, clock, operator_digest, clock.unix()))
+    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, operator_digest, clock.unix())
+    router.public_api = create_app(parts)
+    tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()
     await driver.start()
+    tracking.start()
     stack.callback(silo_api.close)
     stack.push_async_callback(driver.close)
+    stack.push_async_callback(tracking.close)
     stack.push_async_callback(silos.note, at_once=True)
     return driver
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from septum.algorithms.strategy import strategy
 from septum.coordinator.driver import Driver, invitation
 from septum.coordinator.held import POLL, Held
 from septum.coordinator.live import Live, revive
@@ -25,6 +24,7 @@ from septum.errors import (
     StorageError,
     TensorError,
 )
+from septum.plugins.strategies import strategy_of
 from septum.ports.blobs import BlobStore
 from septum.ports.store import StoredRun
 from septum.protocol.combine import Source, check, source_of
@@ -220,9 +220,10 @@ class RunService:
     async def submit(self, plan: Plan, key: str) -> RunView:
         """A new run; the same one again for the same key and plan.
 
-        Raises ConfigError for settings that the strategy does not know, ConflictError when the key had another plan.
+        Raises ConfigError for settings that the strategy does not know, PluginError for one that cannot be loaded,
+        ConflictError when the key had another plan.
         """
-        strategy(plan.strategy.name, plan.strategy.settings)
+        await self._driver.performer.read(strategy_of, plan.strategy)
         run, effects = create(run_id_of(key), plan, now=0.0)
         facts = [effect.fact for effect in effects if isinstance(effect, Note)]
         try:

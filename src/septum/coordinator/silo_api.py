@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import cast
 
 from septum.adapters.identity.http_signatures import ContentDigest
+from septum.coordinator.app_api import AppApi
+from septum.coordinator.apps import Apps
 from septum.coordinator.asgi import (
     Message,
     Receive,
@@ -28,6 +30,7 @@ from septum.coordinator.asgi import (
 from septum.coordinator.blob_api import BlobApi
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.gate import Gate
+from septum.coordinator.rosters import Rosters, serial_of
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
 from septum.errors import NotFoundError, SeptumError
@@ -50,6 +53,8 @@ class SiloApiParts:
     service: RunService
     silos: Silos
     enrolment: Enrolment
+    apps: Apps
+    rosters: Rosters
     clock: Clock
     ca_path: Path | None
     max_blob_bytes: int
@@ -63,6 +68,7 @@ class SiloApi:
         self._parts = parts
         self._gate = Gate(parts.silos, parts.clock)
         self._blobs = BlobApi(parts.service, self._gate, parts.max_blob_bytes)
+        self._apps = AppApi(parts.apps, self._gate, parts.wire)
         self._encoded: list[tuple[object, int, bytes]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,6 +111,14 @@ class SiloApi:
                 said, version = self._read(SiloMessage, body)
                 told = self._parts.service.exchange(silo, run, cast("SiloMessage", said))
                 await self._answer(receive, send, told, version)
+            case "GET", ["apps"]:
+                await self._apps.offers(scope, send)
+            case "GET", ["apps", digest]:
+                await self._apps.offer(scope, send, digest)
+            case "GET", ["apps", "blobs", blob]:
+                await self._apps.download(scope, send, blob)
+            case "GET", ["roster"] | ["roster", _]:
+                await self._roster(scope, send, serial_of(*parts[1:]))
             case "PUT", ["runs", run, "blobs", digest]:
                 await self._blobs.upload(scope, receive, send, run, digest)
             case "GET", ["runs", run, "uploads", digest]:
@@ -120,6 +134,12 @@ class SiloApi:
         if self._parts.ca_path is None:
             raise NotFoundError("this coordinator's certificate is a public one; there is no authority to pin")
         await send_body(send, 200, self._parts.ca_path.read_bytes(), b"application/x-pem-file")
+
+    async def _roster(self, scope: Scope, send: Send, serial: int) -> None:
+        """The roster of this serial, 0 for the newest, as it was signed; nothing where there is none."""
+        self._gate.verified(scope, headers_of(scope))
+        document = await asyncio.to_thread(self._parts.rosters.get, serial)
+        await send_body(send, 200, document or b"")
 
     async def _enroll(self, scope: Scope, receive: Receive, send: Send) -> None:
         declared_size(headers_of(scope), MAX_MESSAGE_BYTES, "a message")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -12,12 +13,29 @@ from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import StrategyRef
 
 
+class Level(IntEnum):
+    """How far an app's code is kept apart from its silo. What each level protects is in SECURITY.md.
+
+    NONE     it runs in this very process
+    PROCESS  in a process with limits, under the agent's user: it can read what that user can, and reach the network
+    SANDBOX  in namespaces of its own: no network, nothing to read but what WorkerSpec names, no file to write on a disk
+    """
+
+    NONE = 0
+    PROCESS = 1
+    SANDBOX = 2
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What a worker is for.
+    """What a worker is for, and what it may read.
 
     strategy    the plan's; some change the silo's training too
-    run_dir     its own working directory; the app may write here
+    run_dir     the run's own directory: the app's log and its carried states; the app may read it
+    model_dir   where large models lie; None for the folder `model` beside `run_dir`
+    readable    further files and folders that it may read
+    python      the interpreter, with septum installed in it; None for the agent's own
+    paths       folders of packages that come first on the app's `sys.path`
     """
 
     run: str
@@ -30,6 +48,10 @@ class WorkerSpec:
     strategy: StrategyRef
     clip_norm: float | None
     run_dir: Path
+    model_dir: Path | None = None
+    readable: tuple[Path, ...] = ()
+    python: Path | None = None
+    paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +59,12 @@ class WorkerLimits:
     """What a worker may use. None leaves a limit off.
 
     task_s            wall seconds for one task, after which the worker counts as hung and is killed
-    memory_bytes      address space
-    cpu_s             processor seconds over the worker's life
-    file_bytes        largest file it may write
-    open_files        descriptors
+    memory_bytes      address space of each of its processes; in a sandbox also the memory of all of them together
+    cpu_s             processor seconds of each of its processes
+    file_bytes        largest file it may write, and largest payload
+    open_files        descriptors of each of its processes
+    processes         processes and threads that it may add to its own, at one time
+    scratch_bytes     all its files together: working directory and temporary files, gone when it ends
     """
 
     task_s: float = 3600.0
@@ -48,6 +72,8 @@ class WorkerLimits:
     cpu_s: int | None = None
     file_bytes: int | None = 16 * 2**30
     open_files: int = 1024
+    processes: int | None = 1024
+    scratch_bytes: int = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +83,7 @@ class Task:
     model     the model's bytes, or its file; None for `prepare`
     initial   make the initial model too (`prepare` only)
     state     the app's carried state, a file made by an earlier task; None at first
-    carry     where the app's new carried state goes: a file in the run directory
+    carry     where the app's new carried state is put: a file in the run directory
     """
 
     stage: Stage
@@ -86,13 +112,17 @@ class Worker(Protocol):
 
     Contract: `perform` raises WorkerError with the app's traceback in `details` when the app raised, and WorkerError
     when the process hung, exited, was killed or spoke nonsense; after the latter it is gone and `alive` is False.
-    StorageError when `output` cannot be written. After an error there is no `output`.
+    StorageError when `output` or the task's `carry` cannot be written. After an error there is no `output`.
     Another thread may call `close` meanwhile; where there is a process, that breaks off the task with a WorkerError.
     """
 
     @property
     def alive(self) -> bool:
         """Whether it can take another task."""
+
+    @property
+    def level(self) -> Level:
+        """How far the app's code is kept apart, for real."""
 
     @property
     def pid(self) -> int:
@@ -109,4 +139,7 @@ class Launcher(Protocol):
     """Starts workers."""
 
     def start(self, spec: WorkerSpec, limits: WorkerLimits) -> Worker:
-        """A new worker for one run. Its environment is cleared. Raises WorkerError when it does not come up."""
+        """A new worker for one run. Its environment is cleared.
+
+        Raises WorkerError when it does not come up, ConfigError when it may not be started as it is asked for.
+        """

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from septum.algorithms.evaluation import Evaluation, pooled
-from septum.algorithms.strategy import Strategy, strategy
+from septum.algorithms.strategy import Strategy
 from septum.errors import TensorError
 from septum.protocol import contents, payload, tensors
 from septum.protocol.facts import Metrics, ModelMeasured
 from septum.protocol.layout import MAX_HEADER_BYTES, Layout, TensorSpec, header_size, read_layout, write_header
 from septum.protocol.messages import Blob, Stage
-from septum.protocol.plan import Plan
 from septum.protocol.run_state import Combine, Combined
 from septum.protocol.tensors import DTYPES, Array
 
@@ -58,16 +57,6 @@ def source_of(data: bytes) -> Source:
         buffer[:] = view[offset : offset + len(buffer)]
 
     return Source(len(view), read)
-
-
-def strategy_of(plan: Plan) -> Strategy:
-    """The strategy that a plan names. Raises ConfigError for a name or setting that does not exist.
-
-    >>> from septum.protocol.plan import AppRef
-    >>> strategy_of(Plan("x", AppRef("a", "1", "sha256:0"), {}, ("s1",), rounds=1)).name
-    'fedavg'
-    """
-    return strategy(plan.strategy.name, plan.strategy.settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ MAX_NAME_CHARS = 100  # the name of a rule or of a duration
 MAX_DURATIONS = 32
 MAX_WEIGHT = 2**53 - 1  # rows; what a float64 still holds exactly
 DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
+PACKAGE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+MAX_SIGNATURES_CHARS = 64 * 1024
 
 
 class Stage(Enum):
@@ -238,6 +240,39 @@ class Enrolled:
 
     silo: str
     coordinator: str
+
+
+# --- app packages --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AppOffer:
+    """A package that a silo can fetch. None of this is proven: the silo verifies the bytes.
+
+    digest      sha256: of the package's file, by which silos approve it and plans name it
+    blob        the same bytes, as they are fetched
+    signatures  the authors' signatures, JSON
+    """
+
+    digest: str
+    name: str
+    version: str
+    blob: Blob
+    signatures: str
+
+    def __post_init__(self) -> None:
+        if not PACKAGE_DIGEST.fullmatch(self.digest):
+            raise MessageError(f"{self.digest[:80]!r} is not a package's digest: expected sha256: and 64 hex digits")
+        _short("name", self.name, MAX_NAME_CHARS)
+        _short("version", self.version, MAX_NAME_CHARS)
+        _short("signatures", self.signatures, MAX_SIGNATURES_CHARS)
+
+
+@dataclass(frozen=True, slots=True)
+class AppOffers:
+    """Every package."""
+
+    items: tuple[AppOffer, ...]
 
 
 def enrolment_proof(silo: str, token: str, public_key: bytes) -> bytes:

@@ -120,6 +120,24 @@ class JournalView:
 
 
 @dataclass(frozen=True, slots=True)
+class AppView:
+    """A package that silos can fetch.
+
+    digest      sha256: of its bytes, by which silos approve it and plans name it
+    blob        the same bytes as they are stored and fetched
+    pushed_at   Unix time, seconds
+    signatures  JSON as its authors made it; whoever approves the package verifies it
+    """
+
+    digest: str
+    name: str
+    version: str
+    blob: Blob
+    pushed_at: float
+    signatures: str
+
+
+@dataclass(frozen=True, slots=True)
 class InviteView:
     """A one-time invitation. The token is shown this once; only its hash is kept."""
 

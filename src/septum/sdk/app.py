@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform
 
 from septum.errors import AppError
-from septum.sdk.hyper import HyperField, Scalar, fields_of, hyper, parse, resolve
+from septum.sdk.hyper import HyperField, Scalar, fields_of, hyper, parse, resolve, schema_of
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -161,13 +161,13 @@ class App:
     def schema(self) -> dict[str, object]:
         """The JSON Schema (2020-12) of the hyper-parameters; every one has a default, so none is required."""
         self._part("hyper")
-        return {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": self.name,
-            "type": "object",
-            "properties": {item.name: item.schema() for item in self._fields},
-            "additionalProperties": False,
-        }
+        return schema_of(self._fields, self.name)
+
+    @property
+    def fields(self) -> tuple[HyperField, ...]:
+        """The hyper-parameters."""
+        self._part("hyper")
+        return self._fields
 
     def hyper_values(self, values: object) -> dict[str, Scalar]:
         """All hyper-parameters of an instance that `resolve` made, by name, defaults included."""

@@ -20,6 +20,7 @@ Scalar: TypeAlias = bool | int | float | str
 
 _T = TypeVar("_T", bool, int, float, str)
 _BOUNDS = "septum.hyper"
+MAX_FIELDS = 1000
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
@@ -142,6 +143,51 @@ def fields_of(cls: type[object], app: str) -> tuple[HyperField, ...]:
             )
         fields.append(_field(app, item.name, kind, item.default, item.metadata.get(_BOUNDS, {})))
     return tuple(fields)
+
+
+def schema_of(fields: Iterable[HyperField], app: str) -> dict[str, object]:
+    """The JSON Schema (2020-12) of all fields; every one has a default, so none is required."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": app,
+        "type": "object",
+        "properties": {field.name: field.schema() for field in fields},
+        "additionalProperties": False,
+    }
+
+
+def fields_in(schema: Mapping[str, object], app: str) -> tuple[HyperField, ...]:
+    """The fields that a schema was made from, so that values are checked without the app's code.
+
+    Raises AppError for a schema that `schema_of` does not make: it comes from a package.
+
+    >>> lr = HyperField("lr", float, 0.1, minimum=0.0)
+    >>> fields_in(schema_of([lr], "heart"), "heart") == (lr,)
+    True
+    """
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping) or len(properties) > MAX_FIELDS:
+        raise AppError(f"app {app!r}: its schema of hyper-parameters has no properties, or more than {MAX_FIELDS}")
+    fields = tuple(_field_in(app, str(name), shown) for name, shown in properties.items())
+    if schema_of(fields, app) != dict(schema):
+        raise AppError(f"app {app!r}: its schema of hyper-parameters is none that septum makes")
+    return fields
+
+
+def _field_in(app: str, name: str, shown: object) -> HyperField:
+    kinds = {text: kind for kind, text in _JSON_TYPES.items()}
+    if not isinstance(shown, Mapping) or shown.get("type") not in kinds:
+        raise AppError(f"app {app!r}: the schema of hyper-parameter {name!r} has no type that septum knows")
+    bounds = {
+        "min": shown.get("minimum"),
+        "max": shown.get("maximum"),
+        "choices": shown.get("enum", ()),
+        "help": shown.get("description", ""),
+    }
+    try:
+        return _field(app, name, kinds[shown["type"]], shown.get("default"), bounds)
+    except TypeError as error:
+        raise AppError(f"app {app!r}: the schema of hyper-parameter {name!r} cannot be read: {error}") from error
 
 
 def resolve(fields: Iterable[HyperField], overrides: Mapping[str, object], app: str) -> dict[str, Scalar]:

@@ -22,9 +22,11 @@ from types import CodeType, ModuleType
 from septum.errors import AppError, ConfigError, SeptumError, TooLargeError, did_you_mean
 from septum.sdk.app import App
 from septum.sdk.contract import Column, Role, known_keys, read_columns
+from septum.sdk.requirements import WHEELS_FOLDER, check_requirement
 
 MANIFEST = "septum.toml"
-DATA_FOLDER = "data"  # may lie beside the app, is never part of it
+DATA_FOLDER = "data"
+BESIDE = (DATA_FOLDER, WHEELS_FOLDER, "dist")  # folders that may lie beside the app, and are never part of it
 MAX_FILES = 2_000  # an app is code that a steward reads
 MAX_BYTES = 64 * 1024 * 1024
 MODULE_PREFIX = "_septum_app_"  # of the names under which apps' modules are imported
@@ -37,7 +39,11 @@ _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`septum.toml`: what a steward reads before saying yes. Columns are in the order of the file."""
+    """`septum.toml`: what a steward reads before saying yes. Columns are in the order of the file.
+
+    lock          the file with the app's pinned dependencies; empty for none
+    preinstalled  requirements that a silo has to meet itself
+    """
 
     module: str
     attribute: str
@@ -45,6 +51,8 @@ class Manifest:
     columns: Mapping[str, Column]
     leaves: tuple[str, ...]
     presets: Mapping[str, Mapping[str, object]]
+    lock: str = ""
+    preinstalled: tuple[str, ...] = ()
 
     @property
     def missing(self) -> dict[str, tuple[str | float, ...]]:
@@ -70,36 +78,40 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check `septum.toml`; an unknown key is a ConfigError that names the nearest one."""
     path = folder / MANIFEST
     try:
-        return _manifest(path, _toml(path))
-    except ConfigError as error:
-        raise ConfigError(error.message, hint=error.hint or f"mend it, then: septum app digest {folder}") from error
-
-
-def _toml(path: Path) -> Mapping[str, object]:
-    try:
-        return tomllib.loads(path.read_bytes().decode())
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read: {error.strerror}", hint=f"an app is a folder with app.py and {MANIFEST}"
         ) from error
+    try:
+        return parse_manifest(data, f"{path}")
+    except ConfigError as error:
+        raise ConfigError(error.message, hint=error.hint or f"mend it, then: septum app digest {folder}") from error
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """The manifest in some bytes; `where` is its file, for errors. Raises ConfigError."""
+    try:
+        content = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+        raise ConfigError(f"{where}: not TOML: {error}") from error
+    return _manifest(where, content)
 
 
 def digest_of(folder: Path) -> str:
     """The `sha256:` digest of an app's folder: relative paths, sizes and bytes of its files in order of their paths.
 
-    Left out: hidden files and folders, `__pycache__`, `*.pyc`, and the top-level folder `data`. Symbolic links are an
-    error, since their target is not the app's.
+    Left out: hidden files and folders, `__pycache__`, `*.pyc`, and the top-level folders in BESIDE. Symbolic links are
+    an error, since their target is not the app's.
     """
-    return _digest(_read_files(folder))
+    return digest_of_files(read_files(folder))
 
 
 def load_app(folder: Path) -> LoadedApp:
     """Import the app of a folder. Its own modules are reached by relative imports (`from .model import net`)."""
     manifest = read_manifest(folder)
-    files = _read_files(folder)
-    digest = _digest(files)
+    files = read_files(folder)
+    digest = digest_of_files(files)
     app = _import(folder, files, manifest, digest)
     app.check()
     for name, overrides in manifest.presets.items():
@@ -117,8 +129,8 @@ def load_app(folder: Path) -> LoadedApp:
     return LoadedApp(app, manifest, digest)
 
 
-def _manifest(path: Path, content: Mapping[str, object]) -> Manifest:
-    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets"))
+def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
+    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets", "dependencies"))
     entry = content.get("app")
     if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
         raise ConfigError(f"{path}: app is {entry!r}", hint='write: app = "app:app" (module:name)')
@@ -132,18 +144,28 @@ def _manifest(path: Path, content: Mapping[str, object]) -> Manifest:
         if name not in _LEAVES:
             raise ConfigError(f"{path}, [leaves]: {name!r} cannot leave; {did_you_mean(str(name), _LEAVES)}")
     presets = _table(path, content, "presets")
+    needs = _table(path, content, "dependencies")
+    known_keys(f"{path}, [dependencies]", needs, ("lock", "preinstalled"))
+    lock = needs.get("lock", "")
+    if not isinstance(lock, str) or "/" in lock:
+        raise ConfigError(f"{path}, [dependencies]: lock is {lock!r}", hint='write: lock = "requirements.lock"')
+    preinstalled = _list(f"{path}, [dependencies]", "preinstalled", needs.get("preinstalled", []))
+    for one in preinstalled:
+        check_requirement(f"{path}, [dependencies]", one)
     module, attribute = entry.split(":")
     return Manifest(
         module=module,
         attribute=attribute,
         version=version,
-        columns=read_columns(f"{path}", _table(path, content, "data")),
+        columns=read_columns(path, _table(path, content, "data")),
         leaves=tuple(str(name) for name in opened),
         presets={name: _table(path, presets, name) for name in presets},
+        lock=lock,
+        preinstalled=tuple(str(one) for one in preinstalled),
     )
 
 
-def _table(path: Path, parent: Mapping[str, object], key: str) -> Mapping[str, object]:
+def _table(path: str, parent: Mapping[str, object], key: str) -> Mapping[str, object]:
     value = parent.get(key, {})
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: {key} is {value!r}, a table is needed")
@@ -156,8 +178,8 @@ def _list(where: str, key: str, value: object) -> list[object]:
     return value
 
 
-def _read_files(folder: Path) -> dict[str, bytes]:
-    """The bytes of each file of the app by relative POSIX path, sorted."""
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The bytes of each file of an app's folder by relative POSIX path, sorted. Raises AppError, TooLargeError."""
     files: dict[str, bytes] = {}
     size_bytes = 0
     for path in _walk(folder, top=True):
@@ -180,7 +202,7 @@ def _walk(folder: Path, *, top: bool) -> list[Path]:
     for path in entries:
         if path.name.startswith(".") or path.name == "__pycache__" or path.suffix == ".pyc":
             continue
-        if top and path.name == DATA_FOLDER:
+        if top and path.name in BESIDE:
             continue
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode):
@@ -192,7 +214,8 @@ def _walk(folder: Path, *, top: bool) -> list[Path]:
     return found
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
+def digest_of_files(files: Mapping[str, bytes]) -> str:
+    """The digest of an app's files, sorted by their paths."""
     digest = hashlib.sha256(b"septum-app-1\n")
     for name, content in files.items():
         digest.update(f"{name}\0{len(content)}\n".encode("utf-8", "surrogateescape"))

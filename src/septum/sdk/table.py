@@ -8,8 +8,6 @@ columns are found by name and others are left out. Without a header the file mus
 from __future__ import annotations
 
 import csv
-import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -18,17 +16,17 @@ import numpy as np
 
 from septum.errors import DataError
 from septum.sdk.data import Float64, Table, missing_column
+from septum.sdk.mapping import number_of
 
 Marker: TypeAlias = str | float
-
-# What float() takes beyond this (nan, inf, 1_000, other scripts' digits) is a mistake in a data file.
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def read_csv(
     path: Path, columns: Sequence[str], missing: Mapping[str, Sequence[Marker]] | None = None, target: str = ""
 ) -> Table:
-    """Read the named columns. An empty cell is missing, and so is one equal to a column's markers (text or number).
+    """Read the named columns. An empty cell is missing, and so is one equal to a column's markers.
+
+    A marker that is a number, or a text that reads as one, is equal to that number however it is written.
 
     Raises:
         DataError: no file, no rows, a missing or doubled column, a row of another width, a cell that is no number.
@@ -79,14 +77,14 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 
 def _column(path: Path, name: str, cells: Sequence[tuple[int, str]], markers: Sequence[Marker], order: str) -> Float64:
     texts = {"", *(marker for marker in markers if isinstance(marker, str))}
-    numbers = {float(marker) for marker in markers if not isinstance(marker, str)}
+    numbers = {number_of(marker) if isinstance(marker, str) else float(marker) for marker in markers} - {None}
     values = np.empty(len(cells), np.float64)
     for position, (line, cell) in enumerate(cells):
         if cell in texts:
             values[position] = np.nan
             continue
-        value = float(cell) if _NUMBER.fullmatch(cell) else math.inf
-        if math.isinf(value):
+        value = number_of(cell)
+        if value is None:
             raise DataError(
                 f"{path}, line {line}, column {name!r}: {cell!r} is no number",
                 hint=order or f'if it means "missing": {name} = {{ missing = ["{cell}"] }} in septum.toml',

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from septum.adapters.channel.backoff import attempt_of, pause_after
@@ -18,8 +19,7 @@ from septum.errors import AuthError, MessageError, SeptumError
 from septum.protocol.messages import Invitation, Outcome
 from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied, SiloPhase, SiloRun
-from septum.silo.config import Policy
-from septum.silo.consent import ApprovedApp, Granted, consider
+from septum.silo.consent import Granted
 from septum.silo.run_files import RunFiles
 from septum.silo.session import AUTH_PAUSE_S, Session, Tools
 
@@ -32,11 +32,15 @@ class Agent:
     """One silo's agent. `serve` until the stop signal; `shut_down` from another thread gives it."""
 
     def __init__(
-        self, silo: str, policy: Policy, apps: Mapping[str, ApprovedApp], runs_dir: Path, max_runs: int, tools: Tools
+        self,
+        silo: str,
+        admit: Callable[[str, Plan, Path], Granted | Denied],
+        runs_dir: Path,
+        max_runs: int,
+        tools: Tools,
     ) -> None:
         self._silo = silo
-        self._policy = policy
-        self._apps = apps
+        self._admit = admit
         self._runs_dir = runs_dir
         self._max_runs = max_runs
         self._tools = tools
@@ -130,24 +134,15 @@ class Agent:
         if kept is None or kept.plan != plan:
             files.remove()
             kept = SiloRun(run, self._silo, plan)
+        files.table.unlink(missing_ok=True)  # a run that is begun or resumed reads the rows as they are now
         self._start(files, kept)
 
     def _start(self, files: RunFiles, state: SiloRun) -> None:
-        consent = self._consider(state.run, state.plan)
-        session = Session(self._tools, files, state, consent)
+        session = Session(self._tools, files, state, partial(self._admit, state.run, state.plan, files.table))
         thread = threading.Thread(target=self._serve_one, args=(session,), name=f"run {state.run}", daemon=True)
         with self._changed:
             self._serving[state.run] = (session, thread)
         thread.start()
-
-    def _consider(self, run: str, plan: Plan) -> Granted | Denied:
-        consent = consider(self._policy, self._apps, plan, self._silo)
-        app = {"app": plan.app.name, "app_digest": plan.app.digest, "plan_digest": plan.digest}
-        if isinstance(consent, Denied):
-            self._log.warning("consent_denied", run_id=run, rule=consent.rule, reason=consent.reason, **app)
-        else:
-            self._log.info("consent_granted", run_id=run, **app)
-        return consent
 
     def _serve_one(self, session: Session) -> None:
         """A run's thread. An error that nobody foresaw does not end the run here: its session is tried again."""

@@ -14,6 +14,9 @@ from pathlib import Path
 from septum.errors import ConfigError, did_you_mean
 from septum.ports.launcher import WorkerLimits
 from septum.protocol.plan import check_silo_name
+from septum.silo.datasets import Dataset, dataset_toml, plain_file, read_datasets
+from septum.silo.policy import Policy, RosterBy, hours_of
+from septum.silo.section import Section, toml_value
 
 CONFIG_NAME = "silo.toml"
 _MB = 1_000_000
@@ -21,11 +24,16 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """An app that this silo runs. `digest`: what was approved; empty for the folder as it is when the agent starts."""
+    """An app that this silo runs. `digest`: what was approved; empty for the folder as it is when the agent starts.
 
-    path: Path
+    path     its folder; None where only packages of that name run
+    dataset  the name under `[data]` that `data` is; empty where it is a file in the contract's own columns
+    """
+
+    path: Path | None
     data: Path
     digest: str = ""
+    dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +67,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """Which runs this silo takes part in.
-
-    min_cohort  a run that may close a round with fewer silos is refused: a sum over few says much about each
-    max_rounds  None for any number
-    strategies  None for any
-    send_error_texts  whether the coordinator is told what went wrong with a piece of work, traceback included, or only
-                that it failed: such a text can quote a cell of the data, whoever wrote the app
-    """
-
-    min_cohort: int = 2
-    max_rounds: int | None = None
-    strategies: tuple[str, ...] | None = None
-    send_error_texts: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Network:
     """How to reach the coordinator, where it differs from the environment. `ca_file`: trusted besides the pinned CA."""
 
@@ -85,14 +76,20 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class SiloConfig:
-    """The whole of a silo's configuration."""
+    """The whole of a silo's configuration. `launcher`: what starts training processes, septum's or a plugin's."""
 
     name: str
     coordinator: str
     apps: Mapping[str, AppSettings] = field(default_factory=dict)
     limits: Limits = Limits()
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     network: Network = Network()
+    data: Mapping[str, Dataset] = field(default_factory=dict)
+    launcher: str = "process"
+
+    def dataset_of(self, app: AppSettings) -> Dataset:
+        """What an app of this silo is trained on."""
+        return self.data[app.dataset] if app.dataset else plain_file(app.data)
 
 
 def read_config(path: Path) -> SiloConfig:
@@ -112,18 +109,23 @@ def _read(path: Path) -> SiloConfig:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}", hint="septum silo enroll makes it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    top = _Section(f"{path}", content)
+    top = Section(f"{path}", content)
     silo = top.section("silo")
     apps = top.section("apps")
+    worker = top.section("worker")
+    data = read_datasets(top.section("data"), path.parent)
     config = SiloConfig(
         name=check_silo_name(silo.text("name")),
         coordinator=check_url(silo.text("coordinator"), f"{silo.where}: coordinator"),
-        apps={name: _app(apps.section(name), path.parent) for name in list(apps.content)},
+        apps={name: _app(apps.section(name), path.parent, data) for name in list(apps.content)},
         limits=_limits(top.section("limits")),
         policy=_policy(top.section("policy")),
         network=_network(top.section("network"), path.parent),
+        data=data,
+        launcher=worker.text("launcher", "process"),
     )
     silo.end()
+    worker.end()
     apps.end()
     top.end()
     return config
@@ -135,26 +137,25 @@ def write_config(path: Path, config: SiloConfig) -> None:
     sections: dict[str, dict[str, object]] = {
         "silo": {"name": config.name, "coordinator": config.coordinator},
         **{
-            f"apps.{json.dumps(name)}": {"path": str(app.path), "data": str(app.data), "digest": app.digest or None}
+            f"apps.{json.dumps(name)}": {
+                "path": str(app.path) if app.path else None,
+                "data": app.dataset or str(app.data),
+                "digest": app.digest or None,
+            }
             for name, app in config.apps.items()
         },
         "limits": {name: getattr(limits, name) for name in Limits.__dataclass_fields__},
-        "policy": {name: getattr(policy, name) for name in Policy.__dataclass_fields__},
+        "policy": dict(policy.as_json()),
+        "worker": {"launcher": None if config.launcher == "process" else config.launcher},
         "network": {"proxy": network.proxy or None, "ca_file": network.ca_file and str(network.ca_file)},
     }
     lines = []
     for title, keys in sections.items():
-        known = [f"{key} = {_toml(value)}" for key, value in keys.items() if value is not None]
+        known = [f"{key} = {toml_value(value)}" for key, value in keys.items() if value is not None]
         lines += [f"[{title}]", *known, ""] if known else []
     with path.open("x", encoding="utf-8") as file:
-        file.write("\n".join(lines))
+        file.write("\n".join([*lines, *(dataset_toml(dataset) for dataset in config.data.values())]))
     path.chmod(0o600)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # a JSON text is a TOML text, but for DEL
 
 
 def check_url(url: str, where: str) -> str:
@@ -169,17 +170,25 @@ def check_url(url: str, where: str) -> str:
     return f"https://{host}"
 
 
-def _app(section: _Section, folder: Path) -> AppSettings:
+def _app(section: Section, folder: Path, datasets: Mapping[str, Dataset]) -> AppSettings:
+    data, path = section.text("data"), section.text("path", "")
     app = AppSettings(
-        path=folder / section.text("path"), data=folder / section.text("data"), digest=section.text("digest", "")
+        path=folder / path if path else None,
+        data=folder / data,
+        digest=section.text("digest", ""),
+        dataset=data if data in datasets else "",
     )
+    if datasets and not app.dataset and "/" not in data and not app.data.exists():
+        raise ConfigError(
+            f"{section.where}: data is {data!r}, neither a file nor under [data]; {did_you_mean(data, datasets)}"
+        )
     section.end()
     if app.digest and not app.digest.startswith("sha256:"):
         raise ConfigError(f"{section.where}: digest is {app.digest!r}", hint="septum app digest PATH prints it")
     return app
 
 
-def _limits(section: _Section) -> Limits:
+def _limits(section: Section) -> Limits:
     off = Limits()
     limits = Limits(
         task_s=section.number("task_s", off.task_s),
@@ -193,85 +202,39 @@ def _limits(section: _Section) -> Limits:
     return limits
 
 
-def _policy(section: _Section) -> Policy:
+def _policy(section: Section) -> Policy:
     off = Policy()
+    hours = section.text("hours", "")
     policy = Policy(
         min_cohort=section.whole("min_cohort", off.min_cohort) or off.min_cohort,
         max_rounds=section.whole("max_rounds", off.max_rounds),
         strategies=section.texts("strategies"),
+        folders=section.flag("folders", off.folders),
+        signers=section.texts("signers") or (),
+        require_signature=section.flag("require_signature", off.require_signature),
+        columns=section.texts("columns"),
+        releases=section.texts("releases"),
+        min_rows=section.whole("min_rows", off.min_rows) or off.min_rows,
+        roster=_roster_by(section),
+        require_roster=section.flag("require_roster", off.require_roster),
+        min_sandbox=section.whole("min_sandbox", off.min_sandbox) or off.min_sandbox,
+        hours=hours_of(hours, section.where) if hours else None,
         send_error_texts=section.flag("send_error_texts", off.send_error_texts),
     )
     section.end()
     return policy
 
 
-def _network(section: _Section, folder: Path) -> Network:
+def _roster_by(section: Section) -> RosterBy:
+    text = section.text("roster", RosterBy.STEWARD.value)
+    known = [one.value for one in RosterBy]
+    if text not in known:
+        raise ConfigError(f"{section.where}: roster is {text!r}; {did_you_mean(text, known)}")
+    return RosterBy(text)
+
+
+def _network(section: Section, folder: Path) -> Network:
     ca_file = section.text("ca_file", "")
     network = Network(proxy=section.text("proxy", ""), ca_file=folder / ca_file if ca_file else None)
     section.end()
     return network
-
-
-class _Section:
-    """A table of the file, from which known keys are taken one by one."""
-
-    def __init__(self, where: str, content: Mapping[str, object]) -> None:
-        self.where = where
-        self.content = content
-        self._known: list[str] = []
-
-    def section(self, key: str) -> _Section:
-        value = self._take(key, {})
-        if not isinstance(value, dict):
-            raise self._wrong(key, value, "a table")
-        title = f"[{key}]" if "[" not in self.where else f"[{self.where.rpartition('[')[2][:-1]}.{key}]"
-        return _Section(f"{self.where.partition(',')[0]}, {title}", value)
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._take(key, default)
-        if value is None:
-            raise ConfigError(f"{self.where}: {key} is missing", hint=f'write: {key} = "..."')
-        if not isinstance(value, str) or (not value and default is None):
-            raise self._wrong(key, value, "a text")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...] | None:
-        value = self._take(key, None)
-        if value is None:
-            return None
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(key, value, "a list of texts")
-        return tuple(value)
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._take(key, default)
-        if not isinstance(value, bool):
-            raise self._wrong(key, value, "true or false")
-        return value
-
-    def number(self, key: str, default: float) -> float:
-        value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e12:
-            raise self._wrong(key, value, "a number above 0")
-        return float(value)
-
-    def whole(self, key: str, default: int | None) -> int | None:
-        value = self._take(key, default)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**40:
-            raise self._wrong(key, value, "a whole number above 0")
-        return value
-
-    def end(self) -> None:
-        """All known keys were taken: another one is a mistake, perhaps a misspelt rule that would not hold."""
-        for key in self.content:
-            if key not in self._known:
-                raise ConfigError(f"{self.where}: unknown key {key!r}; {did_you_mean(key, self._known)}")
-
-    def _take(self, key: str, default: object) -> object:
-        self._known.append(key)
-        return self.content.get(key, default)
-
-    def _wrong(self, key: str, value: object, needed: str) -> ConfigError:
-        return ConfigError(f"{self.where}: {key} is {value!r}, {needed} is needed")

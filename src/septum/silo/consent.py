@@ -4,49 +4,96 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from septum.errors import did_you_mean
 from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied
-from septum.silo.config import AppSettings, Policy
+from septum.sdk.contract import Column
+from septum.silo.datasets import Dataset
+from septum.silo.policy import Policy
+from septum.silo.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovedApp:
-    """An app with the digest that counts as approved."""
+    """An app that may run here.
 
-    settings: AppSettings
+    path      its folder, which the agent alone can change
+    digest    what was approved, as plans name it: of the package, or of the folder
+    tree      digest of the folder
+    columns   its data contract
+    leaves    what leaves the silo with it
+    dataset   what it is trained on
+    packaged  whether it came as a package; else it is a folder of this silo's
+    signers   the keys that signed the package
+    python    the interpreter of its own environment; None for the agent's
+    paths     folders with its own dependencies
+    """
+
+    path: Path
     digest: str
+    tree: str
+    columns: Mapping[str, Column]
+    leaves: tuple[str, ...]
+    dataset: Dataset
+    packaged: bool = False
+    signers: tuple[str, ...] = ()
+    python: Path | None = None
+    paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The silo takes part, with this app."""
+    """The silo takes part, with this app and these rows."""
 
     app: ApprovedApp
+    table: Table
 
 
-def consider(policy: Policy, apps: Mapping[str, ApprovedApp], plan: Plan, silo: str) -> Granted | Denied:
-    """What the policy says of a plan. A denial names the first rule that forbids it, as the key in `silo.toml`.
+def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Denied | None:
+    """The first rule that forbids a plan, as the key in `silo.toml`; None if none does.
 
-    Hyper-parameters are checked by the app itself, in the worker.
-
-    >>> from septum.protocol.plan import AppRef
-    >>> consider(Policy(), {}, Plan("p", AppRef("a", "1", "sha256:0"), {}, ("n", "s"), 1), "n").rule
-    'apps'
+    `sandbox`: the level that training processes have here. Hyper-parameters are checked by the app itself, in the
+    worker; how many rows there are, once the data were read (`enough_rows`).
     """
-    if silo not in plan.silos:
-        return Denied("silo.name", f"the plan is for {', '.join(plan.silos)}, this silo is {silo}")
-    app = apps.get(plan.app.name)
-    if app is None:
-        known = did_you_mean(plan.app.name, apps) if apps else "it has none"
-        return Denied("apps", f"this silo has no app {plan.app.name!r}; {known}")
-    if plan.app.digest != app.digest:
-        return Denied(
-            f"apps.{plan.app.name}.digest",
-            f"the plan's app {plan.app.name} {plan.app.version} has the digest {plan.app.digest}, "
-            f"approved here is {app.digest}",
-        )
+    return _of_app(policy, app, plan) or _of_plan(policy, plan) or _of_process(policy, sandbox)
+
+
+def enough_rows(policy: Policy, rows: int) -> Denied | None:
+    """Whether a dataset is large enough, None if so. How many rows it has stays in the silo's own log.
+
+    >>> enough_rows(Policy(min_rows=10), 9).rule
+    'policy.min_rows'
+    """
+    if rows >= policy.min_rows:
+        return None
+    return Denied("policy.min_rows", f"the dataset has fewer rows than the {policy.min_rows} that this silo asks for")
+
+
+def _of_app(policy: Policy, app: ApprovedApp, plan: Plan) -> Denied | None:
+    if not app.packaged and not policy.folders:
+        return Denied("policy.folders", f"app {plan.app.name!r} is a folder here, and only packages may run")
+    if app.packaged and policy.require_signature and not app.signers:
+        return Denied("policy.require_signature", f"nobody signed the package of {plan.app.name} {plan.app.version}")
+    forbidden = [name for name in app.columns if policy.columns is not None and name not in policy.columns]
+    if forbidden:
+        return Denied("policy.columns", f"the app reads {', '.join(forbidden)}, which no app may read here")
+    leaving = [name for name in app.leaves if policy.releases is not None and name not in policy.releases]
+    if leaving:
+        return Denied("policy.releases", f"with this app {', '.join(leaving)} would leave, which may not leave here")
+    return None
+
+
+def _of_process(policy: Policy, sandbox: int) -> Denied | None:
+    if sandbox >= policy.min_sandbox:
+        return None
+    return Denied(
+        "policy.min_sandbox",
+        f"training processes have sandbox level {sandbox} here, this silo asks for {policy.min_sandbox}",
+    )
+
+
+def _of_plan(policy: Policy, plan: Plan) -> Denied | None:
     if plan.quorum < policy.min_cohort:
         return Denied(
             "policy.min_cohort",
@@ -58,4 +105,4 @@ def consider(policy: Policy, apps: Mapping[str, ApprovedApp], plan: Plan, silo: 
     if policy.strategies is not None and plan.strategy.name not in policy.strategies:
         allowed = ", ".join(policy.strategies) or "none"
         return Denied("policy.strategies", f"strategy {plan.strategy.name!r}, allowed here: {allowed}")
-    return Granted(app)
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from septum.adapters.channel import enroll as wire
@@ -11,6 +12,7 @@ from septum.adapters.identity.keys import load_private_key, make_private_key
 from septum.adapters.identity.token import read_token
 from septum.errors import ConfigError, ConflictError
 from septum.silo.config import CONFIG_NAME, AppSettings, Network, SiloConfig, check_url, write_config
+from septum.silo.policy import Policy
 from septum.silo.root import CA_NAME, KEY_NAME, proxies_of
 
 
@@ -21,6 +23,7 @@ def enroll(
     token: str,
     apps: Mapping[str, AppSettings] | None = None,
     network: Network | None = None,
+    policy: Policy | None = None,
 ) -> SiloConfig:
     """Make `silo_dir` (mode 0700) the directory of the silo that the token invites; its configuration.
 
@@ -35,7 +38,13 @@ def enroll(
     network = network or Network()
     if network.ca_file is not None:
         network = Network(network.proxy, network.ca_file.absolute())
-    config = SiloConfig(read_token(token).silo, check_url(url, "--url"), _absolute(apps or {}), network=network)
+    config = SiloConfig(
+        read_token(token).silo,
+        check_url(url, "--url"),
+        _absolute(apps or {}),
+        policy=policy or Policy(),
+        network=network,
+    )
     try:
         silo_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         silo_dir.chmod(0o700)
@@ -54,5 +63,6 @@ def enroll(
 def _absolute(apps: Mapping[str, AppSettings]) -> dict[str, AppSettings]:
     """The agent may be started from another folder than this command."""
     return {
-        name: AppSettings(app.path.absolute(), app.data.absolute(), app.digest) for name, app in sorted(apps.items())
+        name: replace(app, path=app.path.absolute() if app.path else None, data=app.data.absolute())
+        for name, app in sorted(apps.items())
     }

@@ -18,14 +18,27 @@ from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.channel.proxy import ProxySettings, proxies_from
 from septum.adapters.identity.http_signatures import Ed25519Signer
 from septum.adapters.identity.keys import load_private_key
+from septum.adapters.identity.roster_keys import public_text
+from septum.adapters.launch.confine import keep_out
+from septum.adapters.launch.sandbox import detect
 from septum.adapters.launch.subprocess import SubprocessLauncher
-from septum.errors import ConfigError, ConflictError, SeptumError
-from septum.sdk.package import digest_of
+from septum.errors import ConflictError, SeptumError
+from septum.ports.launcher import Launcher, Level
+from septum.silo.admission import Admission, tell_unusable
 from septum.silo.agent import Agent
-from septum.silo.config import CONFIG_NAME, AppSettings, SiloConfig, read_config
+from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
 from septum.silo.consent import ApprovedApp
+from septum.silo.environment import Environments
+from septum.silo.launchers import DEFAULT, launcher
+from septum.silo.library import Folders, Library, approve_folders
 from septum.silo.log import Log, log_to_stderr
+from septum.silo.packages import Packages
+from septum.silo.reading import ReadLimits
+from septum.silo.receipts import Receipts
+from septum.silo.roster import Rosters
+from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
+from septum.silo.tables import Tables, key_of
 
 KEY_NAME = "silo.key"
 CA_NAME = "ca.pem"
@@ -36,30 +49,17 @@ def start(silo_dir: Path) -> None:
     config = read_config(silo_dir / CONFIG_NAME)
     log_to_stderr()
     log = Log(silo=config.name)
+    keep_out()
     lock = _lock(silo_dir)
     try:
-        apps = approve(config.apps)
-        agent = _agent(silo_dir, config, apps, log)
-        for name, app in apps.items():
-            log.info("app_approved", app=name, app_digest=app.digest, path=str(app.settings.path))
+        folders = approve_folders(config)
+        for name, app in folders.apps.items():
+            log.info("app_approved", app=name, app_digest=app.digest, path=str(app.path))
+        agent = _agent(silo_dir, config, folders, log)
         log.info("ready", coordinator=config.coordinator, pid=os.getpid())
         _serve(agent, log)
     finally:
         os.close(lock)
-
-
-def approve(apps: Mapping[str, AppSettings]) -> dict[str, ApprovedApp]:
-    """The apps with their folders' digests. Raises ConfigError for a folder that is not as it was pinned."""
-    approved = {}
-    for name, settings in apps.items():
-        found = digest_of(settings.path)
-        if settings.digest and settings.digest != found:
-            raise ConfigError(
-                f"[apps.{name}]: {settings.path} has the digest {found}, but {settings.digest} is approved",
-                hint="restore the app; or read what changed, and write the new digest into silo.toml",
-            )
-        approved[name] = ApprovedApp(settings, found)
-    return approved
 
 
 def proxies_of(config_proxy: str, environment: Mapping[str, str]) -> ProxySettings:
@@ -72,25 +72,65 @@ def proxies_of(config_proxy: str, environment: Mapping[str, str]) -> ProxySettin
     return ProxySettings(config_proxy, found.no_proxy) if config_proxy else found
 
 
-def _agent(silo_dir: Path, config: SiloConfig, apps: Mapping[str, ApprovedApp], log: Log) -> Agent:
-    ca_file = silo_dir / CA_NAME
+def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Agent:
+    ca_file, key = silo_dir / CA_NAME, load_private_key(silo_dir / KEY_NAME)
     channel = HttpsChannel(
         config.coordinator,
-        Ed25519Signer(config.name, load_private_key(silo_dir / KEY_NAME)),
+        Ed25519Signer(config.name, key),
         ca_file=ca_file if ca_file.exists() else None,
         extra_ca=config.network.ca_file,
         proxies=proxies_of(config.network.proxy, os.environ),
     )
+    own = config.launcher == DEFAULT
+    started_by: Launcher = SubprocessLauncher(hidden=(silo_dir.absolute(),)) if own else launcher(config.launcher)
     tools = Tools(
         channel=channel,
-        launcher=SubprocessLauncher(),
+        launcher=started_by,
         limits=config.limits.of_worker(),
         stop=threading.Event(),
         rand=random.SystemRandom().random,
         log=log,
         send_error_texts=config.policy.send_error_texts,
+        hours=config.policy.hours,
     )
-    return Agent(config.name, config.policy, apps, silo_dir / "runs", config.limits.max_runs, tools)
+    tables = Tables(silo_dir / "tables", ReadLimits(config.limits.task_s))
+    library = Library(
+        folders=folders,
+        packages=Packages(silo_dir),
+        environments=Environments(silo_dir / "envs"),
+        datasets={name: config.dataset_of(app) for name, app in config.apps.items()},
+        policy=config.policy,
+        offers=channel,
+        fetch=silo_dir / "fetched",
+        log=log,
+    )
+    admission = Admission(
+        silo=config.name,
+        policy=config.policy,
+        library=library,
+        roster=RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log).check,
+        table=lambda app: tables.get(app.dataset, app.columns),
+        receipts=Receipts(silo_dir),
+        sandbox=int(detect()) if own else int(Level.PROCESS),
+        log=log,
+    )
+    _make_tables(tables, folders, log)
+    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools)
+
+
+def _make_tables(tables: Tables, folders: Folders, log: Log) -> None:
+    """Read every app's data now, beside the agent's start: a run need not wait, and what is wrong is told early."""
+    tables.keep({key_of(app.dataset, app.columns) for app in folders.apps.values()})
+
+    def make(name: str, app: ApprovedApp) -> None:
+        try:
+            made = tables.get(app.dataset, app.columns)
+            log.info("data_ready", app=name, rows=made.rows, dataset=made.digest)
+        except SeptumError as error:
+            tell_unusable(log, name, error)
+
+    for name, app in folders.apps.items():
+        threading.Thread(target=make, args=(name, app), name=f"data of {name}", daemon=True).start()
 
 
 def _serve(agent: Agent, log: Log) -> None:

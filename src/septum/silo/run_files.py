@@ -3,6 +3,7 @@
     session.0, .1  the silo machine's state, in turns; small payloads are in it (slots.py)
     held/JOB       a large payload, checked, until its round is closed; JOB.part is one that comes from the worker
     model/DIGEST   the base model of the newest work, if it is large
+    table          the rows that the run was given (tables.py)
     work/          the worker's own directory: its log, the app's carried state (JOB.state)
 
 Nothing is synced: the page cache outlives a killed process, and after a power loss the silo trains the round again.
@@ -54,6 +55,11 @@ class RunFiles:
     def save(self, state: SiloRun) -> None:
         """Save the state: a kill leaves this one or the one before."""
         self._session.save(dumps(to_json(state)))
+
+    @property
+    def table(self) -> Path:
+        """The rows that this run was given."""
+        return self.folder / "table"
 
     def held(self, job: str) -> Path:
         """Where a job's payload is kept."""

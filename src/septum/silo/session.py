@@ -7,6 +7,7 @@ Before work alone it need not be: training is a function, so work that nobody re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,12 +61,19 @@ from septum.protocol.silo import (
     step,
 )
 from septum.silo import outgoing
-from septum.silo.consent import ApprovedApp, Granted
+from septum.silo.consent import Granted
 from septum.silo.log import Log
+from septum.silo.policy import Hours
 from septum.silo.run_files import RunFiles
 
 AUTH_PAUSE_S = 60.0  # a person has to act first
 _STEPS = frozenset({"load", "prepare", "evaluate", "train", "clip", "encode"})  # the durations that leave the silo
+
+
+def minute_of_the_day() -> int:
+    """Minutes since midnight, local time."""
+    now = time.localtime()
+    return 60 * now.tm_hour + now.tm_min
 
 
 class StopSignal(Protocol):
@@ -86,7 +94,12 @@ class StopSignal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a session works with. `rand` is uniform in [0, 1), for pauses; for `send_error_texts` see Policy."""
+    """What a session works with.
+
+    rand    uniform in [0, 1), for pauses
+    minute  of the day, by the silo's own clock
+    hours and send_error_texts are the policy's
+    """
 
     channel: Channel
     launcher: Launcher
@@ -94,16 +107,19 @@ class Tools:
     stop: StopSignal
     rand: Callable[[], float]
     log: Log
-    send_error_texts: bool = True
+    send_error_texts: bool = False
+    hours: Hours | None = None
+    minute: Callable[[], int] = minute_of_the_day
 
 
 class Session:
     """One run, from consent to its end. `serve` in a thread of its own; `leave` and `interrupt` from another."""
 
-    def __init__(self, tools: Tools, files: RunFiles, state: SiloRun, consent: Granted | Denied) -> None:
+    def __init__(self, tools: Tools, files: RunFiles, state: SiloRun, admit: Callable[[], Granted | Denied]) -> None:
         self._tools = tools
         self._files = files
-        self._consent = consent
+        self._admit = admit
+        self._granted: Granted | None = None
         self._log = tools.log.bind(run_id=state.run)
         self._worker: Worker | None = None
         self._failures = 0  # of the line, one after another
@@ -113,7 +129,7 @@ class Session:
     def serve(self) -> None:
         """Take part until the run ends, or the agent does."""
         self._files.make()
-        event: Event | None = Consented() if isinstance(self._consent, Granted) else self._consent
+        event = self._admitted()
         try:
             while event is not None and not self._tools.stop.is_set():
                 state, effects = step(self.state, event)
@@ -125,6 +141,22 @@ class Session:
         finally:
             self.interrupt()
             self._files.settle()
+
+    def _admitted(self) -> Event | None:
+        """What the silo's rules say of the run, once that can be found out; None when the agent ends before."""
+        while not self._tools.stop.is_set():
+            try:
+                consent = self._admit()
+            except (StorageError, ConnectionFailedError, TimedOutError) as error:
+                self._log.warning("not_admitted_yet", error=error.message, hint=error.hint)
+                self._wait(error)
+                continue
+            self._failures = 0
+            if isinstance(consent, Denied):
+                return consent
+            self._granted = consent
+            return Consented()
+        return None
 
     def _save(self, state: SiloRun) -> None:
         """Without it a restart begins the newest work again, which costs time and changes no result."""
@@ -237,6 +269,8 @@ class Session:
 
     def _do(self, effect: Do) -> Event:
         job = effect.job
+        if self._outside_hours():
+            return Reconnected()
         self._log.info("working", stage=job.stage.value, round=job.round, attempt=job.attempt)
         try:
             model = None if effect.model is None else self._model(effect.model)
@@ -255,6 +289,16 @@ class Session:
             return self._work_failed(effect, f"the silo's files: {error}", f"df -h {self._files.folder}")
         durations = {name: seconds for name, seconds in result.durations_s.items() if name in _STEPS}
         return Worked(job, payload, result.weight, durations, result.has_state)
+
+    def _outside_hours(self) -> bool:
+        """Wait until the silo works for others; whether it waited, so that what it was asked may be out of date."""
+        hours = self._tools.hours
+        if hours is None or not (minutes := hours.wait_minutes(self._tools.minute())):
+            return False
+        self._log.info("outside_hours", rule="policy.hours", hours=str(hours), minutes=minutes)
+        while minutes and not self._tools.stop.wait(60.0):
+            minutes = hours.wait_minutes(self._tools.minute())
+        return True
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
         if isinstance(result.payload, bytes):
@@ -280,11 +324,11 @@ class Session:
         return path
 
     def _work(self, effect: Do, model: Path | bytes | None) -> TaskResult:
-        assert isinstance(self._consent, Granted)
+        assert self._granted is not None
         if self._worker is None or not self._worker.alive:
             self.interrupt()
             self._worker = None
-            self._worker = self._tools.launcher.start(self._spec(self._consent.app), self._tools.limits)
+            self._worker = self._tools.launcher.start(self._spec(self._granted), self._tools.limits)
             self._log.info("worker_started", pid=self._worker.pid)
             if self._tools.stop.is_set():  # `interrupt` came between
                 self.interrupt()
@@ -293,19 +337,21 @@ class Session:
         task = Task(job.stage, job.round, model, job.initial, state, self._files.carried(job.name))
         return self._worker.perform(task, self._files.output(job.name))
 
-    def _spec(self, app: ApprovedApp) -> WorkerSpec:
-        plan = self.state.plan
+    def _spec(self, granted: Granted) -> WorkerSpec:
+        plan, app = self.state.plan, granted.app
         return WorkerSpec(
             run=self.state.run,
             silo=self.state.silo,
-            app_dir=app.settings.path.absolute(),
-            app_digest=app.digest,
-            data_path=app.settings.data.absolute(),
+            app_dir=app.path.absolute(),
+            app_digest=app.tree,
+            data_path=granted.table.path.absolute(),
             hyper=plan.hyper,
             seed=plan.seed,
             strategy=plan.strategy,
             clip_norm=plan.clip_norm,
             run_dir=self._files.work.absolute(),
+            python=app.python,
+            paths=app.paths,
         )
 
     def _work_failed(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
+from septum.plugins.strategies import strategy_of
 from septum.protocol import combine, run, run_state, silo, tensors
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage, blob_of
@@ -75,7 +76,7 @@ class _Simulation:
         on_fact: Callable[[Fact], None] | None,
     ) -> None:
         self._on_fact = on_fact
-        self._strategy = combine.strategy_of(plan)
+        self._strategy = strategy_of(plan.strategy)
         self._blobs: dict[str, bytes] = {}
         self._payloads: dict[str, bytes] = {}
         self._measured: ModelMeasured | None = None

@@ -18,6 +18,7 @@ from pathlib import Path
 from septum.adapters.blobs.names import check_area, check_digest, check_sender
 from septum.adapters.store.missing import not_found
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, TooLargeError
+from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
 from septum.ports.registry import SiloRecord
 from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
@@ -161,6 +162,39 @@ class _Invitation:
     token_hash: bytes
     expires_at: float
     burned: bool = False
+
+
+class MemoryApps:
+    """Packages' records in memory. See `ports.apps.AppRegistry` for the contract."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._apps: dict[str, AppRecord] = {}
+
+    def add(self, record: AppRecord) -> AppRecord:
+        """Know a package, or replace the signatures of one that is known."""
+        with self._lock:
+            of_version = [
+                one for one in self._apps.values() if (one.name, one.version) == (record.name, record.version)
+            ]
+            for known in of_version:
+                if known.digest != record.digest:
+                    raise ConflictError(f"{record.name} {record.version} has been pushed already, as {known.digest}")
+                record = replace(known, signatures=record.signatures)
+            self._apps[record.digest] = record
+            return record
+
+    def get(self, digest: str) -> AppRecord:
+        """One package. Raises NotFoundError."""
+        with self._lock:
+            if digest not in self._apps:
+                raise NotFoundError(f"there is no app {digest!r}")
+            return self._apps[digest]
+
+    def all(self) -> Sequence[AppRecord]:
+        """Every package, by name, the newest push first."""
+        with self._lock:
+            return sorted(self._apps.values(), key=lambda one: (one.name, -one.pushed_at, one.digest))
 
 
 class MemoryRegistry:

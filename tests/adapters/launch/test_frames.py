@@ -20,6 +20,7 @@ from septum.adapters.launch.frames import (
     receive,
     send,
 )
+from septum.adapters.launch.process import WorkerProcess
 from septum.adapters.launch.subprocess import ENTRY, SubprocessWorker
 from septum.errors import VersionError, WorkerError
 from septum.ports.launcher import WorkerLimits
@@ -69,7 +70,7 @@ def test_a_worker_that_does_not_speak_the_agents_frames_says_so_and_ends(tmp_pat
 
 def test_an_agent_tells_its_operator_to_start_it_again_after_an_upgrade(tmp_path: Path) -> None:
     process, control = worker_process(["-c", A_LATER_WORKER])
-    worker = SubprocessWorker(spec_for(tmp_path), WorkerLimits(), process, control)
+    worker = SubprocessWorker(spec_for(tmp_path), WorkerLimits(), WorkerProcess(process), control)
     with pytest.raises(WorkerError) as refused:
         worker.begin()
     assert f"the worker speaks septum-frames {LATER.version}, the agent {FRAMES.version} only" in refused.value.message

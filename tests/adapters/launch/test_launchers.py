@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.silo.small_app import carry_of, payload_of, spec_for, train_task, wri
 from septum.adapters.launch.inline import InlineLauncher
 from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.errors import StorageError, WorkerError
-from septum.ports.launcher import Launcher, Task, Worker, WorkerLimits, WorkerSpec
+from septum.ports.launcher import Launcher, Level, Task, Worker, WorkerLimits, WorkerSpec
 from septum.protocol import payload, tensors
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import StrategyRef, digest_of
@@ -28,9 +29,18 @@ def leaving_of(worker: Worker, task: Task) -> dict[str, np.ndarray]:
     return tensors.decode(data)
 
 
-@pytest.fixture(params=[InlineLauncher, SubprocessLauncher], ids=["inline", "subprocess"])
+LAUNCHERS = {
+    "inline": InlineLauncher,
+    "process": partial(SubprocessLauncher, Level.PROCESS),
+    "sandbox": partial(SubprocessLauncher, Level.SANDBOX),
+}
+
+
+@pytest.fixture(params=LAUNCHERS)
 def start(request: pytest.FixtureRequest) -> Iterator[Start]:
-    launcher: Launcher = request.param()
+    if request.param == "sandbox":
+        request.getfixturevalue("sandbox")
+    launcher: Launcher = LAUNCHERS[request.param]()
     workers: list[Worker] = []
 
     def start_one(spec: WorkerSpec) -> Worker:
@@ -232,11 +242,24 @@ def test_a_payload_that_cannot_be_written_is_told_and_the_worker_lives_on(start,
     assert isinstance(worker.perform(task, payload_of(spec)).payload, Blob)
 
 
-def test_both_launchers_give_the_same_bytes(tmp_path: Path) -> None:
-    outputs = []
-    for launcher in (InlineLauncher(), SubprocessLauncher()):
-        spec = replace(spec_for(tmp_path), run_dir=tmp_path / type(launcher).__name__)
-        worker = launcher.start(spec, WorkerLimits())
-        outputs.append(worker.perform(train_task(spec), payload_of(spec)).payload)
+def test_every_level_gives_the_same_bytes(tmp_path: Path, sandbox: None) -> None:
+    outputs = {}
+    for name, launcher in LAUNCHERS.items():
+        spec = replace(spec_for(tmp_path), run_dir=tmp_path / name)
+        worker = launcher().start(spec, WorkerLimits())
+        outputs[worker.level] = worker.perform(train_task(spec), payload_of(spec)).payload
         worker.close()
-    assert outputs[0] == outputs[1]
+    assert list(outputs) == [Level.NONE, Level.PROCESS, Level.SANDBOX]
+    assert len(set(outputs.values())) == 1
+
+
+def test_a_large_state_is_carried_too(start: Start, tmp_path: Path) -> None:
+    grow = (
+        "ctx.state['n'] = ctx.state.get('n', np.zeros(200_000)) + 1\nreturn {'w': p['w'] + ctx.state['n'][-1:, None]}"
+    )
+    spec = spec_for(tmp_path, grow.replace("[-1:, None]", "[-1:, None].astype(np.float32)"))
+    worker = start(spec)
+    worker.perform(train_task(spec, 1), payload_of(spec))
+    assert carry_of(spec, 1).stat().st_size > 1_600_000
+    assert leaving_of(worker, train_task(spec, 2, state=carry_of(spec, 1)))["update.w"].tolist() == [[2.0]]
+    assert not list(spec.run_dir.glob("*.part"))

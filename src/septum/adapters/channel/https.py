@@ -23,7 +23,16 @@ from septum.adapters.tls import client_context
 from septum.errors import ConnectionFailedError, MessageError
 from septum.ports.identity import RequestSigner
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_SILO, decode, encode
-from septum.protocol.messages import DIGEST, Instruction, Poll, PollAnswer, SiloMessage
+from septum.protocol.messages import (
+    DIGEST,
+    PACKAGE_DIGEST,
+    AppOffer,
+    AppOffers,
+    Instruction,
+    Poll,
+    PollAnswer,
+    SiloMessage,
+)
 from septum.protocol.versions import Wire
 
 HOLD_S = 25.0  # how long the coordinator holds a request within a run before it answers Wait; a poll twice as long
@@ -91,6 +100,25 @@ class HttpsChannel:
         """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
         self._transfers.fetch(_folder(run), _checked_digest(digest), path, size_bytes)
 
+    def offers(self) -> Sequence[AppOffer]:
+        """Every package that the coordinator offers."""
+        return cast("AppOffers", self._read("/silo/v1/apps", AppOffers)).items
+
+    def offer(self, digest: str) -> AppOffer:
+        """The package of this digest. Raises NotFoundError."""
+        if not PACKAGE_DIGEST.fullmatch(digest):
+            raise MessageError(f"{digest[:80]!r} is not a package's digest: expected sha256: and 64 hex digits")
+        return cast("AppOffer", self._read(f"/silo/v1/apps/{digest}", AppOffer))
+
+    def fetch_app(self, offer: AppOffer, path: Path) -> None:
+        """Write a package's file into `path`; the digest of its bytes is checked. Raises DigestError."""
+        self._transfers.fetch("/silo/v1/apps", _checked_digest(offer.blob.digest), path, offer.blob.size_bytes)
+
+    def roster(self, serial: int = 0) -> bytes | None:
+        """The signed roster of this serial, 0 for the newest, as the coordinator passes it on; None if it has none."""
+        path = f"/silo/v1/roster/{serial}" if serial else "/silo/v1/roster"
+        return self._call(Request("GET", path), lambda answer: answer.read(MAX_MESSAGE_BYTES)) or None
+
     def close(self) -> None:
         """Give up, also in calls that are being held: they raise ConnectionFailedError."""
         with self._lock:
@@ -107,6 +135,11 @@ class HttpsChannel:
             raise MessageError(f"a message of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
         request = Request("POST", path, _JSON, lambda: body, len(body), content_digest(body), held_s=held_s)
         return self._call(request, lambda answer: decode(expected, answer.read(MAX_MESSAGE_BYTES), TO_SILO, self._wire))
+
+    def _read(self, path: str, expected: object) -> object:
+        return self._call(
+            Request("GET", path), lambda answer: decode(expected, answer.read(MAX_MESSAGE_BYTES), TO_SILO, self._wire)
+        )
 
     def _call(self, request: Request, read: Callable[[Answer], T]) -> T:
         """Send, check the status, read: on a kept connection if there is one, and once more if that one was stale."""

@@ -1,8 +1,8 @@
 """What do an agent and its worker say to each other, and how is it framed?
 
 A socket pair carries frames: 4 bytes big-endian length, then one message through `protocol.codec` (JSON, versioned,
-strict). Small tensors pass inside. A large model lies in a file, which the worker maps; a large payload follows its
-frame as it is. The worker runs an author's code, so the agent trusts no frame.
+strict). Small tensors pass inside. A large model lies in a file, which the worker maps; a large payload and the app's
+carried state follow their frame as they are. The worker runs an author's code, so the agent trusts no frame.
 
 Both come from one installation. If it is upgraded while the agent runs, a new worker may speak other frames than the
 old agent; no older version is spoken, for all it takes is to start the agent again.
@@ -26,7 +26,7 @@ from septum.protocol.versions import Sides, Wire
 
 FRAMES = Wire(
     "septum-frames",
-    2,
+    3,
     advice="septum was upgraded while the agent ran; start the agent again: septum silo start",
 )
 TO_WORKER = Sides("the agent", "the worker")
@@ -52,6 +52,7 @@ class Start:
     clip_norm: float | None
     run_dir: str
     limits: WorkerLimits
+    paths: tuple[str, ...]
 
     @classmethod
     def of(cls, spec: WorkerSpec, limits: WorkerLimits) -> Start:
@@ -68,10 +69,11 @@ class Start:
             clip_norm=spec.clip_norm,
             run_dir=str(spec.run_dir),
             limits=limits,
+            paths=tuple(str(path) for path in spec.paths),
         )
 
     def spec(self) -> WorkerSpec:
-        """The spec that the frame was made from."""
+        """The spec that the frame was made from, as far as it is the worker's business."""
         return WorkerSpec(
             run=self.run,
             silo=self.silo,
@@ -83,6 +85,7 @@ class Start:
             strategy=self.strategy,
             clip_norm=self.clip_norm,
             run_dir=Path(self.run_dir),
+            paths=tuple(Path(path) for path in self.paths),
         )
 
 
@@ -126,13 +129,16 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The task is done. A small payload is in the frame; of a large one `follow_bytes` come after it, as they are."""
+    """The task is done. A small payload is in the frame; of a large one `follow_bytes` come after it, as they are.
+
+    After that come `state_bytes` of the app's carried state; 0 when it carries none on.
+    """
 
     weight: int
     durations_s: Mapping[str, float]
-    has_state: bool
     payload: bytes = b""
     follow_bytes: int = 0
+    state_bytes: int = 0
 
     def check(self) -> None:
         """Raise MessageError for what cannot be."""
@@ -140,7 +146,7 @@ class Done:
             raise MessageError(f"weight {self.weight}, {len(self.durations_s)} durations: a task cannot give these")
         if len(self.payload) > INLINE_LIMIT_BYTES:
             raise MessageError(f"a payload of {len(self.payload)} bytes in the frame, at most {INLINE_LIMIT_BYTES}")
-        if self.follow_bytes < 0 or (self.follow_bytes > 0 and self.payload):
+        if min(self.follow_bytes, self.state_bytes) < 0 or (self.follow_bytes > 0 and self.payload):
             raise MessageError(f"{len(self.payload)} bytes in the frame and {self.follow_bytes} behind it cannot be")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from septum.adapters.launch.payload_file import PayloadFile
 from septum.adapters.launch.tasks import Workplace, worker_error
 from septum.errors import WorkerError
-from septum.ports.launcher import Task, TaskResult, WorkerLimits, WorkerSpec
+from septum.ports.launcher import Level, Task, TaskResult, WorkerLimits, WorkerSpec
 from septum.protocol import tensors
 from septum.protocol.messages import Blob
 from septum.protocol.tensors import Tensors
@@ -39,6 +39,11 @@ class InlineWorker:
         return self._workplace is not None
 
     @property
+    def level(self) -> Level:
+        """None: the app's code runs in this process."""
+        return Level.NONE
+
+    @property
     def pid(self) -> int:
         """0: there is no process of its own."""
         return 0
@@ -57,7 +62,10 @@ class InlineWorker:
             ) from error
         except Exception as error:
             raise worker_error(error) from error
-        return TaskResult(made.weight, made.durations_s, made.has_state, made.small or _written(made.large, output))
+        payload = made.small or _written(made.large, output)
+        if made.state:
+            _written(made.state, task.carry)
+        return TaskResult(made.weight, made.durations_s, bool(made.state), payload)
 
     def close(self) -> None:
         """Let go of app and data."""

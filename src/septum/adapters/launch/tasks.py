@@ -7,14 +7,15 @@ leave the silo for a task, in the layout of `protocol.payload`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from septum.adapters.launch.station import Made, Part, Station, Timer
-from septum.algorithms.strategy import strategy
+from septum.adapters.tables import is_table, read_table
+from septum.algorithms.strategy import proximal_mu
 from septum.errors import AppError, SeptumError, WorkerError
 from septum.ports.launcher import Task, WorkerSpec
 from septum.protocol import tensors
@@ -27,13 +28,16 @@ from septum.sdk.table import read_csv
 
 @dataclass(frozen=True, slots=True)
 class Performed:
-    """What a task made. The payload is in `small` if it fits into a message, else its tensors are in `large`."""
+    """What a task made. The payload is in `small` if it fits into a message, else its tensors are in `large`.
+
+    `state` is what the app carries on; empty when it carries nothing.
+    """
 
     weight: int
     durations_s: Mapping[str, float]
-    has_state: bool
     small: bytes
     large: Tensors
+    state: Tensors
 
 
 class Workplace:
@@ -50,9 +54,8 @@ class Workplace:
             self._station = timer.run("load", lambda: _open(self._spec))
         made = self._make(self._station, task, timer)
         small = timer.run("encode", lambda: _small(made.leaving))
-        if made.state:
-            timer.run("encode", lambda: _write(task.carry, made.state))
-        return Performed(made.weight, timer.seconds, bool(made.state), small, {} if small else made.leaving)
+        timer.run("encode", lambda: bytes_of(made.state))  # a state that cannot be written is told here
+        return Performed(made.weight, timer.seconds, small, {} if small else made.leaving, made.state)
 
     def _make(self, station: Station, task: Task, timer: Timer) -> Made:
         if task.stage is Stage.PREPARE:
@@ -62,6 +65,16 @@ class Workplace:
             return station.evaluate(timer, model)
         state = {} if task.state is None else timer.run("load", lambda: _read(task.state))
         return station.train(timer, task.round, model, state)
+
+
+def pieces_of(content: Tensors) -> Iterable[memoryview]:
+    """The bytes of tensors as they lie in memory; of none there are none."""
+    return tensors.pieces(content) if content else ()
+
+
+def bytes_of(content: Tensors) -> int:
+    """How many they are."""
+    return sum(len(piece) for piece in pieces_of(content))
 
 
 def worker_error(error: BaseException) -> WorkerError:
@@ -95,9 +108,13 @@ def _open(spec: WorkerSpec) -> Station:
     _check_digest(spec.app_dir, spec.app_digest, loaded.digest)  # of the bytes that were really imported
     hyper = loaded.app.resolve(dict(spec.hyper))
     manifest = loaded.manifest
-    table = read_csv(spec.data_path, tuple(manifest.columns), manifest.missing, manifest.target)
-    proximal_mu = strategy(spec.strategy.name, spec.strategy.settings).proximal_mu
-    part = Part(spec.silo, spec.seed, proximal_mu, spec.clip_norm)
+    names = tuple(manifest.columns)
+    if is_table(spec.data_path):
+        table = read_table(spec.data_path, names, manifest.target)
+    else:
+        table = read_csv(spec.data_path, names, manifest.missing, manifest.target)
+    mu = proximal_mu(spec.strategy.name, spec.strategy.settings)
+    part = Part(spec.silo, spec.seed, mu, spec.clip_norm)
     return Station(loaded.app, hyper, harness.prepare(loaded.app, hyper, table), part)
 
 
@@ -121,12 +138,3 @@ def _small(content: Tensors) -> bytes:
         return b""
     data = tensors.encode(content)
     return data if len(data) <= INLINE_LIMIT_BYTES else b""
-
-
-def _write(path: Path, content: Tensors) -> None:
-    """Whole or not at all: a killed worker leaves no half file under the name. Tensors are not copied together."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        for piece in tensors.pieces(content):
-            file.write(piece)
-    part.replace(path)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -92,4 +93,18 @@ INVITATIONS = Table(
     Column("token_hash", LargeBinary, nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("burned", Boolean, nullable=False),
+)
+
+# Packages that were pushed; their bytes are blobs. `signatures` is the sidecar's JSON.
+APPS = Table(
+    "apps",
+    METADATA,
+    Column("digest", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("blob", String, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("pushed_at", Float, nullable=False),
+    Column("signatures", Text, nullable=False),
+    UniqueConstraint("name", "version", name="one_package_a_version"),
 )

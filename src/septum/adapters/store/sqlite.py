@@ -11,6 +11,7 @@ from typing import Self, cast
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
+from septum.adapters.store.apps import SqliteApps
 from septum.adapters.store.database import Database
 from septum.adapters.store.lock import DirectoryLock
 from septum.adapters.store.missing import not_found
@@ -35,6 +36,7 @@ class Stores:
 
     runs: SqliteRunStore
     registry: SqliteRegistry
+    apps: SqliteApps
     epoch: int
     _database: Database
     _lock: DirectoryLock
@@ -73,7 +75,9 @@ def open_store(data_dir: Path) -> Stores:
     except BaseException:
         lock.release()
         raise
-    return Stores(SqliteRunStore(database), SqliteRegistry(database), database.epoch, database, lock)
+    return Stores(
+        SqliteRunStore(database), SqliteRegistry(database), SqliteApps(database), database.epoch, database, lock
+    )
 
 
 _ADD_RUN = insert(RUNS)

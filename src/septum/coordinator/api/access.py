@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from septum.coordinator.apps import Apps
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.operator import check_bearer
+from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
 from septum.ports.clock import Clock
@@ -20,6 +22,8 @@ class ApiParts:
     service: RunService
     silos: Silos
     enrolment: Enrolment
+    apps: Apps
+    rosters: Rosters
     clock: Clock
     operator_digest: bytes
     started_at: float

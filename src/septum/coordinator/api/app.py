@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from septum import __version__
 from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
-from septum.coordinator.api import health, models, runs, silos
+from septum.coordinator.api import apps, health, models, rosters, runs, silos
 from septum.coordinator.api.access import ApiParts, Permission
 from septum.coordinator.api.bodies import ErrorAnswer
 from septum.errors import MessageError, NotFoundError, SeptumError
@@ -25,7 +25,7 @@ from septum.protocol.plan import Plan
 log = logging.getLogger("septum.coordinator.api")
 
 PREFIX = "/api/v1"
-NOUNS = (runs, models, silos, health)
+NOUNS = (runs, models, apps, silos, rosters, health)
 
 
 def create_app(parts: ApiParts) -> FastAPI:

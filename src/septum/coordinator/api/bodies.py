@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from septum.errors import MessageError, TooLargeError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, loads, to_json
-from septum.protocol.views import JournalView, ModelView, RunView, SiloView
+from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,13 @@ class SiloPage:
 
 
 @dataclass(frozen=True, slots=True)
+class AppPage:
+    """Packages, by name."""
+
+    items: tuple[AppView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorBody:
     """What happened, and what to do next. `code` names the kind of error."""
 
@@ -67,13 +74,19 @@ def answer_all(views: Sequence[object]) -> Response:
 
 
 async def json_body(request: Request) -> Json:
-    """The request's JSON; null when it has none. Raises TooLargeError before more than the limit is read."""
+    """The request's JSON; null when it has none."""
+    body = await body_bytes(request)
+    return loads(body) if body else None
+
+
+async def body_bytes(request: Request) -> bytes:
+    """The request's body. Raises TooLargeError before more than the limit is read."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_MESSAGE_BYTES:
             raise TooLargeError(f"a body of more than {MAX_MESSAGE_BYTES} bytes")
-    return loads(bytes(body)) if body else None
+    return bytes(body)
 
 
 async def text_field(request: Request, name: str, default: str, *, limit: int) -> str:

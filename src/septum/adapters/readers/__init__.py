@@ -1,0 +1,1 @@
+"""How rows come out of each kind of source."""

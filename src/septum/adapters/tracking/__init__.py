@@ -1,0 +1,1 @@
+"""Where runs are recorded for people who compare them."""

@@ -1,0 +1,129 @@
+"""Which commands are there about the packages that a coordinator hands to its silos?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+
+import typer
+
+from septum.cli.app import app
+from septum.cli.command import Invocation, command
+from septum.cli.output import Answer, Json, Table
+from septum.errors import ConfigError, NotFoundError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from septum.protocol.views import AppView
+
+__all__ = ["app"]  # with these commands among its own
+
+P = TypeVar("P", bound="Package")
+Named = Annotated[
+    str, typer.Argument(metavar="APP", help="NAME, NAME==VERSION or a digest; of a name the newest push.")
+]
+
+
+@command(app, "push", remote=True)
+def push(
+    call: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A package, as `septum app build` made it.")],
+) -> Answer:
+    """Hand a package and its signatures to the coordinator, where the silos find it. None of its code runs there."""
+    digest = _digest_of(file)
+    sidecar = file.with_name(f"{file.name}.sig")
+    signatures = sidecar.read_bytes() if sidecar.exists() else b""
+    with call.client() as client:
+        view = client.push_app(file, digest, signatures)
+    signed = f"signed by {_signers(view)}" if signatures else f"not signed: septum app sign {file} --key KEYFILE"
+    lines = (
+        f"{view.name} {view.version} is there for the silos, {signed}\n{view.digest}",
+        f"next, in each silo: septum silo app fetch {view.name} --dir DIR",
+    )
+    return Answer(_json(view), lines)
+
+
+@command(app, "list", remote=True)
+def list_(call: Invocation) -> Answer:
+    """List the packages that the coordinator hands to its silos, the newest of each name first."""
+    from septum.cli.views import when  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        found = client.apps()
+    rows = tuple(
+        (view.name, view.version, str(view.blob.size_bytes), when(view.pushed_at), _signers(view), view.digest)
+        for view in found
+    )
+    table = Table(
+        ("APP", "VERSION", "BYTES", "PUSHED", "SIGNED BY", "DIGEST"), rows, "no apps yet: septum app push FILE"
+    )
+    return Answer({"apps": [_json(view) for view in found]}, (table,))
+
+
+@command(app, "show", remote=True)
+def show(call: Invocation, named: Named) -> Answer:
+    """Show one package that the coordinator hands to its silos."""
+    from septum.cli.views import when  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        view = chosen(named, client.apps())
+    lines = [
+        f"app      {view.name} {view.version}",
+        f"digest   {view.digest}",
+        f"bytes    {view.blob.size_bytes}",
+        f"pushed   {when(view.pushed_at)}",
+        f"signers  {_signers(view)}",
+    ]
+    return Answer(_json(view), ("\n".join(lines),))
+
+
+class Package(Protocol):
+    """What has the name of a package."""
+
+    @property
+    def name(self) -> str:
+        """The app's."""
+
+    @property
+    def version(self) -> str:
+        """The app's."""
+
+    @property
+    def digest(self) -> str:
+        """The package's."""
+
+
+def chosen(named: str, found: Sequence[P]) -> P:
+    """The package that is meant. Raises NotFoundError naming those that are close."""
+    name, _, version = named.partition("==")
+    for view in found:
+        if view.digest == named or (view.name == name and version in ("", view.version)):
+            return view
+    known = sorted({view.name for view in found} | {f"{view.name}=={view.version}" for view in found})
+    nearest = did_you_mean(named, known) if known else "none was pushed yet"
+    raise NotFoundError(f"there is no app {named!r}; {nearest}", hint="septum app list")
+
+
+def _digest_of(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}", hint="septum app build APP_DIR") from error
+
+
+def _signers(view: AppView) -> str:
+    """The keys that signed, cut; whether they are right each silo finds out itself."""
+    signatures = json.loads(view.signatures or "[]")
+    return ", ".join(str(one["key"])[:20] for one in signatures) or "nobody"
+
+
+def _json(view: AppView) -> Json:
+    from septum.protocol.codec import to_json  # blake3, which `--help` does not load
+
+    content = to_json(view)
+    assert isinstance(content, dict)
+    return {**content, "signatures": json.loads(view.signatures or "[]")}

@@ -1,0 +1,51 @@
+"""Which commands are there about a silo's own rules, and about what it let run?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from septum.cli.command import Invocation, command, noun
+from septum.cli.output import Answer, Table
+
+app = noun("policy", "The rules by which this silo takes part in runs; nobody else can change them.")
+receipts_app = noun("receipt", "What this silo let run: one receipt a run. They stay here.")
+
+SiloDir = Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")]
+
+
+@command(app, "show")
+def show(call: Invocation, directory: SiloDir) -> Answer:
+    """Show every rule as it holds now, with the defaults of those that silo.toml does not name."""
+    del call
+    from septum.silo.config import CONFIG_NAME, read_config  # protocol: blake3, which `--help` does not load
+    from septum.silo.policy import Policy, explained
+
+    policy = read_config(directory / CONFIG_NAME).policy
+    off = explained(Policy())
+    rows = tuple(
+        (name, text, "" if text == off[name] else f"[policy] {name}") for name, text in explained(policy).items()
+    )
+    return Answer(
+        {"policy": policy.as_json(), "digest": policy.digest},
+        (Table(("RULE", "MEANS", "SET BY"), rows), f"digest {policy.digest}"),
+    )
+
+
+@command(receipts_app, "list")
+def receipts(call: Invocation, directory: SiloDir) -> Answer:
+    """List what ran here: which app, on which rows, under which rules, in which sandbox. Newest first."""
+    del call
+    from septum.cli.views import when  # protocol: blake3, which `--help` does not load
+    from septum.protocol.codec import to_json
+    from septum.silo.receipts import Receipts
+
+    found = list(Receipts(directory).all())[::-1]
+    rows = tuple(
+        (when(one.at), one.run, one.app, str(one.rows), one.dataset[:19], str(one.sandbox), one.app_digest)
+        for one in found
+    )
+    table = Table(("AT", "RUN", "APP", "ROWS", "DATASET", "SANDBOX", "APP DIGEST"), rows, "nothing has run here yet")
+    return Answer({"receipts": [to_json(one) for one in found]}, (table,))

@@ -1,0 +1,73 @@
+"""Apps: packages for the silos to fetch. The coordinator verifies them and runs nothing of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import FileResponse
+from starlette.requests import ClientDisconnect
+
+from septum.coordinator.api.access import Permission, parts_of
+from septum.coordinator.api.bodies import AppPage, answer, answer_all
+from septum.coordinator.apps import MAX_SIGNATURES_BYTES
+from septum.errors import ConnectionFailedError, TooLargeError
+from septum.protocol.views import AppView
+
+router = APIRouter(prefix="/apps", tags=["apps"])
+
+READ = Permission("See which app packages there are, and download them.")
+PUSH = Permission("Push app packages and their signatures; whether they run is decided in each silo.")
+
+
+@router.get("", response_model=AppPage, dependencies=[Depends(READ)])
+async def apps(request: Request) -> Response:
+    """Every package, by name, the newest push first."""
+    return answer_all(await parts_of(request).apps.views())
+
+
+@router.get("/{digest}", response_model=AppView, dependencies=[Depends(READ)])
+async def app(request: Request, digest: str) -> Response:
+    """One package."""
+    return answer(await parts_of(request).apps.view(digest))
+
+
+@router.put("/{digest}", response_model=AppView, dependencies=[Depends(PUSH)])
+async def push(request: Request, digest: str) -> Response:
+    """Take a package: the body is its file, `digest` the SHA-256 of it. The same package again changes nothing."""
+    return answer(await parts_of(request).apps.push(digest, _chunks(request)))
+
+
+@router.put("/{digest}/signatures", response_model=AppView, dependencies=[Depends(PUSH)])
+async def sign(request: Request, digest: str) -> Response:
+    """Keep the signatures of a package, in place of those that are there: the body is its `.sig` file."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_SIGNATURES_BYTES:
+            raise TooLargeError(f"signatures of more than {MAX_SIGNATURES_BYTES} bytes")
+    return answer(await parts_of(request).apps.sign(digest, bytes(body)))
+
+
+@router.get("/{digest}/description", response_class=Response, dependencies=[Depends(READ)])
+async def description(request: Request, digest: str) -> Response:
+    """What a package says of itself: the schema of its hyper-parameters, its data contract, what leaves, presets."""
+    return Response(await parts_of(request).apps.description(digest), media_type="application/json")
+
+
+@router.get("/{digest}/file", response_class=FileResponse, dependencies=[Depends(READ)])
+async def download(request: Request, digest: str) -> FileResponse:
+    """A package's file."""
+    apps = parts_of(request).apps
+    view = await apps.view(digest)
+    path = await apps.path(digest)
+    return FileResponse(path, media_type="application/octet-stream", filename=f"{view.name}-{view.version}.septum")
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect:
+        raise ConnectionFailedError("the upload was cut") from None

@@ -1,0 +1,185 @@
+"""Which apps does the coordinator hand to the silos? Packages as their authors built and signed them.
+
+It looks at a package as closely as a silo does, so that a bad one is refused where it is pushed. It runs nothing of it,
+and what it says of a package binds no silo: each verifies the bytes itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from septum.adapters.identity.app_signatures import Signed, verified
+from septum.coordinator.asgi import Pipe
+from septum.coordinator.effects import Performer
+from septum.errors import ConnectionFailedError, DigestError, SeptumError
+from septum.ports.apps import AppRecord, AppRegistry
+from septum.ports.blobs import BlobStore
+from septum.ports.clock import Clock
+from septum.protocol.messages import Blob
+from septum.protocol.views import AppView
+from septum.sdk.package_file import description_in, read_package
+
+log = logging.getLogger("septum.coordinator.apps")
+
+AREA = "apps"
+MAX_SIGNATURES_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFacts:
+    """What a package says of itself."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """How packages are looked at.
+
+    package     all of a file is verified; raises a SeptumError for one that is not sound
+    signatures  the sidecar's JSON, for these facts and this digest; raises AuthError for one that is wrong
+    """
+
+    package: Callable[[Path], PackageFacts]
+    signatures: Callable[[bytes, PackageFacts, str], None]
+
+
+class Apps:
+    """The packages that were pushed."""
+
+    def __init__(
+        self,
+        registry: AppRegistry,
+        blobs: BlobStore,
+        performer: Performer,
+        clock: Clock,
+        verify: Verify,
+        limit_bytes: int,
+    ) -> None:
+        self._registry = registry
+        self._blobs = blobs
+        self._performer = performer
+        self._clock = clock
+        self._verify = verify
+        self._limit_bytes = limit_bytes
+
+    async def push(self, digest: str, chunks: AsyncIterator[bytes]) -> AppView:
+        """Take a package; one that is known is taken again.
+
+        Raises DigestError when the bytes are others, what `Verify.package` raises, ConflictError when its name and
+        version belong to another package, TooLargeError.
+        """
+        came = await self._stored(chunks)
+        try:
+            if came.digest != digest:
+                raise DigestError(f"{digest} was announced, and the bytes that came have the digest {came.digest}")
+            facts = await self._performer.compute(self._verify.package, self._blobs.path(AREA, came.blob))
+            kept = await self._performer.write(self._add, came, facts, self._clock.unix())
+        except SeptumError:
+            await self._performer.write(self._discard, came.blob)
+            raise
+        log.info("app_pushed", extra={"app": kept.name, "version": kept.version, "digest": digest})
+        return view_of(kept)
+
+    async def sign(self, digest: str, signatures: bytes) -> AppView:
+        """Keep these signatures of a package, in place of those that are there. Raises AuthError for a wrong one."""
+        record = await self._performer.read(self._registry.get, digest)
+        facts = PackageFacts(record.name, record.version)
+        await self._performer.compute(self._verify.signatures, signatures, facts, digest)
+        signed = replace(record, signatures=signatures.decode())
+        kept = await self._performer.write(self._registry.add, signed)
+        log.info("app_signed", extra={"app": kept.name, "version": kept.version, "digest": digest})
+        return view_of(kept)
+
+    async def views(self) -> tuple[AppView, ...]:
+        """Every package, by name, the newest push first."""
+        return tuple(view_of(record) for record in await self._performer.read(self._registry.all))
+
+    async def view(self, digest: str) -> AppView:
+        """One package. Raises NotFoundError."""
+        return view_of(await self._performer.read(self._registry.get, digest))
+
+    async def description(self, digest: str) -> bytes:
+        """What a package says of itself, JSON: hyper-parameters, contract, what leaves, presets, wheels."""
+        return await self._performer.read(description_in, await self.path(digest))
+
+    async def path(self, digest: str) -> Path:
+        """The file of a package, to be read only. Raises NotFoundError."""
+        record = await self._performer.read(self._registry.get, digest)
+        return self._blobs.path(AREA, record.blob)
+
+    async def _stored(self, chunks: AsyncIterator[bytes]) -> _Came:
+        pipe = Pipe()
+        stored = asyncio.ensure_future(self._performer.compute(self._store, pipe))
+        try:
+            async for chunk in chunks:
+                if not await pipe.send(chunk):
+                    break
+            pipe.end()
+        except BaseException as error:
+            pipe.end(error if isinstance(error, SeptumError) else ConnectionFailedError("the upload was cut"))
+            await asyncio.wait([stored])
+            stored.exception()
+            raise
+        return await stored
+
+    def _store(self, pipe: Pipe) -> _Came:
+        hasher, size_bytes = sha256(), 0
+
+        def digested() -> Iterator[bytes]:
+            nonlocal size_bytes
+            for chunk in pipe:
+                hasher.update(chunk)
+                size_bytes += len(chunk)
+                yield chunk
+
+        try:
+            blob = self._blobs.put(AREA, digested(), durable=True, limit=self._limit_bytes)
+        finally:
+            pipe.abandon()
+        return _Came(f"sha256:{hasher.hexdigest()}", blob, size_bytes)
+
+    def _add(self, came: _Came, facts: PackageFacts, at: float) -> AppRecord:
+        known = next((one for one in self._registry.all() if one.digest == came.digest), None)
+        signatures = "[]" if known is None else known.signatures
+        return self._registry.add(
+            AppRecord(came.digest, facts.name, facts.version, came.blob, came.size_bytes, at, signatures)
+        )
+
+    def _discard(self, blob: str) -> None:
+        """Remove the bytes of a package that was refused, unless they are those of one that is known."""
+        if all(one.blob != blob for one in self._registry.all()):
+            self._blobs.discard(AREA, [blob])
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """A package that came: its digest, the digest under which its bytes are stored, and its size."""
+
+    digest: str
+    blob: str
+    size_bytes: int
+
+
+def view_of(record: AppRecord) -> AppView:
+    """What people and silos see of a package."""
+    blob = Blob(record.blob, record.size_bytes)
+    return AppView(record.digest, record.name, record.version, blob, record.pushed_at, record.signatures)
+
+
+def _package(path: Path) -> PackageFacts:
+    package = read_package(path)
+    return PackageFacts(package.name, package.version)
+
+
+def _signatures(signatures: bytes, facts: PackageFacts, digest: str) -> None:
+    verified(signatures, Signed(facts.name, facts.version, digest))
+
+
+VERIFY = Verify(_package, _signatures)

@@ -1,0 +1,110 @@
+"""Where does the coordinator keep the rosters that it passes on? One file each, in `roster/` of its data directory.
+
+Files, not rows: a document is kept to the byte as it was signed, nothing is ever asked of it but its serial, and a
+backup takes the folder like any other. The coordinator checks what it is given so that a mistake is met by whoever
+makes it; silos check for themselves and do not rely on that. See docs/decisions/0009-the-roster.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from pathlib import Path
+
+from septum.adapters.identity.roster_keys import verify
+from septum.errors import NotFoundError, StorageError
+from septum.protocol.roster import MAX_SERIAL, Roster, check_first, check_next, read_roster
+
+log = logging.getLogger("septum.coordinator.rosters")
+
+FOLDER = "roster"
+
+
+class Rosters:
+    """The signed rosters that silos may ask for. Methods block, and may be called from any thread."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / FOLDER
+        self._lock = threading.Lock()
+
+    def put(self, document: bytes) -> Roster:
+        """Keep the roster that follows the newest one; the newest again, maybe with more signatures, is no error.
+
+        Raises MessageError, AuthError for too few signatures, ConflictError for one that does not follow.
+        """
+        signed = read_roster(document)
+        with self._lock:
+            newest = self._newest()
+            if newest is None or signed.roster.digest == newest.digest:
+                check_first(signed, verify)
+            else:
+                check_next(newest, signed, verify)
+            self._write(signed.roster.serial, document)
+        log.info("roster_kept", extra={"serial": signed.roster.serial, "digest": signed.roster.digest})
+        return signed.roster
+
+    def get(self, serial: int = 0) -> bytes | None:
+        """The document with this serial, 0 for the newest; None where there is none."""
+        if not 0 <= serial <= MAX_SERIAL:
+            raise NotFoundError(f"a roster's serial is 1 to {MAX_SERIAL}")
+        found = serial or max(self._serials(), default=0)
+        try:
+            return self._path(found).read_bytes() if found else None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"{self._path(found)} cannot be read: {error.strerror}") from error
+
+    def _newest(self) -> Roster | None:
+        document = self.get()
+        return None if document is None else read_roster(document).roster
+
+    def _serials(self) -> list[int]:
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal()]
+
+    def _path(self, serial: int) -> Path:
+        return self._folder / f"{serial:010}.json"
+
+    def _write(self, serial: int, document: bytes) -> None:
+        """Whole or not at all, and on the disk before it is acknowledged."""
+        path = self._path(serial)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with open(part, "xb", opener=_private) as file:
+                file.write(document)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}", hint=f"df -h {self._folder}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def serial_of(text: str = "") -> int:
+    """The serial in a path, 0 for the newest where there is none. Raises NotFoundError: such a path names nothing.
+
+    >>> serial_of("12")
+    12
+    """
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and text[0] != "0"):
+        raise NotFoundError(f"{text[:20]!r} is no serial of a roster", hint="/silo/v1/roster is the newest one")
+    return int(text)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

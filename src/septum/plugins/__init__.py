@@ -1,0 +1,1 @@
+"""Parts of septum that come from other packages, by entry points."""

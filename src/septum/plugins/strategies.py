@@ -1,0 +1,65 @@
+"""Which aggregation strategies are there, septum's own and those of plugins?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ParamSpec, TypeVar, cast
+
+from septum.algorithms.rule import Rule, no_proximal_term
+from septum.algorithms.strategy import PROXIMAL_MU, Strategy, strategy, strategy_names, strategy_of_rule
+from septum.errors import PluginError, SeptumError
+from septum.plugins.found import Group, Plugin, find, loaded
+from septum.protocol.plan import StrategyRef
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def strategy_of(ref: StrategyRef) -> Strategy:
+    """The strategy that a plan names.
+
+    Raises ConfigError for a name or setting that does not exist, PluginError for a plugin that cannot be loaded.
+    """
+    plugin = find(Group.STRATEGIES, ref.name, strategy_names())
+    if plugin is None:
+        return strategy(ref.name, ref.settings)
+    return strategy_of_rule(cast("Rule", loaded(plugin, rule_of)), ref.settings)
+
+
+def rule_of(plugin: Plugin, found: object) -> Rule:
+    """A plugin's rule, whose exceptions name it.
+
+    Silos do not install it, so it can change their training by its setting PROXIMAL_MU alone.
+    """
+    if not isinstance(found, Rule):
+        raise PluginError(f"{plugin.where} is {type(found).__name__}, a septum.algorithms.rule.Rule is needed")
+    if found.name != plugin.name:
+        raise PluginError(f"{plugin.where} calls itself {found.name!r}: the rule and its entry point have one name")
+    if found.proximal_mu is not no_proximal_term:
+        raise PluginError(
+            f"{plugin.where} has a proximal_mu of its own, which silos without the plugin would not know",
+            hint=f"give it a setting {PROXIMAL_MU!r} instead",
+        )
+    return replace(
+        found,
+        step=_named(found.step, plugin),
+        start=_named(found.start, plugin),
+        combine=_named(found.combine, plugin),
+        proximal_mu=lambda settings: settings.get(PROXIMAL_MU, 0.0),
+    )
+
+
+def _named(call: Callable[P, T], plugin: Plugin) -> Callable[P, T]:
+    def named(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except SeptumError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{plugin.where} raised {type(error).__name__}: {error}",
+                hint=f"pip install --upgrade {plugin.distribution}, start the coordinator again, then resume the run",
+            ) from error
+
+    return named

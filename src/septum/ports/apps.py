@@ -1,0 +1,45 @@
+"""Which app packages does the coordinator offer to the silos? It keeps and hands them on; it never runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class AppRecord:
+    """A pushed package.
+
+    digest      sha256: of the file's bytes, by which silos approve it and plans name it
+    blob        blake3: of the same bytes, by which they are stored and fetched
+    pushed_at   Unix time, seconds
+    signatures  the sidecar, JSON as its authors made it; silos verify it themselves
+    """
+
+    digest: str
+    name: str
+    version: str
+    blob: str
+    size_bytes: int
+    pushed_at: float
+    signatures: str
+
+
+class AppRegistry(Protocol):
+    """Durable records of packages.
+
+    Contract: a name and version belong to one digest for good. Methods may be called from any thread.
+    """
+
+    def add(self, record: AppRecord) -> AppRecord:
+        """Know a package, or replace the signatures of one that is known; the record as it is kept then.
+
+        The time of the first push stays. Raises ConflictError when its name and version belong to another digest.
+        """
+
+    def get(self, digest: str) -> AppRecord:
+        """One package. Raises NotFoundError."""
+
+    def all(self) -> Sequence[AppRecord]:
+        """Every package, by name, the newest push first."""

@@ -1,0 +1,138 @@
+"""May a run be served here, and with what? The app, the rules, the rows, and a receipt: all before any code of the app.
+
+A denial goes to the run's operator with the name of its rule; everything is in the silo's own log besides.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from septum import __version__
+from septum.errors import ConfigError, DataError, MissingExtraError, SeptumError
+from septum.protocol.plan import AppRef, Plan
+from septum.protocol.silo import Denied
+from septum.silo.consent import ApprovedApp, Granted, consider, enough_rows
+from septum.silo.log import Log
+from septum.silo.policy import Policy
+from septum.silo.receipts import Receipt, Receipts
+from septum.silo.tables import Table
+
+UNREADABLE = "the data of this silo cannot be used for this app; its own log says why"
+
+
+class Library(Protocol):
+    """The apps that may run here."""
+
+    def find(self, app: AppRef) -> ApprovedApp | Denied:
+        """The app that a plan names, if it is approved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How a silo admits runs.
+
+    roster   whether these silos may train together, by the roster that is pinned here
+    table    gives an app its rows
+    sandbox  the level of training processes
+    """
+
+    silo: str
+    policy: Policy
+    library: Library
+    roster: Callable[[tuple[str, ...]], Denied | None]
+    table: Callable[[ApprovedApp], Table]
+    receipts: Receipts
+    sandbox: int
+    log: Log
+    unix: Callable[[], float] = time.time
+
+    def admit(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
+        """Whether the run is served.
+
+        `kept`: where the run's own rows are kept, once it was let in: they stay the same until it ends, whatever
+        becomes of the source and of the agent.
+
+        Raises StorageError, ConnectionFailedError and TimedOutError: then it may be asked again.
+        """
+        decision = self._decide(run, plan, kept)
+        about = {"run_id": run, "app": plan.app.name, "app_digest": plan.app.digest, "plan_digest": plan.digest}
+        if isinstance(decision, Denied):
+            self.log.warning("consent_denied", rule=decision.rule, reason=decision.reason, **about)
+        else:
+            self.log.info("consent_granted", dataset=decision.table.digest, rows=decision.table.rows, **about)
+        return decision
+
+    def _decide(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
+        if self.silo not in plan.silos:
+            return Denied("silo.name", f"the plan is for {', '.join(plan.silos)}, this silo is {self.silo}")
+        denied = self.roster(plan.silos)
+        if denied is not None:
+            return denied
+        app = self.library.find(plan.app)
+        if isinstance(app, Denied):
+            return app
+        denied = consider(self.policy, app, plan, self.sandbox)
+        if denied is not None:
+            return denied
+        let_in = self._let_in(run, kept)
+        if let_in is not None:
+            return Granted(app, let_in)
+        try:
+            table = self.table(app)
+        except (DataError, ConfigError, MissingExtraError) as error:
+            tell_unusable(self.log.bind(run_id=run), plan.app.name, error)
+            advice = f"; next, in silo {self.silo}: {error.hint}" if error.hint else ""
+            return Denied("data", f"{error.message}{advice}"[:500] if self.policy.send_error_texts else UNREADABLE)
+        denied = enough_rows(self.policy, table.rows)
+        if denied is not None:
+            return denied
+        table = _own(table, kept)
+        self.receipts.add(self._receipt(run, plan, app, table))
+        return Granted(app, table)
+
+    def _let_in(self, run: str, kept: Path) -> Table | None:
+        """The rows of a run that was let in before, by its receipt."""
+        if not kept.exists():
+            return None
+        receipt = next((one for one in reversed(list(self.receipts.all())) if one.run == run), None)
+        return None if receipt is None else Table(kept, receipt.rows, receipt.dataset)
+
+    def _receipt(self, run: str, plan: Plan, app: ApprovedApp, table: Table) -> Receipt:
+        return Receipt(
+            at=self.unix(),
+            run=run,
+            plan_digest=plan.digest,
+            app=f"{plan.app.name} {plan.app.version}",
+            app_digest=app.digest,
+            signers=app.signers,
+            dataset=table.digest,
+            rows=table.rows,
+            policy=self.policy.digest,
+            sandbox=self.sandbox,
+            septum=__version__,
+        )
+
+
+def _own(table: Table, kept: Path) -> Table:
+    """The same rows under a name of the run's own."""
+    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = kept.with_name(f".{kept.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(table.path, part)
+    except OSError:  # a file system without links
+        shutil.copyfile(table.path, part)
+        part.chmod(0o600)
+    part.replace(kept)
+    return replace(table, path=kept)
+
+
+def tell_unusable(log: Log, app: str, error: SeptumError) -> None:
+    """Say in the silo's own log why an app has no data; all of it, for it stays here."""
+    log.error("data_not_usable", app=app, error=error.message, hint=error.hint)

@@ -1,0 +1,230 @@
+"""Where do an app's own dependencies lie? In a folder for each package, installed once, from its own wheels alone.
+
+    envs/DIGEST/site/       what pip put there: no index is asked, every hash is checked, nothing is built
+    envs/DIGEST/state.json  preparing, ready, or failed with the reason; and for which Python
+    envs/.DIGEST.lock       held while somebody prepares it: the agent, or a command
+
+The app's process has that folder first on its path; septum and numpy are the silo's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+
+from septum.errors import AppError, ConfigError, StorageError
+from septum.sdk.package_file import Package
+from septum.sdk.requirements import Wheel, normalised, wheel_at
+from septum.sdk.wheel_content import PROVIDED_MODULES, check_content
+
+INSTALL_S = 1800.0
+_PYTHON = sys.implementation.cache_tag  # compiled wheels fit one
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+?)((?:[=<>!].*)?)")
+_TESTS = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+}
+
+
+class State(Enum):
+    """How far an environment is."""
+
+    ABSENT = "absent"
+    PREPARING = "preparing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`reason`: of a failure."""
+
+    state: State
+    reason: str = ""
+
+
+class Environments:
+    """The environments of one silo."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def standing(self, package: Package) -> Standing:
+        """How far a package's environment is. One that needs none is ready."""
+        if not package.wheels:
+            return Standing(State.READY)
+        try:
+            content = json.loads((self._of(package) / "state.json").read_bytes())
+            standing, python = Standing(State(content["state"]), str(content["reason"])), content["python"]
+        except FileNotFoundError:
+            return Standing(State.ABSENT)
+        except (OSError, ValueError, KeyError, TypeError):
+            return Standing(State.FAILED, "its state cannot be read")
+        if python != _PYTHON or (standing.state is State.PREPARING and not self._held(package)):
+            return Standing(State.ABSENT)  # made for the Python before an upgrade, or broken off
+        return standing
+
+    def paths(self, package: Package) -> tuple[Path, ...]:
+        """The folders with a package's dependencies."""
+        return (self._of(package) / "site",) if package.wheels else ()
+
+    def prepare(self, package: Package, wheels: Path) -> None:
+        """Install a package's wheels, which lie in the folder `wheels`, if that was not done.
+
+        Raises ConfigError when this silo lacks what the package takes for installed, or when pip refuses; AppError when
+        the wheels were changed, or would write elsewhere or too much; StorageError.
+        """
+        check_preinstalled(package.preinstalled)
+        if not package.wheels:
+            return
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._lock(package).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # until whoever is at it is through
+                self._prepare(package, wheels)
+        except OSError as error:
+            raise StorageError(
+                f"the environment of {package.name} {package.version} cannot be made: {error.strerror}",
+                hint=f"df -h {self._folder}",
+            ) from error
+
+    def _prepare(self, package: Package, wheels: Path) -> None:
+        target = self._of(package)
+        if self.standing(package).state is State.READY and all(path.is_dir() for path in self.paths(package)):
+            return
+        _check_wheels(package.wheels, wheels)
+        try:
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(mode=0o700, parents=True)
+            self._note(target, Standing(State.PREPARING))
+            _install(package.wheels, wheels, target / "site")
+            _check_site(target / "site")
+            self._note(target, Standing(State.READY))
+        except ConfigError as error:
+            self._note(target, Standing(State.FAILED, error.message))
+            raise
+
+    def forget(self, digest: str) -> None:
+        """Remove a package's environment."""
+        shutil.rmtree(self._folder / digest.removeprefix("sha256:"), ignore_errors=True)
+
+    def _of(self, package: Package) -> Path:
+        return self._folder / package.digest.removeprefix("sha256:")
+
+    def _lock(self, package: Package) -> Path:
+        return self._folder / f".{package.digest.removeprefix('sha256:')}.lock"
+
+    def _held(self, package: Package) -> bool:
+        """Whether somebody prepares it now; the system takes the lock back from a process that dies."""
+        try:
+            with self._lock(package).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    @staticmethod
+    def _note(target: Path, standing: Standing) -> None:
+        part = target / ".state.json"
+        content = {"state": standing.state.value, "reason": standing.reason, "python": _PYTHON}
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(target / "state.json")
+
+
+def check_preinstalled(requirements: Sequence[str]) -> None:
+    """Raise ConfigError naming what an app takes for installed and this silo lacks."""
+    for requirement in requirements:
+        match = _REQUIREMENT.fullmatch(requirement)
+        assert match is not None
+        name, versions = match[1], match[2]
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            raise ConfigError(
+                f"the app takes {requirement} for installed, and this silo has no {normalised(name)}",
+                hint=f"{sys.executable} -m pip install '{requirement}'",
+            ) from None
+        for one in filter(None, versions.split(",")):
+            sign = one[:2] if one[:2] in _TESTS else one[0]
+            if not _TESTS[sign](_numbers(found), _numbers(one[len(sign) :])):
+                raise ConfigError(
+                    f"the app takes {requirement} for installed, and this silo has {name} {found}",
+                    hint=f"{sys.executable} -m pip install '{requirement}'",
+                )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release of a version, without zeros at its end: 2.13.0+cpu is (2, 13)."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    numbers = [int(part) for part in found[0].split(".")] if found else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _check_wheels(wheels: Sequence[Wheel], folder: Path) -> None:
+    for wheel in wheels:
+        path = folder / wheel.file
+        if not path.exists() or wheel_at(path) != wheel:
+            raise AppError(
+                f"{path} was changed: it is not the wheel with SHA-256 {wheel.sha256}",
+                hint=f"chmod -R u+w {folder.parent} && rm -r {folder.parent}; it is unpacked again",
+            )
+        check_content(path)
+
+
+def _check_site(site: Path) -> None:
+    """Whether the silo's own libraries stay its own: a wheel has more than one way to put a module here."""
+    for path in site.iterdir():
+        if path.name.partition(".")[0] in PROVIDED_MODULES:
+            raise ConfigError(
+                f"the app's wheels bring {path.name}, which the silo itself provides",
+                hint="its author takes that wheel out: septum app lock",
+            )
+
+
+def _install(wheels: Sequence[Wheel], folder: Path, site: Path) -> None:
+    """With pip: offline, from these wheels, hashes checked, nothing built, no scripts run."""
+    hashes: dict[str, str] = {}  # a version may have a wheel for each of several systems
+    for wheel in wheels:
+        pin = f"{wheel.name}=={wheel.version}"
+        hashes[pin] = f"{hashes.get(pin, '')} --hash=sha256:{wheel.sha256}"
+    pins = "".join(f"{pin}{found}\n" for pin, found in hashes.items())
+    with tempfile.TemporaryDirectory(dir=site.parent) as temporary:
+        lock = Path(temporary) / "lock.txt"
+        lock.write_text(pins, encoding="utf-8")
+        command = [sys.executable, "-I", "-m", "pip", "install", "--no-index", "--find-links", str(folder)]
+        command += ["--require-hashes", "--only-binary=:all:", "--no-deps", "--no-cache-dir", "--no-compile"]
+        command += ["--disable-pip-version-check", "--no-input", "--quiet", "--target", str(site), "-r", str(lock)]
+        where = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "SEPTUM_"))}
+        environment = {**where, "PIP_CONFIG_FILE": os.devnull, "HOME": temporary}
+        try:
+            done = subprocess.run(  # noqa: S603  our own interpreter's pip
+                command, env=environment, capture_output=True, text=True, check=False, timeout=INSTALL_S
+            )
+        except subprocess.TimeoutExpired:
+            raise ConfigError(f"pip took longer than {INSTALL_S:g} s to install the app's wheels") from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        why = lines[-1] if lines else f"it exited with code {done.returncode}"
+        hint = "the package was made for another Python or system: septum app lock, on one like this"
+        if "No module named pip" in why:
+            hint = f"{sys.executable} -m ensurepip"
+        raise ConfigError(f"pip does not install the app's wheels: {why[:400]}", hint=hint)

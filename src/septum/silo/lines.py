@@ -1,0 +1,51 @@
+"""How is a line added to a file that a silo keeps for good? Behind the last whole one, and on the disk at once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from septum.errors import StorageError
+
+MAX_LINE_BYTES = 64 * 1024
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line; a piece of one that a kill or a full disk left is taken away first. Raises StorageError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # the agent and a steward's command may both have something to say
+            _append(descriptor, line + b"\n")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}", hint=f"df -h {path.parent}; ls -l {path}"
+        ) from error
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file, none if there is no file. A piece at its end that a kill left was never a line."""
+    try:
+        return path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    """Add a line behind the last whole one: a kill or a full disk may have left a piece of one."""
+    size = os.fstat(descriptor).st_size
+    end = os.pread(descriptor, MAX_LINE_BYTES, max(0, size - MAX_LINE_BYTES))
+    whole = size - len(end) + end.rfind(b"\n") + 1
+    os.ftruncate(descriptor, whole)
+    try:
+        while line:
+            written = os.pwrite(descriptor, line, whole)
+            line, whole = line[written:], whole + written
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size - len(end) + end.rfind(b"\n") + 1)
+        raise

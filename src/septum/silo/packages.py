@@ -1,0 +1,256 @@
+"""Which packages are in this silo, and which of them did its steward approve?
+
+    packages/DIGEST/file.septum   as it came, and file.septum.sig beside it
+    packages/DIGEST/open/         unpacked, read-only: app/ and wheels/
+    packages/approvals.jsonl      who approved or revoked what, and when: one line each, only ever added to
+
+A package that is here runs nothing. What runs is looked at again each time: the file by its digest, the folder by its
+tree's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from septum.adapters.identity.app_signatures import Signed, sidecar, verified
+from septum.errors import (
+    AppError,
+    ConfigError,
+    NotFoundError,
+    SeptumError,
+    StorageError,
+    TooLargeError,
+    did_you_mean,
+)
+from septum.protocol.codec import dumps, from_json, loads, to_json
+from septum.sdk.package import digest_of
+from septum.sdk.package_file import Package, read_package, remove, unpack
+from septum.sdk.stored_zip import MAX_BYTES
+from septum.silo.lines import append_line, whole_lines
+
+MAX_LINE_BYTES = 64 * 1024
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BEGINNING = re.compile(r"(sha256:)?[0-9a-f]{8,64}")
+_FILE = "file.septum"
+
+
+class Verdict(Enum):
+    """What a steward says of a package."""
+
+    APPROVED = "approved"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A line of the file. `at`: Unix time, seconds; `by`: the user of the system, or the signer that policy trusts."""
+
+    at: float
+    verdict: Verdict
+    digest: str
+    app: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A package that is here, verified. `signers`: the keys whose signatures hold."""
+
+    package: Package
+    signers: tuple[str, ...]
+    approval: Approval | None
+
+    @property
+    def approved(self) -> bool:
+        """Whether the last word of the steward is yes."""
+        return self.approval is not None and self.approval.verdict is Verdict.APPROVED
+
+
+class Packages:
+    """The packages of one silo."""
+
+    def __init__(self, silo_dir: Path) -> None:
+        self._folder = silo_dir / "packages"
+        self._approvals = self._folder / "approvals.jsonl"
+
+    def add(self, file: Path, signatures: bytes = b"") -> Shelved:
+        """Take a package in; one that is here gets these signatures, if there are any. It runs nothing.
+
+        Raises AppError for one that is not sound, AuthError for a signature that does not hold.
+        """
+        _check_file(file)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
+        try:
+            shutil.copyfile(file, part / _FILE)  # where nobody else changes it while it is looked at
+            os.chmod(part / _FILE, 0o400)
+            package = read_package(part / _FILE)
+            verified(signatures, Signed(package.name, package.version, package.digest))
+            target = self._of(package.digest)
+            if signatures:
+                _replace(sidecar((target if target.exists() else part) / _FILE), signatures)
+            if not target.exists():
+                part.rename(target)
+        except OSError as error:
+            raise StorageError(
+                f"{file} cannot be taken in: {error.strerror}", hint=f"df -h {self._folder}; ls -l {file}"
+            ) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return self.get(package.digest)
+
+    def get(self, digest: str) -> Shelved:
+        """A package, verified again. Raises NotFoundError, and AppError when it was changed here."""
+        if not _DIGEST.fullmatch(digest):
+            raise ConfigError(f"{digest[:80]!r} is no digest of a package: expected sha256: and 64 hex digits")
+        path = self._of(digest) / _FILE
+        if not path.exists():
+            known = self.digests()
+            raise NotFoundError(
+                f"package {digest} is not in this silo; {did_you_mean(digest, known)}"
+                if known
+                else f"package {digest} is not in this silo; it has none",
+                hint="septum silo app fetch NAME --dir DIR, or septum silo app add FILE --dir DIR",
+            )
+        package = read_package(path)
+        if package.digest != digest:
+            raise AppError(
+                f"{path} was changed: its digest is {package.digest}", hint=_away(path.parent, "then fetch it again")
+            )
+        signed = Signed(package.name, package.version, digest)
+        signatures = sidecar(path).read_bytes() if sidecar(path).exists() else b""
+        return Shelved(package, verified(signatures, signed), self._last_word(digest))
+
+    def all(self) -> Iterator[Shelved]:
+        """Every package that is as it came, by name and version."""
+        found = [one for digest in self.digests() if isinstance(one := self.look(digest), Shelved)]
+        return iter(sorted(found, key=lambda one: (one.package.name, one.package.version)))
+
+    def look(self, digest: str) -> Shelved | SeptumError:
+        """A package, or what is wrong with it."""
+        try:
+            return self.get(digest)
+        except SeptumError as error:
+            return error
+
+    def title(self, digest: str) -> tuple[str, str]:
+        """A package's name and version; of one that was changed here, as it was approved, or else empty."""
+        found = self.look(digest)
+        if isinstance(found, Shelved):
+            return found.package.name, found.package.version
+        word = self._last_word(digest)
+        name, _, version = ("" if word is None else word.app).partition(" ")
+        return name, version
+
+    def find(self, named: str) -> Shelved:
+        """The package that a digest, its beginning, a name or NAME==VERSION means. Raises as `meant` and `get` do."""
+        return self.get(self.meant(named))
+
+    def meant(self, named: str) -> str:
+        """The digest that a digest, its beginning, a name or NAME==VERSION means. Raises NotFoundError, ConfigError."""
+        titles = {digest: self.title(digest) for digest in self.digests()}
+        name, _, version = named.partition("==")
+        found = {digest for digest, title in titles.items() if name and title in {(name, version or title[1])}}
+        if _BEGINNING.fullmatch(named):
+            found |= {one for one in titles if one.startswith(f"sha256:{named.removeprefix('sha256:')}")}
+        if len(found) == 1:
+            return found.pop()
+        if not found:
+            known = sorted({name for name, _ in titles.values() if name})
+            nearest = did_you_mean(named, known) if known else "there is none"
+            raise NotFoundError(
+                f"there is no package {named!r} in this silo; {nearest}",
+                hint="septum silo app list; of a digest, give 8 digits or more",
+            )
+        meant = ", ".join(f"{titles[one][0]}=={titles[one][1]} ({one})" for one in sorted(found))
+        raise ConfigError(f"{named!r} could be {meant}", hint="name it with ==VERSION, or by its digest")
+
+    def approve(self, digest: str, by: str) -> Shelved:
+        """Approve a package: from now on plans that name this digest may run."""
+        self.get(digest)
+        self._say(Verdict.APPROVED, digest, by)
+        return self.get(digest)
+
+    def revoke(self, digest: str, by: str) -> None:
+        """Take an approval back, and what was unpacked away; also of a package that is not sound any more."""
+        if digest not in self.digests():
+            self.get(digest)
+        self._say(Verdict.REVOKED, digest, by)
+        remove(self._of(digest) / "open")
+
+    def open(self, package: Package) -> Path:
+        """The folder of an approved package, unpacked and as it was built. Raises AppError when it was changed."""
+        target = self._of(package.digest) / "open"
+        if not target.exists():
+            unpack(package, target)
+        found = digest_of(target / "app")
+        if found != package.tree:
+            raise AppError(
+                f"{target / 'app'} was changed: its digest is {found}, not {package.tree}",
+                hint=_away(target, "it is unpacked again"),
+            )
+        return target
+
+    def approvals(self) -> Iterator[Approval]:
+        """Every word of the steward, oldest first. Raises ConfigError naming a line that is none."""
+        for number, line in enumerate(whole_lines(self._approvals), 1):
+            try:
+                yield from_json(Approval, loads(line, MAX_LINE_BYTES))
+            except SeptumError as error:
+                raise ConfigError(
+                    f"{self._approvals}, line {number}: {error.message}", hint=f"sed -n {number}p {self._approvals}"
+                ) from error
+
+    def _say(self, verdict: Verdict, digest: str, by: str) -> None:
+        app = " ".join(self.title(digest))
+        append_line(self._approvals, dumps(to_json(Approval(time.time(), verdict, digest, app, by))))
+
+    def _last_word(self, digest: str) -> Approval | None:
+        return next((one for one in reversed(list(self.approvals())) if one.digest == digest), None)
+
+    def digests(self) -> list[str]:
+        """Of every package that is here, sound or not."""
+        if not self._folder.is_dir():
+            return []
+        found = (f"sha256:{path.name}" for path in self._folder.iterdir())
+        return sorted(digest for digest in found if _DIGEST.fullmatch(digest))
+
+    def waiting(self) -> int:
+        """How many packages nobody has said yes or no to."""
+        return len({*self.digests()} - {one.digest for one in self.approvals()})
+
+    def _of(self, digest: str) -> Path:
+        return self._folder / digest.removeprefix("sha256:")
+
+
+def _check_file(path: Path) -> None:
+    """Whether it may be copied. Raises AppError, TooLargeError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise AppError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise AppError(f"{path} is no file", hint=f"ls -ld {path}")
+    if found.st_size > MAX_BYTES:
+        raise TooLargeError(f"{path} has {found.st_size} bytes, a package at most {MAX_BYTES}")
+
+
+def _away(folder: Path, what: str) -> str:
+    """The command that removes a folder nobody may write to."""
+    return f"chmod -R u+w {folder} && rm -r {folder}; {what}"
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    with open(part, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
+        file.write(data)
+    part.replace(path)

@@ -1,0 +1,168 @@
+"""Which runs does this silo take part in? Its own rules, from `[policy]` in silo.toml; nothing else can change them.
+
+Each rule is evaluated here, in the silo, before any code of an app runs. What the coordinator sends is only ever
+compared with them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+
+from blake3 import blake3
+
+from septum.errors import ConfigError
+from septum.protocol.codec import Json, dumps
+
+_HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
+_SIGNER = re.compile(r"ed25519:[0-9a-f]{64}")
+LEAVES = ("parameters", "statistics", "rows", "accuracy", "log_loss", "roc_auc")
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A time of the day, in minutes since midnight of the silo's own clock; `start` is in it, `end` is not.
+
+    >>> night = Hours(20 * 60, 6 * 60)
+    >>> night.hold(23 * 60), night.hold(6 * 60), str(night)
+    (True, False, '20:00-06:00')
+    """
+
+    start: int
+    end: int
+
+    def hold(self, minute: int) -> bool:
+        """Whether a minute of the day is in them. Equal ends are the whole day."""
+        if self.start < self.end:
+            return self.start <= minute < self.end
+        return minute >= self.start or minute < self.end
+
+    def wait_minutes(self, minute: int) -> int:
+        """How long until they begin; 0 within them.
+
+        >>> Hours(20 * 60, 6 * 60).wait_minutes(19 * 60)
+        60
+        """
+        return 0 if self.hold(minute) else (self.start - minute) % (24 * 60)
+
+    def __str__(self) -> str:
+        return f"{self.start // 60:02}:{self.start % 60:02}-{self.end // 60:02}:{self.end % 60:02}"
+
+
+class RosterBy(Enum):
+    """Who may bring a newer roster."""
+
+    STEWARD = "steward"
+    CHAIN = "chain"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules. None where any value is allowed.
+
+    min_cohort         a run that may close a round with fewer silos is refused: a sum over few says much about each
+    max_rounds         a run of more rounds is refused
+    strategies         aggregation strategies that are allowed
+    folders            whether an app may be a folder of this silo's, for development; else only packages run
+    signers            packages that one of these keys signed need no approval by hand
+    require_signature  whether a package that nobody signed is refused though its digest is approved
+    columns            columns of the data contract that an app may read
+    releases           what may leave, as `[leaves]` of an app names it
+    min_rows           a dataset with fewer rows takes no part: what a few patients' update says, it says about each
+    roster             who may bring a newer roster than the pinned one: the steward by its digest, or a chain of enough
+                       administrators' signatures. A pinned roster always counts
+    require_roster     whether a silo that has pinned none takes part in no run
+    min_sandbox        the sandbox level that a training process has to have: 1 or 2
+    hours              when this silo works for others; outside of them it waits
+    send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
+                       that it failed: such a text can quote a cell of the data, whoever wrote the app
+    """
+
+    min_cohort: int = 2
+    max_rounds: int | None = None
+    strategies: tuple[str, ...] | None = None
+    folders: bool = True
+    signers: tuple[str, ...] = ()
+    require_signature: bool = False
+    columns: tuple[str, ...] | None = None
+    releases: tuple[str, ...] | None = None
+    min_rows: int = 1
+    roster: RosterBy = RosterBy.STEWARD
+    require_roster: bool = False
+    min_sandbox: int = 1
+    hours: Hours | None = None
+    send_error_texts: bool = False
+
+    def __post_init__(self) -> None:
+        for signer in self.signers:
+            if not _SIGNER.fullmatch(signer):
+                raise ConfigError(
+                    f"[policy]: signers has {signer!r}, which is no public key", hint="septum app verify FILE shows it"
+                )
+        for name in self.releases or ():
+            if name not in LEAVES:
+                raise ConfigError(f"[policy]: releases has {name!r}; possible are {', '.join(LEAVES)}")
+        if self.min_sandbox not in (1, 2):
+            raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
+
+    @property
+    def digest(self) -> str:
+        """Of all rules, as a receipt names them."""
+        return f"blake3:{blake3(dumps(self.as_json())).hexdigest()}"
+
+    def as_json(self) -> dict[str, Json]:
+        """Each rule by its key in silo.toml."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def hours_of(text: str, where: str) -> Hours:
+    """`"20:00-06:00"` as Hours. Raises ConfigError.
+
+    >>> hours_of("08:30-18:00", "[policy]").start
+    510
+    """
+    match = _HOURS.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"{where}: hours is {text!r}", hint='write: hours = "20:00-06:00", the silo\'s local time')
+    first, second, third, fourth = (int(number) for number in match.groups())
+    return Hours(60 * first + second, 60 * third + fourth)
+
+
+def explained(policy: Policy) -> Mapping[str, str]:
+    """Each rule in words, as a steward reads them back."""
+
+    def any_of(values: tuple[str, ...] | None) -> str:
+        return "any" if values is None else ", ".join(values) or "none"
+
+    return {
+        "min_cohort": f"a round of {policy.min_cohort} silos at least",
+        "max_rounds": "any number of rounds" if policy.max_rounds is None else f"at most {policy.max_rounds} rounds",
+        "strategies": f"strategies: {any_of(policy.strategies)}",
+        "folders": "apps in folders and packages run" if policy.folders else "only packages run",
+        "signers": f"approved by signature: {', '.join(policy.signers) or 'none'}; others by hand",
+        "require_signature": "packages must be signed" if policy.require_signature else "packages may be unsigned",
+        "columns": f"columns that an app may read: {any_of(policy.columns)}",
+        "releases": f"may leave: {any_of(policy.releases)}",
+        "min_rows": f"a dataset of {policy.min_rows} rows at least",
+        "roster": {
+            RosterBy.STEWARD: "a newer roster is approved by hand",
+            RosterBy.CHAIN: "a newer roster counts once enough administrators of the pinned one signed it",
+        }[policy.roster],
+        "require_roster": "no run without a pinned roster" if policy.require_roster else "runs also without a roster",
+        "min_sandbox": f"sandbox level {policy.min_sandbox} at least",
+        "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
+        "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
+    }
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, tuple):
+        return [str(item) for item in value]
+    if isinstance(value, Hours):
+        return str(value)
+    if isinstance(value, Enum):
+        return str(value.value)
+    assert value is None or isinstance(value, bool | int | str)
+    return value

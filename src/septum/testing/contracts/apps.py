@@ -1,0 +1,59 @@
+"""What must every AppRegistry do? Subclass `AppsContract`, name it `Test...`, and define `make`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from septum.errors import ConflictError, NotFoundError
+from septum.ports.apps import AppRecord, AppRegistry
+
+HEART = AppRecord("sha256:" + "1" * 64, "heart", "1.0.0", "blake3:" + "2" * 64, 1000, 5.0, "[]")
+
+
+class AppsContract(ABC):
+    """The contract of `ports.apps.AppRegistry`, as tests."""
+
+    @abstractmethod
+    def make(self, directory: Path) -> AbstractContextManager[AppRegistry]:
+        """A new, empty registry. It may keep its files in `directory`; what it needs is closed on exit."""
+
+    @pytest.fixture
+    def apps(self, tmp_path: Path) -> Iterator[AppRegistry]:
+        """The registry under test."""
+        with self.make(tmp_path) as apps:
+            yield apps
+
+    def test_a_package_that_was_added_is_known(self, apps: AppRegistry) -> None:
+        """By its digest, and among all."""
+        assert apps.add(HEART) == HEART
+        assert apps.get(HEART.digest) == HEART
+        assert list(apps.all()) == [HEART]
+
+    def test_a_second_push_replaces_the_signatures_alone(self, apps: AppRegistry) -> None:
+        """More signers may follow; when it came first stays."""
+        apps.add(HEART)
+        signed = apps.add(replace(HEART, signatures="[1]", pushed_at=9.0))
+        assert signed == replace(HEART, signatures="[1]") == apps.get(HEART.digest)
+
+    def test_a_version_belongs_to_one_digest(self, apps: AppRegistry) -> None:
+        """Whoever approved a version means these bytes."""
+        apps.add(HEART)
+        other = replace(HEART, digest="sha256:" + "3" * 64)
+        with pytest.raises(ConflictError, match=r"heart 1\.0\.0 has been pushed already, as sha256:111"):
+            apps.add(other)
+        assert list(apps.all()) == [HEART]
+        newer = replace(other, version="1.0.1", pushed_at=6.0)
+        apps.add(newer)
+        assert list(apps.all()) == [newer, HEART]
+
+    def test_one_that_is_not_there_is_named(self, apps: AppRegistry) -> None:
+        """With those that are close."""
+        apps.add(HEART)
+        with pytest.raises(NotFoundError, match="no app 'sha256:111"):
+            apps.get(HEART.digest[:-1] + "2")

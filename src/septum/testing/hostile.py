@@ -1,0 +1,100 @@
+"""A coordinator that wants more than a silo gives: does the silo's own policy hold against it?
+
+`HostileCoordinator` is a Channel. It invites a silo to runs that break its rules, one after another, and does not take
+no for an answer: a silo that refuses is asked to prepare, to train and to evaluate all the same, and is invited again.
+What the silo gives is kept.
+
+    hostile = HostileCoordinator([Invitation("r1", replace(plan, quorum=1))])
+    agent = Agent("north", admission.admit, folder, 4, tools_with(hostile))
+    agent.serve()                        # ends when the coordinator has tried everything
+    assert hostile.refused_by("r1") == "policy.min_cohort"  # and it neither joined nor reported
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from septum.errors import NotFoundError
+from septum.protocol.messages import (
+    Blob,
+    End,
+    Evaluate,
+    Instruction,
+    Invitation,
+    Outcome,
+    PollAnswer,
+    Prepare,
+    Refuse,
+    SiloMessage,
+    Train,
+    Wait,
+    blob_of,
+)
+
+MODEL = blob_of(b"no model at all")
+DEMANDS: tuple[Instruction, ...] = (
+    Prepare(1, initial=True),
+    Train(1, 1, MODEL),
+    Evaluate(1, 1, MODEL),
+    Train(2**31, 1, MODEL),
+    Wait(),
+)
+
+
+class HostileCoordinator:
+    """A Channel to a coordinator that keeps to no rule. `done` is called once it has tried everything."""
+
+    def __init__(self, invitations: Sequence[Invitation], done: Callable[[], None]) -> None:
+        self._invitations = [again for one in invitations for again in (one, one)]
+        self._done = done
+        self._lock = threading.Lock()
+        self._demanded: dict[str, int] = {}
+        self._over = threading.Event()
+        self.given: list[tuple[str, SiloMessage | Blob]] = []
+
+    def refused_by(self, run: str) -> str:
+        """The rule by which the silo refused a run whenever it spoke of it; empty if it ever gave anything else."""
+        spoken = [message for name, message in self.given if name == run]
+        rules = {message.rule if isinstance(message, Refuse) else "" for message in spoken}
+        return rules.pop() if len(rules) == 1 else ""
+
+    # --- the Channel ----------------------------------------------------------------------------------------------
+
+    def poll(self, serving: Sequence[str]) -> PollAnswer:
+        """The next invitation, as soon as the run of the one before is over."""
+        with self._lock:
+            waiting = next((one for one in self._invitations if one.run not in serving), None)
+            if waiting is not None:
+                self._invitations.remove(waiting)
+                self._demanded[waiting.run] = 0
+                return waiting
+            if not self._invitations and not serving:
+                self._done()
+        self._over.wait(0.01)
+        return Wait()
+
+    def exchange(self, run: str, message: SiloMessage) -> Instruction:
+        """Whatever the silo says, it is asked for more."""
+        with self._lock:
+            self.given.append((run, message))
+            count = self._demanded.get(run, 0)
+            self._demanded[run] = count + 1
+        if count < len(DEMANDS):
+            return DEMANDS[count]
+        return End(Outcome.STOPPED, "that was all")
+
+    def send_blob(self, run: str, digest: str, path: Path) -> None:
+        """Take it."""
+        with self._lock:
+            self.given.append((run, Blob(digest, path.stat().st_size)))
+
+    def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
+        """There is nothing to fetch."""
+        del path, size_bytes
+        raise NotFoundError(f"run {run} has no blob {digest}")
+
+    def close(self) -> None:
+        """End what is held."""
+        self._over.set()

@@ -1,0 +1,99 @@
+"""A package goes from its author through a coordinator into a silo, by commands alone."""
+
+from pathlib import Path
+
+import pytest
+from tests.coordinator.running import Running
+from tests.sdk.packaging import app_folder, built
+
+from septum.client import Client
+from septum.errors import ExitCode
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    coordinator = Running(tmp_path_factory.mktemp("coordinator"))
+    yield coordinator
+    coordinator.stop()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two versions of one app."""
+    folder = tmp_path_factory.mktemp("made")
+    return [built(app_folder(folder / one, version=one), folder) for one in ("1.0.0", "1.1.0")]
+
+
+@pytest.fixture
+def call(septum, running, monkeypatch):
+    monkeypatch.setenv("SEPTUM_OPERATOR_FILE", str(running.config.data_dir / "operator.json"))
+    return septum
+
+
+def test_what_is_pushed_is_fetched_read_and_approved_in_a_silo(call, running, made, home):
+    assert "no apps yet" in call("app", "list").out
+    assert "none was pushed yet" in call("app", "show", "small").err
+    key = call("app", "keygen", "--out", "ann.key", "--json").envelope["data"]["public"]
+    first, second = made
+    done = call("app", "push", first.path)
+    assert f"small 1.0.0 is there for the silos, not signed: septum app sign {first.path}" in done.out
+    assert first.digest in done.out
+    call("app", "sign", first.path, "--key", "ann.key")
+    assert f"signed by {key[:20]}" in call("app", "push", first.path).out
+    assert call("app", "push", second.path).code == 0
+
+    listed = call("app", "list", "--json").envelope["data"]["apps"]
+    assert {(one["name"], one["version"], one["digest"]) for one in listed} == {
+        ("small", "1.0.0", first.digest),
+        ("small", "1.1.0", second.digest),
+    }
+    assert listed[0]["version"] == "1.1.0"
+    shown = call("app", "show", "small==1.0.0").out
+    assert first.digest in shown
+    assert key[:20] in shown
+    assert second.digest in call("app", "show", "small").out
+
+    with Client(running.access) as client:
+        token = client.invite("north").token
+    assert call("silo", "enroll", "--url", running.url, "--token", token, "--dir", "north").code == 0
+    fetched = call("silo", "app", "fetch", "small==1.0.0", "--dir", "north")
+    assert f"small 1.0.0 is here, signed by {key}" in fetched.out
+    assert "not approved" in call("silo", "app", "list", "--dir", "north").out
+    assert list((Path("north") / "fetched").iterdir()) == []
+    assert call("silo", "app", "fetch", second.digest, "--dir", "north").code == 0
+    for version in ("1.0.0", "1.1.0"):
+        assert call("silo", "app", "approve", f"small=={version}", "--dir", "north").code == 0
+    done = call("silo", "app", "fetch", "smal", "--dir", "north")
+    assert (done.code, "did you mean" in done.err, "small" in done.err) == (ExitCode.USAGE, True, True)
+
+    running.enrolled("gone")
+    with Client(running.access) as client:
+        client.revoke("north")
+    done = call("silo", "app", "fetch", "small", "--dir", "north")
+    assert (done.code, "Traceback" in done.err) == (ExitCode.AUTH, False)
+
+
+def test_what_is_not_sound_is_refused_where_it_is_pushed(call, made, home):
+    bad = home / "bad.septum"
+    bad.write_bytes(made[0].path.read_bytes()[:-1])
+    done = call("app", "push", bad)
+    assert (done.code, "directory, at byte" in done.err) == (ExitCode.FAILED, True)
+    done = call("app", "push", "none.septum")
+    assert (done.code, "none.septum cannot be read" in done.err) == (ExitCode.USAGE, True)
+
+
+def test_another_package_of_a_version_is_a_conflict(call, home, made):
+    assert call("app", "push", made[0].path).code == 0
+    app = app_folder(home / "app")
+    (app / "app.py").write_text((app / "app.py").read_text() + "\n")
+    done = call("app", "push", built(app, home).path)
+    assert (done.code, "small 1.0.0 has been pushed already" in done.err) == (ExitCode.FAILED, True)
+
+
+def test_a_signature_that_does_not_hold_is_refused_and_the_package_stays(call, made, home):
+    path = home / made[1].path.name
+    path.write_bytes(made[1].path.read_bytes())
+    Path(f"{path}.sig").write_text('[{"key": "ed25519:' + "a" * 64 + '", "signature": "' + "0" * 128 + '"}]')
+    done = call("app", "push", path)
+    assert (done.code, "does not hold for small 1.1.0" in done.err) == (ExitCode.AUTH, True)
+    assert made[1].digest in call("app", "show", "small==1.1.0").out

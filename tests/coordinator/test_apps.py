@@ -1,0 +1,140 @@
+"""Packages that are pushed: taken whole, looked at, kept by digest, and gone again when they are not sound."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from hashlib import sha256
+
+import pytest
+from tests.coordinator.support import engine
+
+from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.coordinator.apps import AREA, Apps, PackageFacts, Verify
+from septum.errors import (
+    AppError,
+    AuthError,
+    ConflictError,
+    ConnectionFailedError,
+    DigestError,
+    NotFoundError,
+    TooLargeError,
+)
+from septum.testing.fakes import MemoryApps
+
+pytestmark = pytest.mark.anyio
+LIMIT = 1000
+
+
+def package(path):
+    """A package of these tests is a line `NAME VERSION`."""
+    words = path.read_text().split()
+    if len(words) != 2:
+        raise AppError("no package")
+    return PackageFacts(*words)
+
+
+def signatures(content, facts, digest):
+    if content != f'["{facts.name} {facts.version} {digest}"]'.encode():
+        raise AuthError("wrong signature")
+
+
+async def chunks(data, *, cut=False):
+    for start in range(0, len(data), 3):
+        yield data[start : start + 3]
+    if cut:
+        raise ConnectionFailedError("the body was cut")
+
+
+def digest_of(data):
+    return f"sha256:{sha256(data).hexdigest()}"
+
+
+@asynccontextmanager
+async def opened(folder):
+    blobs = DirectoryBlobs(folder)
+    async with engine(blobs=blobs) as e:
+        yield Apps(MemoryApps(), blobs, e.driver.performer, e.clock, Verify(package, signatures), LIMIT)
+
+
+def kept(tmp_path):
+    return [path.read_bytes() for path in (tmp_path / AREA).rglob("*") if path.is_file()]
+
+
+HEART = b"heart 1.0.0"
+
+
+async def test_a_package_is_kept_under_its_digest(tmp_path):
+    async with opened(tmp_path) as apps:
+        view = await apps.push(digest_of(HEART), chunks(HEART))
+        assert (view.digest, view.name, view.version, view.signatures) == (digest_of(HEART), "heart", "1.0.0", "[]")
+        assert (await apps.path(view.digest)).read_bytes() == HEART
+        assert await apps.views() == (view,)
+        assert kept(tmp_path) == [HEART]
+
+
+async def test_a_second_push_changes_nothing_and_keeps_the_signatures(tmp_path):
+    async with opened(tmp_path) as apps:
+        first = await apps.push(digest_of(HEART), chunks(HEART))
+        signed = await apps.sign(first.digest, f'["heart 1.0.0 {first.digest}"]'.encode())
+        assert await apps.push(first.digest, chunks(HEART)) == signed
+        assert kept(tmp_path) == [HEART]
+
+
+@pytest.mark.parametrize(
+    ("data", "announced", "error"),
+    [
+        (HEART, digest_of(b"other"), DigestError),
+        (b"junk", digest_of(b"junk"), AppError),
+        (b"x" * (LIMIT + 1), digest_of(b"x" * (LIMIT + 1)), TooLargeError),
+    ],
+)
+async def test_what_is_refused_leaves_nothing(tmp_path, data, announced, error):
+    async with opened(tmp_path) as apps:
+        with pytest.raises(error):
+            await apps.push(announced, chunks(data))
+        assert kept(tmp_path) == []
+        assert await apps.views() == ()
+
+
+async def test_a_push_that_is_cut_leaves_nothing(tmp_path):
+    async with opened(tmp_path) as apps:
+        with pytest.raises(ConnectionFailedError):
+            await apps.push(digest_of(HEART), chunks(HEART, cut=True))
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_another_package_of_a_version_is_refused_and_the_first_stays(tmp_path):
+    async with opened(tmp_path) as apps:
+        await apps.push(digest_of(HEART), chunks(HEART))
+        other = b"heart  1.0.0"
+        with pytest.raises(ConflictError, match=r"heart 1\.0\.0 has been pushed already"):
+            await apps.push(digest_of(other), chunks(other))
+        assert kept(tmp_path) == [HEART]
+
+
+async def test_a_known_package_whose_digest_is_announced_wrongly_stays(tmp_path):
+    async with opened(tmp_path) as apps:
+        await apps.push(digest_of(HEART), chunks(HEART))
+        with pytest.raises(DigestError):
+            await apps.push(digest_of(b"other"), chunks(HEART))
+        assert kept(tmp_path) == [HEART]
+
+
+async def test_signatures_are_kept_only_if_they_are_right(tmp_path):
+    async with opened(tmp_path) as apps:
+        view = await apps.push(digest_of(HEART), chunks(HEART))
+        right = f'["heart 1.0.0 {view.digest}"]'.encode()
+        assert (await apps.sign(view.digest, right)).signatures == right.decode()
+        with pytest.raises(AuthError):
+            await apps.sign(view.digest, b"[]")
+        assert (await apps.view(view.digest)).signatures == right.decode()
+        with pytest.raises(NotFoundError):
+            await apps.sign(digest_of(b"other"), right)
+
+
+async def test_two_pushes_of_one_package_at_one_time_both_succeed(tmp_path):
+    async with opened(tmp_path) as apps:
+        views = await asyncio.gather(*(apps.push(digest_of(HEART), chunks(HEART)) for _ in range(4)))
+        assert len(set(views)) == 1
+        assert kept(tmp_path) == [HEART]

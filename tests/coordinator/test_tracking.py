@@ -1,0 +1,199 @@
+"""Trackers hear what is durable, in order and at least once, and whatever they do, no run waits for them."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from tests.coordinator.running import KEYS, NARROW, Running, finish, next_seed, start_round_one
+from tests.coordinator.support import engine, plan_of, until
+
+from septum.coordinator.config import load_config
+from septum.coordinator.tracking import Tracking, make_trackers
+from septum.errors import ConfigError
+from septum.ports.tracker import RoundMeasured, RunEnded, RunStarted
+from septum.protocol.messages import Outcome
+from septum.testing.fakes import MemoryRunStore
+
+pytestmark = pytest.mark.anyio
+
+
+class Remembering:
+    """A tracker that keeps what it hears, fails as often as it is told to, and waits while it is held."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.heard: list[object] = []
+        self.failures = failures
+        self.go = threading.Event()
+        self.go.set()
+        self.closed = False
+
+    def tell(self, told: object) -> None:
+        assert self.go.wait(30)
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the tracker's server is down")
+        self.heard.append(told)
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(told).__name__ for told in self.heard]
+
+
+class tracked:
+    """Trackers at an engine's runs."""
+
+    def __init__(self, e, folder, **trackers) -> None:
+        self.tracking = Tracking(e.driver, trackers, folder, retry_s=0.01)
+
+    async def __aenter__(self):
+        self.tracking.start()
+        return self.tracking
+
+    async def __aexit__(self, *_):
+        await self.tracking.close()
+
+
+STORY = ["RunStarted", *["RoundMeasured"] * 3, "RunEnded"]
+
+
+async def test_a_run_is_told_from_its_start_to_its_end(tmp_path):
+    tracker = Remembering()
+    async with engine() as e, tracked(e, tmp_path, one=tracker):
+        plan = plan_of(rounds=2)
+        model = await e.finish(plan)
+        await until(lambda: "RunEnded" in tracker.kinds)
+    assert tracker.kinds == STORY
+    started, *measured, ended = tracker.heard
+    assert isinstance(started, RunStarted)
+    assert started.plan == plan
+    assert [told.round for told in measured if isinstance(told, RoundMeasured)] == [0, 1, 2]
+    assert isinstance(ended, RunEnded)
+    assert (ended.outcome, ended.model) == (Outcome.FINISHED, model)
+    assert tracker.closed
+
+
+async def test_a_tracker_that_hangs_keeps_no_run_waiting(tmp_path):
+    tracker = Remembering()
+    tracker.go.clear()
+    async with engine() as e, tracked(e, tmp_path, one=tracker):
+        await e.finish(plan_of(rounds=2))
+        assert tracker.heard == []
+        tracker.go.set()
+        await until(lambda: tracker.kinds == STORY)
+
+
+async def test_a_tracker_that_fails_is_told_again_and_the_others_do_not_notice(tmp_path):
+    broken, whole = Remembering(failures=3), Remembering()
+    async with engine() as e, tracked(e, tmp_path, broken=broken, whole=whole):
+        await e.finish(plan_of(rounds=2))
+        await until(lambda: broken.kinds == whole.kinds == STORY)
+
+
+async def test_a_tracker_that_fails_after_the_run_has_ended_is_told_again_by_itself(tmp_path):
+    tracker = Remembering()
+    tracker.go.clear()
+    async with engine() as e, tracked(e, tmp_path, one=tracker):
+        await e.finish(plan_of(rounds=2))
+        tracker.failures = 3  # more often than the run could have woken it meanwhile
+        tracker.go.set()
+        await until(lambda: tracker.kinds == STORY)
+
+
+async def test_what_was_not_told_before_the_end_is_told_after_the_next_start(tmp_path):
+    store, broken = MemoryRunStore(), Remembering(failures=10**6)
+    async with engine(store) as e, tracked(e, tmp_path, one=broken):
+        await e.finish(plan_of(rounds=2))
+        await until(lambda: (tmp_path / "tracking" / "one.json").exists())
+    assert broken.heard == []
+    tracker = Remembering()
+    async with engine(store) as e, tracked(e, tmp_path, one=tracker):
+        await until(lambda: tracker.kinds == STORY)
+
+
+async def test_what_was_told_is_not_told_again_after_a_restart(tmp_path):
+    store, first, second = MemoryRunStore(), Remembering(), Remembering()
+    async with engine(store) as e, tracked(e, tmp_path, one=first):
+        await e.finish(plan_of(rounds=2))
+        (run,) = (stored.run.id for stored in store.page(limit=2))
+        place = {run: len(store.journal(run))}
+        await until(lambda: json.loads((tmp_path / "tracking" / "one.json").read_text()) == place)
+    async with engine(store) as e, tracked(e, tmp_path, one=second):
+        await e.finish(plan_of(rounds=1, seed=9), "another")
+        await until(lambda: "RunEnded" in second.kinds)
+    assert first.kinds == STORY
+    assert run not in {told.run for told in second.heard}
+
+
+async def test_a_damaged_note_of_what_was_told_repeats_and_loses_nothing(tmp_path):
+    (tmp_path / "tracking").mkdir()
+    (tmp_path / "tracking" / "one.json").write_text('{"r": ')
+    tracker = Remembering()
+    async with engine() as e, tracked(e, tmp_path, one=tracker):
+        await e.finish(plan_of(rounds=2))
+        await until(lambda: tracker.kinds == STORY)
+
+
+async def test_a_note_of_a_run_that_is_not_there_any_more_does_no_harm(tmp_path):
+    (tmp_path / "tracking").mkdir()
+    (tmp_path / "tracking" / "one.json").write_text('{"r-of-another-database": 7}')
+    tracker = Remembering()
+    async with engine() as e, tracked(e, tmp_path, one=tracker):
+        await e.finish(plan_of(rounds=2))
+        await until(lambda: tracker.kinds == STORY)
+
+
+async def test_ending_does_not_wait_for_a_tracker_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("septum.coordinator.tracking.CLOSE_S", 0.05)
+    tracker = Remembering()
+    tracker.go.clear()
+    async with engine() as e, tracked(e, tmp_path, one=tracker):
+        await e.finish(plan_of(rounds=1))
+    assert tracker.heard == []
+    tracker.go.set()
+
+
+async def test_without_trackers_nothing_is_written(tmp_path):
+    async with engine() as e, tracked(e, tmp_path):
+        await e.finish(plan_of(rounds=1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_coordinator_records_its_runs_in_a_file_that_its_settings_name(tmp_path):
+    (tmp_path / "coordinator.toml").write_text('[tracking.jsonl]\npath = "all.jsonl"\n')
+    config = load_config(tmp_path)
+    running = Running(tmp_path, tracking=config.tracking)
+    try:
+        silos = [running.enrolled(name) for name in ("cleveland", "hungary", "switzerland")]
+        run, told = start_round_one(silos, plan_of(seed=next_seed()), next(KEYS), NARROW)
+        finish(silos, run, told, NARROW)
+        lines = []
+        while not lines or lines[-1]["kind"] != "run_ended":
+            text = (tmp_path / "all.jsonl").read_text() if (tmp_path / "all.jsonl").exists() else ""
+            lines = [json.loads(line) for line in text.splitlines()]
+    finally:
+        running.stop()
+    assert {line["run"] for line in lines} == {run}
+    assert [line["kind"] for line in lines][:2] == ["run_started", "round_measured"]
+    assert "cleveland" not in json.dumps([line for line in lines if line["kind"] == "round_measured"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[tracking.jsonl]\npth = "x"\n', "did you mean 'path'"),
+        ("[tracking.jsonk]\n", "unknown tracker 'jsonk'"),
+        ("tracking = 3\n", "tracking '' is no table"),
+        ("[tracking]\njsonl = 3\n", "tracking 'jsonl' is no table"),
+        ("[tracking.jsonl]\npath = [1]\n", "tracking 'jsonl' is no table"),
+    ],
+)
+def test_a_wrong_setting_is_an_error_before_anything_runs(tmp_path, text, message):
+    (tmp_path / "coordinator.toml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        make_trackers(load_config(tmp_path).tracking, tmp_path)
+    assert message in refused.value.message

@@ -1,0 +1,171 @@
+"""Whatever a coordinator sends, a silo's own rules hold: each is tried by one that takes no for no answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.silo.small_app import admission, approved, granted, write_app, write_data
+
+from septum.adapters.identity.roster_keys import public_text, sign
+from septum.adapters.launch.inline import InlineLauncher
+from septum.errors import DataError
+from septum.ports.launcher import WorkerLimits
+from septum.protocol.messages import Invitation, Join
+from septum.protocol.plan import AppRef, Plan, StrategyRef
+from septum.protocol.roster import Roster, SignedRoster, write_roster
+from septum.silo.admission import Admission
+from septum.silo.agent import Agent
+from septum.silo.config import SiloConfig
+from septum.silo.consent import ApprovedApp
+from septum.silo.library import Folders
+from septum.silo.log import Log
+from septum.silo.policy import Policy
+from septum.silo.roster import Rosters
+from septum.silo.roster_rule import RosterRule
+from septum.silo.session import Tools
+from septum.testing.hostile import HostileCoordinator
+
+OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
+KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+
+
+@dataclass(frozen=True)
+class Try:
+    """A rule, what the silo has it set to, and how a coordinator tries to get past it."""
+
+    policy: Policy = field(default_factory=Policy)
+    plan: Mapping[str, object] = field(default_factory=dict)
+    app: Mapping[str, object] = field(default_factory=dict)
+    rows: int = 6
+    roster: Roster | None = None
+
+
+TRIES = {
+    "silo.name": Try(plan={"silos": ("east", "west")}),
+    "apps": Try(plan={"app": AppRef("another", "1", "sha256:" + "0" * 64)}),
+    "apps.small.digest": Try(plan={"app": AppRef("small", "1", "sha256:" + "0" * 64)}),
+    "policy.min_cohort": Try(plan={"quorum": 1}),
+    "policy.max_rounds": Try(Policy(max_rounds=10), {"rounds": 11}),
+    "policy.strategies": Try(Policy(strategies=("fedavg",)), {"strategy": StrategyRef("fedadam")}),
+    "policy.folders": Try(Policy(folders=False)),
+    "policy.require_signature": Try(Policy(require_signature=True), app={"packaged": True}),
+    "policy.columns": Try(Policy(columns=("y",))),
+    "policy.releases": Try(Policy(releases=("rows",))),
+    "policy.min_rows": Try(Policy(min_rows=7)),
+    "policy.min_sandbox": Try(Policy(min_sandbox=2)),
+    "roster": Try(roster=Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER})),
+    "policy.require_roster": Try(Policy(require_roster=True)),
+    "data": Try(rows=0),
+}
+LOCAL = {
+    "signers",
+    "hours",
+    "roster",
+    "send_error_texts",
+}  # these forbid no run
+
+
+def test_every_rule_is_tried():
+    rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
+    assert rules | {"silo.name", "roster", "apps", "apps.small.digest", "data"} == set(TRIES)
+
+
+class Counting(InlineLauncher):
+    """Counts the workers that were started."""
+
+    started = 0
+
+    def start(self, spec, limits):
+        self.started += 1
+        return super().start(spec, limits)
+
+
+@pytest.fixture
+def silo(tmp_path):
+    return Silo(tmp_path)
+
+
+class Silo:
+    """A real agent with its rules, and a hostile coordinator at the other end."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.app = approved(write_app(folder / "app"), write_data(folder / "data.csv"))
+        self.plan = Plan("p", AppRef("small", "1", self.app.digest), {}, ("north", "south"), rounds=2)
+        self.launcher = Counting()
+
+    def meets(self, attempt: Try, *invitations: Invitation) -> HostileCoordinator:
+        app = replace(self.app, **(attempt.app))
+        stop = threading.Event()
+        hostile = HostileCoordinator(invitations or [Invitation("r1", self.asked(attempt))], stop.set)
+        tools = Tools(hostile, self.launcher, WorkerLimits(), stop, lambda: 0.0, Log(silo="north"))
+        agent = Agent("north", self.admission(attempt, app).admit, self.folder / "runs", 1, tools)
+        thread = threading.Thread(target=agent.serve, daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+        agent.shut_down()
+        return hostile
+
+    def asked(self, attempt: Try) -> Plan:
+        return replace(self.plan, **(attempt.plan))
+
+    def admission(self, attempt: Try, app: ApprovedApp) -> Admission:
+        def rows(app: ApprovedApp):
+            if not attempt.rows:
+                raise DataError("column 'x': 3 values are out of range")
+            return replace(granted(app).table, rows=attempt.rows)
+
+        made = admission(self.folder, app, attempt.policy, table=rows)
+        return replace(made, library=Folders({"small": app}), roster=self.roster_rule(attempt).check)
+
+    def roster_rule(self, attempt: Try) -> RosterRule:
+        """A silo that pinned the roster, and a coordinator that has none."""
+        rosters = Rosters(self.folder)
+        if attempt.roster is not None and rosters.pinned() is None:
+            key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+            signed = sign(SignedRoster(attempt.roster), key)
+            rosters.approve(signed.roster.digest, write_roster(signed))
+        config = SiloConfig("north", "https://h:1", policy=attempt.policy)
+        return RosterRule(config, rosters, OTHER, lambda _: None, Log(silo="north"))
+
+
+@pytest.mark.parametrize("rule", TRIES)
+def test_a_run_that_breaks_a_rule_gets_nothing_but_a_refusal_by_its_name(silo, caplog, rule):
+    with caplog.at_level(logging.INFO, "septum.silo"):
+        hostile = silo.meets(TRIES[rule])
+    assert hostile.refused_by("r1") == rule
+    assert silo.launcher.started == 0
+    assert not (silo.folder / "receipts.jsonl").exists()
+    denied = [record.septum_fields for record in caplog.records if record.message == "consent_denied"]
+    assert {(entry["rule"], entry["run_id"]) for entry in denied} == {(rule, "r1")}
+
+
+def test_the_same_run_without_the_breach_is_let_in(silo):
+    """Or the tests above would pass with a silo that refuses everything."""
+    hostile = silo.meets(Try())
+    assert hostile.refused_by("r1") == ""
+    assert any(isinstance(message, Join) for _, message in hostile.given)
+    assert silo.launcher.started > 0
+
+
+def test_a_run_that_was_let_in_cannot_be_changed_under_its_name(silo):
+    hostile = silo.meets(Try(), Invitation("r1", silo.plan), Invitation("r1", replace(silo.plan, quorum=1)))
+    kinds = [type(message).__name__ for _, message in hostile.given]
+    assert kinds[0] == "Join"
+    assert kinds[-1] == "Refuse"
+    assert {message.plan_digest for _, message in hostile.given if isinstance(message, Join)} == {silo.plan.digest}
+
+
+@pytest.mark.parametrize("name", ["..", "../north", "/etc", "a/b", "", "x" * 200, "r\n1"])
+def test_a_runs_name_cannot_lead_out_of_the_silos_folder(silo, name):
+    before = sorted(path for path in silo.folder.rglob("*") if "runs" not in path.parts)
+    hostile = silo.meets(Try(), Invitation(name, silo.plan))
+    assert hostile.given == []
+    assert sorted(path for path in silo.folder.rglob("*") if "runs" not in path.parts) == before
+    assert list((silo.folder / "runs").iterdir()) == []
