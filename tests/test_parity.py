@@ -68,7 +68,7 @@ def agents(service: MemoryService, folder: Path) -> Iterator[None]:
             policy=Policy(),
             library=Folders({APP.app.name: app}),
             roster=lambda _: None,
-            table=lambda app, tables=tables: tables.get(app.dataset, app.columns),
+            table=lambda app, keep, tables=tables: tables.get(app.dataset, app.columns, keep),
             receipts=Receipts(folder / silo),
             sandbox=1,
             log=Log(silo=silo),

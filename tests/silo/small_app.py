@@ -162,7 +162,7 @@ def admission(
     folder: Path,
     app: ApprovedApp,
     policy: Policy | None = None,
-    table: Callable[[ApprovedApp], Table] = lambda app: granted(app).table,
+    table: Callable[[ApprovedApp, Path], Table] = lambda app, _: granted(app).table,
 ) -> Admission:
     """The silo north with this one app, whose data are used as they are, if they are not read by `table`."""
     return Admission(

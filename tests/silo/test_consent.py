@@ -34,7 +34,7 @@ def decided(policy: Policy, plan: Plan, silo: str = "north", sandbox: int = 1) -
         rows = Table(Path(folder) / "rows", 100, "blake3:" + "d" * 64)
         rows.path.write_bytes(b"rows")
         receipts, log = Receipts(Path(folder)), Log(silo=silo)
-        admission = Admission(silo, policy, APPS, lambda _: None, lambda _: rows, receipts, sandbox, log)
+        admission = Admission(silo, policy, APPS, lambda _: None, lambda *_: rows, receipts, sandbox, log)
         decision = admission.admit("r1", plan, Path(folder) / "r1" / "table")
         written = list(receipts.all())
     assert len(written) == (1 if isinstance(decision, Granted) else 0)

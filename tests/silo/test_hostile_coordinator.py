@@ -116,7 +116,7 @@ class Silo:
         return replace(self.plan, **(attempt.plan))
 
     def admission(self, attempt: Try, app: ApprovedApp) -> Admission:
-        def rows(app: ApprovedApp):
+        def rows(app: ApprovedApp, _):
             if not attempt.rows:
                 raise DataError("column 'x': 3 values are out of range")
             return replace(granted(app).table, rows=attempt.rows)

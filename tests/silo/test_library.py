@@ -148,6 +148,17 @@ def test_a_package_that_was_revoked_stays_so_whoever_signed_it(library, small):
     assert not library.packages.get(small.digest).approved
 
 
+def test_what_a_signer_approved_runs_only_as_long_as_the_policy_trusts_him(library, small):
+    library.packages.add(small.path, signed(small, ANN))
+    trusting = replace(library, policy=Policy(signers=(key_of(ANN),)))
+    assert not isinstance(trusting.find(ref(small)), Denied)
+    denied = library.find(ref(small))
+    assert denied.rule == "apps"
+    assert "by a signer who is no longer trusted here" in denied.reason
+    library.packages.approve(small.digest, "ann")  # by hand
+    assert not isinstance(library.find(ref(small)), Denied)
+
+
 def test_a_forged_signature_of_a_trusted_signer_is_refused_and_nothing_is_kept(library, small, shelf, logged):
     forged = json.loads(signed(small, BEN))
     forged[0]["key"] = key_of(ANN)

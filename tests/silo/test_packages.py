@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -237,6 +238,21 @@ def test_words_that_are_said_at_one_time_are_all_kept(packages, small, newer, tm
     for thread in threads:
         thread.join()
     assert len(list(packages.approvals())) == 40
+
+
+def test_whoever_speaks_waits_for_the_one_who_is_writing(packages, small, tmp_path):
+    """The agent may approve by a signature while a steward revokes: neither word may go lost."""
+    packages.add(small.path)
+    packages.approve(small.digest, "ann")
+    said = threading.Thread(target=packages.revoke, args=(small.digest, "ben"))
+    with (tmp_path / "silo" / "packages" / "approvals.jsonl").open("rb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        said.start()
+        said.join(0.5)
+        assert said.is_alive()
+        assert packages.get(small.digest).approved
+    said.join()
+    assert not packages.get(small.digest).approved
 
 
 # --- names ----------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def silo(tmp_path):
     tables = Tables(tmp_path / "tables")
 
     def admit(run: str, policy: Policy | None = None) -> Granted | Denied:
-        made = admission(tmp_path, app, policy, table=lambda app: tables.get(app.dataset, app.columns))
+        made = admission(tmp_path, app, policy, table=lambda app, keep: tables.get(app.dataset, app.columns, keep))
         return made.admit(run, plan, tmp_path / "runs" / run / "table")
 
     return admit

@@ -5,11 +5,9 @@ A denial goes to the run's operator with the name of its rule; everything is in 
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -38,7 +36,7 @@ class Admission:
     """How a silo admits runs.
 
     roster   whether these silos may train together, by the roster that is pinned here
-    table    gives an app its rows
+    table    gives an app its rows, under a name of the run's own
     sandbox  the level of training processes
     """
 
@@ -46,7 +44,7 @@ class Admission:
     policy: Policy
     library: Library
     roster: Callable[[tuple[str, ...]], Denied | None]
-    table: Callable[[ApprovedApp], Table]
+    table: Callable[[ApprovedApp, Path], Table]
     receipts: Receipts
     sandbox: int
     log: Log
@@ -84,15 +82,15 @@ class Admission:
         if let_in is not None:
             return Granted(app, let_in)
         try:
-            table = self.table(app)
+            table = self.table(app, kept)
         except (DataError, ConfigError, MissingExtraError) as error:
             tell_unusable(self.log.bind(run_id=run), plan.app.name, error)
             advice = f"; next, in silo {self.silo}: {error.hint}" if error.hint else ""
             return Denied("data", f"{error.message}{advice}"[:500] if self.policy.send_error_texts else UNREADABLE)
         denied = enough_rows(self.policy, table.rows)
         if denied is not None:
+            kept.unlink(missing_ok=True)
             return denied
-        table = _own(table, kept)
         self.receipts.add(self._receipt(run, plan, app, table))
         return Granted(app, table)
 
@@ -117,20 +115,6 @@ class Admission:
             sandbox=self.sandbox,
             septum=__version__,
         )
-
-
-def _own(table: Table, kept: Path) -> Table:
-    """The same rows under a name of the run's own."""
-    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = kept.with_name(f".{kept.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        os.link(table.path, part)
-    except OSError:  # a file system without links
-        shutil.copyfile(table.path, part)
-        part.chmod(0o600)
-    part.replace(kept)
-    return replace(table, path=kept)
 
 
 def tell_unusable(log: Log, app: str, error: SeptumError) -> None:

@@ -130,8 +130,18 @@ class Library:
             self.log.info("package_approved", app=app.name, app_digest=app.digest, rule="policy.signers", by=trusted[0])
         if not shelved.approved:
             said = "was revoked here" if shelved.approval is not None else "is not approved here"
+        elif _by_signature(shelved) and not trusted:  # the key was taken out of the rules since
+            said = "was approved by a signer who is no longer trusted here"
+        else:
+            said = ""
+        if said:
             return Denied("apps", f"the package {app.name} {app.version} ({app.digest}) {said}")
         return shelved
+
+
+def _by_signature(shelved: Shelved) -> bool:
+    """Whether it was approved by a rule, and by no person."""
+    return shelved.approval is not None and shelved.approval.by.startswith("ed25519:")
 
 
 def _tell(log: Log, app: AppRef, error: SeptumError) -> None:

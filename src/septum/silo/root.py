@@ -109,7 +109,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         policy=config.policy,
         library=library,
         roster=RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log).check,
-        table=lambda app: tables.get(app.dataset, app.columns),
+        table=lambda app, keep: tables.get(app.dataset, app.columns, keep),
         receipts=Receipts(silo_dir),
         sandbox=int(detect()) if own else int(Level.PROCESS),
         log=log,

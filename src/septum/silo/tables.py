@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -55,13 +55,17 @@ class Tables:
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
 
-    def get(self, dataset: Dataset, columns: Mapping[str, Column]) -> Table:
-        """The table of a dataset for a contract. Raises as `reading.make_table` does."""
+    def get(self, dataset: Dataset, columns: Mapping[str, Column], keep: Path | None = None) -> Table:
+        """The table of a dataset for a contract. Raises as `reading.make_table` does.
+
+        `keep`: a name of the caller's own for these rows, which stay the same under it when the table is made again.
+        """
         key = key_of(dataset, columns)
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         with making:
-            return self._get(self._folder / key, dataset, columns)
+            table = self._get(self._folder / key, dataset, columns)
+            return table if keep is None else _kept(table, keep)
 
     def keep(self, wanted: Collection[str]) -> None:
         """Delete the tables of other keys: nobody asks for them any more, and they hold records."""
@@ -82,6 +86,20 @@ class Tables:
         if state and state == state_of(dataset):  # else it changed while it was read
             _write(folder / "made.json", dumps(to_json(Made(state, new.rows, new.digest))))
         return Table(path, new.rows, new.digest)
+
+
+def _kept(table: Table, keep: Path) -> Table:
+    """The same rows under another name."""
+    keep.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = keep.with_name(f".{keep.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(table.path, part)
+    except OSError:  # a file system without links
+        shutil.copyfile(table.path, part)
+        part.chmod(0o600)
+    part.replace(keep)
+    return replace(table, path=keep)
 
 
 def key_of(dataset: Dataset, columns: Mapping[str, Column]) -> str:
