@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from septum.cli.command import Invocation, command, noun
-from septum.cli.output import Answer, Table
+from septum.cli.output import Answer, Json, Table
 
 app = noun("policy", "The rules by which this silo takes part in runs; nobody else can change them.")
 receipts_app = noun("receipt", "What this silo let run: one receipt a run. They stay here.")
@@ -32,6 +32,30 @@ def show(call: Invocation, directory: SiloDir) -> Answer:
         {"policy": policy.as_json(), "digest": policy.digest},
         (Table(("RULE", "MEANS", "SET BY"), rows), f"digest {policy.digest}"),
     )
+
+
+@command(app, "check")
+def check(call: Invocation, directory: SiloDir) -> Answer:
+    """Say of each app of this silo whether the rules let it run, and which rule does not. Runs can break more rules."""
+    del call
+    from septum.adapters.launch.sandbox import detect, lacking
+    from septum.silo.config import CONFIG_NAME, read_config  # protocol: blake3, which `--help` does not load
+    from septum.silo.verdicts import verdicts
+
+    config = read_config(directory / CONFIG_NAME)
+    found = verdicts(directory, config)
+    rows = tuple((one.app, one.kind, "may run" if not one.rule else "may not run", one.rule, one.why) for one in found)
+    table = Table(("APP", "KIND", "VERDICT", "RULE", "WHY"), rows, "no apps: septum silo app fetch NAME")
+    level = int(detect())
+    note = f"sandbox level {level}" + (f": {lacking()}" if lacking() else "")
+    if level < config.policy.min_sandbox:
+        note += f"; policy.min_sandbox asks for {config.policy.min_sandbox}, so nothing runs"
+    data: dict[str, Json] = {
+        "apps": [{"app": one.app, "kind": one.kind, "rule": one.rule, "why": one.why} for one in found],
+        "sandbox": level,
+        "min_sandbox": config.policy.min_sandbox,
+    }
+    return Answer(data, (table, note))
 
 
 @command(receipts_app, "list")

@@ -56,7 +56,7 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
     `sandbox`: the level that training processes have here. Hyper-parameters are checked by the app itself, in the
     worker; how many rows there are, once the data were read (`enough_rows`).
     """
-    return _of_app(policy, app, plan) or _of_plan(policy, plan) or _of_process(policy, sandbox)
+    return of_app(policy, app, plan.app.name) or _of_plan(policy, plan) or _of_process(policy, sandbox)
 
 
 def enough_rows(policy: Policy, rows: int) -> Denied | None:
@@ -70,11 +70,12 @@ def enough_rows(policy: Policy, rows: int) -> Denied | None:
     return Denied("policy.min_rows", f"the dataset has fewer rows than the {policy.min_rows} that this silo asks for")
 
 
-def _of_app(policy: Policy, app: ApprovedApp, plan: Plan) -> Denied | None:
+def of_app(policy: Policy, app: ApprovedApp, name: str) -> Denied | None:
+    """The first rule that an app itself breaks, whatever the run; None if none."""
     if not app.packaged and not policy.folders:
-        return Denied("policy.folders", f"app {plan.app.name!r} is a folder here, and only packages may run")
+        return Denied("policy.folders", f"app {name!r} is a folder here, and only packages may run")
     if app.packaged and policy.require_signature and not app.signers:
-        return Denied("policy.require_signature", f"nobody signed the package of {plan.app.name} {plan.app.version}")
+        return Denied("policy.require_signature", f"nobody signed the package of {name} ({app.digest})")
     forbidden = [name for name in app.columns if policy.columns is not None and name not in policy.columns]
     if forbidden:
         return Denied("policy.columns", f"the app reads {', '.join(forbidden)}, which no app may read here")

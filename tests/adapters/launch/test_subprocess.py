@@ -98,7 +98,7 @@ def test_what_the_app_started_ends_with_it(start: Start, tmp_path: Path, ends: s
     worker = start(spec, WorkerLimits(task_s=2))
     with contextlib.suppress(WorkerError):
         worker.perform(train_task(spec), payload_of(spec))
-    assert "started" in (spec.run_dir / "worker.log").read_text()
+    _until(lambda: "started" in (spec.run_dir / "worker.log").read_text())
     worker.close()
     _until(lambda: not _with_tag(tmp_path))
 
@@ -205,6 +205,7 @@ def test_a_worker_dies_with_its_agent_and_all_that_it_started(tmp_path: Path, le
         [sys.executable, "-c", AGENT, str(tmp_path), spec.app_digest, str(int(level))],
         stdout=subprocess.PIPE,
         text=True,
+        cwd=Path(__file__).parents[3],
     )
     assert agent.stdout is not None
     worker_pid = int(agent.stdout.readline())
