@@ -34,7 +34,7 @@ class Counting:
 
     def federation(self, base: Path) -> Federation:
         """Not started yet."""
-        return Federation(base, FOLDER, APP.app.name, self.records)
+        return Federation(base, FOLDER, APP.app.name, self.records, sandbox=1)  # its trails lie outside of one
 
     def trail(self, run: str) -> Path:
         """Where each training of a run leaves a line; any silo's user may write there."""

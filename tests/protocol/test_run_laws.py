@@ -28,6 +28,7 @@ from septum.protocol.run_state import (
     FromSilo,
     ModelLost,
     Note,
+    PayloadsLost,
     Phase,
     Presence,
     Resume,
@@ -100,13 +101,14 @@ def test_attempts_are_opened_in_order_and_none_twice(world):
 
 @laws
 @given(lives())
-def test_reports_are_combined_once_an_attempt_unless_combining_failed(world):
+def test_reports_are_combined_once_an_attempt_unless_combining_failed_or_lost_a_payload(world):
     moved = play(world.run.plan, world.history)
     for before, step_ in ((step.before, step) for step in moved):
         for combine in (effect for effect in step_.effects if isinstance(effect, Combine)):
             repeated = before.combining
             by_operator = isinstance(step_.event, Resume) and before.reason
-            assert not repeated or by_operator or (isinstance(step_.event, Tick) and before.retrying)
+            of_the_rest = isinstance(step_.event, PayloadsLost)
+            assert not repeated or by_operator or of_the_rest or (isinstance(step_.event, Tick) and before.retrying)
             assert (combine.stage, combine.round, combine.attempt) == (
                 step_.after.stage,
                 step_.after.round,

@@ -54,7 +54,9 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
         "heart-disease": AppSettings(tmp_path / "apps/heart", Path("/data/cleveland.csv"), "sha256:aa")
     }
     assert config.limits == Limits(1.5, 2000, 60, 10, 64, 2)
-    assert config.limits.of_worker() == WorkerLimits(1.5, 2_000_000_000, 60, 10_000_000, 64)
+    assert config.limits.of_worker() == WorkerLimits(
+        1.5, 2_000_000_000, 60, 10_000_000, 64, scratch_bytes=1_000_000_000
+    )
     assert config.policy == Policy(3, 100, ("fedavg", "fedprox"), send_error_texts=False)
     assert config.network == Network("http://proxy:3128", tmp_path / "site-ca.pem")
 
@@ -76,6 +78,9 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
         (MINIMAL + '[policy]\nstrategies = "fedavg"', "a list of texts is needed"),
         (MINIMAL + "[limits]\ntask_s = -1", "task_s is -1, a number above 0"),
         (MINIMAL + "[limits]\ntask_s = nan", "task_s is nan"),
+        (MINIMAL + "[limits]\nsandbox = 3", "sandbox is 3, 1 or 2 are possible"),
+        (MINIMAL + '[policy]\nroster = "chian"', "roster is 'chian'; did you mean 'chain'"),
+        (MINIMAL + '[policy]\nhours = "8-18"', "hours is '8-18'"),
         (MINIMAL + '[apps.a]\npath = "p"', r"\[apps.a\]: data is missing"),
         (MINIMAL + '[apps.a]\npath = "p"\ndata = "d"\ndigset = "x"', r"\[apps.a\]: unknown key 'digset'"),
         (MINIMAL + '[apps.a]\npath = "p"\ndata = "d"\ndigest = "aa"', "digest is 'aa'"),

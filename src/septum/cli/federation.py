@@ -22,6 +22,7 @@ from septum.adapters.identity.roster_keys import make_roster, public_text
 from septum.cli.process import Process
 from septum.client import Access, Client, operator_access
 from septum.protocol.roster import write_roster
+from septum.silo.config import CONFIG_NAME
 from septum.silo.root import KEY_NAME
 from septum.silo.roster import Rosters
 
@@ -42,9 +43,15 @@ class Site:
 
 
 class Federation:
-    """A coordinator and silos, running. Leave the context to end them all."""
+    """A coordinator and silos, running. Leave the context to end them all.
 
-    def __init__(self, base: Path, app_dir: Path, app_name: str, records: Mapping[str, Path]) -> None:
+    `sandbox`: the level of the silos' training processes; None for the best that this machine has.
+    """
+
+    def __init__(
+        self, base: Path, app_dir: Path, app_name: str, records: Mapping[str, Path], *, sandbox: int | None = None
+    ) -> None:
+        self._sandbox = sandbox
         self.base = base.resolve()
         self._app_dir = app_dir
         self._app_name = app_name
@@ -105,6 +112,10 @@ class Federation:
         for process in [self._enroll(site, urls[site.name], tokens[site.name]) for site in self.sites]:
             process.wait_for_exit(START_S)
         self._pin_roster()
+        if self._sandbox is not None:
+            for site in self.sites:
+                config = site.folder / "state" / CONFIG_NAME
+                config.write_text(config.read_text().replace("[limits]\n", f"[limits]\nsandbox = {self._sandbox}\n"))
         for site in self.sites:
             self.start_agent(site.name)
         return access

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from septum.errors import ConfigError, did_you_mean
-from septum.ports.launcher import WorkerLimits
+from septum.ports.launcher import Level, WorkerLimits
 from septum.protocol.plan import check_silo_name
 from septum.silo.datasets import Dataset, dataset_toml, plain_file, read_datasets
 from septum.silo.policy import Policy, RosterBy, hours_of
@@ -46,6 +46,9 @@ class Limits:
     file_mb     largest file a worker may write, 10^6 bytes
     open_files  descriptors of one worker
     max_runs    runs, and so workers, at one time
+    processes   processes and threads of one worker
+    scratch_mb  all that one worker writes for itself, 10^6 bytes
+    sandbox     the level of workers, 1 or 2; None for the best that this machine has
     """
 
     task_s: float = 3600.0
@@ -54,6 +57,9 @@ class Limits:
     file_mb: int | None = 16_000
     open_files: int = 1024
     max_runs: int = 4
+    processes: int = 1024
+    scratch_mb: int = 1_000
+    sandbox: int | None = None
 
     def of_worker(self) -> WorkerLimits:
         """One worker's part of them."""
@@ -63,7 +69,14 @@ class Limits:
             cpu_s=self.cpu_s,
             file_bytes=None if self.file_mb is None else self.file_mb * _MB,
             open_files=self.open_files,
+            processes=self.processes,
+            scratch_bytes=self.scratch_mb * _MB,
         )
+
+    @property
+    def level(self) -> Level | None:
+        """The level of workers; None for the best."""
+        return None if self.sandbox is None else Level(self.sandbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +210,12 @@ def _limits(section: Section) -> Limits:
         file_mb=section.whole("file_mb", off.file_mb),
         open_files=section.whole("open_files", off.open_files) or off.open_files,
         max_runs=section.whole("max_runs", off.max_runs) or off.max_runs,
+        processes=section.whole("processes", off.processes) or off.processes,
+        scratch_mb=section.whole("scratch_mb", off.scratch_mb) or off.scratch_mb,
+        sandbox=section.whole("sandbox", off.sandbox),
     )
+    if limits.sandbox not in (None, 1, 2):
+        raise ConfigError(f"{section.where}: sandbox is {limits.sandbox}, 1 or 2 are possible")
     section.end()
     return limits
 

@@ -20,7 +20,7 @@ from septum.adapters.identity.http_signatures import Ed25519Signer
 from septum.adapters.identity.keys import load_private_key
 from septum.adapters.identity.roster_keys import public_text
 from septum.adapters.launch.confine import keep_out
-from septum.adapters.launch.sandbox import detect
+from septum.adapters.launch.sandbox import level_for
 from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.errors import ConflictError, SeptumError
 from septum.ports.launcher import Launcher, Level
@@ -82,7 +82,10 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         proxies=proxies_of(config.network.proxy, os.environ),
     )
     own = config.launcher == DEFAULT
-    started_by: Launcher = SubprocessLauncher(hidden=(silo_dir.absolute(),)) if own else launcher(config.launcher)
+    level = level_for(config.limits.level) if own else Level.PROCESS
+    started_by: Launcher = (
+        SubprocessLauncher(level, hidden=(silo_dir.absolute(),)) if own else launcher(config.launcher)
+    )
     tools = Tools(
         channel=channel,
         launcher=started_by,
@@ -111,7 +114,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         roster=RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log).check,
         table=lambda app, keep: tables.get(app.dataset, app.columns, keep),
         receipts=Receipts(silo_dir),
-        sandbox=int(detect()) if own else int(Level.PROCESS),
+        sandbox=int(level),
         log=log,
     )
     _make_tables(tables, folders, log)
