@@ -117,11 +117,11 @@ def _coordinator(folder: str, arguments: list[str]) -> None:
 
 def _agent(folder: str, arguments: list[str]) -> None:
     from septum.adapters.launch import subprocess as launching
+    from septum.adapters.launch.interpreter import environment_of_app
     from septum.cli.main import main as command
 
-    environment = launching._environment
     launching.ENTRY = "benchmarks.profiled_worker"
-    launching._environment = lambda home, ours: {**environment(home, ours), FOLDER: folder}
+    vars(launching)["environment_of_app"] = lambda home, ours: {**environment_of_app(home, ours), FOLDER: folder}
     sys.exit(command(["silo", "start", *arguments]))
 
 

@@ -23,7 +23,7 @@ from septum.cli.process import Process
 from septum.client import Access, Client, operator_access
 from septum.protocol.roster import write_roster
 from septum.silo.config import CONFIG_NAME
-from septum.silo.root import KEY_NAME
+from septum.silo.line import KEY_NAME
 from septum.silo.roster import Rosters
 
 START_S = 60.0  # a cold disk may need it; a process that exits is noticed at once

@@ -56,11 +56,11 @@ def own_names() -> dict[Group, Collection[str]]:
     from septum.adapters.tracking.registry import TRACKERS
     from septum.algorithms.strategy import strategy_names
     from septum.plugins.found import Group
-    from septum.silo.launchers import LAUNCHERS
+    from septum.silo.config import OWN_LAUNCHER
 
     return {
         Group.STRATEGIES: strategy_names(),
-        Group.LAUNCHERS: LAUNCHERS.keys(),
+        Group.LAUNCHERS: {OWN_LAUNCHER},
         Group.READERS: READERS.keys(),
         Group.TRACKERS: TRACKERS.keys(),
     }

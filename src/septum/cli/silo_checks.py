@@ -12,9 +12,9 @@ from septum.cli.checks import Check, Level
 from septum.errors import DataError, SeptumError
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
 from septum.silo.library import approve_folders
+from septum.silo.line import CA_NAME, proxies_of
 from septum.silo.read_messages import Refused
 from septum.silo.reading import check_data
-from septum.silo.root import CA_NAME, proxies_of
 
 
 def silo_checks(folder: Path) -> tuple[Check, ...]:

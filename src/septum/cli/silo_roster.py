@@ -34,7 +34,7 @@ def key(call: Invocation, directory: Directory) -> Answer:
     del call
     from septum.adapters.identity.keys import load_private_key  # cryptography
     from septum.adapters.identity.roster_keys import public_text
-    from septum.silo.root import KEY_NAME
+    from septum.silo.line import KEY_NAME
 
     return key_answer(public_text(load_private_key(directory / KEY_NAME)), {"dir": str(directory)})
 

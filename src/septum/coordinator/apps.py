@@ -6,7 +6,6 @@ and what it says of a package binds no silo: each verifies the bytes itself.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,9 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from septum.adapters.identity.app_signatures import Signed, verified
-from septum.coordinator.asgi import Pipe
+from septum.coordinator.asgi import Pipe, pour
 from septum.coordinator.effects import Performer
-from septum.errors import ConnectionFailedError, DigestError, SeptumError
+from septum.errors import DigestError, SeptumError
 from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
@@ -115,19 +114,7 @@ class Apps:
         return self._blobs.path(AREA, record.blob)
 
     async def _stored(self, chunks: AsyncIterator[bytes]) -> _Came:
-        pipe = Pipe()
-        stored = asyncio.ensure_future(self._performer.compute(self._store, pipe))
-        try:
-            async for chunk in chunks:
-                if not await pipe.send(chunk):
-                    break
-            pipe.end()
-        except BaseException as error:
-            pipe.end(error if isinstance(error, SeptumError) else ConnectionFailedError("the upload was cut"))
-            await asyncio.wait([stored])
-            stored.exception()
-            raise
-        return await stored
+        return await pour(chunks, lambda pipe: self._performer.compute(self._store, pipe))
 
     def _store(self, pipe: Pipe) -> _Came:
         hasher, size_bytes = sha256(), 0

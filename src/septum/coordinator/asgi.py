@@ -7,11 +7,13 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
 from septum.coordinator.ranges import Span, range_of
 from septum.errors import ConnectionFailedError, NotFoundError, SeptumError, TooLargeError
+
+T = TypeVar("T")
 
 Scope = MutableMapping[str, object]
 Message = MutableMapping[str, object]
@@ -196,3 +198,25 @@ class Pipe:
             if not taken:
                 return
             yield from taken
+
+
+async def pour(chunks: AsyncIterator[bytes], read: Callable[[Pipe], Awaitable[T]]) -> T:
+    """What `read` makes of a large body: it reads, in a thread, from a pipe that is filled meanwhile.
+
+    It has to abandon the pipe when it reads no more. A body that is cut ends its reading with an error, which is
+    waited for before the body's own is raised.
+    """
+    pipe = Pipe()
+    reading = asyncio.ensure_future(read(pipe))
+    try:
+        async for chunk in chunks:
+            if not await pipe.send(chunk):
+                break
+        pipe.end()
+        await asyncio.wait([reading])
+    except BaseException as error:
+        pipe.end(error if isinstance(error, SeptumError) else ConnectionFailedError("the upload was cut"))
+        await asyncio.wait([reading])
+        reading.exception()
+        raise
+    return reading.result()

@@ -28,6 +28,7 @@ from septum.coordinator.asgi import (
     chunks_of,
     declared_size,
     headers_of,
+    pour,
     send_body,
     send_span,
 )
@@ -156,24 +157,13 @@ class BlobApi:
             await older.ended.wait()
 
     async def _store(self, live: Live, chunks: AsyncIterator[bytes], key: _Key, start: int) -> None:
-        pipe = Pipe()
+        loop = asyncio.get_running_loop()
         live.busy += 1
-        stored = asyncio.get_running_loop().run_in_executor(self._threads, self._drain, live, pipe, key, start)
         try:
-            async for chunk in chunks:
-                if not await pipe.send(chunk):
-                    break
-            pipe.end()
-            await asyncio.wait([stored])
-        except BaseException as error:
-            pipe.end(error if isinstance(error, SeptumError) else ConnectionFailedError("the upload was cut"))
-            await asyncio.wait([stored])
-            stored.exception()
-            raise
+            await pour(chunks, lambda pipe: loop.run_in_executor(self._threads, self._drain, live, pipe, key, start))
         finally:
             live.busy -= 1
             self._service.settle_upload(live)
-        stored.result()
 
     def _drain(self, live: Live, pipe: Pipe, key: _Key, start: int) -> None:
         _, silo, digest = key

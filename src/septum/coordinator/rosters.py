@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 from pathlib import Path
 
+from septum.adapters.files import replace_file
 from septum.adapters.identity.roster_keys import verify
 from septum.errors import NotFoundError, StorageError
 from septum.protocol.roster import MAX_SERIAL, Roster, check_first, check_next, read_roster
@@ -74,23 +74,11 @@ class Rosters:
     def _write(self, serial: int, document: bytes) -> None:
         """Whole or not at all, and on the disk before it is acknowledged."""
         path = self._path(serial)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            with open(part, "xb", opener=_private) as file:
-                file.write(document)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            replace_file(path, document, durable=True)
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror}", hint=f"df -h {self._folder}") from error
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def serial_of(text: str = "") -> int:
@@ -104,7 +92,3 @@ def serial_of(text: str = "") -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 10 and text[0] != "0"):
         raise NotFoundError(f"{text[:20]!r} is no serial of a roster", hint="/silo/v1/roster is the newest one")
     return int(text)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -19,6 +19,7 @@ from septum.silo.policy import Policy, RosterBy, hours_of
 from septum.silo.section import Section, toml_value
 
 CONFIG_NAME = "silo.toml"
+OWN_LAUNCHER = "process"
 _MB = 1_000_000
 
 
@@ -98,7 +99,7 @@ class SiloConfig:
     policy: Policy = field(default_factory=Policy)
     network: Network = Network()
     data: Mapping[str, Dataset] = field(default_factory=dict)
-    launcher: str = "process"
+    launcher: str = OWN_LAUNCHER
 
     def dataset_of(self, app: AppSettings) -> Dataset:
         """What an app of this silo is trained on."""
@@ -135,7 +136,7 @@ def _read(path: Path) -> SiloConfig:
         policy=_policy(top.section("policy")),
         network=_network(top.section("network"), path.parent),
         data=data,
-        launcher=worker.text("launcher", "process"),
+        launcher=worker.text("launcher", OWN_LAUNCHER),
     )
     silo.end()
     worker.end()
@@ -159,7 +160,7 @@ def write_config(path: Path, config: SiloConfig) -> None:
         },
         "limits": {name: getattr(limits, name) for name in Limits.__dataclass_fields__},
         "policy": dict(policy.as_json()),
-        "worker": {"launcher": None if config.launcher == "process" else config.launcher},
+        "worker": {"launcher": None if config.launcher == OWN_LAUNCHER else config.launcher},
         "network": {"proxy": network.proxy or None, "ca_file": network.ca_file and str(network.ca_file)},
     }
     lines = []

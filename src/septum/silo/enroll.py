@@ -12,8 +12,8 @@ from septum.adapters.identity.keys import load_private_key, make_private_key
 from septum.adapters.identity.token import read_token
 from septum.errors import ConfigError, ConflictError
 from septum.silo.config import CONFIG_NAME, AppSettings, Network, SiloConfig, check_url, write_config
+from septum.silo.line import CA_NAME, KEY_NAME, proxies_of
 from septum.silo.policy import Policy
-from septum.silo.root import CA_NAME, KEY_NAME, proxies_of
 
 
 def enroll(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 
+from septum.adapters.launch.sandbox import level_for
 from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.plugins.found import Group, chosen
-from septum.ports.launcher import Launcher
-
-DEFAULT = "process"
-LAUNCHERS: Mapping[str, Callable[[], Launcher]] = {DEFAULT: SubprocessLauncher}
+from septum.ports.launcher import Launcher, Level
+from septum.silo.config import OWN_LAUNCHER
 
 
-def launcher(name: str = DEFAULT) -> Launcher:
-    """The launcher of this name. Raises ConfigError with the nearest one, PluginError for a broken plugin."""
-    return chosen(Group.LAUNCHERS, name, LAUNCHERS)()
+def launcher(name: str, wanted: Level | None, silo_dir: Path) -> tuple[Launcher, Level]:
+    """The launcher of this name, and the level of its workers: of a plugin's, no more than a process is known.
+
+    wanted    the level of septum's own launcher; None for the best
+    silo_dir  which no app may read
+
+    Raises ConfigError with the nearest name, or for a level that this machine has not; PluginError for a broken plugin.
+    """
+    level = level_for(wanted) if name == OWN_LAUNCHER else Level.PROCESS
+    own = partial(SubprocessLauncher, level, hidden=(silo_dir.absolute(),))
+    return chosen(Group.LAUNCHERS, name, {OWN_LAUNCHER: own})(), level

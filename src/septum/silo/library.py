@@ -100,17 +100,7 @@ class Library:
         except SeptumError as error:
             _tell(self.log, app, error)
             return Denied("apps", f"the package {app.name} {app.version} cannot be used here; the silo's log says why")
-        return ApprovedApp(
-            path=folder / "app",
-            digest=package.digest,
-            tree=package.tree,
-            columns=package.manifest.columns,
-            leaves=package.manifest.leaves,
-            dataset=dataset,
-            packaged=True,
-            signers=shelved.signers,
-            paths=self.environments.paths(package),
-        )
+        return packaged(shelved, dataset, folder / "app", self.environments.paths(package))
 
     def _shelved(self, app: AppRef) -> Shelved | Denied:
         """The package, approved; it is fetched if it is not here."""
@@ -146,6 +136,22 @@ def _by_signature(shelved: Shelved) -> bool:
 
 def _tell(log: Log, app: AppRef, error: SeptumError) -> None:
     log.error("package_not_usable", app=app.name, app_digest=app.digest, error=error.message, hint=error.hint)
+
+
+def packaged(shelved: Shelved, dataset: Dataset, path: Path, paths: tuple[Path, ...] = ()) -> ApprovedApp:
+    """A package as an app that may run: unpacked at `path`, with its dependencies in `paths`."""
+    package = shelved.package
+    return ApprovedApp(
+        path=path,
+        digest=package.digest,
+        tree=package.tree,
+        columns=package.manifest.columns,
+        leaves=package.manifest.leaves,
+        dataset=dataset,
+        packaged=True,
+        signers=shelved.signers,
+        paths=paths,
+    )
 
 
 def fetch(offers: Offers, packages: Packages, digest: str, folder: Path) -> Shelved:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from septum.adapters.channel.https import HttpsChannel
+from septum.adapters.channel.proxy import ProxySettings, proxies_from
 from septum.adapters.identity.http_signatures import Ed25519Signer
 from septum.adapters.identity.keys import load_private_key
 from septum.silo.config import SiloConfig
-from septum.silo.root import CA_NAME, KEY_NAME, proxies_of
+
+KEY_NAME = "silo.key"
+CA_NAME = "ca.pem"
+
+
+def proxies_of(config_proxy: str, environment: Mapping[str, str]) -> ProxySettings:
+    """The proxy of the configuration if there is one, else the environment's.
+
+    >>> proxies_of("http://proxy:3128", {"https_proxy": "http://other:1"}).https_proxy
+    'http://proxy:3128'
+    """
+    found = proxies_from(environment)
+    return ProxySettings(config_proxy, found.no_proxy) if config_proxy else found
 
 
 def open_line(silo_dir: Path, config: SiloConfig) -> HttpsChannel:

@@ -1,14 +1,32 @@
-"""How is a line added to a file that a silo keeps for good? Behind the last whole one, and on the disk at once."""
+"""How does a silo keep records for good? As lines of JSON, each added behind the last whole one and synced at once."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from septum.errors import StorageError
+from septum.errors import ConfigError, SeptumError, StorageError
+from septum.protocol.codec import dumps, from_json, loads, to_json
 
 MAX_LINE_BYTES = 64 * 1024
+T = TypeVar("T")
+
+
+def add_record(path: Path, record: object) -> None:
+    """Add a dataclass as a line. Raises StorageError."""
+    append_line(path, dumps(to_json(record)))
+
+
+def records(path: Path, kind: type[T]) -> Iterator[T]:
+    """What `add_record` added, oldest first; nothing if there is no file. Raises ConfigError naming a bad line."""
+    for number, line in enumerate(whole_lines(path), 1):
+        try:
+            yield from_json(kind, loads(line, MAX_LINE_BYTES))
+        except SeptumError as error:
+            raise ConfigError(f"{path}, line {number}: {error.message}", hint=f"sed -n {number}p {path}") from error
 
 
 def append_line(path: Path, line: bytes) -> None:

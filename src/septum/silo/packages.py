@@ -17,10 +17,11 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from septum.adapters.files import replace_file
 from septum.adapters.identity.app_signatures import Signed, sidecar, verified
 from septum.errors import (
     AppError,
@@ -31,13 +32,11 @@ from septum.errors import (
     TooLargeError,
     did_you_mean,
 )
-from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.sdk.package import digest_of
 from septum.sdk.package_file import Package, read_package, remove, unpack
 from septum.sdk.stored_zip import MAX_BYTES
-from septum.silo.lines import append_line, whole_lines
+from septum.silo.lines import add_record, records
 
-MAX_LINE_BYTES = 64 * 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BEGINNING = re.compile(r"(sha256:)?[0-9a-f]{8,64}")
 _FILE = "file.septum"
@@ -97,7 +96,7 @@ class Packages:
             verified(signatures, Signed(package.name, package.version, package.digest))
             target = self._of(package.digest)
             if signatures:
-                _replace(sidecar((target if target.exists() else part) / _FILE), signatures)
+                replace_file(sidecar((target if target.exists() else part) / _FILE), signatures)
             if not target.exists():
                 part.rename(target)
         except OSError as error:
@@ -176,15 +175,15 @@ class Packages:
 
     def approve(self, digest: str, by: str) -> Shelved:
         """Approve a package: from now on plans that name this digest may run."""
-        self.get(digest)
-        self._say(Verdict.APPROVED, digest, by)
-        return self.get(digest)
+        shelved = self.get(digest)
+        title = (shelved.package.name, shelved.package.version)
+        return replace(shelved, approval=self._say(Verdict.APPROVED, digest, title, by))
 
     def revoke(self, digest: str, by: str) -> None:
         """Take an approval back, and what was unpacked away; also of a package that is not sound any more."""
         if digest not in self.digests():
             self.get(digest)
-        self._say(Verdict.REVOKED, digest, by)
+        self._say(Verdict.REVOKED, digest, self.title(digest), by)
         remove(self._of(digest) / "open")
 
     def open(self, package: Package) -> Path:
@@ -202,17 +201,12 @@ class Packages:
 
     def approvals(self) -> Iterator[Approval]:
         """Every word of the steward, oldest first. Raises ConfigError naming a line that is none."""
-        for number, line in enumerate(whole_lines(self._approvals), 1):
-            try:
-                yield from_json(Approval, loads(line, MAX_LINE_BYTES))
-            except SeptumError as error:
-                raise ConfigError(
-                    f"{self._approvals}, line {number}: {error.message}", hint=f"sed -n {number}p {self._approvals}"
-                ) from error
+        return records(self._approvals, Approval)
 
-    def _say(self, verdict: Verdict, digest: str, by: str) -> None:
-        app = " ".join(self.title(digest))
-        append_line(self._approvals, dumps(to_json(Approval(time.time(), verdict, digest, app, by))))
+    def _say(self, verdict: Verdict, digest: str, title: tuple[str, str], by: str) -> Approval:
+        word = Approval(time.time(), verdict, digest, " ".join(title), by)
+        add_record(self._approvals, word)
+        return word
 
     def _last_word(self, digest: str) -> Approval | None:
         return next((one for one in reversed(list(self.approvals())) if one.digest == digest), None)
@@ -247,10 +241,3 @@ def _check_file(path: Path) -> None:
 def _away(folder: Path, what: str) -> str:
     """The command that removes a folder nobody may write to."""
     return f"chmod -R u+w {folder} && rm -r {folder}; {what}"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
-        file.write(data)
-    part.replace(path)

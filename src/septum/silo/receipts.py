@@ -5,17 +5,13 @@ A line is only ever added. The digest of a dataset would let others test a guess
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from septum.errors import ConfigError, SeptumError
-from septum.protocol.codec import dumps, from_json, loads, to_json
-from septum.silo.lines import append_line, whole_lines
+from septum.silo.lines import add_record, records
 
 FILE_NAME = "receipts.jsonl"
-MAX_LINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +41,15 @@ class Receipt:
 
 
 class Receipts:
-    """The receipts of one silo. May be used by several threads of one process."""
+    """The receipts of one silo. May be used by several threads and processes."""
 
     def __init__(self, silo_dir: Path) -> None:
         self._path = silo_dir / FILE_NAME
-        self._lock = threading.Lock()
 
     def add(self, receipt: Receipt) -> None:
         """Write a receipt, on the disk when this returns. Raises StorageError."""
-        with self._lock:
-            append_line(self._path, dumps(to_json(receipt)))
+        add_record(self._path, receipt)
 
     def all(self) -> Iterator[Receipt]:
         """Every receipt, oldest first. Raises ConfigError for a line that is none, naming it."""
-        for number, line in enumerate(whole_lines(self._path), 1):
-            try:
-                yield from_json(Receipt, loads(line, MAX_LINE_BYTES))
-            except SeptumError as error:
-                raise ConfigError(
-                    f"{self._path}, line {number}: {error.message}", hint=f"sed -n {number}p {self._path}"
-                ) from error
+        return records(self._path, Receipt)

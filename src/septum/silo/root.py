@@ -10,27 +10,21 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from septum.adapters.channel.https import HttpsChannel
-from septum.adapters.channel.proxy import ProxySettings, proxies_from
-from septum.adapters.identity.http_signatures import Ed25519Signer
 from septum.adapters.identity.keys import load_private_key
 from septum.adapters.identity.roster_keys import public_text
 from septum.adapters.launch.confine import keep_out
-from septum.adapters.launch.sandbox import level_for
-from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.errors import ConflictError, SeptumError
-from septum.ports.launcher import Launcher, Level
 from septum.silo.admission import Admission, tell_unusable
 from septum.silo.agent import Agent
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
 from septum.silo.consent import ApprovedApp
 from septum.silo.environment import Environments
-from septum.silo.launchers import DEFAULT, launcher
+from septum.silo.launchers import launcher
 from septum.silo.library import Folders, Library, approve_folders
+from septum.silo.line import KEY_NAME, open_line
 from septum.silo.log import Log, log_to_stderr
 from septum.silo.packages import Packages
 from septum.silo.reading import ReadLimits
@@ -39,9 +33,6 @@ from septum.silo.roster import Rosters
 from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
 from septum.silo.tables import Tables, key_of
-
-KEY_NAME = "silo.key"
-CA_NAME = "ca.pem"
 
 
 def start(silo_dir: Path) -> None:
@@ -62,33 +53,13 @@ def start(silo_dir: Path) -> None:
         os.close(lock)
 
 
-def proxies_of(config_proxy: str, environment: Mapping[str, str]) -> ProxySettings:
-    """The proxy of the configuration if there is one, else the environment's.
-
-    >>> proxies_of("http://proxy:3128", {"https_proxy": "http://other:1"}).https_proxy
-    'http://proxy:3128'
-    """
-    found = proxies_from(environment)
-    return ProxySettings(config_proxy, found.no_proxy) if config_proxy else found
-
-
 def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Agent:
-    ca_file, key = silo_dir / CA_NAME, load_private_key(silo_dir / KEY_NAME)
-    channel = HttpsChannel(
-        config.coordinator,
-        Ed25519Signer(config.name, key),
-        ca_file=ca_file if ca_file.exists() else None,
-        extra_ca=config.network.ca_file,
-        proxies=proxies_of(config.network.proxy, os.environ),
-    )
-    own = config.launcher == DEFAULT
-    level = level_for(config.limits.level) if own else Level.PROCESS
-    started_by: Launcher = (
-        SubprocessLauncher(level, hidden=(silo_dir.absolute(),)) if own else launcher(config.launcher)
-    )
+    channel = open_line(silo_dir, config)
+    own_key = public_text(load_private_key(silo_dir / KEY_NAME))
+    starts, level = launcher(config.launcher, config.limits.level, silo_dir)
     tools = Tools(
         channel=channel,
-        launcher=started_by,
+        launcher=starts,
         limits=config.limits.of_worker(),
         stop=threading.Event(),
         rand=random.SystemRandom().random,
@@ -111,7 +82,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         silo=config.name,
         policy=config.policy,
         library=library,
-        roster=RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log).check,
+        roster=RosterRule(config, Rosters(silo_dir), own_key, channel.roster, log).check,
         table=lambda app, keep: tables.get(app.dataset, app.columns, keep),
         receipts=Receipts(silo_dir),
         sandbox=int(level),

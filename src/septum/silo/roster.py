@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from septum.adapters.files import replace_file
 from septum.adapters.identity.roster_keys import verify
 from septum.errors import ConfigError, ConflictError, MessageError, NotFoundError, SeptumError, StorageError
 from septum.protocol.codec import MAX_MESSAGE_BYTES
@@ -173,20 +173,11 @@ class Rosters:
         return signed
 
     def _write(self, path: Path, document: bytes) -> None:
-        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(document)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _sync(path.parent)
+            replace_file(path, document, durable=True)
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror}", hint=f"df -h {self._folder}") from error
-        finally:
-            part.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -203,14 +194,6 @@ class Rosters:
             yield
         finally:
             os.close(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_document(path: Path) -> bytes:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from septum.adapters.files import replace_file
 from septum.errors import SeptumError
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.sdk.contract import Column
@@ -84,7 +85,7 @@ class Tables:
         (folder / "made.json").unlink(missing_ok=True)
         new = make_table(dataset, columns, path, self._limits)
         if state and state == state_of(dataset):  # else it changed while it was read
-            _write(folder / "made.json", dumps(to_json(Made(state, new.rows, new.digest))))
+            replace_file(folder / "made.json", dumps(to_json(Made(state, new.rows, new.digest))))
         return Table(path, new.rows, new.digest)
 
 
@@ -125,10 +126,3 @@ def _made(path: Path) -> Made | None:
         return from_json(Made, loads(path.read_bytes(), MAX_MADE_BYTES))
     except (OSError, SeptumError):
         return None  # then it is made again
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "wb", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
-        file.write(data)
-    part.replace(path)

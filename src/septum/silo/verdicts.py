@@ -7,8 +7,7 @@ from pathlib import Path
 
 from septum.silo.config import SiloConfig
 from septum.silo.consent import ApprovedApp, of_app
-from septum.silo.datasets import plain_file
-from septum.silo.library import approve_folders
+from septum.silo.library import approve_folders, packaged
 from septum.silo.packages import Packages
 
 
@@ -34,16 +33,8 @@ def verdicts(silo_dir: Path, config: SiloConfig) -> list[Verdict]:
         elif package.name not in config.apps:
             found.append(Verdict(title, "package", "apps", f"[apps.{package.name}] names no data for it"))
         else:
-            app = ApprovedApp(
-                path=silo_dir,
-                digest=package.digest,
-                tree=package.tree,
-                columns=package.manifest.columns,
-                leaves=package.manifest.leaves,
-                dataset=plain_file(silo_dir),
-                packaged=True,
-                signers=shelved.signers,
-            )
+            dataset = config.dataset_of(config.apps[package.name])
+            app = packaged(shelved, dataset, silo_dir)  # where it lies plays no part in what the rules say
             found.append(_verdict(title, "package", config, app))
     return found
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from septum.adapters.launch.interpreter import interpreter, where_python_is
+from septum.adapters.launch.interpreter import environment_of_app, interpreter
 from septum.adapters.launch.sandbox import SCRATCH, View, command, filter_file, level_for
 from septum.errors import AppError, WorkerError
 from septum.ports.launcher import Level
@@ -113,7 +113,7 @@ def _started(
             process = subprocess.Popen(  # noqa: S603  our own interpreter and module
                 line,
                 cwd="/" if sandboxed else home,
-                env=_environment(where),
+                env=environment_of_app(where, os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
@@ -143,20 +143,6 @@ def _view(settings: Settings) -> View:
         hidden=(beside,) if beside.is_dir() else (),
         scratch_bytes=SCRATCH_BYTES,
     )
-
-
-def _environment(home: Path) -> dict[str, str]:
-    return where_python_is(os.environ) | {
-        "LANG": "C.UTF-8",
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONFAULTHANDLER": "1",
-    }
 
 
 def _answer(process: subprocess.Popen[bytes], answer: int, limit_s: float, printed: IO[bytes]) -> bytes:

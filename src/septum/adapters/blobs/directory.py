@@ -20,6 +20,7 @@ from pathlib import Path
 from septum.adapters.blobs.cut import KEPT_BYTES, CutUploads, Part, open_part
 from septum.adapters.blobs.names import check_area, check_digest
 from septum.adapters.blobs.writing import Digester, Guard, digest_start, sent_to_disk, write
+from septum.adapters.files import sync_folder
 from septum.errors import ConflictError, DigestError, NotFoundError, StorageError
 from septum.protocol.plan import digest_of
 
@@ -43,7 +44,7 @@ class DirectoryBlobs:
                 shutil.rmtree(self._incoming)
             self._incoming.mkdir(mode=0o700)
             self._cut = CutUploads(root, kept_bytes=kept_bytes)
-            _sync_folder(root.parent)
+            sync_folder(root.parent)
 
     def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
         """Store bytes; their digest. Raises DigestError if a given `digest` differs, TooLargeError over `limit`."""
@@ -139,10 +140,10 @@ class DirectoryBlobs:
 
     def _sync_folders(self, shard: Path) -> None:
         """Make the entries that lead to a blob in `shard` durable; those of the shard and its area only once."""
-        _sync_folder(shard)
+        sync_folder(shard)
         if shard not in self._synced:
-            _sync_folder(shard.parent)
-            _sync_folder(self._root)
+            sync_folder(shard.parent)
+            sync_folder(self._root)
             with self._lock:
                 self._synced.add(shard)
 
@@ -164,14 +165,6 @@ def _move(new: Path, place: Path) -> None:
         for folder in (place.parents[1], place.parent):
             folder.mkdir(mode=0o700, exist_ok=True)
         new.rename(place)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _write_new(path: Path, data: bytes | Iterable[bytes], *, durable: bool, limit: int, guard: Guard) -> str:

@@ -50,3 +50,18 @@ def interpreter(program: Path) -> Interpreter:
 def where_python_is(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of an environment that says where programs and packages are."""
     return {name: environment[name] for name in ("PATH", "PYTHONPATH", "PYTHONHOME") if name in environment}
+
+
+def environment_of_app(home: Path, ours: Mapping[str, str]) -> dict[str, str]:
+    """An app's environment: nothing of `ours` but where to find programs and Python's packages."""
+    return where_python_is(ours) | {
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "OMP_NUM_THREADS": "1",  # the same sums on any machine; silos may share one
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",  # an app that walks a set walks it in one order
+        "PYTHONUNBUFFERED": "1",  # what it printed before it was killed is what one wants to see
+        "PYTHONFAULTHANDLER": "1",
+    }

@@ -22,7 +22,7 @@ from pathlib import Path
 from septum.adapters.launch import starter, watch
 from septum.adapters.launch.app_log import LOG_NAME, keep_output
 from septum.adapters.launch.frames import TO_AGENT, Done, Failed, FromWorker, Perform, Ready, Start, receive, send
-from septum.adapters.launch.interpreter import interpreter, where_python_is
+from septum.adapters.launch.interpreter import environment_of_app, interpreter
 from septum.adapters.launch.payload_file import PayloadFile
 from septum.adapters.launch.process import WorkerProcess, readable, sender_of
 from septum.adapters.launch.sandbox import SCRATCH, View, command, filter_file, level_for
@@ -77,7 +77,7 @@ def _start(spec: WorkerSpec, control: int) -> subprocess.Popen[bytes]:
     scratch.mkdir(mode=0o700)
     python = interpreter(spec.python).program if spec.python else sys.executable
     program = [str(python), "-P", "-m", ENTRY, str(control)]
-    return _popen(program, scratch, _environment(scratch, os.environ), (control,))
+    return _popen(program, scratch, environment_of_app(scratch, os.environ), (control,))
 
 
 def _start_in_sandbox(spec: WorkerSpec, view: View, control: int) -> subprocess.Popen[bytes]:
@@ -85,7 +85,7 @@ def _start_in_sandbox(spec: WorkerSpec, view: View, control: int) -> subprocess.
     program = [str(spec.python or sys.executable), "-P", "-m", ENTRY, str(control), "sandboxed"]
     with filter_file() as filtering:
         line = command(program, view, filtering)
-        environment = _environment(SCRATCH, os.environ)
+        environment = environment_of_app(SCRATCH, os.environ)
         return starter.call(lambda: _popen(line, Path("/"), environment, (control, *filtering)))
 
 
@@ -115,21 +115,6 @@ def _view(spec: WorkerSpec, limits: WorkerLimits, hidden: tuple[Path, ...]) -> V
         hidden=(*hidden, beside) if beside.is_dir() else hidden,
         scratch_bytes=limits.scratch_bytes,
     )
-
-
-def _environment(home: Path, ours: Mapping[str, str]) -> dict[str, str]:
-    """Nothing of the agent's but where to find programs and Python's packages."""
-    return where_python_is(ours) | {
-        "LANG": "C.UTF-8",
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "OMP_NUM_THREADS": "1",  # the same sums on any machine; silos may share one
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",  # an app that walks a set walks it in one order
-        "PYTHONUNBUFFERED": "1",  # what it printed before it was killed is what one wants to see
-        "PYTHONFAULTHANDLER": "1",
-    }
 
 
 class SubprocessWorker:
