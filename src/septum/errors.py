@@ -102,6 +102,13 @@ class ProtocolError(SeptumError):
     http_status = 409
 
 
+class SecAggError(SeptumError):
+    """Secure aggregation was asked for something that it must not do, or was given something that does not hold."""
+
+    code = "secure_aggregation"
+    http_status = 422
+
+
 class NotFoundError(SeptumError):
     """A run, silo, model or blob that does not exist here."""
 

@@ -1,0 +1,197 @@
+"""What does the coordinator compute in an attempt? Checks that name a liar early, and the masks that stay in the sum.
+
+It holds no secret: what silos reveal to it is enough for the sum over the survivors and for nothing else. Silos check
+everything for themselves; the checks here only save an attempt, or say whom to leave out of the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from septum.errors import SecAggError
+from septum.secagg.context import Place, Terms, context, key_context, pack, roster_digest, text, threshold
+from septum.secagg.decoding import outliers
+from septum.secagg.derivation import pair_mask, self_mask
+from septum.secagg.masks import Mask
+from septum.secagg.messages import Advert, Reveal, adverts_digest, check_share, signed_advert, signed_survivors
+from septum.secagg.primitives import Primitives
+from septum.secagg.shamir import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The public facts of an attempt, once its survivors are known.
+
+    `keys` are the Ed25519 public keys of all silos of the plan, `adverts` the list U1, `bundled` U2, whose shares were
+    passed on, `survivors` U3, whose masked vectors are there.
+    """
+
+    place: Place
+    terms: Terms
+    keys: Mapping[str, bytes]
+    adverts: Mapping[str, Advert]
+    bundled: tuple[str, ...]
+    survivors: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("bundled", "survivors"):
+            object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
+        lists = (
+            ("U1", self.adverts, self.keys),
+            ("U2", self.bundled, self.adverts),
+            ("U3", self.survivors, self.bundled),
+        )
+        for what, inner, outer in lists:
+            strangers = sorted(set(inner) - set(outer))
+            if strangers or len(set(inner)) != len(inner):
+                raise SecAggError(
+                    f"{what} has silos twice, or such as do not belong there: {', '.join(strangers[:10])}"
+                )
+        if len(self.survivors) < threshold(len(self.keys)):
+            raise SecAggError(f"{len(self.survivors)} survivors, {threshold(len(self.keys))} are needed")
+
+    @property
+    def context(self) -> bytes:
+        """What masks and signatures are bound to."""
+        return context(self.place, self.terms, roster_digest(self.keys), adverts_digest(self.adverts))
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Whose pairwise masks are in the sum, without their vectors."""
+        return tuple(sorted(set(self.bundled) - set(self.survivors)))
+
+
+def check_advert(
+    name: str, advert: Advert, party_key: bytes, place: Place, roster: str, primitives: Primitives
+) -> None:
+    """Raise SecAggError unless the silo with this Ed25519 key signed this advert for this attempt."""
+    message = signed_advert(key_context(place, roster), name, advert.encryption, advert.masking)
+    if not primitives.verify(party_key, message, advert.signature):
+        raise SecAggError(f"the advert of {name!r} is not signed by it for this attempt")
+
+
+def check_signature(transcript: Transcript, name: str, signature: bytes, primitives: Primitives) -> None:
+    """Raise SecAggError unless this is a survivor's signature over the survivors of this attempt."""
+    if name not in transcript.survivors:
+        raise SecAggError(f"{name!r} signed, but is no survivor")
+    if not primitives.verify(
+        transcript.keys[name], signed_survivors(transcript.context, transcript.survivors), signature
+    ):
+        raise SecAggError(f"{name!r} did not sign these survivors and terms")
+
+
+def check_reveal(transcript: Transcript, name: str, reveal: Reveal) -> None:
+    """Raise SecAggError unless a survivor revealed exactly the shares that it has to, in their form."""
+    if name not in transcript.survivors:
+        raise SecAggError(f"{name!r} revealed shares, but is no survivor")
+    wanted = (("seeds", reveal.seeds, transcript.survivors), ("keys", reveal.keys, transcript.dropped))
+    for what, shares, silos in wanted:
+        wrong = sorted(shares.keys() ^ set(silos))
+        if wrong:
+            raise SecAggError(f"{name!r} revealed shares of too many or too few {what}: {', '.join(wrong[:10])}")
+        for silo, share in shares.items():
+            check_share(f"the share of {silo!r} that {name!r} revealed", share)
+
+
+def unmasking(transcript: Transcript, reveals: Mapping[str, Reveal], primitives: Primitives) -> tuple[Mask, ...]:
+    """The masks to add to the sum of the survivors' masked vectors, so that the plain sum is left.
+
+    A masking key that is put together wrongly never passes: its public half was advertised. A seed has no such check.
+    With exactly t reveals a wrong share of a seed cannot be told, and the sum is then noise; with more, shares that do
+    not fit together raise, and `inconsistent` says whom to leave out.
+
+    Raises:
+        SecAggError: too few reveals, or one that is malformed; shares that do not fit together; a key that was not
+            advertised.
+    """
+    needed = threshold(len(transcript.keys))
+    if len(reveals) < needed:
+        raise SecAggError(f"{len(reveals)} silos revealed their shares, {needed} have to: nothing can be unmasked")
+    for name, reveal in reveals.items():
+        check_reveal(transcript, name, reveal)
+    found = _inconsistent(transcript, reveals, primitives)
+    if found:
+        raise SecAggError(f"shares do not fit together: {_told(found)}", hint="a new attempt, or fewer reveals")
+    chosen = sorted(reveals)[:needed]
+    xs = _xs(transcript, chosen)
+    weights = Weights(xs)
+
+    def joined(what: str, shares: Sequence[bytes]) -> bytes:
+        try:
+            return weights.join(dict(zip(xs, shares, strict=True)))
+        except SecAggError as error:
+            raise SecAggError(f"{what}: {error.message}") from None
+
+    bound, masks = transcript.context, []
+    for silo in transcript.survivors:
+        seed = joined(f"the seed of {silo!r}", [reveals[name].seeds[silo] for name in chosen])
+        masks.append(self_mask(primitives, seed, bound, silo, -1))
+    for silo in transcript.dropped:
+        secret = joined(f"the key of {silo!r}", [reveals[name].keys[silo] for name in chosen])
+        if primitives.public_of(secret) != transcript.adverts[silo].masking:
+            raise SecAggError(f"the revealed shares of {silo!r}'s key make another key than it advertised")
+        for survivor in transcript.survivors:
+            # What `silo` would have added is the opposite of what the survivor did.
+            shared = primitives.agree(secret, transcript.adverts[survivor].masking)
+            masks.append(pair_mask(primitives, shared, bound, silo, survivor))
+    return tuple(masks)
+
+
+def digest(transcript: Transcript, reveals: Mapping[str, Reveal]) -> str:
+    """The digest of the public transcript, for the logs of all who took part. Shares themselves are not in it."""
+    facts = pack(
+        "transcript",
+        transcript.context,
+        pack("bundled", *map(text, transcript.bundled)),
+        pack("survivors", *map(text, transcript.survivors)),
+        pack("revealed", *map(text, sorted(reveals))),
+    )
+    return f"sha256:{hashlib.sha256(facts).hexdigest()}"
+
+
+# --- shares that do not fit together -------------------------------------------------------------------------------
+
+
+def inconsistent(transcript: Transcript, reveals: Mapping[str, Reveal], primitives: Primitives) -> tuple[str, ...]:
+    """Whose reveals to leave out so that the others fit together; () if all fit, or if it cannot be told.
+
+    Of r reveals with t needed, r - t wrong shares of one secret are noticed and (r - t) // 2 located. Which of the two is
+    to blame, the silo that revealed the share or the one that made it, nobody can tell: leaving out the first mends both.
+    """
+    return tuple(
+        sorted({holder for held in _inconsistent(transcript, reveals, primitives).values() for holder in held})
+    )
+
+
+def _inconsistent(
+    transcript: Transcript, reveals: Mapping[str, Reveal], primitives: Primitives
+) -> dict[str, tuple[str, ...]]:
+    """Which silos' secrets have shares that do not fit, and who holds those; an unlocated one is held by ()."""
+    needed = threshold(len(transcript.keys))
+    holders = sorted(reveals)
+    if len(holders) == needed:
+        return {}
+    xs = _xs(transcript, holders)
+    rows = {silo: [_number(reveals[name].seeds[silo]) for name in holders] for silo in transcript.survivors}
+    rows |= {silo: [_number(reveals[name].keys[silo]) for name in holders] for silo in transcript.dropped}
+    found = outliers(xs, rows, needed, primitives.random)
+    return {silo: tuple(holders[at] for at in places) for silo, places in found.items()}
+
+
+def _told(found: Mapping[str, tuple[str, ...]]) -> str:
+    parts = (
+        f"of {silo!r}'s secret those held by {', '.join(map(repr, held))}" if held else f"of {silo!r}'s secret too many"
+        for silo, held in sorted(found.items())
+    )
+    return "; ".join(parts)
+
+
+def _number(share: bytes) -> int:
+    return int.from_bytes(share, "big")
+
+
+def _xs(transcript: Transcript, names: Sequence[str]) -> tuple[int, ...]:
+    x = {name: at for at, name in enumerate(sorted(transcript.keys), 1)}
+    return tuple(x[name] for name in names)
