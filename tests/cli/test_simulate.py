@@ -47,7 +47,8 @@ def test_people_get_rounds_on_stderr_and_a_table_on_stdout(septum, example):
     ("arguments", "code", "message"),
     [
         (["--data", "boston"], 2, "not NAME=VALUE"),
-        (["--data", "boston=missing.csv"], 1, "missing.csv"),
+        (["--data", "boston=missing.csv", "--inspect"], 1, "missing.csv"),
+        (["--silos", "1"], 2, "a masked run needs 2 to 200 silos, not 1"),
         (["--silos", "100000"], 2, "--silos"),
         (["--set", "epoch=3"], 2, "did you mean 'epochs'"),
     ],

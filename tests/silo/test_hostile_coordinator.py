@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.silo.small_app import admission, approved, granted, write_app, write_data
+from tests.silo.small_app import admission, allowing, approved, granted, write_app, write_data
 
 from septum.adapters.identity.roster_keys import public_text, sign
 from septum.adapters.launch.inline import InlineLauncher
@@ -38,7 +38,7 @@ KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 class Try:
     """A rule, what the silo has it set to, and how a coordinator tries to get past it."""
 
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = field(default_factory=allowing)
     plan: Mapping[str, object] = field(default_factory=dict)
     app: Mapping[str, object] = field(default_factory=dict)
     rows: int = 6
@@ -50,16 +50,17 @@ TRIES = {
     "apps": Try(plan={"app": AppRef("another", "1", "sha256:" + "0" * 64)}),
     "apps.small.digest": Try(plan={"app": AppRef("small", "1", "sha256:" + "0" * 64)}),
     "policy.min_cohort": Try(plan={"quorum": 1}),
-    "policy.max_rounds": Try(Policy(max_rounds=10), {"rounds": 11}),
-    "policy.strategies": Try(Policy(strategies=("fedavg",)), {"strategy": StrategyRef("fedadam")}),
-    "policy.folders": Try(Policy(folders=False)),
-    "policy.require_signature": Try(Policy(require_signature=True), app={"packaged": True}),
-    "policy.columns": Try(Policy(columns=("y",))),
-    "policy.releases": Try(Policy(releases=("rows",))),
-    "policy.min_rows": Try(Policy(min_rows=7)),
-    "policy.min_sandbox": Try(Policy(min_sandbox=2)),
+    "policy.require_masking": Try(allowing(require_masking=True)),
+    "policy.max_rounds": Try(allowing(max_rounds=10), {"rounds": 11}),
+    "policy.strategies": Try(allowing(strategies=("fedavg",)), {"strategy": StrategyRef("fedadam")}),
+    "policy.folders": Try(allowing(folders=False)),
+    "policy.require_signature": Try(allowing(require_signature=True), app={"packaged": True}),
+    "policy.columns": Try(allowing(columns=("y",))),
+    "policy.releases": Try(allowing(releases=("rows",))),
+    "policy.min_rows": Try(allowing(min_rows=7)),
+    "policy.min_sandbox": Try(allowing(min_sandbox=2)),
     "roster": Try(roster=Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER})),
-    "policy.require_roster": Try(Policy(require_roster=True)),
+    "policy.require_roster": Try(allowing(require_roster=True)),
     "data": Try(rows=0),
 }
 LOCAL = {

@@ -42,7 +42,8 @@ def test_hours_that_are_none_say_how_to_write_them(text):
 
 def test_each_rule_is_explained_and_changes_the_digest():
     changed = {
-        "min_cohort": 3,
+        "min_cohort": 4,
+        "require_masking": False,
         "max_rounds": 7,
         "strategies": ("fedavg",),
         "folders": False,

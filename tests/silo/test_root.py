@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.adapters.channel.servers import SmallCoordinator, SmallServer, running
-from tests.silo.small_app import write_app, write_data
+from tests.silo.small_app import allowing, write_app, write_data
 
 from septum.adapters.identity.keys import load_private_key
 from septum.adapters.identity.token import make_token, read_token, token_hash
@@ -201,7 +201,7 @@ class AgentProcess:
 
 @pytest.fixture
 def run_agent(site: Site) -> Iterator[Callable[[], AgentProcess]]:
-    enroll(site.dir, url=site.server.url(), token=site.token(), apps={"small": site.app})
+    enroll(site.dir, url=site.server.url(), token=site.token(), apps={"small": site.app}, policy=allowing())
     made: list[AgentProcess] = []
 
     def run_one() -> AgentProcess:

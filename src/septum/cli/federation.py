@@ -45,13 +45,23 @@ class Site:
 class Federation:
     """A coordinator and silos, running. Leave the context to end them all.
 
-    `sandbox`: the level of the silos' training processes; None for the best that this machine has.
+    `sandbox`: the level of the silos' training processes; None for the best that this machine has. `inspect`: whether
+    the silos take part in runs that show the coordinator what each of them sends.
     """
 
     def __init__(
-        self, base: Path, app_dir: Path, app_name: str, records: Mapping[str, Path], *, sandbox: int | None = None
+        self,
+        base: Path,
+        app_dir: Path,
+        app_name: str,
+        records: Mapping[str, Path],
+        *,
+        sandbox: int | None = None,
+        inspect: bool = False,
     ) -> None:
-        self._sandbox = sandbox
+        self._changes = {"[limits]\n": f"[limits]\nsandbox = {sandbox}\n"} if sandbox is not None else {}
+        if inspect:
+            self._changes["require_masking = true"] = "require_masking = false"
         self.base = base.resolve()
         self._app_dir = app_dir
         self._app_name = app_name
@@ -112,10 +122,10 @@ class Federation:
         for process in [self._enroll(site, urls[site.name], tokens[site.name]) for site in self.sites]:
             process.wait_for_exit(START_S)
         self._pin_roster()
-        if self._sandbox is not None:
-            for site in self.sites:
-                config = site.folder / "state" / CONFIG_NAME
-                config.write_text(config.read_text().replace("[limits]\n", f"[limits]\nsandbox = {self._sandbox}\n"))
+        for site in self.sites:
+            config = site.folder / "state" / CONFIG_NAME
+            for before, after in self._changes.items():
+                config.write_text(config.read_text().replace(before, after))
         for site in self.sites:
             self.start_agent(site.name)
         return access

@@ -10,7 +10,7 @@ from septum.cli.options import RunOptions, pairs
 from septum.errors import ConfigError, did_you_mean
 from septum.plugins.strategies import strategy_of
 from septum.protocol.codec import Scalar
-from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
 from septum.sdk.package_file import read_description
@@ -61,6 +61,7 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         attempts=options.attempts,
         early_stopping=early_stopping(options.early_stopping),
         clip_norm=options.clip_norm,
+        masking=None if options.inspect else Masking(options.max_update, options.max_weight),
     )
 
 

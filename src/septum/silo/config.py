@@ -226,6 +226,7 @@ def _policy(section: Section) -> Policy:
     hours = section.text("hours", "")
     policy = Policy(
         min_cohort=section.whole("min_cohort", off.min_cohort) or off.min_cohort,
+        require_masking=section.flag("require_masking", off.require_masking),
         max_rounds=section.whole("max_rounds", off.max_rounds),
         strategies=section.texts("strategies"),
         folders=section.flag("folders", off.folders),

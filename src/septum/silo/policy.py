@@ -62,7 +62,9 @@ class RosterBy(Enum):
 class Policy:
     """The rules. None where any value is allowed.
 
-    min_cohort         a run that may close a round with fewer silos is refused: a sum over few says much about each
+    min_cohort         a run that may close a round with fewer silos is refused: a sum over few says much about each;
+                       and no masked sum is signed that would, with earlier ones, tell something about fewer
+    require_masking    whether a run is refused that would show the coordinator this silo's own updates and metrics
     max_rounds         a run of more rounds is refused
     strategies         aggregation strategies that are allowed
     folders            whether an app may be a folder of this silo's, for development; else only packages run
@@ -80,7 +82,7 @@ class Policy:
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
     """
 
-    min_cohort: int = 2
+    min_cohort: int = 3
     max_rounds: int | None = None
     strategies: tuple[str, ...] | None = None
     folders: bool = True
@@ -94,6 +96,7 @@ class Policy:
     min_sandbox: int = 1
     hours: Hours | None = None
     send_error_texts: bool = False
+    require_masking: bool = True
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -138,6 +141,9 @@ def explained(policy: Policy) -> Mapping[str, str]:
 
     return {
         "min_cohort": f"a round of {policy.min_cohort} silos at least",
+        "require_masking": "masked runs only"
+        if policy.require_masking
+        else "also runs that show the coordinator what this silo sends",
         "max_rounds": "any number of rounds" if policy.max_rounds is None else f"at most {policy.max_rounds} rounds",
         "strategies": f"strategies: {any_of(policy.strategies)}",
         "folders": "apps in folders and packages run" if policy.folders else "only packages run",
