@@ -1,7 +1,8 @@
 """Which of more than t shares do not lie on one polynomial? Reed-Solomon codes, decoded with Gao's algorithm.
 
-Shamir shares are a Reed-Solomon code word (McEliece and Sarwate 1981): r shares with t needed show up to r - t wrong ones
-and locate up to (r - t) // 2. Gao 2003, "A new algorithm for decoding Reed-Solomon codes", is Euclid's algorithm.
+Shamir's shares are a Reed-Solomon code word (McEliece and Sarwate 1981): r of them with t needed show that up to r - t
+are wrong, and which up to (r - t) // 2 are. Gao 2003, "A new algorithm for decoding Reed-Solomon codes", is Euclid's
+algorithm, stopped half-way.
 """
 
 from __future__ import annotations

@@ -157,8 +157,9 @@ def digest(transcript: Transcript, reveals: Mapping[str, Reveal]) -> str:
 def inconsistent(transcript: Transcript, reveals: Mapping[str, Reveal], primitives: Primitives) -> tuple[str, ...]:
     """Whose reveals to leave out so that the others fit together; () if all fit, or if it cannot be told.
 
-    Of r reveals with t needed, r - t wrong shares of one secret are noticed and (r - t) // 2 located. Which of the two is
-    to blame, the silo that revealed the share or the one that made it, nobody can tell: leaving out the first mends both.
+    Of r reveals with t needed, up to r - t wrong shares of one secret are noticed, and up to (r - t) // 2 located. More
+    than that may also point to silos that did nothing wrong. Nobody can tell which of two is to blame, the silo that
+    revealed a share or the one that made it; leaving out the first mends both.
     """
     return tuple(
         sorted({holder for held in _inconsistent(transcript, reveals, primitives).values() for holder in held})
