@@ -131,7 +131,7 @@ def unmasking(transcript: Transcript, reveals: Mapping[str, Reveal], primitives:
     for silo in transcript.dropped:
         secret = joined(f"the key of {silo!r}", [reveals[name].keys[silo] for name in chosen])
         if primitives.public_of(secret) != transcript.adverts[silo].masking:
-            raise SecAggError(f"the revealed shares of {silo!r}'s key make another key than it advertised")
+            raise SecAggError(f"the revealed shares of the key of {silo!r} make another key than it advertised")
         for survivor in transcript.survivors:
             # What `silo` would have added is the opposite of what the survivor did.
             shared = primitives.agree(secret, transcript.adverts[survivor].masking)
@@ -183,7 +183,8 @@ def _inconsistent(
 
 def _told(found: Mapping[str, tuple[str, ...]]) -> str:
     parts = (
-        f"of {silo!r}'s secret those held by {', '.join(map(repr, held))}" if held else f"of {silo!r}'s secret too many"
+        f"of the secret of {silo!r} "
+        + (f"those held by {', '.join(map(repr, held))}" if held else "it is unknown which")
         for silo, held in sorted(found.items())
     )
     return "; ".join(parts)
