@@ -40,6 +40,13 @@ def test_up_to_all_spare_shares_may_be_wrong_and_it_is_noticed(given_words):
     )
 
 
+def test_places_are_counted_over_all_rows_and_told_row_by_row():
+    rows = {"a": (0, 1, 0, 0, 0, 0), "b": (0, 1, 0, 0, 0, 2), "c": (3, 3, 3, 3, 3, 3), "d": (0, 1, 0, 1, 0, 0)}
+    xs = (1, 2, 3, 4, 5, 6)
+    assert outliers(xs, {name: rows[name] for name in "abc"}, 2, os.urandom) == {"a": (1,), "b": (1, 5)}
+    assert outliers(xs, rows, 2, os.urandom) == {"a": (), "b": (), "d": ()}
+
+
 def test_one_wrong_share_beyond_the_threshold_is_noticed_but_not_located():
     """Three points of which any two make a line."""
     assert outliers((1, 2, 3), {"a": (1, 2, 4)}, 2, os.urandom) == {"a": ()}

@@ -36,7 +36,7 @@ def rank(rows: list[list[int]]) -> int:
 
 
 def isolated(all_sets: list[frozenset[str]], silos: str, few: tuple[str, ...]) -> bool:
-    """Whether a combination that is not 0 is zero outside `few`: then the rank falls when their columns are left out."""
+    """Whether a combination that is not 0 is zero outside `few`: then the rank falls without their columns."""
     whole = [[int(silo in one) for silo in silos] for one in all_sets]
     without = [[int(silo in one) for silo in silos if silo not in few] for one in all_sets]
     return rank(without) < rank(whole)

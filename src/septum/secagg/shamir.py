@@ -32,11 +32,11 @@ def split(secret: bytes, threshold: int, xs: Sequence[int], random: Callable[[in
     if not 1 <= threshold <= len(xs):
         raise SecAggError(f"{threshold} shares are to restore a secret of which {len(xs)} are made")
     # Highest power first, for Horner's rule; the secret is the value at 0.
-    polynomial = (*_elements(threshold - 1, random), int.from_bytes(secret, "big"))
+    polynomial = (*elements(threshold - 1, random), int.from_bytes(secret, "big"))
     return {x: _value(polynomial, x).to_bytes(SHARE_BYTES, "big") for x in xs}
 
 
-def _elements(count: int, random: Callable[[int], bytes]) -> list[int]:
+def elements(count: int, random: Callable[[int], bytes]) -> list[int]:
     """Uniform elements of the field: a draw in the incomplete last multiple of the prime is thrown away."""
     found: list[int] = []
     while len(found) < count:
