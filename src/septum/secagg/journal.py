@@ -20,8 +20,8 @@ with at most MAX_SETS = k rows, and each of their minors is at most (k + 1)^((k 
 (Hadamard), so it vanishes modulo P only if it is zero.
 
 What the rule does not see: knowledge that is more than linear (small whole numbers may be told apart in a sum),
-updates that are similar from base to base, sums that this silo did not reveal for, and colluding silos, which can take
-their own vectors out of any sum. Decision 0011 says which of these others prevent.
+updates that are similar from base to base, sums that this silo did not sign, and colluding silos, which can take their
+own vectors out of any sum. Decision 0011 says which of these others prevent.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def conflict(
 ) -> frozenset[str] | None:
     """The silos, fewer than `min_cohort`, about which `asked` would tell something together with `released`; or None.
 
-    `released` are the sets of survivors for which this silo, `me`, revealed shares on the same base. The same set again
-    tells nothing new and is allowed.
+    `released` are the sets of survivors that this silo, `me`, signed on the same base: with its signature others may
+    reveal, so a set counts from then on. The same set again tells nothing new and is allowed.
 
     Raises:
         SecAggError: `me` is in one of the sets not; or there are too many sets to decide exactly: refuse then, too.
