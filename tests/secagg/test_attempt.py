@@ -24,7 +24,6 @@ from tests.secagg.attempts import (
 
 from septum.errors import SecAggError
 from septum.secagg.context import threshold
-from septum.secagg.derivation import pair_mask, self_mask
 from septum.secagg.fixed_point import Scale, from_wide, mean, quantise, to_wide
 from septum.secagg.masks import Masker
 from septum.secagg.server import Transcript, unmasking
@@ -213,15 +212,6 @@ def test_masked_vectors_of_constants_are_balanced_in_every_bit():
         bits = np.unpackbits(vector.view(np.uint8).reshape(words, 4), axis=1)  # (words, 32)
         score += float((np.square(bits.sum(axis=0, dtype=np.int64) - words / 2) / (words / 4)).sum())
     assert 40 < score < 288
-
-
-def test_masks_use_all_256_bits_of_the_seed_and_of_what_two_silos_share():
-    """No seed is folded: changing any one byte of it changes the mask's key."""
-    real = federation(2, real=True).primitives
-    secret, context = bytes(range(32)), b"c" * 32
-    changed = [secret[:at] + bytes([secret[at] ^ bit]) + secret[at + 1 :] for at in range(32) for bit in (1, 128)]
-    assert len({self_mask(real, one, context, "a", 1).key for one in (secret, *changed)}) == 65
-    assert len({pair_mask(real, one, context, "a", "b").key for one in (secret, *changed)}) == 65
 
 
 def test_two_silos_use_one_mask_with_opposite_signs():
