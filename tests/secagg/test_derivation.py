@@ -11,7 +11,7 @@ SECRET, PLACE = bytes(range(32)), b"p" * 32
 MADE = {
     "sealing": lambda secret, place, one, other: sealing_key(REAL, secret, place, one, other),
     "pair": lambda secret, place, one, other: pair_mask(REAL, secret, place, one, other).key,
-    "self": lambda secret, place, one, other: self_mask(REAL, secret, place, one, 1).key,
+    "self": lambda secret, place, one, _: self_mask(REAL, secret, place, one, 1).key,
 }
 
 
