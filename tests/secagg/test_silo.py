@@ -392,12 +392,15 @@ def test_delivering_messages_again_changes_nothing_and_gets_the_same_reply(order
     assert (state.party, len(replies)) == (fed.states["a"].party, 4)
 
 
-def test_what_the_caller_changes_in_its_message_afterwards_does_not_change_the_state():
+def test_what_the_caller_changes_in_a_message_afterwards_does_not_change_the_state():
     fed = federation(4)
     adverts = dict(fed.adverts)
     state, sealed = step(fed.states["a"], Adverts(adverts))
     adverts.pop("d")
     assert step(state, listed(fed)) == (state, sealed)
+    kept = dict(sealed)
+    sealed.clear()
+    assert step(state, listed(fed))[1] == kept
 
 
 def test_taking_a_step_twice_from_one_state_seals_the_same_bytes():

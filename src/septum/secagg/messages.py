@@ -42,7 +42,11 @@ class Adverts:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """R2, to one silo: what each other silo of U2 sealed for it, and the terms of the round."""
+    """R2, to one silo: what each other silo of U2 sealed for it, and the terms of the round.
+
+    `terms` are the silo's own: digests that it made of the model, plan and layout that it works with. What the
+    coordinator says about them proves nothing.
+    """
 
     sealed: Mapping[str, bytes]
     terms: Terms

@@ -174,7 +174,7 @@ def _share(state: State, event: Adverts) -> tuple[State, Sealed]:
     if state.shared is not None:
         if event != state.shared.event:
             raise SecAggError("a second list of adverts under the same keys: the coordinator shows different lists")
-        return state, state.shared.sealed
+        return state, dict(state.shared.sealed)
     party, primitives, adverts = state.party, state.primitives, dict(event.adverts)
     bound = key_context(party.place, roster_digest(party.keys))
     _check_adverts(state, adverts, bound)
@@ -187,7 +187,7 @@ def _share(state: State, event: Adverts) -> tuple[State, Sealed]:
         peers[name] = _Peer(opening, _agreed(primitives, state.masking, name, "masking", adverts[name].masking))
         sealing = sealing_key(primitives, encryption, place, party.name, name)
         sealed[name] = primitives.seal(sealing, state.shares[name], sealed_data(place, party.name, name))
-    return replace(state, shared=_Shared(Adverts(adverts), place, peers, sealed)), sealed
+    return replace(state, shared=_Shared(Adverts(adverts), place, peers, sealed)), dict(sealed)
 
 
 def _check_adverts(state: State, adverts: Mapping[str, Advert], bound: bytes) -> None:
