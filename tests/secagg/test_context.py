@@ -63,3 +63,10 @@ def test_the_digest_of_the_adverts_is_over_every_name_and_key():
 def test_what_is_signed_for_one_purpose_is_never_what_is_signed_for_another():
     assert signed_advert(b"c" * 32, "a", b"x", b"y") != signed_survivors(b"c" * 32, ("a", "x", "y"))
     assert signed_survivors(b"c" * 32, ("a", "b")) != signed_survivors(b"c" * 32, ("ab",))
+
+
+def test_an_advert_is_signed_with_the_place_the_name_and_both_keys():
+    parts = (b"c" * 32, "a", b"x" * 32, b"y" * 32)
+    others = (b"d" * 32, "b", b"z" * 32, b"z" * 32)
+    changed = [signed_advert(*parts[:at], others[at], *parts[at + 1 :]) for at in range(4)]
+    assert len({signed_advert(*parts), *changed}) == 5

@@ -47,6 +47,14 @@ def test_places_are_counted_over_all_rows_and_told_row_by_row():
     assert outliers(xs, rows, 2, os.urandom) == {"a": (), "b": (), "d": ()}
 
 
+@given(st.integers(2, 6))
+def test_values_of_a_polynomial_of_any_higher_degree_are_noticed(degree):
+    """Also where their highest divided difference is 0."""
+    xs = range(1, 9)
+    assert outliers(xs, {"a": [x**degree for x in xs]}, 2, os.urandom).keys() == {"a"}
+    assert outliers(xs, {"a": [x**degree for x in xs]}, degree + 1, os.urandom) == {}
+
+
 def test_one_wrong_share_beyond_the_threshold_is_noticed_but_not_located():
     """Three points of which any two make a line."""
     assert outliers((1, 2, 3), {"a": (1, 2, 4)}, 2, os.urandom) == {"a": ()}

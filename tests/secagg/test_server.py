@@ -177,6 +177,12 @@ def test_two_spare_shares_show_whose_is_wrong_and_without_it_the_sum_is_right(li
     assert same(masked_vector(masks, fed.primitives, total), attempt.plain)
 
 
+def test_who_is_inconsistent_is_asked_of_well_formed_reveals_only():
+    attempt = play(federation(5))
+    with pytest.raises(SecAggError, match="'a' revealed shares of too many or too few seeds"):
+        inconsistent(attempt.transcript, {**attempt.reveals, "a": Reveal({}, {})}, attempt.fed.primitives)
+
+
 def test_a_silo_that_gave_one_other_a_wrong_share_is_named_beside_it():
     """Who of the two lied cannot be told: the message names the secret's owner and the share's holder."""
     fed = federation(9)
