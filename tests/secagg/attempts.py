@@ -5,16 +5,18 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.secagg.toy import ToySigner, toy
 
 from septum.adapters.identity.masking_primitives import openssl
+from septum.errors import SecAggError
 from septum.secagg.context import Place, Terms, threshold
 from septum.secagg.fixed_point import add_wide
 from septum.secagg.masks import Mask, Masker
 from septum.secagg.primitives import Primitives
 from septum.secagg.server import Transcript, unmasking
-from septum.secagg.silo import Advert, Adverts, Bundle, Party, Reveal, Signatures, State, Survivors, begin, step
+from septum.secagg.silo import Advert, Adverts, Bundle, Event, Party, Reveal, Signatures, State, Survivors, begin, step
 
 PLACE = Place(run="run-1", stage="train", round=3, attempt=0)
 TERMS = Terms(model="blake3:aa", plan="blake3:bb", layout="blake3:cc")
@@ -61,6 +63,17 @@ def federation(
     begun = {name: begin(Party(name, keys, need, place), primitives, signs[name]) for name in names}
     states = {name: state for name, (state, _) in begun.items()}
     return Federation(keys, primitives, states, {name: advert for name, (_, advert) in begun.items()})
+
+
+def listed(fed: Federation, **changed: Advert) -> Adverts:
+    """The whole list, with these entries instead."""
+    return Adverts({**fed.adverts, **changed})
+
+
+def refused(state: State, event: Event, match: str) -> None:
+    """The event is refused with this message."""
+    with pytest.raises(SecAggError, match=match):
+        step(state, event)
 
 
 # --- each step, for all silos that take it ---------------------------------------------------------------------------
