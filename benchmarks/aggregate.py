@@ -27,12 +27,13 @@ from benchmarks import report
 from benchmarks.floors import reading
 from benchmarks.processes import peak_bytes, reset_peak, resident_bytes
 from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.adapters.file_source import file_source
 from septum.algorithms.strategy import Strategy, strategy, strategy_names
 from septum.algorithms.weighted_mean import weighted_mean
-from septum.coordinator.spool import file_source
-from septum.protocol.combine import OPTIMIZER, Source, Weighted, block_width, layout_of, next_model
+from septum.protocol.combine import OPTIMIZER, Weighted, block_width, next_model
 from septum.protocol.contents import UPDATE
 from septum.protocol.layout import write_header
+from septum.protocol.sources import Source, layout_of
 
 MEAN = "weighted_mean"
 LAYER_FLOATS = 4_000_000

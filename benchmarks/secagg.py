@@ -139,8 +139,8 @@ def attempt(keys: Mapping[str, Ed25519PrivateKey], update: NDArray[np.float32]) 
         if name in survivors:
             with times.coordinator("add up"):
                 np.add(total, words, out=total)
-    transcript = Transcript(PLACE, TERMS, roster, adverts, tuple(keys), survivors)
-    reveals = _signed_and_revealed(states, transcript, times)
+    transcript = Transcript(PLACE, TERMS, roster_digest(roster), tuple(keys), adverts, tuple(keys), survivors)
+    reveals = _signed_and_revealed(states, roster, transcript, times)
     with times.coordinator("join shares"):
         to_add = unmasking(transcript, reveals, PRIMITIVES)
     with times.coordinator("unmask"):
@@ -174,7 +174,9 @@ def _keys_and_shares(keys: Mapping[str, Ed25519PrivateKey], times: Times) -> Ope
     return states, adverts, sealed, roster
 
 
-def _signed_and_revealed(states: dict[str, State], transcript: Transcript, times: Times) -> dict[str, Reveal]:
+def _signed_and_revealed(
+    states: dict[str, State], roster: Mapping[str, bytes], transcript: Transcript, times: Times
+) -> dict[str, Reveal]:
     """R3 and R4."""
     signatures: dict[str, bytes] = {}
     reveals: dict[str, Reveal] = {}
@@ -182,7 +184,7 @@ def _signed_and_revealed(states: dict[str, State], transcript: Transcript, times
         with times.silo("sign"):
             states[name], signatures[name] = step(states[name], Survivors(transcript.survivors))
         with times.coordinator("check signatures"):
-            check_signature(transcript, name, signatures[name], PRIMITIVES)
+            check_signature(transcript, name, roster[name], signatures[name], PRIMITIVES)
     for name in transcript.survivors:
         with times.silo("reveal"):
             states[name], reveals[name] = step(states[name], Signatures(signatures))

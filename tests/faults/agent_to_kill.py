@@ -17,6 +17,7 @@ from tests.faults.silo_kill_points import SILO_POINTS, name_of_message, name_of_
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.launch.subprocess import SubprocessLauncher, SubprocessWorker
 from septum.silo import outgoing, root
+from septum.silo.journal import Journal
 from septum.silo.run_files import RunFiles
 
 
@@ -52,6 +53,7 @@ def watch(fate: Fate) -> None:
     point(
         SubprocessWorker, "perform", lambda _, task, __: f"work {task.stage.value}", lambda worker, *_: worker._spec.run
     )
+    point(Journal, "release", lambda *_: "note a release", lambda _, __, ___, place, ____: place.run)
     point(outgoing, "take_over", lambda *_: "take over a payload", lambda source, *_: source.parents[1].name)
 
 

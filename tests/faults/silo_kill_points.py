@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from septum.protocol.messages import Report, SiloMessage
+from septum.protocol.messages import Masked, Report, SiloMessage
 from septum.protocol.silo import SiloRun
 
 
@@ -21,6 +21,7 @@ class SiloStory(Enum):
     FAILING = "this silo's training fails once"
     REFUSED = "this silo refuses the run"
     ENDING = "this silo's agent is asked to end"
+    MASKED = "small tensors, masked"
 
 
 BOTH = (SiloStory.SMALL, SiloStory.LARGE)
@@ -45,6 +46,14 @@ SILO_POINTS: Mapping[str, tuple[SiloStory, ...]] = {
     "say Report train": BOTH,
     "say Report evaluate": BOTH,
     "say Failure": (SiloStory.FAILING,),
+    "say Keys": (SiloStory.MASKED,),
+    "say Shares": (SiloStory.MASKED,),
+    "say Masked prepare": (SiloStory.MASKED,),
+    "say Masked train": (SiloStory.MASKED,),
+    "say Masked evaluate": (SiloStory.MASKED,),
+    "note a release": (SiloStory.MASKED,),
+    "say Agreed": (SiloStory.MASKED,),
+    "say Revealed": (SiloStory.MASKED,),
     "say Refuse": (SiloStory.REFUSED,),
     "say Leave": (SiloStory.ENDING,),
     "send a blob": (SiloStory.LARGE,),
@@ -74,13 +83,16 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "Channel.fetch_blob": ("fetch a blob",),
     "Launcher.start": ("start a worker",),
     "Worker.perform": tuple(point for point in SILO_POINTS if point.startswith("work ")),
+    "Journal.release": ("note a release",),
     "outgoing.take_over": ("take over a payload",),
 }
 
 READERS = frozenset(
     {
+        "Journal.all",
         "RunFiles.load",
         "RunFiles.held",
+        "RunFiles.masked",
         "RunFiles.output",
         "RunFiles.settle",
         "RunFiles.table",
@@ -105,5 +117,5 @@ def name_of_save(state: SiloRun) -> str:
 
 def name_of_message(message: SiloMessage) -> str:
     """What is said to the coordinator."""
-    stage = f" {message.stage.value}" if isinstance(message, Report) else ""
+    stage = f" {message.stage.value}" if isinstance(message, Report | Masked) else ""
     return f"say {type(message).__name__}{stage}"

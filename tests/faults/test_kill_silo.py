@@ -22,7 +22,7 @@ from tests.faults.silo_kill_points import COSTS_A_TRAINING, EACH_ROUND, SILO_POI
 from septum.client import Client, operator_access
 from septum.protocol import facts
 from septum.protocol.messages import Stage
-from septum.protocol.plan import Plan, StrategyRef
+from septum.protocol.plan import Masking, Plan, StrategyRef
 from septum.protocol.views import RunStatus
 
 pytestmark = pytest.mark.faults
@@ -57,7 +57,7 @@ class Place:
         return f"{self.number} {point}"
 
     def undisturbed(self, plan: Plan) -> str:
-        key = (plan.rounds, plan.hyper["width"])
+        key = (plan.rounds, plan.hyper["width"], plan.masking)
         if key not in self.digests:
             self.digests[key] = self.counting.undisturbed(plan)
         return self.digests[key]
@@ -90,6 +90,11 @@ def small(place: Place, name: str, **hyper: object) -> None:
 
 def large(place: Place, name: str) -> None:
     finished(place, name, place.counting.plan(name, 4, {"width": LARGE}, strategy=StrategyRef("fedadam")))
+
+
+def masked(place: Place, name: str) -> None:
+    """Keys are lost with an agent: its silo is out of the attempt, and in the next one with what it had trained."""
+    finished(place, name, place.counting.plan(name, 4, {}, masking=Masking(max_update=1000.0), attempts=4))
 
 
 def failing(place: Place, name: str) -> None:
@@ -139,6 +144,7 @@ STORIES: Mapping[SiloStory, Callable[[Place, str], None]] = {
     SiloStory.FAILING: failing,
     SiloStory.REFUSED: refused,
     SiloStory.ENDING: ending,
+    SiloStory.MASKED: masked,
 }
 
 

@@ -23,6 +23,7 @@ from septum.protocol.facts import Fact
 from septum.protocol.messages import SiloMessage, Stage
 from septum.protocol.run_state import Combine, Discard, Effect, Note
 from septum.protocol.silo import SiloPhase
+from septum.silo.journal import Journal
 from septum.silo.run_files import RunFiles
 
 PORTS = (RunStore, SiloRegistry, AppRegistry, BlobStore)
@@ -97,7 +98,7 @@ def _begins(function: ast.AST) -> bool:
 
 
 def test_whatever_an_agent_persists_sends_and_has_done_is_a_point():
-    owners = (RunFiles, Channel, Launcher, Worker)
+    owners = (RunFiles, Journal, Channel, Launcher, Worker)
     methods = {f"{owner.__name__}.{name}" for owner in owners for name in vars(owner) if not name.startswith("_")}
     listed = {*silo_kill_points.WRITERS, *silo_kill_points.READERS} - {"outgoing.take_over"}
     assert methods == listed
@@ -107,8 +108,10 @@ def test_whatever_an_agent_persists_sends_and_has_done_is_a_point():
 
 def test_every_message_and_every_work_of_a_silo_is_a_point():
     stages = [stage.value for stage in Stage]
-    kinds = {kind.__name__ for kind in get_args(SiloMessage)} - {"Report"}
-    said = {f"say {kind}" for kind in kinds} | {f"say Report {stage}" for stage in stages}
+    kinds = {kind.__name__ for kind in get_args(SiloMessage)} - {"Report", "Masked"}
+    said = {f"say {kind}" for kind in kinds} | {
+        f"say {kind} {stage}" for kind in ("Report", "Masked") for stage in stages
+    }
     assert {point for point in SILO_POINTS if point.startswith("say ")} == said
     assert {point for point in SILO_POINTS if point.startswith("work ")} == {f"work {stage}" for stage in stages}
     phases = {phase.value for phase in SiloPhase}

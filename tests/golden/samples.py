@@ -11,6 +11,8 @@ from septum.ports.launcher import WorkerLimits
 from septum.protocol import facts
 from septum.protocol.facts import Metrics
 from septum.protocol.messages import (
+    Agree,
+    Agreed,
     AppOffer,
     AppOffers,
     Await,
@@ -22,14 +24,21 @@ from septum.protocol.messages import (
     Failure,
     Invitation,
     Join,
+    Keys,
     Leave,
+    MakeKeys,
+    Masked,
     Outcome,
     Poll,
     Prepare,
     Refuse,
     Report,
+    Revealed,
+    ShareKeys,
+    Shares,
     Stage,
     Train,
+    Unmask,
     Wait,
     blob_of,
 )
@@ -48,6 +57,7 @@ from septum.protocol.views import (
     SiloStatus,
     SiloView,
 )
+from septum.secagg.messages import Advert, Reveal
 
 _MODEL = "blake3:6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
 _PLAN = Plan(
@@ -66,6 +76,7 @@ _PLAN = Plan(
     clip_norm=1.5,
 )
 
+_ADVERT = Advert(b"\x01" * 32, b"\x02" * 32, b"\x03" * 64)
 _OFFER = AppOffer(_PLAN.app.digest, "heart-disease", "1.0.0", Blob(_MODEL, 4096), '[{"key": "..."}]')
 
 SAMPLES = (
@@ -86,6 +97,15 @@ SAMPLES = (
     Enrolled("cleveland", "blake3:" + "c" * 64),
     _OFFER,
     AppOffers((_OFFER,)),
+    MakeKeys(Stage.TRAIN, 7, 1),
+    Keys(Stage.TRAIN, 7, 1, "sha256:" + "a" * 64, _ADVERT),
+    ShareKeys(Stage.TRAIN, 7, 1, {"cleveland": _ADVERT}),
+    Shares(Stage.TRAIN, 7, 1, {"hungary": b"sealed for hungary"}),
+    Masked(Stage.TRAIN, 7, 1, _MODEL, blob_of(b"masked"), {"train": 0.25}),
+    Agree(Stage.TRAIN, 7, 1, ("cleveland", "hungary")),
+    Agreed(Stage.TRAIN, 7, 1, b"\x04" * 64),
+    Unmask(Stage.TRAIN, 7, 1, {"cleveland": b"\x04" * 64}),
+    Revealed(Stage.TRAIN, 7, 1, Reveal({"cleveland": bytes(32) + b"\x05"}, {"hungary": bytes(32) + b"\x06"})),
 )
 
 _PAYLOAD = Blob("blake3:" + "d" * 64, 4_194_304)

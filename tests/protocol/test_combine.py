@@ -14,8 +14,9 @@ from septum.algorithms.roc_auc import bin_counts, roc_auc
 from septum.algorithms.strategy import strategy, strategy_names
 from septum.errors import TensorError
 from septum.protocol import combine, payload, tensors
-from septum.protocol.combine import Weighted, source_of
+from septum.protocol.combine import Weighted
 from septum.protocol.messages import Stage
+from septum.protocol.sources import layout_of, source_of
 
 COUNTS = Evaluation(3, 2, 1.5, 0.5, np.array([[-1, 1, 0], [2, 1, 1]], np.int64))
 
@@ -172,7 +173,7 @@ def changed(**replaced: object) -> dict[str, object]:
     ],
 )
 def test_a_wrong_report_is_refused_naming_the_tensor(content, message):
-    base = combine.layout_of(source_of(tensors.encode(MODEL)))
+    base = layout_of(source_of(tensors.encode(MODEL)))
     combine.check(Stage.TRAIN, source_of(tensors.encode(GOOD)), base)
     with pytest.raises(TensorError, match=message):
         combine.check(Stage.TRAIN, source_of(tensors.encode(content)), base)
@@ -182,14 +183,14 @@ def test_a_nan_far_behind_the_first_block_is_found_and_placed():
     model = model_with(200_000)
     update = updates_for(model, 1)[0]
     update["layer0.w"][199_998] = np.nan
-    base = combine.layout_of(source_of(tensors.encode(model)))
+    base = layout_of(source_of(tensors.encode(model)))
     with pytest.raises(TensorError, match="holds nan at element 199998"):
         combine.check(Stage.TRAIN, source_of(report(update)), base)
 
 
 def test_tensors_in_another_order_are_refused_because_they_would_be_added_to_the_wrong_ones():
     swapped = {"b": np.ones(1, np.float32), "a": np.zeros(1, np.float32)}
-    base = combine.layout_of(source_of(tensors.encode(swapped)))
+    base = layout_of(source_of(tensors.encode(swapped)))
     good = report({"a": np.ones(1, np.float32), "b": np.ones(1, np.float32)})
     head = len(good) - 8
     bad = (

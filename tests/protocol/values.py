@@ -12,7 +12,9 @@ from tests.protocol.driving import APP
 
 from septum.protocol import messages
 from septum.protocol.messages import Blob, Report, Stage, blob_of
-from septum.protocol.plan import EarlyStopping, Metric, Plan, StrategyRef
+from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, StrategyRef
+from septum.secagg.messages import Advert, Reveal
+from septum.secagg.shamir import PRIME, SHARE_BYTES
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -34,6 +36,11 @@ plans = st.builds(
     early_stopping=st.none() | st.builds(EarlyStopping, st.sampled_from(Metric), st.integers(1, 9), st.floats(0, 1)),
     clip_norm=st.none() | st.floats(0.1, 10) | st.integers(1, 10),
 )
+masked_plans = st.builds(
+    lambda silos, masking: Plan("heart", APP, {}, tuple(sorted(silos)), rounds=3, masking=masking),
+    st.sets(silo_names, min_size=2, max_size=4),
+    st.builds(Masking, st.floats(1e-6, 1e6), st.integers(1, 2**24), st.floats(0.001, 3600)),
+)
 reports = st.builds(
     Report,
     st.sampled_from(Stage),
@@ -44,6 +51,18 @@ reports = st.builds(
     weight=st.integers(1, 2**53 - 1),
     durations_s=st.dictionaries(texts, floats, max_size=3),
 )
+roster_digests = st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)
+adverts = st.builds(
+    Advert,
+    st.binary(min_size=32, max_size=32),
+    st.binary(min_size=32, max_size=32),
+    st.binary(min_size=64, max_size=64),
+)
+shares = st.integers(0, PRIME - 1).map(lambda number: number.to_bytes(SHARE_BYTES, "big"))
+reveals = st.tuples(st.dictionaries(texts, shares, max_size=3), st.dictionaries(texts, shares, max_size=3)).map(
+    lambda both: Reveal(both[0], {name: share for name, share in both[1].items() if name not in both[0]})
+)
+attempts = {"stage": st.sampled_from(Stage), "round": counts, "attempt": counts}
 offers = st.builds(
     messages.AppOffer, st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True), texts, texts, blobs, signatures=texts
 )
@@ -55,9 +74,20 @@ _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     bytes: st.binary(max_size=64),
     type(None): st.none(),
     Blob: blobs,
-    Plan: plans,
+    Plan: plans | masked_plans,
     Report: reports,
     messages.AppOffer: offers,
+    Advert: adverts,
+    Reveal: reveals,
+    messages.Keys: st.builds(messages.Keys, **attempts, roster=roster_digests, advert=adverts),
+    messages.Masked: st.builds(
+        messages.Masked,
+        **attempts,
+        base=st.just("") | digests,
+        payload=blobs,
+        durations_s=st.dictionaries(texts, floats, max_size=3),
+    ),
+    messages.Agreed: st.builds(messages.Agreed, **attempts, signature=st.binary(min_size=64, max_size=64)),
 }
 
 

@@ -11,7 +11,7 @@ from tests.secagg.toy import ToySigner, toy
 
 from septum.adapters.identity.masking_primitives import openssl
 from septum.errors import SecAggError
-from septum.secagg.context import Place, Terms, threshold
+from septum.secagg.context import Place, Terms, roster_digest, threshold
 from septum.secagg.fixed_point import add_wide
 from septum.secagg.masks import Mask, Masker
 from septum.secagg.primitives import Primitives
@@ -152,6 +152,11 @@ def same(one, other) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def transcript_of(fed: Federation, sent: Shared, bundled: Iterable[str], survivors: Iterable[str]) -> Transcript:
+    """What the coordinator knows of an attempt at PLACE under TERMS."""
+    return Transcript(PLACE, TERMS, roster_digest(fed.keys), fed.names, sent.adverts, tuple(bundled), tuple(survivors))
+
+
 # --- a whole attempt -------------------------------------------------------------------------------------------------
 
 
@@ -183,5 +188,5 @@ def play(fed: Federation, last: Mapping[str, int] | None = None) -> Attempt:
     done = masked(sent, there[1])
     uploads = {n: masked_vector(done.masks[n], fed.primitives, vector_of(n)) for n in there[2]}
     states, signatures = signed(done, there[2], there[3])
-    transcript = Transcript(PLACE, TERMS, fed.keys, sent.adverts, tuple(there[1]), tuple(there[2]))
+    transcript = transcript_of(fed, sent, there[1], there[2])
     return Attempt(fed, transcript, uploads, revealed(states, signatures, there[4]))

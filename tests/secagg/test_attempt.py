@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.secagg.attempts import (
-    PLACE,
     TERMS,
     federation,
     masked,
@@ -19,6 +18,7 @@ from tests.secagg.attempts import (
     shared,
     signed,
     summed,
+    transcript_of,
     vector_of,
 )
 
@@ -26,7 +26,7 @@ from septum.errors import SecAggError
 from septum.secagg.context import threshold
 from septum.secagg.fixed_point import Scale, from_wide, mean, quantise, to_wide
 from septum.secagg.masks import Masker
-from septum.secagg.server import Transcript, unmasking
+from septum.secagg.server import unmasking
 from septum.secagg.silo import Signatures, step
 
 
@@ -46,7 +46,7 @@ def test_whoever_drops_out_at_whichever_step_the_sum_is_that_of_the_survivors(si
             uploads = {n: masked_vector(done.masks[n], fed.primitives, vector_of(n)) for n in bundled}
             for survivors in at_least(bundled, need):
                 plain, total = summed(map(vector_of, survivors)), summed(uploads[n] for n in survivors)
-                transcript = Transcript(PLACE, TERMS, fed.keys, sent.adverts, bundled, survivors)
+                transcript = transcript_of(fed, sent, bundled, survivors)
                 for signing in at_least(survivors, need):
                     states, signatures = signed(done, survivors, signing)
                     reveals = revealed(states, signatures, signing)
@@ -140,7 +140,7 @@ def test_the_sum_is_the_plain_fixed_point_sum_and_its_mean_is_the_weighted_mean(
         words += one_words
         wide = _plus(wide, one_wide)
     states, signatures = signed(done, survivors, survivors)
-    transcript = Transcript(PLACE, TERMS, fed.keys, sent.adverts, fed.names, survivors)
+    transcript = transcript_of(fed, sent, fed.names, survivors)
     masks = unmasking(transcript, revealed(states, signatures, survivors), fed.primitives)
     wide, words = _masked(masks, fed, wide, words)
     assert np.array_equal(words, plain)

@@ -15,6 +15,7 @@ from tests.secagg.attempts import (
     signed,
     signer_of,
     summed,
+    transcript_of,
 )
 
 from septum.errors import SecAggError
@@ -67,16 +68,16 @@ def test_a_signature_counts_if_it_is_a_survivors_over_these_survivors_and_terms(
     sent = shared(fed, fed.names)
     done = masked(sent, fed.names)
     _, signatures = signed(done, "abc", "abc")
-    transcript = Transcript(PLACE, TERMS, fed.keys, sent.adverts, tuple("abcd"), tuple("abc"))
+    transcript = transcript_of(fed, sent, "abcd", "abc")
     for name, signature in signatures.items():
-        check_signature(transcript, name, signature, fed.primitives)
+        check_signature(transcript, name, fed.keys[name], signature, fed.primitives)
     with pytest.raises(SecAggError, match="'d' signed, but is no survivor"):
-        check_signature(transcript, "d", signatures["a"], fed.primitives)
+        check_signature(transcript, "d", fed.keys["d"], signatures["a"], fed.primitives)
     _, over_all = signed(done, "abcd", "a")
     _, other_terms = signed(masked(sent, fed.names, replace(TERMS, model="x")), "abc", "a")
     for wrong in (over_all["a"], other_terms["a"], signatures["b"], b""):
         with pytest.raises(SecAggError, match="'a' did not sign these survivors"):
-            check_signature(transcript, "a", wrong, fed.primitives)
+            check_signature(transcript, "a", fed.keys["a"], wrong, fed.primitives)
 
 
 @pytest.mark.parametrize(
@@ -85,15 +86,15 @@ def test_a_signature_counts_if_it_is_a_survivors_over_these_survivors_and_terms(
         ({"survivors": ("a", "b", "c", "e")}, "U3"),
         ({"survivors": ("a", "b", "b", "c")}, "U3"),
         ({"bundled": ("a", "b", "c", "d", "z")}, "U2"),
-        ({"keys": {"a": b"", "b": b"", "c": b""}}, "U1"),
+        ({"silos": ("a", "b", "c")}, "U1"),
         ({"survivors": ("a", "b")}, "2 survivors, 3 are needed"),
     ],
 )
 def test_lists_that_are_not_within_each_other_make_no_transcript(changes, what):
     fed = federation(4)
-    facts = {"keys": fed.keys, "adverts": fed.adverts, "bundled": tuple("abcd"), "survivors": tuple("abc"), **changes}
+    facts = {"adverts": fed.adverts, "bundled": tuple("abcd"), "survivors": tuple("abc"), "silos": fed.names, **changes}
     with pytest.raises(SecAggError, match=what):
-        Transcript(PLACE, TERMS, **facts)
+        Transcript(PLACE, TERMS, "sha256:00", **facts)
 
 
 def test_a_reveal_has_exactly_the_shares_that_it_has_to_have():
@@ -212,7 +213,7 @@ def test_the_digest_is_over_all_public_facts_and_no_share():
     others = [
         replace(transcript, place=replace(PLACE, attempt=9)),
         replace(transcript, terms=Terms("x", TERMS.plan, TERMS.layout)),
-        replace(transcript, keys={**transcript.keys, "e": bytes(32)}),
+        replace(transcript, roster="sha256:00"),
         replace(transcript, adverts={**transcript.adverts, "a": Advert(bytes(32), b"1" * 32, bytes(64))}),
         replace(transcript, bundled=tuple("abcde")),
     ]

@@ -28,6 +28,11 @@ SMALLEST_EXPONENT = -16  # |logit| < 2^-16 is bin 0: those rows have probability
 LARGEST_EXPONENT = 11  # |logit| >= 2^12 shares the last bin: exp(-4096) is no probability any more
 LARGEST_BIN = (LARGEST_EXPONENT - SMALLEST_EXPONENT + 1) << MANTISSA_BITS
 BIN_COUNT = 2 * LARGEST_BIN + 1  # from -LARGEST_BIN to +LARGEST_BIN
+COARSER_BITS = 5  # of the mantissa: what a masked sum does without, which has to carry every bin of every silo
+COARSE_LARGEST_BIN = LARGEST_BIN >> COARSER_BITS
+COARSE_BIN_COUNT = (
+    2 * COARSE_LARGEST_BIN + 1
+)  # 3,585: 28 KB a silo as 32-bit counts; bound below 1e-3 for centred logits
 MAX_ROWS = 2**31 - 1  # keeps 2 P N below 2^63
 
 _FLOAT32_MANTISSA_BITS = 23
@@ -89,6 +94,44 @@ def bin_counts(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
     values, positive = checked_scores(logits, labels)
     rows = np.stack([bin_index(values), ~positive, positive], axis=1).astype(np.int64)  # (rows, 3)
     return _sum_by_bin(rows)
+
+
+def dense_counts(counts: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Counts as every silo's look alike, for masked sums: (COARSE_BIN_COUNT, 2) of negatives and positives.
+
+    Bins 2^COARSER_BITS times as wide as those of `bin_counts`, from the lowest to the highest, empty ones too.
+
+    Raises:
+        TensorError: counts that no silo could have made, or MAX_ROWS and more in a bin.
+
+    >>> dense_counts(bin_counts([-1.0, 1.0], [0, 1])).sum(axis=0)
+    array([1, 1], dtype=uint64)
+    """
+    _check_counts(counts, what="the histogram")
+    bins = counts[:, 0]
+    coarse = np.sign(bins) * ((np.abs(bins) + (1 << COARSER_BITS) - 1) >> COARSER_BITS)
+    dense = np.zeros((COARSE_BIN_COUNT, 2), np.int64)
+    np.add.at(dense, coarse + COARSE_LARGEST_BIN, counts[:, 1:])
+    if dense.size and int(dense.max()) > MAX_ROWS:
+        raise TensorError(f"a histogram counts {int(dense.max())} rows in one bin; at most {MAX_ROWS} can be")
+    return dense.astype(np.uint32)
+
+
+def counts_of_dense(dense: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """The bins that are not empty of `dense_counts`, or of a sum of them, in the form that `binned_auc` takes.
+
+    Raises:
+        TensorError: not of shape (COARSE_BIN_COUNT, 2).
+
+    >>> binned_auc(counts_of_dense(dense_counts(bin_counts([-1.0, 1.0], [0, 1]))))
+    (1.0, 0.0)
+    """
+    if dense.shape != (COARSE_BIN_COUNT, 2):
+        raise TensorError(f"a dense histogram of shape {dense.shape}; it must be {(COARSE_BIN_COUNT, 2)}")
+    bins = np.arange(-COARSE_LARGEST_BIN, COARSE_LARGEST_BIN + 1, dtype=np.int64)
+    rows = np.concatenate([bins[:, None], dense.astype(np.int64)], axis=1)
+    occupied: NDArray[np.int64] = rows[rows[:, 1:].any(axis=1)]
+    return occupied
 
 
 def merge_counts(counts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

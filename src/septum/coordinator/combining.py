@@ -10,16 +10,24 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 
+from septum.adapters.file_source import file_source
+from septum.adapters.identity.masking_primitives import openssl
 from septum.coordinator.shelf import Shelf
-from septum.coordinator.spool import Spool, file_source
+from septum.coordinator.spool import Spool
 from septum.errors import SeptumError
 from septum.plugins.strategies import strategy_of
 from septum.ports.blobs import BlobStore
+from septum.protocol import masked_combine
 from septum.protocol.combine import Blobs, Writer, perform
+from septum.protocol.masked import scale_of
 from septum.protocol.messages import Blob
 from septum.protocol.plan import Plan
 from septum.protocol.run_state import Combine, Combined
+from septum.secagg.context import Place, Terms
+from septum.secagg.masks import Masker
+from septum.secagg.server import Transcript, unmasking
 
 QUEUED_CHUNKS = 4  # between the thread that steps the optimizer and the one that writes its state: 512 KiB each at most
 
@@ -45,7 +53,28 @@ class Combiner:
                 keep_model=self.shelf.add,
                 open_optimizer=lambda: _pushed(lambda chunks: self.blobs.put(area, chunks, durable=True)),
             )
-            return perform(effect, strategy_of(plan.strategy), blobs)
+            strategy = strategy_of(plan.strategy)
+            if plan.masking is None:
+                return perform(effect, strategy, blobs)
+            unmask = partial(_unmasker, effect, plan, run_id)
+            return masked_combine.perform(effect, strategy, blobs, scale_of(plan), unmask)
+
+
+def _unmasker(effect: Combine, plan: Plan, run_id: str, layout: str) -> Masker:
+    """What takes the masks off the sum of an attempt's results, from the shares that its silos revealed."""
+    exchange = effect.exchange
+    assert exchange is not None
+    transcript = Transcript(
+        place=Place(run_id, effect.stage.value, effect.round, effect.attempt),
+        terms=Terms(effect.base.digest if effect.base else "", plan.digest, layout),
+        roster=next(iter(exchange.rosters.values())),
+        silos=plan.silos,
+        adverts=exchange.adverts,
+        bundled=exchange.bundled,
+        survivors=tuple(sorted(effect.contributions)),
+    )
+    primitives = openssl()
+    return Masker(unmasking(transcript, exchange.reveals, primitives), primitives)
 
 
 def optimizer_area(run_id: str) -> str:

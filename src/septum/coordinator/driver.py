@@ -24,7 +24,7 @@ from septum.errors import ConflictError, NotFoundError, ProtocolError, SeptumErr
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
 from septum.ports.store import Pending, RunStore, Transition
-from septum.protocol.messages import Evaluate, Instruction, Invitation, Report, Train, Wait
+from septum.protocol.messages import Evaluate, Instruction, Invitation, Masked, Report, Result, Train, Wait
 from septum.protocol.run import instruction, step
 from septum.protocol.run_state import (
     Combine,
@@ -271,7 +271,7 @@ class Driver:
         """What an event says of payloads and of the outbox, before the run machine hears of it."""
         live, run = item.live, item.live.run
         match event:
-            case FromSilo(silo, Report() as report) if live.wants(silo, report):
+            case FromSilo(silo, Report() | Masked() as report) if live.wants(silo, report):
                 if item.unread and report.base == (run.model.digest if run.model else ""):
                     raise _too_early(silo, report, run)
                 live.spool.keep(report.payload, mark_of(report.stage, report.round))
@@ -378,6 +378,8 @@ class Driver:
         """The instruction with a small model inside: the same object for every silo, so that it is encoded once."""
         if not isinstance(answer, Train | Evaluate):
             return answer
+        if answer.sealed:  # for this silo alone
+            return replace(answer, model=self.shelf.filled(answer.model))
         if live.filled is None or live.filled[0] != answer:
             live.filled = (answer, replace(answer, model=self.shelf.filled(answer.model)))
         return live.filled[1]
@@ -402,7 +404,7 @@ class Driver:
                 del self.lives[run_id]
 
 
-def _too_early(silo: str, report: Report, run: Run) -> ProtocolError:
+def _too_early(silo: str, report: Result, run: Run) -> ProtocolError:
     what = f"{report.stage.value} round {report.round} attempt {report.attempt}"
     return ProtocolError(
         f"silo {silo!r} reported {what} before it was asked for; it may send it again",

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from septum.coordinator.spool import Spool, mark_of
 from septum.ports.store import Pending, StoredRun, Transition
 from septum.protocol.facts import Fact
-from septum.protocol.messages import Instruction, Report, Stage
-from septum.protocol.run_state import Combine, Contribution, Discard, Effect, Note, Run
+from septum.protocol.messages import Instruction, Result, Stage
+from septum.protocol.run_state import Combine, Contribution, Discard, Effect, Note, Run, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +138,18 @@ class Live:
         self.changed.set_result(None)
         self.changed = asyncio.get_running_loop().create_future()
 
-    def wants(self, silo: str, report: Report) -> bool:
+    def wants(self, silo: str, report: Result) -> bool:
         """Whether a report is one that the run waits for, so that its payload matters. Its base is not looked at."""
         run = self.run
         asked = (run.stage, run.round, run.attempt) == (report.stage, report.round, report.attempt)
-        return asked and not run.combining and silo in run.awaited
+        at_work = run.exchange is None or run.exchange.step is Step.WORK
+        return asked and at_work and not run.combining and silo in run.awaited
 
     def opening(self) -> object:
         """A value that changes when silos that were waiting may have something to do."""
         run = self.run
-        return (run.phase, run.round, run.attempt, run.paused, run.combining, run.outcome)
+        step = None if run.exchange is None else run.exchange.step
+        return (run.phase, run.round, run.attempt, step, run.paused, run.combining, run.outcome)
 
 
 def revive(stored: StoredRun, spool: Spool, *, monotonic: float) -> Live:

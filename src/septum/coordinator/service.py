@@ -11,10 +11,11 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from septum.adapters.file_source import file_source
 from septum.coordinator.driver import Driver, invitation
 from septum.coordinator.held import POLL, Held
 from septum.coordinator.live import Live, revive
-from septum.coordinator.spool import Mark, file_source, mark_of
+from septum.coordinator.spool import Mark, mark_of
 from septum.errors import (
     ConflictError,
     ConnectionFailedError,
@@ -27,11 +28,23 @@ from septum.errors import (
 from septum.plugins.strategies import strategy_of
 from septum.ports.blobs import BlobStore
 from septum.ports.store import StoredRun
-from septum.protocol.combine import Source, check, source_of
-from septum.protocol.messages import Instruction, Leave, Poll, PollAnswer, Report, SiloMessage, Stage, Wait
+from septum.protocol.combine import check
+from septum.protocol.messages import (
+    Instruction,
+    Leave,
+    Masked,
+    Poll,
+    PollAnswer,
+    Report,
+    Result,
+    SiloMessage,
+    Stage,
+    Wait,
+)
 from septum.protocol.plan import Plan
 from septum.protocol.run import create
 from septum.protocol.run_state import Event, FromSilo, Note, Presence, Run
+from septum.protocol.sources import Source, source_of
 from septum.protocol.stages import initial_maker
 from septum.protocol.views import (
     JournalView,
@@ -88,7 +101,7 @@ class RunService:
             await self._in_its_turn(live, silo)
             await self._driver.tell(live, FromSilo(silo, message))
             return Wait()
-        unread = isinstance(message, Report) and not await self._check(live, silo, message)
+        unread = isinstance(message, Report | Masked) and not await self._check(live, silo, message)
         held = self._driver.held.hold(silo, run_id)
         self._driver.post(live, FromSilo(silo, message), held, unread=unread)
         answer = await self._answer(held)
@@ -112,7 +125,7 @@ class RunService:
         finally:
             self._driver.held.release(held)
 
-    async def _check(self, live: Live, silo: str, report: Report) -> bool:
+    async def _check(self, live: Live, silo: str, report: Result) -> bool:
         """Refuse a payload that could not be combined. False for what the run does not wait for: it is not read."""
         run = live.run
         if not live.wants(silo, report) or report.base != (run.model.digest if run.model else ""):
@@ -134,14 +147,15 @@ class RunService:
             live.reading.discard(silo)
         return True
 
-    def _check_file(self, live: Live, run: Run, silo: str, report: Report) -> None:
+    def _check_file(self, live: Live, run: Run, silo: str, report: Result) -> None:
         live.spool.check(report.payload)
         with file_source(self._blobs.path(live.spool.area, report.payload.digest)) as source:
             self._check_source(run, silo, report, source)
 
-    def _check_source(self, run: Run, silo: str, report: Report, source: Source) -> None:
+    def _check_source(self, run: Run, silo: str, report: Result, source: Source) -> None:
         base = self._driver.shelf.layout(run.model) if report.stage is Stage.TRAIN and run.model else None
-        check(report.stage, source, base, initial=silo == initial_maker(run))
+        masked = isinstance(report, Masked)
+        check(report.stage, source, base, initial=silo == initial_maker(run), masked=masked)
 
     async def upload_to(self, silo: str, run_id: str) -> tuple[Live, Mark]:
         """Where a payload of this silo may go now. Raises NotFoundError, or ProtocolError when none is expected."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from septum.coordinator.spool import file_source
+from septum.adapters.file_source import file_source
 from septum.ports.blobs import BlobStore
-from septum.protocol.combine import Source, layout_of, source_of
 from septum.protocol.layout import Layout
 from septum.protocol.messages import INLINE_LIMIT_BYTES, Blob
+from septum.protocol.sources import Source, layout_of, source_of
 
 AREA = "models"
 KEPT = 64  # small models in memory, 64 KiB each: as many as runs that are likely to be at work at one time

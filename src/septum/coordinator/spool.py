@@ -6,16 +6,15 @@ happens: the round's one commit comes after its reports were combined, and refer
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from septum.errors import MessageError, NotFoundError, TensorError
+from septum.adapters.file_source import file_source
+from septum.errors import MessageError, NotFoundError
 from septum.ports.blobs import BlobStore
-from septum.protocol.combine import Source, source_of
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.run_state import Run
+from septum.protocol.sources import Source, source_of
 
 KEPT_UPLOADS = 2  # of one silo, beside those in reports: the newest, and one whose report is on its way
 Mark = tuple[int, int]  # stage and round, in the order in which a run goes through them
@@ -130,25 +129,3 @@ class Spool:
             self._blobs.drop(self.area)
         elif digests:
             self._blobs.discard(self.area, digests)
-
-
-@contextmanager
-def file_source(path: Path) -> Iterator[Source]:
-    """A file, to be read anywhere. Never mapped: mapped pages would count as the coordinator's memory."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield _source_in(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _source_in(descriptor: int) -> Source:
-    def read(offset: int, buffer: memoryview) -> None:
-        done = 0
-        while done < len(buffer):
-            got = os.preadv(descriptor, [buffer[done:]], offset + done)
-            if got == 0:
-                raise TensorError(f"bytes {offset} to {offset + len(buffer)} were wanted, the file is shorter")
-            done += got
-
-    return Source(os.fstat(descriptor).st_size, read)

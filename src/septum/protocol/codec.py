@@ -35,6 +35,11 @@ TO_COORDINATOR = Sides("the silo", "the coordinator")
 TO_SILO = Sides("the coordinator", "the silo")
 MAX_MESSAGE_BYTES = 256 * 1024  # an inline payload of 64 KiB is 88 KiB in base64; the rest is room for tracebacks
 
+UNLESS_DEFAULT = "septum.unless-default"
+LATER: Mapping[str, bool] = types.MappingProxyType({UNLESS_DEFAULT: True})
+"""Metadata of a field that came later: it is left out while it has its default, so older bytes and digests hold."""
+_ALWAYS = object()
+
 T = TypeVar("T")
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Scalar = bool | int | float | str
@@ -134,8 +139,10 @@ def to_json(value: object) -> Json:
         case tuple() | list() | frozenset():
             return [to_json(item) for item in (sorted(value) if isinstance(value, frozenset) else value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = _fields(cast("Hashable", type(value)))
-        return {name: form(getattr(value, name)) for name, form in fields}
+        given = (
+            (name, form, getattr(value, name), plain) for name, form, plain in _fields(cast("Hashable", type(value)))
+        )
+        return {name: form(item) for name, form, item, plain in given if plain is _ALWAYS or item != plain}
     raise MessageError(f"{type(value).__name__} has no JSON form")
 
 
@@ -156,11 +163,18 @@ def _as_float(item: object) -> Json:
 
 
 @cache
-def _fields(cls: Hashable) -> tuple[tuple[str, Callable[[object], Json]], ...]:
-    """The fields of a dataclass, each with what makes it JSON: its `kind` is needed where its type is a union."""
+def _fields(cls: Hashable) -> tuple[tuple[str, Callable[[object], Json], object], ...]:
+    """The fields of a dataclass, each with what makes it JSON, and the value with which it is left out."""
     assert isinstance(cls, type)
     hints = get_type_hints(cls)
-    return tuple((field.name, _encoder(hints[field.name])) for field in dataclasses.fields(cls))
+    return tuple(
+        (field.name, _encoder(hints[field.name]), _default(field) if UNLESS_DEFAULT in field.metadata else _ALWAYS)
+        for field in dataclasses.fields(cls)
+    )
+
+
+def _default(field: dataclasses.Field[object]) -> object:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _encoder(hint: object) -> Callable[[object], Json]:

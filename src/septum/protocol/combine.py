@@ -16,22 +16,14 @@ from septum.algorithms.strategy import Strategy
 from septum.errors import TensorError
 from septum.protocol import contents, payload, tensors
 from septum.protocol.facts import Metrics, ModelMeasured
-from septum.protocol.layout import MAX_HEADER_BYTES, Layout, TensorSpec, header_size, read_layout, write_header
+from septum.protocol.layout import Layout, write_header
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.run_state import Combine, Combined
+from septum.protocol.sources import BLOCK_WIDTH, Source, layout_of, read_bytes, small_tensors
 from septum.protocol.tensors import DTYPES, Array
 
-BLOCK_WIDTH = 32 * 1024  # float32 per silo and block: 128 KiB, so that the blocks of a few silos stay in the L2 cache
 BLOCK_FLOATS = 2**20  # of all silos in a block: with many silos, blocks are narrower, and take no more memory
 OPTIMIZER = "optimizer"  # the one tensor of a server optimizer's file: (coordinates, state vectors)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Bytes that can be read anywhere: `read(offset, buffer)` fills the buffer or raises TensorError."""
-
-    size_bytes: int
-    read: Callable[[int, memoryview], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +32,6 @@ class Weighted:
 
     source: Source
     weight: int
-
-
-def source_of(data: bytes) -> Source:
-    """A source over bytes in memory.
-
-    >>> buffer = bytearray(2)
-    >>> source_of(b"abcd").read(1, memoryview(buffer)); bytes(buffer)
-    b'bc'
-    """
-    view = memoryview(data)
-
-    def read(offset: int, buffer: memoryview) -> None:
-        if offset + len(buffer) > len(view):
-            raise TensorError(f"bytes {offset} to {offset + len(buffer)} were wanted of {len(view)}")
-        buffer[:] = view[offset : offset + len(buffer)]
-
-    return Source(len(view), read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,42 +74,45 @@ def perform(effect: Combine, strategy: Strategy, blobs: Blobs) -> Combined:
     if effect.base is None:
         raise TensorError(f"round {effect.round} has no model to start from")
     updates = [Weighted(source, effect.contributions[silo].weight) for silo, source in sources.items()]
-    base = blobs.model(effect.base)
+    model, optimizer = keep_next(effect, strategy, blobs, blobs.model(effect.base), updates)
+    return Combined(*where, model=model, optimizer=optimizer, measured=metrics)
+
+
+def keep_next(
+    effect: Combine, strategy: Strategy, blobs: Blobs, base: Source, updates: Sequence[Weighted]
+) -> tuple[Blob, Blob | None]:
+    """The next model, stored, and the server optimizer's state beside it if there is one."""
+    width = block_width(len(updates))
     if not strategy.state_names:
-        model = blobs.keep_model(next_model(strategy, base, None, updates, _no_state))
-        return Combined(*where, model=model, measured=metrics)
+        return blobs.keep_model(next_model(strategy, base, None, updates, _no_state, width)), None
     before = None if effect.optimizer is None else blobs.optimizer(effect.optimizer)
     writer = blobs.open_optimizer()
     try:
-        model = blobs.keep_model(next_model(strategy, base, before, updates, writer.write))
+        model = blobs.keep_model(next_model(strategy, base, before, updates, writer.write, width))
     except BaseException:
         writer.abort()
         raise
-    return Combined(*where, model=model, optimizer=writer.finish(), measured=metrics)
+    return model, writer.finish()
 
 
 def _no_state(chunk: bytes) -> None:
     raise TensorError(f"a strategy without state wrote {len(chunk)} bytes of it")
 
 
-def layout_of(source: Source) -> Layout:
-    """The checked layout of a file. Raises TensorError."""
-    start = _read(source, 0, min(8, source.size_bytes))
-    head = header_size(start)
-    if head > min(source.size_bytes, MAX_HEADER_BYTES + 8):
-        raise TensorError(f"the tensor header has {head} bytes, the file {source.size_bytes}")
-    return read_layout(_read(source, 0, head), source.size_bytes)
-
-
-def check(stage: Stage, source: Source, base: Layout | None, *, initial: bool | None = None) -> None:
+def check(
+    stage: Stage, source: Source, base: Layout | None, *, initial: bool | None = None, masked: bool = False
+) -> None:
     """Refuse a silo's payload that could not be combined, naming the tensor. Raises TensorError. Reads it once.
 
     `initial`: whether this silo was asked for the initial model; None where that is not known.
     """
     layout = layout_of(source)
-    contents.check_report(stage, layout, base, initial=initial)
+    if masked:
+        contents.check_masked(stage, layout, base, initial=initial)
+    else:
+        contents.check_report(stage, layout, base, initial=initial)
     for spec in layout.tensors:
-        if spec.name in (contents.BINS, contents.SUMS):
+        if spec.name in (contents.BINS, contents.SUMS) or spec.name.startswith(contents.MASKED):
             continue
         item = DTYPES[spec.dtype]
         buffer = np.empty(min(BLOCK_WIDTH, spec.count), item)
@@ -142,8 +120,8 @@ def check(stage: Stage, source: Source, base: Layout | None, *, initial: bool | 
             block = buffer[: spec.count - start]
             source.read(spec.offset + item.itemsize * start, block.data.cast("B"))
             payload.check_finite(spec.name, block, start)
-    if stage is not Stage.PREPARE:
-        payload.read_evaluation(_small_tensors(source, layout, "evaluation."))
+    if stage is not Stage.PREPARE and not masked:
+        payload.read_evaluation(small_tensors(source, layout, "evaluation."))
 
 
 def initial_model(prepared: Mapping[str, Source]) -> Iterator[bytes]:
@@ -160,13 +138,13 @@ def initial_model(prepared: Mapping[str, Source]) -> Iterator[bytes]:
             if made is not None:
                 raise TensorError(f"silo {silo!r} made an initial model, though another had made it")
             made = source, layout
-        _add(sums, payload.read_statistics(_small_tensors(source, layout, contents.STATISTICS)), silo)
+        _add(sums, payload.read_statistics(small_tensors(source, layout, contents.STATISTICS)), silo)
     if made is None:
         raise TensorError(f"none of {', '.join(prepared)} made an initial model")
-    return _model_file(*made, payload.model_tensors({}, sums))
+    return model_file(*made, payload.model_tensors({}, sums))
 
 
-def _model_file(source: Source, layout: Layout, statistics: Mapping[str, Array]) -> Iterator[bytes]:
+def model_file(source: Source, layout: Layout, statistics: Mapping[str, Array]) -> Iterator[bytes]:
     """The statistics, then the initial parameters as they lie in the silo's file: by name, with or without prefix."""
     first, count = _float_region(layout, contents.INITIAL)
     order = tensors.file_order(statistics)
@@ -180,7 +158,7 @@ def _model_file(source: Source, layout: Layout, statistics: Mapping[str, Array])
     for name in order:
         yield statistics[name].tobytes()
     for start in range(0, count, BLOCK_WIDTH):
-        yield _read(source, first + 4 * start, 4 * min(BLOCK_WIDTH, count - start))
+        yield read_bytes(source, first + 4 * start, 4 * min(BLOCK_WIDTH, count - start))
 
 
 def _add(sums: dict[str, payload.Doubles], own: Mapping[str, payload.Doubles], silo: str) -> None:
@@ -219,7 +197,7 @@ def next_model(
     regions = [_Region(update.source, *_float_region(layout_of(update.source), contents.UPDATE)) for update in updates]
     if any(region.count != count for region in regions):
         raise TensorError(f"the model has {count} parameters, the updates {sorted({r.count for r in regions})}")
-    yield _read(base, 0, first)  # the header, and the statistics that the model carries
+    yield read_bytes(base, 0, first)  # the header, and the statistics that the model carries
     head = write_header([(OPTIMIZER, "F32", (count, len(names)))]) if names else b""
     if names:
         keep_state(head)
@@ -292,7 +270,7 @@ def _columns(strategy: Strategy, block: _Block) -> dict[str, payload.Floats]:
 
 def evaluation_in(source: Source) -> Evaluation:
     """The evaluation in a `train` or `evaluate` report."""
-    return payload.read_evaluation(_small_tensors(source, layout_of(source), "evaluation."))
+    return payload.read_evaluation(small_tensors(source, layout_of(source), "evaluation."))
 
 
 def measured(round_: int, evaluations: Mapping[str, Evaluation]) -> ModelMeasured:
@@ -312,20 +290,3 @@ def _float_region(layout: Layout, prefix: str) -> tuple[int, int]:
     if not specs:
         raise TensorError(f"there are no {prefix or 'float32'} tensors in the file")
     return specs[0].offset, sum(spec.count for spec in specs)
-
-
-def _small_tensors(source: Source, layout: Layout, prefix: str) -> dict[str, Array]:
-    """Whole tensors in memory: for statistics, counts and initial models."""
-    return {spec.name: _elements(source, spec, 0, spec.count).reshape(spec.shape) for spec in layout.region(prefix)}
-
-
-def _elements(source: Source, spec: TensorSpec, start: int, count: int) -> Array:
-    item = DTYPES[spec.dtype]
-    array: Array = np.frombuffer(_read(source, spec.offset + item.itemsize * start, item.itemsize * count), item)
-    return array
-
-
-def _read(source: Source, offset: int, size: int) -> bytes:
-    buffer = bytearray(size)
-    source.read(offset, memoryview(buffer))
-    return bytes(buffer)

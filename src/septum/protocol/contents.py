@@ -14,6 +14,9 @@ INITIAL = "initial."
 STATISTICS = "statistics."
 BINS = "evaluation.bins"
 SUMS = "evaluation.sums"
+MASKED = "masked."  # what stands before the names of tensors whose values are masked
+WEIGHT = "weight"
+MASKED_BINS = 3585  # of algorithms.roc_auc, which needs numpy: a test compares them
 MAX_STATISTICS_BYTES = 16 * 2**20  # summands are a few numbers a feature; they are summed in memory
 MAX_BINS = 1 << 20  # occupied logit bins of one silo
 _ANY = -1  # a length that is not fixed
@@ -38,6 +41,47 @@ def check_report(stage: Stage, layout: Layout, model: Layout | None, *, initial:
             parameters = [spec for spec in model.tensors if not spec.name.startswith(STATISTICS)]
             update = [_expect(UPDATE + spec.name, spec.dtype, spec.shape) for spec in parameters]
             _check_exactly(layout, evaluation + update)
+
+
+def check_masked(stage: Stage, layout: Layout, model: Layout | None, *, initial: bool | None = None) -> None:
+    """The same for a masked result: sums as U64 pairs (128-bit words), counts and update as U32 words.
+
+    Of the values nothing can be checked: masked, they are evenly distributed. The silos check their own before.
+    """
+    if not layout.is_canonical:
+        raise TensorError("the tensors of this result are not in canonical order: largest items first, then by name")
+    weight = _expect(MASKED + WEIGHT, "U64", (1, 2))
+    evaluation = [_expect(MASKED + SUMS, "U64", (3, 2)), _expect(MASKED + BINS, "U32", (MASKED_BINS, 2))]
+    match stage:
+        case Stage.PREPARE:
+            _check_masked_statistics(layout, weight, initial=initial)
+        case Stage.EVALUATE:
+            _check_exactly(layout, evaluation)
+        case Stage.TRAIN:
+            assert model is not None
+            parameters = [spec for spec in model.tensors if not spec.name.startswith(STATISTICS)]
+            update = [_expect(MASKED + UPDATE + spec.name, "U32", spec.shape) for spec in parameters]
+            _check_exactly(layout, [*evaluation, weight, *update])
+
+
+def _check_masked_statistics(layout: Layout, weight: TensorSpec, *, initial: bool | None) -> None:
+    sums = [spec for spec in layout.tensors if spec.name.startswith(MASKED + STATISTICS)]
+    clear = [] if initial is False else list(layout.region(INITIAL))
+    _check_exactly(layout, [weight, *sums, *clear])
+    for spec in sums:
+        if spec.dtype != "U64" or spec.shape[-1:] != (2,):
+            raise TensorError(
+                f"tensor {spec.name!r} is {spec.dtype} of shape {list(spec.shape)}, pairs of U64 are needed"
+            )
+    for spec in clear:
+        own_name = spec.name.removeprefix(INITIAL)
+        if spec.dtype != "F32" or not NAME.fullmatch(own_name) or own_name.startswith(STATISTICS):
+            raise TensorError(f"tensor {spec.name!r} ({spec.dtype}) cannot be a parameter")
+    if initial and not clear:
+        raise TensorError(f"no tensor {INITIAL}NAME is there, though the initial model was asked for")
+    size = sum(spec.size_bytes for spec in sums)
+    if size > 2 * MAX_STATISTICS_BYTES:
+        raise TensorError(f"masked statistics of {size} bytes, at most {2 * MAX_STATISTICS_BYTES}")
 
 
 def _expect(name: str, dtype: str, shape: tuple[int, ...]) -> TensorSpec:
@@ -74,7 +118,7 @@ def _check_exactly(layout: Layout, expected: list[TensorSpec]) -> None:
             raise TensorError(f"tensor {name!r} is {spec.dtype}, expected {want.dtype}")
         if not _fits(spec.shape, want.shape):
             raise TensorError(f"tensor {name!r} has shape {list(spec.shape)}, expected {list(want.shape)}")
-    if found[BINS].shape[0] > MAX_BINS:
+    if BINS in found and found[BINS].shape[0] > MAX_BINS:
         raise TensorError(f"tensor {BINS!r} has {found[BINS].shape[0]} rows, at most {MAX_BINS}")
 
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from septum.errors import MessageError
+from septum.protocol.codec import LATER
 from septum.protocol.plan import Plan, digest_of
+from septum.secagg.context import MAX_SILOS
+from septum.secagg.messages import Advert, Reveal
 
 INLINE_LIMIT_BYTES = 64 * 1024  # larger payloads travel as blobs of their own
 MAX_REASON_CHARS = 500
@@ -19,6 +22,8 @@ MAX_WEIGHT = 2**53 - 1  # rows; what a float64 still holds exactly
 DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
 PACKAGE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MAX_SIGNATURES_CHARS = 64 * 1024
+MAX_SEALED_BYTES = 256  # two shares of 33 bytes, and what seals them
+SIGNATURE_BYTES = 64
 
 
 class Stage(Enum):
@@ -113,12 +118,7 @@ class Report:
         if not (0 if self.stage is Stage.EVALUATE else 1) <= self.weight <= MAX_WEIGHT:
             weight = self.weight if self.weight <= MAX_WEIGHT else f"more than {MAX_WEIGHT}"
             raise MessageError(f"a {self.stage.value} report with a weight of {weight} rows cannot be")
-        if self.base and not DIGEST.fullmatch(self.base):
-            raise MessageError(f"base: {self.base[:80]!r} is not a digest: expected blake3: and 64 hex digits")
-        if len(self.durations_s) > MAX_DURATIONS:
-            raise MessageError(f"{len(self.durations_s)} durations in one report, at most {MAX_DURATIONS}")
-        for name in self.durations_s:
-            _short("the name of a duration", name, MAX_NAME_CHARS)
+        _check_result(self.base, self.durations_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,87 @@ class Leave:
         _short("reason", self.reason, MAX_REASON_CHARS)
 
 
-SiloMessage = Join | Refuse | Report | Failure | Await | Leave
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """My public keys for one masked attempt: step R0.
+
+    roster  digest of the names and identity keys by which I know the silos of the run
+    """
+
+    stage: Stage
+    round: int
+    attempt: int
+    roster: str
+    advert: Advert
+
+    def __post_init__(self) -> None:
+        if not PACKAGE_DIGEST.fullmatch(self.roster):
+            raise MessageError(f"roster: {self.roster[:80]!r} is not a digest: expected sha256: and 64 hex digits")
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Shares of my secrets, sealed for each other silo that has advertised keys: step R1."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    sealed: Mapping[str, bytes] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_sealed(self.sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """The masked result of one piece of work: step R2. Its weight is inside, in a sum like everything else.
+
+    ahead  my keys for the attempt that follows
+    """
+
+    stage: Stage
+    round: int
+    attempt: int
+    base: str
+    payload: Blob
+    durations_s: Mapping[str, float] = field(default_factory=dict)
+    ahead: Keys | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        _check_result(self.base, self.durations_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """I sign that the sum is to be over exactly the silos that I was told: step R3.
+
+    ahead  my shares for the attempt that follows
+    """
+
+    stage: Stage
+    round: int
+    attempt: int
+    signature: bytes
+    ahead: Shares | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if len(self.signature) != SIGNATURE_BYTES:
+            raise MessageError(f"a signature of {len(self.signature)} bytes, {SIGNATURE_BYTES} are needed")
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """Shares that take the masks off the sum: step R4."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    reveal: Reveal
+
+
+SiloMessage = Join | Refuse | Report | Failure | Await | Leave | Keys | Shares | Masked | Agreed | Revealed
+Result = Report | Masked
+BarrierAnswer = Keys | Shares | Agreed | Revealed
 
 
 # --- coordinator -> silo -------------------------------------------------------------------------------------------
@@ -171,11 +251,38 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeKeys:
+    """Make keys for a masked attempt; answer with `Keys`."""
+
+    stage: Stage
+    round: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShareKeys:
+    """These silos advertised these keys; answer with `Shares`."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    adverts: Mapping[str, Advert]
+
+
+@dataclass(frozen=True, slots=True)
 class Prepare:
-    """Load the data and make the summands of the app's statistics; if `initial`, also the initial model."""
+    """Load the data and make the summands of the app's statistics; if `initial`, also the initial model.
+
+    In a masked run, here and in the other kinds of work:
+
+    sealed  what the other silos sealed for this one
+    ahead   make keys for the attempt that follows this one, too, and send them with the result
+    """
 
     attempt: int
     initial: bool
+    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
+    ahead: MakeKeys | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +292,8 @@ class Train:
     round: int
     attempt: int
     model: Blob
+    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
+    ahead: MakeKeys | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +303,29 @@ class Evaluate:
     round: int
     attempt: int
     model: Blob
+    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
+    ahead: MakeKeys | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Agree:
+    """The sum is to be over `survivors`; answer with `Agreed`. `ahead`: share keys for the attempt that follows, too."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    survivors: tuple[str, ...]
+    ahead: ShareKeys | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmask:
+    """These silos signed the same list; answer with `Revealed`."""
+
+    stage: Stage
+    round: int
+    attempt: int
+    signatures: Mapping[str, bytes] = field(repr=False)
 
 
 class Outcome(Enum):
@@ -214,7 +346,8 @@ class End:
 
 PollAnswer = Invitation | Wait
 Work = Prepare | Train | Evaluate
-Instruction = Prepare | Train | Evaluate | Wait | End
+Barrier = MakeKeys | ShareKeys | Agree | Unmask
+Instruction = Prepare | Train | Evaluate | MakeKeys | ShareKeys | Agree | Unmask | Wait | End
 
 
 # --- enrolment -----------------------------------------------------------------------------------------------------
@@ -283,3 +416,20 @@ def enrolment_proof(silo: str, token: str, public_key: bytes) -> bytes:
 def _short(name: str, text: str, limit: int) -> None:
     if len(text) > limit:
         raise MessageError(f"{name}: {len(text)} characters, at most {limit}")
+
+
+def _check_result(base: str, durations_s: Mapping[str, float]) -> None:
+    if base and not DIGEST.fullmatch(base):
+        raise MessageError(f"base: {base[:80]!r} is not a digest: expected blake3: and 64 hex digits")
+    if len(durations_s) > MAX_DURATIONS:
+        raise MessageError(f"{len(durations_s)} durations in one report, at most {MAX_DURATIONS}")
+    for name in durations_s:
+        _short("the name of a duration", name, MAX_NAME_CHARS)
+
+
+def _check_sealed(sealed: Mapping[str, bytes]) -> None:
+    if len(sealed) > MAX_SILOS:
+        raise MessageError(f"sealed shares for {len(sealed)} silos, at most {MAX_SILOS}")
+    longest = max(map(len, sealed.values()), default=0)
+    if longest > MAX_SEALED_BYTES:
+        raise MessageError(f"sealed shares of {longest} bytes, at most {MAX_SEALED_BYTES}")

@@ -11,10 +11,13 @@ from enum import Enum
 from blake3 import blake3
 
 from septum.errors import ConfigError, MessageError
-from septum.protocol.codec import Scalar, dumps, to_json
+from septum.protocol.codec import LATER, Scalar, dumps, to_json
+from septum.secagg.context import MAX_SILOS as MAX_MASKED_SILOS
+from septum.secagg.context import threshold
 
 MAX_SILOS = 1_000
 MAX_ROUNDS = 100_000
+MAX_MASKED_ROWS = 2**24  # of one silo: with more, 32-bit words would hold too little of an update
 MAX_PLAN_BYTES = 192 * 1024  # an invitation carries the plan in one message
 SILO_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label: usable in file names, URLs and key ids
 
@@ -87,6 +90,26 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True, slots=True)
+class Masking:
+    """Secure aggregation: the coordinator learns sums over silos, and no silo's own numbers.
+
+    max_update  bound on each coordinate of a silo's update; what is beyond is clipped, and a silo in which more than
+                0.1 % are gives up. The smaller, the finer the steps of the fixed-point numbers
+    max_weight  rows of one silo at most; one with more gives up
+    barrier_s   how long the steps without training (keys, shares, agreement, unmasking) wait for a silo
+    """
+
+    max_update: float = 1.0
+    max_weight: int = 100_000
+    barrier_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        _in_range("max_update", self.max_update, 1e-12, 1e12)
+        _in_range("max_weight", self.max_weight, 1, MAX_MASKED_ROWS)
+        _in_range("barrier_s", self.barrier_s, 0.001, 86_400)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The settled configuration of a run.
 
@@ -95,6 +118,7 @@ class Plan:
     deadline_s  how long one attempt of a round may take
     attempts    how often a round is tried before the run fails
     clip_norm   L2 bound on a silo's update, applied in the silo; None leaves updates as they are
+    masking     how what silos send is masked; None where the coordinator is to see each silo's own
     """
 
     name: str
@@ -110,6 +134,7 @@ class Plan:
     attempts: int = 3
     early_stopping: EarlyStopping | None = None
     clip_norm: float | None = None
+    masking: Masking | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for silo in self.silos:
@@ -128,12 +153,30 @@ class Plan:
         _in_range("deadline_s", self.deadline_s, 0.001, 30 * 86_400)
         if self.clip_norm is not None:
             _in_range("clip_norm", self.clip_norm, 1e-12, 1e12)
+        if self.masking is not None:
+            _check_masked(self)
         _fits_a_message(self)
 
     @property
     def digest(self) -> str:
         """The plan's name: over its canonical JSON."""
         return digest_of(dumps(to_json(self)))
+
+
+def _check_masked(plan: Plan) -> None:
+    """Whether a sum can be unmasked at all, and without the help of silos that the quorum does not ask for."""
+    silos = len(plan.silos)
+    if not 2 <= silos <= MAX_MASKED_SILOS:
+        raise ConfigError(
+            f"a masked run needs 2 to {MAX_MASKED_SILOS} silos, not {silos}",
+            hint="--inspect runs without masking, where every silo's policy allows that",
+        )
+    if plan.quorum < threshold(silos):
+        raise ConfigError(
+            f"a masked run over {silos} silos needs a quorum of {threshold(silos)} at least, not {plan.quorum}: "
+            "fewer cannot take the masks off",
+            hint=f"--quorum {threshold(silos)}",
+        )
 
 
 def _fits_a_message(plan: Plan) -> None:

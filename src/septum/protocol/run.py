@@ -7,6 +7,8 @@ do, and facts for the journal.
 
     GATHER -> PREPARE -> TRAIN round 1 .. R -> EVALUATE -> ENDED
        ^_________|_________|   quorum lost: wait for silos to return
+
+How the steps of a masked attempt follow each other is in closing.py.
 """
 
 from __future__ import annotations
@@ -14,20 +16,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from septum.errors import ProtocolError
-from septum.protocol import early_stopping, facts, stages, wording
+from septum.protocol import closing, early_stopping, facts, stages, wording
 from septum.protocol.facts import Fact
 from septum.protocol.messages import (
     Await,
+    BarrierAnswer,
     End,
     Evaluate,
     Failure,
     Instruction,
     Join,
     Leave,
+    Masked,
     Outcome,
     Prepare,
     Refuse,
     Report,
+    Result,
     SiloMessage,
     Stage,
     Train,
@@ -56,6 +61,7 @@ from septum.protocol.run_state import (
     Stop,
     Tick,
 )
+from septum.protocol.run_state import Step as MaskStep
 from septum.protocol.stages import Step
 
 RETRY_S = 5.0  # engine time until something that failed for lack of space is tried again
@@ -99,15 +105,18 @@ def instruction(run: Run, silo: str) -> Instruction | None:
         return End(Outcome.STOPPED, "this silo refused the run")
     if run.paused or run.combining or silo not in run.awaited:
         return None
+    if run.exchange is not None and (asked := closing.barrier(run, run.exchange)) is not None:
+        return asked
+    masked = (closing.sealed_for(run, silo), closing.keys_ahead(run))
     match run.phase:
         case Phase.PREPARE:
-            return Prepare(run.attempt, initial=silo == stages.initial_maker(run))
+            return Prepare(run.attempt, silo == stages.initial_maker(run), *masked)
         case Phase.TRAIN:
             assert run.model is not None
-            return Train(run.round, run.attempt, run.model)
+            return Train(run.round, run.attempt, run.model, *masked)
         case Phase.EVALUATE:
             assert run.model is not None
-            return Evaluate(run.round, run.attempt, run.model)
+            return Evaluate(run.round, run.attempt, run.model, *masked)
         case _:
             return None
 
@@ -137,10 +146,12 @@ def _from_silo(run: Run, silo: str, message: SiloMessage) -> Step:
             return _leave(run, silo, reason)
         case Await():
             return _present(run, silo) if run.presence[silo] is Presence.ABSENT else (run, ())
-        case Report():
+        case Report() | Masked():
             return _report(run, silo, message)
         case Failure():
             return _failure(run, silo, message)
+        case _:
+            return _answer(run, silo, message)
 
 
 def _present(run: Run, silo: str) -> Step:
@@ -156,14 +167,16 @@ def _refuse(run: Run, silo: str, rule: str, reason: str) -> Step:
     if run.presence[silo] is Presence.REFUSED:
         return run, ()
     run = _withdrawn(run, silo, Presence.REFUSED, f"refused by its rule {rule!r}: {reason}")
-    return stages.then((run, (Note(facts.SiloRefused(silo, rule, reason)),)), stages.gathered, stages.close_if_complete)
+    return stages.then(
+        (run, (Note(facts.SiloRefused(silo, rule, reason)),)), stages.gathered, closing.close_if_complete
+    )
 
 
 def _leave(run: Run, silo: str, reason: str) -> Step:
     if run.presence[silo] is not Presence.ACTIVE:
         return run, ()
     run = _withdrawn(run, silo, Presence.ABSENT, reason)
-    return stages.then((run, (Note(facts.SiloLeft(silo, reason)),)), stages.gathered, stages.close_if_complete)
+    return stages.then((run, (Note(facts.SiloLeft(silo, reason)),)), stages.gathered, closing.close_if_complete)
 
 
 def _withdrawn(run: Run, silo: str, presence: Presence, reason: str) -> Run:
@@ -173,11 +186,26 @@ def _withdrawn(run: Run, silo: str, presence: Presence, reason: str) -> Run:
     return replace(run, presence={**run.presence, silo: presence}, failures=failures, problems=problems)
 
 
-def _report(run: Run, silo: str, report: Report) -> Step:
+def _answer(run: Run, silo: str, message: BarrierAnswer) -> Step:
+    """What a silo says in a step of a masked attempt other than the work."""
+    late = _is_past(run, message.stage, message.round, message.attempt)
+    run, effects = _present(run, silo) if run.presence[silo] is Presence.ABSENT else (run, ())
+    exchange = run.exchange
+    if late or exchange is None or not closing.is_answer_to(exchange.step, message) or silo not in run.awaited:
+        return run, effects
+    return stages.then((closing.answered(run, silo, message), effects), closing.close_if_complete)
+
+
+def _report(run: Run, silo: str, report: Result) -> Step:
     late = _is_past(run, report.stage, report.round, report.attempt)  # by what was asked before this silo was back
     run, effects = _present(run, silo) if run.presence[silo] is Presence.ABSENT else (run, ())
-    if late or silo not in run.awaited or run.combining:
+    if late or silo not in run.awaited or run.combining or not _is_work(run):
         return run, effects  # late or repeated: delivery is at least once
+    if isinstance(report, Masked) == (run.exchange is None):  # a silo's own numbers never pass for a masked result
+        said, need = ("masked", "plain") if run.exchange is None else ("plain", "masked")
+        raise ProtocolError(
+            f"silo {silo!r} sent a {said} result, run {run.id} takes {need} ones", hint=f"septum run show {run.id}"
+        )
     expected = run.model.digest if run.model else ""
     if report.base != expected:
         raise ProtocolError(
@@ -185,11 +213,18 @@ def _report(run: Run, silo: str, report: Report) -> Step:
             f"not from {expected or 'none'}",
             hint=f"septum run show {run.id}",
         )
-    contribution = Contribution(report.payload.without_bytes(), report.weight)
+    contribution = Contribution(report.payload.without_bytes(), report.weight if isinstance(report, Report) else 0)
     problems = {other: problem for other, problem in run.problems.items() if other != silo}
     run = replace(run, reports={**run.reports, silo: contribution}, problems=problems)
+    if isinstance(report, Masked):
+        run = closing.advertised_ahead(run, silo, report.ahead)
     fact = facts.SiloReported(silo, report.stage, report.round, report.attempt, report.durations_s)
-    return stages.then((run, (*effects, Note(fact))), stages.close_if_complete)
+    return stages.then((run, (*effects, Note(fact))), closing.close_if_complete)
+
+
+def _is_work(run: Run) -> bool:
+    """Whether results are waited for now."""
+    return run.exchange is None or run.exchange.step is MaskStep.WORK
 
 
 def _failure(run: Run, silo: str, failure: Failure) -> Step:
@@ -200,7 +235,7 @@ def _failure(run: Run, silo: str, failure: Failure) -> Step:
     problem = f"{wording.where(failure.stage, failure.round)}: {failure.reason}"
     run = replace(run, failures={**run.failures, silo: failure.reason}, problems={**run.problems, silo: problem})
     fact = facts.SiloFailed(silo, failure.stage, failure.round, failure.attempt, failure.reason, failure.details)
-    return stages.then((run, (*effects, Note(fact))), stages.close_if_complete)
+    return stages.then((run, (*effects, Note(fact))), closing.close_if_complete)
 
 
 def _is_past(run: Run, stage: Stage, round_: int, attempt: int) -> bool:
@@ -229,18 +264,23 @@ def _tick(run: Run) -> Step:
         assert run.stage is not None
         return replace(run, deadline=None), (stages.combine(run, run.stage),)
     if run.phase is Phase.GATHER:
-        if len(run.active) >= stages.needed(run):
+        if stages.is_gathered(run):
             return stages.open_next(run)
-        got, need = len(run.active), run.plan.quorum
+        got, need = len(run.active), max(run.plan.quorum, len(run.burned))
         waited = f"{got} of {need} silos joined within {run.plan.gather_s:g} s"
         return stages.end(run, Outcome.FAILED, f"no quorum: {waited}; missing: {wording.not_active(run)}")
     late = run.awaited
+    if closing.enough(run):  # they were waited for a moment only
+        failures = {**run.failures, **dict.fromkeys(late, "its part was not needed")}
+        return closing.close_if_complete(replace(run, failures=failures))
     presence = {**run.presence, **dict.fromkeys(late, Presence.ABSENT)}
-    reason = f"no report within {run.plan.deadline_s:g} s"
+    masking = run.plan.masking
+    within = run.plan.deadline_s if masking is None or _is_work(run) else masking.barrier_s
+    reason = f"no {'report' if _is_work(run) else 'answer'} within {within:g} s"
     failures = {**run.failures, **dict.fromkeys(late, reason)}
     problems = {**run.problems, **dict.fromkeys(late, f"{wording.where(run.stage, run.round)}: {reason}")}
     run = replace(run, presence=presence, failures=failures, problems=problems)
-    return stages.then((run, tuple(Note(facts.SiloLeft(silo, reason)) for silo in late)), stages.close_if_complete)
+    return stages.then((run, tuple(Note(facts.SiloLeft(silo, reason)) for silo in late)), closing.close_if_complete)
 
 
 # --- results -------------------------------------------------------------------------------------------------------
@@ -259,7 +299,7 @@ def _combined(run: Run, result: Combined) -> Step:
     if run.retrying:
         run = replace(run, paused=False, retrying=False, reason="", deadline=None)
         notes.append(Note(facts.RunResumed()))
-    before = Base(run.model, run.optimizer, run.measured, run.best, run.attempt)
+    before = Base(run.model, run.optimizer, run.measured, run.best, run.attempt, run.burned)
     if result.measured is not None:
         best = early_stopping.after(run.plan.early_stopping, run.best, result.measured)
         run = replace(run, measured=result.measured.metrics, best=best)
@@ -273,7 +313,8 @@ def _combined(run: Run, result: Combined) -> Step:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
         return stages.then((run, tuple(notes)), lambda r: stages.end(r, Outcome.FINISHED, reason))
     notes.append(Discard(result.stage, result.round))
-    return stages.then((replace(run, attempt=run.numbered, forgiven=run.numbered), tuple(notes)), stages.open_next)
+    run = replace(run, attempt=run.numbered, forgiven=run.numbered, burned=())
+    return stages.then((run, tuple(notes)), stages.open_next)
 
 
 # --- what goes wrong in the coordinator ----------------------------------------------------------------------------
@@ -330,11 +371,15 @@ def _payloads_lost(run: Run, lost: PayloadsLost) -> Step:
     silos = tuple(silo for silo in lost.silos if silo in run.reports)
     if not silos:
         return run, ()
+    note = Note(facts.PayloadsLost(lost.stage, lost.round, lost.attempt, silos))
+    if run.exchange is not None:  # keys mask once: it takes a new attempt
+        reported, missing = tuple(sorted(run.reports.keys() - set(silos))), silos
+        run = replace(_again(run), failures={**run.failures, **dict.fromkeys(silos, "its report was lost")})
+        return stages.then((run, (note,)), lambda r: stages.try_again(r, lost.stage, reported, missing))
     reports = {silo: report for silo, report in run.reports.items() if silo not in silos}
     gone = {silo: "its report was lost, and it is away" for silo in silos if silo not in run.active}
     run = _again(replace(run, reports=reports, failures={**run.failures, **gone}, combining=False))
-    note = Note(facts.PayloadsLost(lost.stage, lost.round, lost.attempt, silos))
-    return stages.then((stages.wait(run, run.plan.deadline_s), (note,)), stages.close_if_complete)
+    return stages.then((stages.wait(run, run.plan.deadline_s), (note,)), closing.close_if_complete)
 
 
 def _model_lost(run: Run, lost: ModelLost) -> Step:
@@ -359,6 +404,7 @@ def _model_lost(run: Run, lost: ModelLost) -> Step:
         attempt=tried,
         forgiven=tried,
         numbered=tried,
+        burned=base.silos,
         previous=None,
     )
     return stages.then((run, (note,)), following)

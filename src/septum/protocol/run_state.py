@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
+from septum.secagg.messages import Advert, Reveal
 
 
 class Phase(Enum):
@@ -53,6 +54,7 @@ class Base:
 
     model      None when the newest is the initial one
     attempt    the attempt that made the newest model
+    silos      in a masked run, those whose sum made it
     """
 
     model: Blob | None
@@ -60,6 +62,53 @@ class Base:
     measured: Metrics | None
     best: Best | None
     attempt: int
+    silos: tuple[str, ...] = ()
+
+
+class Step(Enum):
+    """Where a masked attempt is: the steps R0 to R4 of its protocol. An attempt without masking has `work` alone."""
+
+    KEYS = "keys"
+    SHARES = "shares"
+    WORK = "work"
+    AGREE = "agree"
+    UNMASK = "unmask"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What the silos of a masked attempt said to each other through the coordinator. Nothing in it is secret.
+
+    rosters     by silo, the digest of the identity keys that it holds the others' signatures to
+    adverts     public keys, by silo (U1)
+    sealed      by sender and recipient, shares that only the recipient can open; dropped once everybody has them
+    bundled     the silos whose shares are with the others (U2)
+    signatures  of the silos that agreed to the list of survivors (U3, the silos in the attempt's reports)
+    reveals     shares that take the masks off, by silo
+    """
+
+    step: Step = Step.KEYS
+    rosters: Mapping[str, str] = field(default_factory=dict)
+    adverts: Mapping[str, Advert] = field(default_factory=dict)
+    sealed: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
+    bundled: tuple[str, ...] = ()
+    signatures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    reveals: Mapping[str, Reveal] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Keys and shares for the attempt that is to follow, exchanged beside the one at work.
+
+    With them the next attempt begins with its work, and takes three requests a silo instead of five.
+    """
+
+    stage: Stage
+    round: int
+    attempt: int
+    rosters: Mapping[str, str] = field(default_factory=dict)
+    adverts: Mapping[str, Advert] = field(default_factory=dict)
+    sealed: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +119,14 @@ class Run:
     attempt      the attempt at this stage and round, counted over gatherings, stops and resumes; 0 before the first
     forgiven     attempts before an operator's resume: they no longer count against the plan's
     numbered     attempts at a round are numbered from here on: what a lost model had led to had smaller numbers
-    cohort       the silos asked in this attempt; sorted
+    cohort       the silos asked in this attempt, in a masked one those asked in this step; sorted
     reports      accepted reports of this attempt
     failures     silos of the cohort that said they cannot, with the reason
     problems     why a silo refused, left, or last failed; gone with its next accepted report
+    exchange     what a masked attempt has so far; None without masking
+    ahead        what was exchanged for the attempt that follows a masked one
+    burned       silos whose masked sum was begun to be released, and is not a model yet: it may be asked again of
+                 exactly these silos, for two sums over almost the same silos would tell one silo's numbers
     combining    all reports are in and are being combined
     retrying     it is paused only for lack of space: until there is some, or until combining, tried again at the
                  deadline, succeeds
@@ -111,6 +164,9 @@ class Run:
     now: float = 0.0
     outcome: Outcome | None = None
     reason: str = ""
+    exchange: Exchange | None = None
+    ahead: Ahead | None = None
+    burned: tuple[str, ...] = ()
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -125,7 +181,24 @@ class Run:
     @property
     def awaited(self) -> tuple[str, ...]:
         """Whom this attempt still waits for."""
-        return tuple(silo for silo in self.cohort if silo not in self.reports and silo not in self.failures)
+        answered = self._answered()
+        return tuple(silo for silo in self.cohort if silo not in answered and silo not in self.failures)
+
+    def _answered(self) -> Collection[str]:
+        """Who has said what this step asks for."""
+        if self.exchange is None:
+            return self.reports
+        match self.exchange.step:
+            case Step.KEYS:
+                return self.exchange.adverts
+            case Step.SHARES:
+                return self.exchange.sealed
+            case Step.WORK:
+                return self.reports
+            case Step.AGREE:
+                return self.exchange.signatures
+            case Step.UNMASK:
+                return self.exchange.reveals
 
 
 # --- events --------------------------------------------------------------------------------------------------------
@@ -260,6 +333,7 @@ class Combine:
     base: Blob | None
     optimizer: Blob | None
     contributions: Mapping[str, Contribution]
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)

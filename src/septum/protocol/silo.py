@@ -21,20 +21,27 @@ from septum.errors import ProtocolError
 from septum.protocol.messages import (
     MAX_DETAILS_CHARS,
     MAX_REASON_CHARS,
+    Agree,
     Await,
+    Barrier,
     Blob,
     End,
     Evaluate,
     Failure,
     Instruction,
     Join,
+    MakeKeys,
+    Masked,
     Outcome,
     Prepare,
     Refuse,
     Report,
+    Result,
+    ShareKeys,
     SiloMessage,
     Stage,
     Train,
+    Unmask,
     Wait,
     Work,
 )
@@ -192,9 +199,16 @@ Event = Consented | Denied | Reconnected | Instructed | Rejected | Worked | Work
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Say this to the coordinator. A report's payload is a reference; the driver adds the bytes."""
+    """Say this to the coordinator. Of a result's payload it is the reference; the driver adds the bytes, or masks them."""
 
     message: SiloMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Answer this step of a masked attempt, with secrets that only the driver has and that no file ever holds."""
+
+    asked: Barrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +234,7 @@ class Finish:
     keep: bool
 
 
-Effect = Send | Do | Forget | Finish
+Effect = Send | Exchange | Do | Forget | Finish
 Step = tuple[SiloRun, tuple[Effect, ...]]
 
 
@@ -290,6 +304,8 @@ def _instructed(state: SiloRun, instruction: Instruction) -> Step:
             return state, () if state.working else (Send(Await()),)
         case Prepare() | Train() | Evaluate():
             return _asked(state, instruction)
+        case MakeKeys() | ShareKeys() | Agree() | Unmask():
+            return state, (Exchange(instruction),)
 
 
 def _end(state: SiloRun, outcome: Outcome, reason: str) -> Step:
@@ -349,11 +365,11 @@ def _state_before(state: SiloRun, round_: int) -> int | None:
 
 def _job_of(work: Work) -> Job:
     match work:
-        case Prepare(attempt, initial):
+        case Prepare(attempt=attempt, initial=initial):
             return Job(Stage.PREPARE, 0, attempt, initial=initial)
-        case Train(round_, attempt, model):
+        case Train(round=round_, attempt=attempt, model=model):
             return Job(Stage.TRAIN, round_, attempt, model.without_bytes())
-        case Evaluate(round_, attempt, model):
+        case Evaluate(round=round_, attempt=attempt, model=model):
             return Job(Stage.EVALUATE, round_, attempt, model.without_bytes())
 
 
@@ -383,10 +399,12 @@ def _worked(state: SiloRun, event: Worked) -> Step:
     return state, (Send(_report(state)),)
 
 
-def _report(state: SiloRun) -> Report:
+def _report(state: SiloRun) -> Result:
     held = state.held
     assert held is not None
     job = held.job
+    if state.plan.masking is not None:
+        return Masked(job.stage, job.round, job.attempt, job.base, held.payload, held.durations_s)
     return Report(job.stage, job.round, job.attempt, job.base, held.payload, held.weight, held.durations_s)
 
 

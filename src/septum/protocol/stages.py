@@ -1,4 +1,4 @@
-"""How does a stage of a run open and close, and how does a run wait, pause and end? For the transitions in run.py."""
+"""How does a stage of a run open, and how does a run wait, pause and end? For the transitions in run.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import replace
 from septum.errors import ProtocolError
 from septum.protocol import early_stopping, facts, wording
 from septum.protocol.messages import Outcome, Stage
-from septum.protocol.run_state import Combine, Discard, Effect, Note, Phase, Presence, Run
+from septum.protocol.run_state import Combine, Discard, Effect, Exchange, Note, Phase, Presence, Run
+from septum.protocol.run_state import Step as MaskStep
 
 Step = tuple[Run, tuple[Effect, ...]]
 
@@ -22,21 +23,43 @@ def gathered(run: Run) -> Step:
     if could_come < needed(run):
         missing = wording.not_active(run)
         return end(run, Outcome.FAILED, f"no quorum: at most {could_come} of {run.plan.quorum} silos; {missing}")
-    return (run, ()) if still_out or len(run.active) < needed(run) else open_next(run)
+    return (run, ()) if still_out or not is_gathered(run) else open_next(run)
+
+
+def is_gathered(run: Run) -> bool:
+    """Whether the next stage can be opened with the silos that are present."""
+    return len(run.active) >= needed(run) and set(run.burned) <= set(run.active)
 
 
 def open_next(run: Run) -> Step:
     """Ask the silos that are present for the next piece of work, in a new attempt; gather first if they are too few."""
     stage, round_ = _next(run)
-    run = replace(run, cohort=(), reports={}, failures={}, combining=False)
-    if len(run.active) < needed(run):
+    run = replace(run, cohort=(), reports={}, failures={}, combining=False, exchange=None)
+    masking = run.plan.masking
+    if not is_gathered(run) and stage is not Stage.EVALUATE:
         return gathered(wait(replace(run, phase=Phase.GATHER), run.plan.gather_s))
-    if not run.active:
-        return end(run, Outcome.FINISHED, "the last model was not measured: no silo was present")
+    if len(run.active) < (1 if masking is None else run.plan.quorum):
+        too_few = "no silo was" if masking is None else f"{len(run.active)} of {run.plan.quorum} silos were"
+        return end(run, Outcome.FINISHED, f"the last model was not measured: {too_few} present")
     # Attempts are numbered through gatherings, stops and resumes, so that what an earlier one left behind is known by
     # its number: a late report or a late `Combined` never passes for one of this attempt.
-    run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=run.active)
-    return wait(run, run.plan.deadline_s), (Note(facts.StageOpened(stage, round_, run.attempt, run.active)),)
+    cohort = run.burned or run.active
+    run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=cohort)
+    opened = Note(facts.StageOpened(stage, round_, run.attempt, cohort))
+    exchange = None if masking is None else _begun_ahead(run) or Exchange()
+    run = replace(run, exchange=exchange, ahead=None)
+    is_work = exchange is None or exchange.step is MaskStep.WORK
+    return wait(run, run.plan.deadline_s if masking is None or is_work else masking.barrier_s), (opened,)
+
+
+def _begun_ahead(run: Run) -> Exchange | None:
+    """What was exchanged ahead for this attempt, if it was with exactly the silos of its cohort."""
+    ahead = run.ahead
+    if ahead is None or (ahead.stage, ahead.round, ahead.attempt) != (run.stage, run.round, run.attempt):
+        return None
+    if not sorted(ahead.sealed) == sorted(ahead.adverts) == list(run.cohort):
+        return None
+    return Exchange(MaskStep.WORK, ahead.rosters, ahead.adverts, ahead.sealed, run.cohort)
 
 
 def needed(run: Run) -> int:
@@ -60,25 +83,10 @@ def wait(run: Run, seconds: float) -> Run:
     return replace(run, deadline=run.now + seconds, remaining_s=None)
 
 
-def close_if_complete(run: Run) -> Step:
-    """Close the attempt once every silo of the cohort has reported, failed or left."""
-    stage = run.stage
-    if stage is None or run.combining or run.awaited:
-        return run, ()
-    reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures))
-    enough = 1 if stage is Stage.EVALUATE else run.plan.quorum
-    maker_failed = stage is Stage.PREPARE and initial_maker(run) not in run.reports
-    if len(reported) < enough or maker_failed:
-        return try_again(run, stage, reported, missing)
-    run = replace(run, combining=True, deadline=None, remaining_s=None)
-    closed = Note(facts.StageClosed(stage, run.round, run.attempt, reported, missing))
-    return run, (closed, combine(run, stage))
-
-
 def combine(run: Run, stage: Stage) -> Combine:
     """That what was reported is to be combined."""
     contributions = {silo: run.reports[silo] for silo in sorted(run.reports)}
-    return Combine(stage, run.round, run.attempt, run.model, run.optimizer, contributions)
+    return Combine(stage, run.round, run.attempt, run.model, run.optimizer, contributions, run.exchange)
 
 
 def initial_maker(run: Run) -> str:
@@ -126,6 +134,8 @@ def end(run: Run, outcome: Outcome, reason: str) -> Step:
         cohort=(),
         reports={},
         failures={},
+        exchange=None,
+        ahead=None,
         combining=False,
         retrying=False,
         paused=False,

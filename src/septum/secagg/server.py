@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from septum.errors import SecAggError
-from septum.secagg.context import Place, Terms, context, key_context, pack, roster_digest, text, threshold
+from septum.secagg.context import Place, Terms, context, key_context, pack, text, threshold
 from septum.secagg.decoding import outliers
 from septum.secagg.derivation import pair_mask, self_mask
 from septum.secagg.masks import Mask
@@ -24,13 +24,14 @@ from septum.secagg.shamir import Weights
 class Transcript:
     """The public facts of an attempt, once its survivors are known.
 
-    `keys` are the Ed25519 public keys of all silos of the plan, `adverts` the list U1, `bundled` U2, whose shares were
-    passed on, `survivors` U3, whose masked vectors are there.
+    `silos` are all those of the plan, `roster` is the digest of their Ed25519 keys as the silos hold them, `adverts`
+    the list U1, `bundled` U2, whose shares were passed on, `survivors` U3, whose masked vectors are there.
     """
 
     place: Place
     terms: Terms
-    keys: Mapping[str, bytes]
+    roster: str
+    silos: tuple[str, ...]
     adverts: Mapping[str, Advert]
     bundled: tuple[str, ...]
     survivors: tuple[str, ...]
@@ -40,7 +41,7 @@ class Transcript:
         for name in ("bundled", "survivors"):
             object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
         lists = (
-            ("U1", self.adverts, self.keys),
+            ("U1", self.adverts, self.silos),
             ("U2", self.bundled, self.adverts),
             ("U3", self.survivors, self.bundled),
         )
@@ -50,9 +51,9 @@ class Transcript:
                 raise SecAggError(
                     f"{what} has silos twice, or such as do not belong there: {', '.join(strangers[:10])}"
                 )
-        if len(self.survivors) < threshold(len(self.keys)):
-            raise SecAggError(f"{len(self.survivors)} survivors, {threshold(len(self.keys))} are needed")
-        bound = context(self.place, self.terms, roster_digest(self.keys), adverts_digest(self.adverts))
+        if len(self.survivors) < threshold(len(self.silos)):
+            raise SecAggError(f"{len(self.survivors)} survivors, {threshold(len(self.silos))} are needed")
+        bound = context(self.place, self.terms, self.roster, adverts_digest(self.adverts))
         object.__setattr__(self, "context", bound)
 
     @property
@@ -70,13 +71,11 @@ def check_advert(
         raise SecAggError(f"the advert of {name!r} is not signed by it for this attempt")
 
 
-def check_signature(transcript: Transcript, name: str, signature: bytes, primitives: Primitives) -> None:
-    """Raise SecAggError unless this is a survivor's signature over the survivors of this attempt."""
+def check_signature(transcript: Transcript, name: str, key: bytes, signature: bytes, primitives: Primitives) -> None:
+    """Raise SecAggError unless a survivor with this Ed25519 key signed the survivors of this attempt."""
     if name not in transcript.survivors:
         raise SecAggError(f"{name!r} signed, but is no survivor")
-    if not primitives.verify(
-        transcript.keys[name], signed_survivors(transcript.context, transcript.survivors), signature
-    ):
+    if not primitives.verify(key, signed_survivors(transcript.context, transcript.survivors), signature):
         raise SecAggError(f"{name!r} did not sign these survivors and terms")
 
 
@@ -104,7 +103,7 @@ def unmasking(transcript: Transcript, reveals: Mapping[str, Reveal], primitives:
         SecAggError: too few reveals, or one that is malformed; shares that do not fit together; a key that was not
             advertised.
     """
-    needed = threshold(len(transcript.keys))
+    needed = threshold(len(transcript.silos))
     if len(reveals) < needed:
         raise SecAggError(f"{len(reveals)} silos revealed their shares, {needed} have to: nothing can be unmasked")
     for name, reveal in reveals.items():
@@ -178,7 +177,7 @@ def _inconsistent(
     transcript: Transcript, reveals: Mapping[str, Reveal], primitives: Primitives
 ) -> dict[str, tuple[str, ...]]:
     """Which silos' secrets have shares that do not fit, and who holds those; an unlocated one is held by ()."""
-    needed = threshold(len(transcript.keys))
+    needed = threshold(len(transcript.silos))
     holders = sorted(reveals)
     if len(holders) <= needed:
         return {}
@@ -203,5 +202,5 @@ def _number(share: bytes) -> int:
 
 
 def _xs(transcript: Transcript, names: Sequence[str]) -> tuple[int, ...]:
-    x = {name: at for at, name in enumerate(sorted(transcript.keys), 1)}
+    x = {name: at for at, name in enumerate(sorted(transcript.silos), 1)}
     return tuple(x[name] for name in names)

@@ -43,7 +43,7 @@ class Admission:
     silo: str
     policy: Policy
     library: Library
-    roster: Callable[[tuple[str, ...]], Denied | None]
+    roster: Callable[[Plan], Denied | None]
     table: Callable[[ApprovedApp, Path], Table]
     receipts: Receipts
     sandbox: int
@@ -69,7 +69,7 @@ class Admission:
     def _decide(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
         if self.silo not in plan.silos:
             return Denied("silo.name", f"the plan is for {', '.join(plan.silos)}, this silo is {self.silo}")
-        denied = self.roster(plan.silos)
+        denied = self.roster(plan)
         if denied is not None:
             return denied
         app = self.library.find(plan.app)

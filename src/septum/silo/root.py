@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from septum.adapters.identity.keys import load_private_key
+from septum.adapters.identity.masking_primitives import openssl
 from septum.adapters.identity.roster_keys import public_text
 from septum.adapters.launch.confine import keep_out
 from septum.errors import ConflictError, SeptumError
@@ -22,10 +23,12 @@ from septum.silo.agent import Agent
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
 from septum.silo.consent import ApprovedApp
 from septum.silo.environment import Environments
+from septum.silo.journal import Journal
 from septum.silo.launchers import launcher
 from septum.silo.library import Folders, Library, approve_folders
 from septum.silo.line import KEY_NAME, open_line
 from septum.silo.log import Log, log_to_stderr
+from septum.silo.masking_tools import MaskingTools
 from septum.silo.packages import Packages
 from septum.silo.reading import ReadLimits
 from septum.silo.receipts import Receipts
@@ -55,7 +58,8 @@ def start(silo_dir: Path) -> None:
 
 def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Agent:
     channel = open_line(silo_dir, config)
-    own_key = public_text(load_private_key(silo_dir / KEY_NAME))
+    key = load_private_key(silo_dir / KEY_NAME)
+    rosters = RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log)
     starts, level = launcher(config.launcher, config.limits.level, silo_dir)
     tools = Tools(
         channel=channel,
@@ -66,6 +70,13 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         log=log,
         send_error_texts=config.policy.send_error_texts,
         hours=config.policy.hours,
+        masking=MaskingTools(
+            keys=rosters.keys,
+            sign=key.sign,
+            primitives=openssl(),
+            journal=Journal(silo_dir, config.name),
+            min_cohort=config.policy.min_cohort,
+        ),
     )
     tables = Tables(silo_dir / "tables", ReadLimits(config.limits.task_s))
     library = Library(
@@ -82,7 +93,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         silo=config.name,
         policy=config.policy,
         library=library,
-        roster=RosterRule(config, Rosters(silo_dir), own_key, channel.roster, log).check,
+        roster=rosters.check,
         table=lambda app, keep: tables.get(app.dataset, app.columns, keep),
         receipts=Receipts(silo_dir),
         sandbox=int(level),

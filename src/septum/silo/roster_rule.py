@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from septum.errors import ConfigError, SeptumError
-from septum.protocol.roster import check_silos
+from septum.errors import ConfigError, SecAggError, SeptumError
+from septum.protocol.plan import Plan
+from septum.protocol.roster import check_silos, key_bytes
 from septum.protocol.silo import Denied
 from septum.silo.config import SiloConfig
 from septum.silo.log import Log
@@ -24,20 +25,33 @@ class RosterRule:
     ask: Callable[[int], bytes | None]
     log: Log
 
-    def check(self, silos: tuple[str, ...]) -> Denied | None:
-        """Why these silos may not train together, None if they may. A damaged roster lets nobody in."""
+    def check(self, plan: Plan) -> Denied | None:
+        """Why the silos of a plan may not train together, None if they may. A damaged roster lets nobody in."""
         try:
-            if self.rosters.pinned() is None and not self.config.policy.require_roster:
+            if self.rosters.pinned() is None and not self.config.policy.require_roster and plan.masking is None:
                 return None
             self._look_for_newer()
             roster = self.rosters.pinned()
         except ConfigError as error:
             _tell(self.log, error)
             return Denied("roster", "the roster that this silo pinned cannot be read; its own log says why")
+        if roster is None and plan.masking is not None:
+            return Denied("roster", "masks need the keys of the other silos, and this silo has pinned no roster yet")
         if roster is None:
             return Denied("policy.require_roster", "this silo has pinned no roster yet")
-        reason = check_silos(roster, silos, self.config.name, self.own_key)
+        reason = check_silos(roster, plan.silos, self.config.name, self.own_key)
         return None if reason is None else Denied("roster", reason)
+
+    def keys(self, silos: tuple[str, ...]) -> dict[str, bytes]:
+        """The silos' identity keys by the pinned roster. Raises SecAggError when it lacks one, or is none."""
+        roster = self.rosters.pinned()
+        missing = [silo for silo in silos if roster is None or silo not in roster.silos]
+        if roster is None or missing:
+            raise SecAggError(
+                f"the roster that this silo pinned has no key of {', '.join(missing[:10])}",
+                hint="septum silo roster fetch, then: septum silo roster diff",
+            )
+        return {silo: key_bytes(roster.silos[silo]) for silo in silos}
 
     def _look_for_newer(self) -> None:
         """What cannot be fetched or does not follow changes nothing: the pinned one counts."""

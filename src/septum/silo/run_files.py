@@ -1,7 +1,8 @@
 """Where does a silo keep what belongs to one run? In `runs/RUN/`, readable by the agent's user alone.
 
     session.0, .1  the silo machine's state, in turns; small payloads are in it (slots.py)
-    held/JOB       a large payload, checked, until its round is closed; JOB.part is one that comes from the worker
+    held/JOB       a large payload, checked, until its round is closed; JOB.part is one that comes from the worker,
+                   JOB.masked the same masked, as it leaves
     model/DIGEST   the base model of the newest work, if it is large
     table          the rows that the run was given (tables.py)
     work/          the worker's own directory: its log, the app's carried state (JOB.state)
@@ -64,6 +65,10 @@ class RunFiles:
     def held(self, job: str) -> Path:
         """Where a job's payload is kept."""
         return self.folder / "held" / job
+
+    def masked(self, job: str) -> Path:
+        """Where a large payload lies once it is masked, for the attempt at work."""
+        return self.folder / "held" / f"{job}.masked"
 
     def output(self, job: str) -> Path:
         """Where a job's payload comes in from the worker."""

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from septum.adapters.channel.backoff import attempt_of, pause_after
 from septum.errors import (
     AuthError,
     ConnectionFailedError,
     NotFoundError,
+    SecAggError,
     SeptumError,
     StorageError,
     TensorError,
@@ -29,16 +30,24 @@ from septum.ports.channel import Channel
 from septum.ports.launcher import Launcher, Task, TaskResult, Worker, WorkerLimits, WorkerSpec
 from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
+    MAX_REASON_CHARS,
     MAX_WEIGHT,
+    Barrier,
     Blob,
     End,
+    Evaluate,
+    Failure,
     Instruction,
     Join,
     Leave,
+    Masked,
     Outcome,
+    Prepare,
     Report,
+    Result,
     SiloMessage,
     Stage,
+    Train,
     blob_of,
 )
 from septum.protocol.silo import (
@@ -47,6 +56,7 @@ from septum.protocol.silo import (
     Do,
     Effect,
     Event,
+    Exchange,
     Finish,
     Forget,
     Instructed,
@@ -63,8 +73,12 @@ from septum.protocol.silo import (
 from septum.silo import outgoing
 from septum.silo.consent import Granted
 from septum.silo.log import Log
+from septum.silo.masking_tools import MaskingTools
 from septum.silo.policy import Hours
 from septum.silo.run_files import RunFiles
+
+if TYPE_CHECKING:
+    from septum.silo.masking import MaskedPart
 
 AUTH_PAUSE_S = 60.0  # a person has to act first
 _STEPS = frozenset({"load", "prepare", "evaluate", "train", "clip", "encode"})  # the durations that leave the silo
@@ -99,6 +113,7 @@ class Tools:
     rand    uniform in [0, 1), for pauses
     minute  of the day, by the silo's own clock
     hours and send_error_texts are the policy's
+    masking   None where this silo takes no part in masked runs
     """
 
     channel: Channel
@@ -110,6 +125,7 @@ class Tools:
     send_error_texts: bool = False
     hours: Hours | None = None
     minute: Callable[[], int] = minute_of_the_day
+    masking: MaskingTools | None = None
 
 
 class Session:
@@ -124,6 +140,7 @@ class Session:
         self._worker: Worker | None = None
         self._failures = 0  # of the line, one after another
         self._small = blob_of(b"")  # the newest model that came with its bytes
+        self._masked = None if state.plan.masking is None else _masked_part(tools, state)
         self.state = state
 
     def serve(self) -> None:
@@ -192,6 +209,8 @@ class Session:
                     return None
                 case Do():
                     return self._do(effect)
+                case Exchange(asked):
+                    return self._say(self._answer(asked))
                 case Send(message):
                     return self._say(message)
         return Reconnected()  # nothing to do: ask what there is
@@ -206,14 +225,14 @@ class Session:
 
     def _say(self, message: SiloMessage) -> Event:
         try:
-            if isinstance(message, Report):
+            if isinstance(message, Report | Masked):
                 message = self._with_payload(message)
             answer = self._tools.channel.exchange(self.state.run, message)
         except (ConnectionFailedError, TimedOutError, StorageError, AuthError) as error:
             self._pause(error)
             return Reconnected()
         except NotFoundError as error:
-            if isinstance(message, Report):  # a payload that was lost there: the work is asked for again
+            if isinstance(message, Report | Masked):  # a payload that was lost there: the work is asked for again
                 return self._rejected(error)
             return Instructed(End(Outcome.STOPPED, f"the coordinator does not know this run: {error.message}"[:500]))
         except SeptumError as error:
@@ -221,24 +240,59 @@ class Session:
         if self._failures:
             self._log.info("connected")
         self._failures = 0
+        if self._masked is not None and isinstance(answer, Prepare | Train | Evaluate):
+            self._masked.asked(answer)
         self._note(message, answer)
         return Instructed(answer)
 
-    def _with_payload(self, report: Report) -> Report:
-        """Small payloads are inside the message, large ones go ahead of it."""
+    def _answer(self, asked: Barrier) -> SiloMessage:
+        """What is said in a step of a masked attempt; why not, if it is not to be."""
+        try:
+            if self._masked is None:
+                raise SecAggError("this silo takes no part in masked runs")
+            return self._masked.answer(asked)
+        except SeptumError as error:
+            self._log.error("not_exchanged", step=type(asked).__name__, error=error.message, hint=error.hint)
+            return Failure(asked.stage, asked.round, asked.attempt, error.message[:MAX_REASON_CHARS])
+
+    def _with_payload(self, result: Result) -> Result | Failure:
+        """The result as it leaves: masked if the run is. Small payloads are inside, large ones go ahead of it."""
         assert self.state.held is not None
-        blob = report.payload
-        if blob.inline is not None:
-            return report
         path = self._files.held(self.state.held.job.name)
+        if isinstance(result, Masked):
+            try:
+                result = self._mask(result, path)
+            except (SecAggError, TensorError, OSError) as error:
+                return self._not_masked(result, error)
+            path = self._files.masked(self.state.held.job.name)
+        blob = result.payload
+        if blob.inline is not None:
+            return result
         if blob.size_bytes <= INLINE_LIMIT_BYTES:  # a worker may write a file though it need not
-            return replace(report, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
+            return replace(result, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
         self._tools.channel.send_blob(self.state.run, blob.digest, path)
-        return report
+        return result
+
+    def _mask(self, result: Masked, path: Path) -> Masked:
+        held = self.state.held
+        assert held is not None
+        if self._masked is None:
+            raise SecAggError("this silo takes no part in masked runs")
+        plain = path if result.payload.inline is None else result.payload.inline
+        return self._masked.protect(result, plain, held.weight, self._files.masked(held.job.name))
+
+    def _not_masked(self, result: Masked, error: Exception) -> Failure:
+        """Such a reason can tell a number of this silo's, as how many rows it has."""
+        told = error.message if isinstance(error, SeptumError) else str(error)
+        hint = error.hint if isinstance(error, SeptumError) else f"df -h {self._files.folder}"
+        self._log.error("not_masked", stage=result.stage.value, round=result.round, error=told, hint=hint)
+        if not self._tools.send_error_texts:
+            told = "the result could not be masked in this silo, which keeps the reason to itself"
+        return Failure(result.stage, result.round, result.attempt, told[:MAX_REASON_CHARS])
 
     def _note(self, message: SiloMessage, answer: Instruction) -> None:
         match message:
-            case Report(stage, round_, attempt):
+            case Report(stage, round_, attempt) | Masked(stage, round_, attempt):
                 told = type(answer).__name__.lower()
                 self._log.info("reported", stage=stage.value, round=round_, attempt=attempt, answer=told)
             case Join():
@@ -366,6 +420,13 @@ class Session:
             reason, hint, details = f"{job.name} failed in this silo, which keeps the reason to itself", "", ""
         advice = f"next, in silo {self.state.silo}: {hint}" if hint else ""
         return WorkFailed(job, reason, f"{details}{advice}", worker_gone)
+
+
+def _masked_part(tools: Tools, state: SiloRun) -> MaskedPart | None:
+    """The silo's masked part in a run; None where it has none, and says so when it is asked."""
+    from septum.silo.masking import MaskedPart  # numpy, which an agent without such runs does without
+
+    return None if tools.masking is None else MaskedPart(tools.masking, state.run, state.silo, state.plan)
 
 
 def _to_be_saved(effects: tuple[Effect, ...]) -> bool:

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_of
-from septum.protocol import combine, run, run_state, silo, tensors
+from septum.protocol import combine, masked_combine, run, run_state, silo, tensors
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
-from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage, blob_of
+from septum.protocol.masked import masked_pieces, scale_of
+from septum.protocol.messages import Blob, Masked, Outcome, SiloMessage, Stage, blob_of
 from septum.protocol.plan import Plan
+from septum.protocol.sources import layout_of, source_of
 from septum.protocol.tensors import Tensors
 from septum.sdk import harness
 from septum.sdk.package import LoadedApp
 from septum.sdk.table import read_csv
+from septum.simulate import unmasked
 
 RUN_ID = "simulation"
 
@@ -77,6 +80,7 @@ class _Simulation:
     ) -> None:
         self._on_fact = on_fact
         self._strategy = strategy_of(plan.strategy)
+        self._scale = None if plan.masking is None else scale_of(plan)
         self._blobs: dict[str, bytes] = {}
         self._payloads: dict[str, bytes] = {}
         self._measured: ModelMeasured | None = None
@@ -129,13 +133,16 @@ class _Simulation:
 
     def _combine(self, effect: run_state.Combine) -> None:
         blobs = combine.Blobs(
-            payload=lambda blob: combine.source_of(self._payloads[blob.digest]),
-            model=lambda blob: combine.source_of(self._blobs[blob.digest]),
-            optimizer=lambda blob: combine.source_of(self._blobs[blob.digest]),
+            payload=lambda blob: source_of(self._payloads[blob.digest]),
+            model=lambda blob: source_of(self._blobs[blob.digest]),
+            optimizer=lambda blob: source_of(self._blobs[blob.digest]),
             keep_model=self._keep,
             open_optimizer=self._open_optimizer,
         )
-        combined = combine.perform(effect, self._strategy, blobs)
+        if self._scale is None:
+            combined = combine.perform(effect, self._strategy, blobs)
+        else:
+            combined = masked_combine.perform(effect, self._strategy, blobs, self._scale, unmask=None)
         kept = {blob.digest for blob in (combined.model, combined.optimizer) if blob is not None}
         if combined.model is not None:
             self._blobs = {digest: data for digest, data in self._blobs.items() if digest in kept}
@@ -155,21 +162,36 @@ class _Simulation:
         self._silos[name], effects = silo.step(self._silos[name], event)
         for effect in effects:
             match effect:
+                case silo.Send(Masked() as result):
+                    self._said.append((name, self._fixed_point(name, result)))
                 case silo.Send(message):
                     self._said.append((name, message))
+                case silo.Exchange(asked):
+                    self._said.append((name, unmasked.answer(name, asked)))
                 case silo.Do(job, _, state):
                     self._silo_step(name, self._work(name, job, self._states.get((name, state), {})))
                 case silo.Forget() | silo.Finish():
                     kept = silo.kept_states(self._silos[name])
                     self._states = {at: state for at, state in self._states.items() if at[0] != name or at[1] in kept}
 
+    def _fixed_point(self, name: str, result: Masked) -> Masked:
+        """The result as it would leave a silo, without masks: in one process there is nobody to hide it from."""
+        held = self._silos[name].held
+        assert held is not None
+        assert self._scale is not None
+        plain = source_of(self._payloads[result.payload.digest])
+        data = b"".join(masked_pieces(result.stage, plain, held.weight, self._scale, masker=None))
+        blob = blob_of(data)
+        self._payloads[blob.digest] = data
+        return replace(result, payload=blob.without_bytes())
+
     def _work(self, name: str, job: silo.Job, state: Tensors) -> silo.Event:
         model = None if job.model is None else self._blobs[job.model.digest]
         try:
             made = _make(self._stations[name], job, model, state)
             data = tensors.encode(made.leaving)
-            base = None if model is None else combine.layout_of(combine.source_of(model))
-            combine.check(job.stage, combine.source_of(data), base)
+            base = None if model is None else layout_of(source_of(model))
+            combine.check(job.stage, source_of(data), base)
         except SeptumError as error:
             return silo.WorkFailed(job, error.message)
         blob = blob_of(data)

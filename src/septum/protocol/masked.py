@@ -1,0 +1,212 @@
+"""How does a silo's result become the vector that is masked, and how do such vectors become sums?
+
+A masked result is a file like a plain one. Its sums (rows, correct, log loss, statistics, the weight) are words of 128
+bits, two U64 each; its counts per logit bin and its update are U32 words. The update is weighted before it is masked,
+so the coordinator adds up and divides by the summed weight. See docs/decisions/0011. Without masks the same arithmetic
+makes the sums of a simulated run, so both give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from septum.algorithms.roc_auc import dense_counts
+from septum.errors import TensorError
+from septum.protocol import payload
+from septum.protocol.codec import dumps
+from septum.protocol.contents import BINS, INITIAL, MASKED, STATISTICS, SUMS, UPDATE, WEIGHT
+from septum.protocol.layout import Layout, TensorSpec, write_header
+from septum.protocol.messages import Stage
+from septum.protocol.plan import Plan, digest_of
+from septum.protocol.sources import BLOCK_WIDTH, Source, layout_of, small_tensors
+from septum.secagg.fixed_point import Scale, add_wide, check_clipped, from_wide, quantise, to_wide
+from septum.secagg.masks import Masker
+
+Wide = NDArray[np.uint64]  # (sums, 2): low and high 64 bits
+Words = NDArray[np.uint32]
+
+
+def scale_of(plan: Plan) -> Scale:
+    """The fixed-point scale that a plan asks for."""
+    assert plan.masking is not None
+    return Scale(len(plan.silos), plan.masking.max_weight, plan.masking.max_update)
+
+
+def layout_digest(layout: Layout) -> str:
+    """The name of a masked vector's layout: silos whose vectors differ in it cannot agree on a sum."""
+    return digest_of(dumps([[spec.name, spec.dtype, list(spec.shape)] for spec in _masked(layout)]))
+
+
+def masked_layout(stage: Stage, plain: Layout) -> str:
+    """`layout_digest` of the result that a plain one becomes."""
+    entries = [(name, dtype, shape) for name, dtype, shape in _entries(stage, plain) if name.startswith(MASKED)]
+    return digest_of(dumps([[name, dtype, list(shape)] for name, dtype, shape in entries]))
+
+
+def masked_pieces(stage: Stage, plain: Source, weight: int, scale: Scale, masker: Masker | None) -> Iterator[bytes]:
+    """The masked result, piece by piece; without a masker the same numbers, bare.
+
+    Raises SecAggError when the result may not be masked: too many coordinates to clip, too many rows, a number that is
+    not finite. What was made by then says nothing, for it is masked; the caller drops it.
+    """
+    layout = layout_of(plain)
+    yield write_header(_entries(stage, layout))
+    wide = _wide(stage, plain, layout, weight, scale)
+    if masker is not None:
+        masker.wide(wide)
+    yield wide.tobytes()
+    yield from _clear(plain, layout)
+    for words in _words(stage, plain, layout, weight, scale):
+        if masker is not None:
+            masker.words(words)
+        yield words.tobytes()
+
+
+def _entries(stage: Stage, plain: Layout) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Name, dtype and shape of a masked result's tensors, in the order of its file."""
+    match stage:
+        case Stage.PREPARE:
+            wide = [(spec.name, (*spec.shape, 2)) for spec in plain.region(STATISTICS)] + [(WEIGHT, (1, 2))]
+            words = []
+        case Stage.TRAIN:
+            wide = [(SUMS, (3, 2)), (WEIGHT, (1, 2))]
+            words = [(BINS, _BINS), *((spec.name, spec.shape) for spec in plain.region(UPDATE))]
+        case Stage.EVALUATE:
+            wide, words = [(SUMS, (3, 2))], [(BINS, _BINS)]
+    clear = [(spec.name, spec.dtype, spec.shape) for spec in plain.region(INITIAL)]
+    return [
+        *((MASKED + name, "U64", shape) for name, shape in sorted(wide)),
+        *clear,
+        *((MASKED + name, "U32", shape) for name, shape in sorted(words)),
+    ]
+
+
+_BINS = dense_counts(np.empty((0, 3), np.int64)).shape
+
+
+def _wide(stage: Stage, plain: Source, layout: Layout, weight: int, scale: Scale) -> Wide:
+    tensors = small_tensors(plain, layout, STATISTICS if stage is Stage.PREPARE else SUMS)
+    if stage is Stage.PREPARE:
+        values = [np.asarray(tensors[name], np.float64).reshape(-1) for name in sorted(tensors)]
+    else:
+        values = [np.asarray(tensors[SUMS], np.float64)[:3]]
+    if stage is not Stage.EVALUATE:
+        values.append(np.array([weight], np.float64))
+    return to_wide(np.concatenate(values), scale.silos)
+
+
+def _clear(plain: Source, layout: Layout) -> Iterator[bytes]:
+    """The initial model, made before any data were looked at: it travels as it is."""
+    for spec in layout.region(INITIAL):
+        for start in range(0, spec.size_bytes, 4 * BLOCK_WIDTH):
+            buffer = bytearray(min(4 * BLOCK_WIDTH, spec.size_bytes - start))
+            plain.read(spec.offset + start, memoryview(buffer))
+            yield bytes(buffer)
+
+
+def _words(stage: Stage, plain: Source, layout: Layout, weight: int, scale: Scale) -> Iterator[Words]:
+    if stage is Stage.PREPARE:
+        return
+    yield dense_counts(small_tensors(plain, layout, BINS)[BINS].astype(np.int64)).reshape(-1)
+    region = layout.region(UPDATE)
+    if not region:
+        return
+    count, clipped = sum(spec.count for spec in region), 0
+    for start in range(0, count, BLOCK_WIDTH):
+        block = np.empty(min(BLOCK_WIDTH, count - start), np.float32)
+        plain.read(region[0].offset + 4 * start, block.data.cast("B"))
+        words, cut = quantise(block, weight, scale)
+        clipped += cut
+        yield words
+    check_clipped(clipped, count)
+
+
+# --- sums ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """The sum of several silos' vectors, read once and in order.
+
+    numbers   the sums by tensor, without MASKED: float64
+    counts    (COARSE_BIN_COUNT, 2) rows per logit bin; None for `prepare`
+    update    blocks of the summed, weighted update as words, in file order; empty but for `train`
+    """
+
+    numbers: Mapping[str, payload.Doubles]
+    counts: Words | None
+    update: Iterator[Words]
+
+
+def sums(sources: Sequence[Source], masker: Masker | None, width: int = BLOCK_WIDTH) -> Sums:
+    """The sum of masked results that have one layout; `masker` takes the masks off. Raises TensorError."""
+    layouts = [layout_of(source) for source in sources]
+    wanted = [(spec.name, spec.dtype, spec.shape) for spec in _masked(layouts[0])]
+    for layout in layouts[1:]:
+        if [(spec.name, spec.dtype, spec.shape) for spec in _masked(layout)] != wanted:
+            raise TensorError("the masked results of these silos do not have one layout")
+    wide, words = _specs(layouts[0], "U64"), _specs(layouts[0], "U32")
+    numbers = _numbers(sources, layouts, wide, masker)
+    blocks = _summed_words(sources, [_first(layout, "U32") for layout in layouts], _sizes(words, width), masker)
+    counts = next(blocks).reshape(_BINS) if words else None
+    return Sums(numbers, counts, blocks)
+
+
+def _masked(layout: Layout) -> tuple[TensorSpec, ...]:
+    return layout.region(MASKED)
+
+
+def _specs(layout: Layout, dtype: str) -> list[TensorSpec]:
+    return [spec for spec in _masked(layout) if spec.dtype == dtype]
+
+
+def _first(layout: Layout, dtype: str) -> int:
+    return next((spec.offset for spec in _specs(layout, dtype)), 0)
+
+
+def _sizes(words: Sequence[TensorSpec], width: int) -> list[int]:
+    """The counts, which come first, in one block; then the update in blocks of a width."""
+    if not words:
+        return []
+    count = sum(spec.count for spec in words[1:])
+    return [words[0].count, *(min(width, count - start) for start in range(0, count, width))]
+
+
+def _numbers(
+    sources: Sequence[Source], layouts: Sequence[Layout], wide: Sequence[TensorSpec], masker: Masker | None
+) -> dict[str, payload.Doubles]:
+    count = sum(spec.count for spec in wide) // 2
+    total, one = np.zeros((count, 2), np.uint64), np.empty((count, 2), np.uint64)
+    for source, layout in zip(sources, layouts, strict=True):
+        source.read(_first(layout, "U64"), one.data.cast("B"))
+        add_wide(total, one)
+    if masker is not None:
+        masker.wide(total)
+    values = from_wide(total)
+    ends = list(accumulate(spec.count // 2 for spec in wide))
+    starts = [0, *ends]
+    return {
+        spec.name.removeprefix(MASKED): values[start:end].reshape(spec.shape[:-1])
+        for spec, start, end in zip(wide, starts, ends, strict=False)
+    }
+
+
+def _summed_words(
+    sources: Sequence[Source], offsets: Sequence[int], sizes: Sequence[int], masker: Masker | None
+) -> Iterator[Words]:
+    """Block by block: the sum modulo 2^32 does not depend on the order of the silos."""
+    done = 0
+    for size in sizes:
+        total, one = np.zeros(size, np.uint32), np.empty(size, np.uint32)
+        for source, offset in zip(sources, offsets, strict=True):
+            source.read(offset + 4 * done, one.data.cast("B"))
+            total += one
+        if masker is not None:
+            masker.words(total)
+        done += size
+        yield total

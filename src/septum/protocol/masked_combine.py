@@ -1,0 +1,105 @@
+"""How does the sum of masked results become statistics, a model and metrics? For runs in which no silo is seen alone.
+
+What combine.py does with each silo's result is done here with one: their mean. So every strategy that only needs a mean
+works, and its arithmetic is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from septum.algorithms.roc_auc import binned_auc, counts_of_dense
+from septum.algorithms.strategy import Strategy
+from septum.errors import TensorError
+from septum.protocol import combine, payload
+from septum.protocol.combine import Blobs, Weighted
+from septum.protocol.contents import INITIAL, STATISTICS, SUMS, UPDATE, WEIGHT
+from septum.protocol.facts import Metrics, ModelMeasured
+from septum.protocol.layout import Layout, write_header
+from septum.protocol.masked import Sums, Words, layout_digest, sums
+from septum.protocol.messages import Stage
+from septum.protocol.run_state import Combine, Combined
+from septum.protocol.sources import Source, layout_of
+from septum.secagg.fixed_point import Scale, mean
+from septum.secagg.masks import Masker
+
+Unmask = Callable[[str], Masker]
+"""The masker that takes the masks off, given the digest of the vectors' layout."""
+
+
+def perform(effect: Combine, strategy: Strategy, blobs: Blobs, scale: Scale, unmask: Unmask | None) -> Combined:
+    """Do what the run machine asked for; without `unmask` of bare vectors, as a simulation makes them.
+
+    Done twice it gives the same bits. Raises TensorError when the sum makes no model, SecAggError when its masks cannot
+    be taken off.
+    """
+    sources = [blobs.payload(given.payload) for _, given in sorted(effect.contributions.items())]
+    layout = layout_of(sources[0])
+    masker = None if unmask is None else unmask(layout_digest(layout))
+    total = sums(sources, masker, combine.block_width(1))
+    where = (effect.stage, effect.round, effect.attempt)
+    if effect.stage is Stage.PREPARE:
+        return Combined(*where, model=blobs.keep_model(_initial_model(sources, total)))
+    measured = _measured(effect.round - (effect.stage is Stage.TRAIN), total)
+    if effect.stage is Stage.EVALUATE:
+        return Combined(*where, measured=measured)
+    assert effect.base is not None
+    base = blobs.model(effect.base)
+    updates = [Weighted(_mean_update(layout_of(base), total, scale), 1)]
+    model, optimizer = combine.keep_next(effect, strategy, blobs, base, updates)
+    return Combined(*where, model=model, optimizer=optimizer, measured=measured)
+
+
+def _initial_model(sources: Sequence[Source], total: Sums) -> Iterator[bytes]:
+    made = [(source, layout) for source in sources if (layout := layout_of(source)).region(INITIAL)]
+    if len(made) != 1:
+        raise TensorError(f"{len(made)} silos made an initial model, one has to")
+    statistics = {name: array for name, array in total.numbers.items() if name.startswith(STATISTICS)}
+    return combine.model_file(*made[0], statistics)
+
+
+def _measured(round_: int, total: Sums) -> ModelMeasured:
+    """Metrics over all rows alone: no silo's own are known."""
+    rows, correct, log_loss = (float(value) for value in total.numbers[SUMS].reshape(-1))
+    assert total.counts is not None
+    counts = counts_of_dense(total.counts)
+    if not (1 <= rows == int(rows) and 0 <= correct <= rows and int(counts[:, 1:].sum()) == int(rows)):
+        raise TensorError(
+            f"the summed evaluation has {rows:g} rows, {correct:g} of them correct, and counts "
+            f"{int(counts[:, 1:].sum())}: a silo sent what cannot be"
+        )
+    auc, bound = binned_auc(counts) or (None, 0.0)
+    return ModelMeasured(round_, Metrics(int(rows), correct / rows, log_loss / rows, auc, bound), {})
+
+
+def _mean_update(base: Layout, total: Sums, scale: Scale) -> Source:
+    """The mean update as a file that is made while it is read, from its beginning to its end."""
+    weight = float(total.numbers[WEIGHT].item())
+    if not 1 <= weight == int(weight):
+        raise TensorError(f"the summed weight is {weight:g} rows: a silo sent what cannot be")
+    specs = [spec for spec in base.tensors if not spec.name.startswith(STATISTICS)]
+    head = write_header([(UPDATE + spec.name, spec.dtype, spec.shape) for spec in specs])
+    return _sequential(head, sum(spec.size_bytes for spec in specs), _deltas(total.update, int(weight), scale))
+
+
+def _deltas(words: Iterator[Words], weight: int, scale: Scale) -> Iterator[payload.Floats]:
+    for block in words:
+        yield mean(block, weight, scale)
+
+
+def _sequential(head: bytes, size_bytes: int, blocks: Iterator[payload.Floats]) -> Source:
+    """A source whose header can be read at will, and whose blocks once, in order and as wide as they are."""
+    reached = len(head)
+
+    def read(offset: int, buffer: memoryview) -> None:
+        nonlocal reached
+        if offset + len(buffer) <= len(head):
+            buffer[:] = head[offset : offset + len(buffer)]
+            return
+        block = next(blocks, None)
+        if offset != reached or block is None or block.nbytes != len(buffer):
+            raise TensorError(f"{len(buffer)} bytes from byte {offset} on were wanted, byte {reached} comes next")
+        buffer[:] = block.data.cast("B")
+        reached += len(buffer)
+
+    return Source(len(head) + size_bytes, read)

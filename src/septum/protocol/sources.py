@@ -1,0 +1,66 @@
+"""Where do payloads and models come from while they are combined? Bytes that can be read anywhere, never whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from septum.errors import TensorError
+from septum.protocol.layout import MAX_HEADER_BYTES, Layout, TensorSpec, header_size, read_layout
+from septum.protocol.tensors import DTYPES, Array
+
+BLOCK_WIDTH = 32 * 1024  # float32 per silo and block: 128 KiB, so that the blocks of a few silos stay in the L2 cache
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Bytes that can be read anywhere: `read(offset, buffer)` fills the buffer or raises TensorError."""
+
+    size_bytes: int
+    read: Callable[[int, memoryview], None]
+
+
+def source_of(data: bytes) -> Source:
+    """A source over bytes in memory.
+
+    >>> buffer = bytearray(2)
+    >>> source_of(b"abcd").read(1, memoryview(buffer)); bytes(buffer)
+    b'bc'
+    """
+    view = memoryview(data)
+
+    def read(offset: int, buffer: memoryview) -> None:
+        if offset + len(buffer) > len(view):
+            raise TensorError(f"bytes {offset} to {offset + len(buffer)} were wanted of {len(view)}")
+        buffer[:] = view[offset : offset + len(buffer)]
+
+    return Source(len(view), read)
+
+
+def layout_of(source: Source) -> Layout:
+    """The checked layout of a file. Raises TensorError."""
+    start = read_bytes(source, 0, min(8, source.size_bytes))
+    head = header_size(start)
+    if head > min(source.size_bytes, MAX_HEADER_BYTES + 8):
+        raise TensorError(f"the tensor header has {head} bytes, the file {source.size_bytes}")
+    return read_layout(read_bytes(source, 0, head), source.size_bytes)
+
+
+def small_tensors(source: Source, layout: Layout, prefix: str) -> dict[str, Array]:
+    """Whole tensors in memory: for statistics, counts and initial models."""
+    return {spec.name: _elements(source, spec, 0, spec.count).reshape(spec.shape) for spec in layout.region(prefix)}
+
+
+def _elements(source: Source, spec: TensorSpec, start: int, count: int) -> Array:
+    item = DTYPES[spec.dtype]
+    array: Array = np.frombuffer(read_bytes(source, spec.offset + item.itemsize * start, item.itemsize * count), item)
+    return array
+
+
+def read_bytes(source: Source, offset: int, size: int) -> bytes:
+    """Some bytes of a source."""
+    buffer = bytearray(size)
+    source.read(offset, memoryview(buffer))
+    return bytes(buffer)
