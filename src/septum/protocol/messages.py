@@ -309,7 +309,7 @@ class Evaluate:
 
 @dataclass(frozen=True, slots=True)
 class Agree:
-    """The sum is to be over `survivors`; answer with `Agreed`. `ahead`: share keys for the attempt that follows, too."""
+    """The sum is to be over `survivors`; answer with `Agreed`. `ahead`: share keys for the next attempt, too."""
 
     stage: Stage
     round: int

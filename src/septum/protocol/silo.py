@@ -199,7 +199,7 @@ Event = Consented | Denied | Reconnected | Instructed | Rejected | Worked | Work
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Say this to the coordinator. Of a result's payload it is the reference; the driver adds the bytes, or masks them."""
+    """Say this to the coordinator. A result's payload is a reference; the driver adds the bytes, or masks them."""
 
     message: SiloMessage
 
