@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +34,7 @@ from septum.adapters.identity.app_signatures import Signed, sign
 from septum.cli.federation import Federation
 from septum.client import Client, operator_access
 from septum.coordinator.service import run_id_of
-from septum.errors import AppError, ConnectionFailedError
+from septum.errors import AppError, ConnectionFailedError, NotFoundError
 from septum.protocol import facts
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Outcome, Stage
@@ -304,6 +305,11 @@ def pushing(place: Place, point: str) -> None:
     kept = [path for path in (place.federation.operator_dir / "blobs" / "apps").rglob("*") if path.is_file()]
     assert {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in kept} == set(known)
     assert len(kept) == len(known)
+    for name in ("quick", "long"):
+        place.persist(partial(place.client.set_preset, package.digest, name, {"rounds": 7}))
+    with suppress(NotFoundError):  # of a repetition, when the answer was lost
+        place.persist(lambda: place.client.drop_preset(package.digest, "quick"))
+    assert place.persist(lambda: place.client.app(package.digest)).presets == {"long": {"rounds": 7}}
 
 
 STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {

@@ -52,6 +52,38 @@ class AppsContract(ABC):
         apps.add(newer)
         assert list(apps.all()) == [newer, HEART]
 
+    def test_presets_are_kept_by_package_and_name(self, apps: AppRegistry) -> None:
+        """Of one name the newest counts; another package has its own; types stay."""
+        other = replace(HEART, digest="sha256:" + "3" * 64, name="lung")
+        for record in (HEART, other):
+            apps.add(record)
+        apps.set_preset(HEART.digest, "quick", {"rounds": 2, "lr": 0.5, "fast": True, "note": "é"})
+        apps.set_preset(HEART.digest, "quick", {"rounds": 3, "lr": 1.0})
+        kept = apps.set_preset(HEART.digest, "long", {"rounds": 90})
+        assert kept.presets == {"long": {"rounds": 90}, "quick": {"rounds": 3, "lr": 1.0}}
+        assert type(kept.presets["quick"]["lr"]) is float
+        assert apps.get(HEART.digest) == kept
+        assert list(apps.all()) == [kept, other]
+        assert apps.drop_preset(HEART.digest, "quick").presets == {"long": {"rounds": 90}}
+        assert apps.get(HEART.digest).presets == {"long": {"rounds": 90}}
+
+    def test_a_push_changes_no_preset(self, apps: AppRegistry) -> None:
+        """They are given beside the package, by others, at another time."""
+        assert apps.add(replace(HEART, presets={"mine": {"lr": 1.0}})).presets == {}
+        apps.set_preset(HEART.digest, "quick", {"rounds": 2})
+        assert apps.add(replace(HEART, signatures="[1]")).presets == {"quick": {"rounds": 2}}
+
+    def test_a_preset_of_nothing_and_no_preset_are_named(self, apps: AppRegistry) -> None:
+        """With those that are close."""
+        with pytest.raises(NotFoundError, match="no app 'sha256:111"):
+            apps.set_preset(HEART.digest, "quick", {"rounds": 2})
+        apps.add(HEART)
+        with pytest.raises(NotFoundError, match=r"heart 1\.0\.0 was given no preset 'quick'; it was given none"):
+            apps.drop_preset(HEART.digest, "quick")
+        apps.set_preset(HEART.digest, "quick", {"rounds": 2})
+        with pytest.raises(NotFoundError, match="did you mean 'quick'"):
+            apps.drop_preset(HEART.digest, "quik")
+
     def test_one_that_is_not_there_is_named(self, apps: AppRegistry) -> None:
         """With those that are close."""
         apps.add(HEART)
