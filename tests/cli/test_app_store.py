@@ -176,3 +176,32 @@ def test_the_coordinator_checks_a_preset_itself(call, running, tuned):
             assert client.app(tuned.digest) == before
         with pytest.raises(ConfigError):
             client.drop_preset(tuned.digest, "..")
+
+
+def test_a_package_is_removed_once_no_run_of_it_is_at_work(call, running, made, home):
+    package = built(app_folder(home / "gone", version="3.0.0"), home)
+    folder = running.config.data_dir / "blobs" / "apps"
+
+    def files():
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+
+    before = files()
+    assert call("app", "push", package.path).code == 0
+    assert len(files()) == len(before) + 1
+    running.enrolled("east")
+    run = call("run", "submit", "small==3.0.0", "--silos", "east", "--json").envelope["data"]["id"]
+    done = call("app", "remove", "small==3.0.0")
+    assert (done.code, f"{run} have not ended" in done.err, f"septum run stop {run}" in done.err) == (1, True, True)
+    assert package.digest in call("app", "list").out
+
+    assert call("run", "stop", run).code == 0
+    assert call("app", "remove", "small==3.0.0", "--json").envelope["data"]["removed"] is True
+    assert files() == before
+    assert package.digest not in call("app", "list").out
+    assert call("app", "remove", package.digest, "--json").envelope["data"]["removed"] is False
+    done = call("app", "remove", "small==3.0.0")
+    assert (done.code, "there is no app 'small==3.0.0'" in done.err) == (ExitCode.USAGE, True)
+    other = home / "gone" / "app.py"
+    other.write_text(other.read_text() + "\n")
+    done = call("app", "push", built(home / "gone", home).path)
+    assert (done.code, "has been pushed already and removed" in done.err) == (ExitCode.FAILED, True)

@@ -174,3 +174,51 @@ async def test_presets_are_bounded_in_number_and_size_and_one_that_is_there_can_
         with pytest.raises(TooLargeError, match="was given 2 presets"):
             await apps.set_preset(digest, "three", {"lr": 0.5})
         assert (await apps.set_preset(digest, "two", {"lr": 0.75})).presets["two"] == {"lr": 0.75}
+
+
+async def test_what_is_removed_is_gone_with_its_bytes_and_removing_it_again_changes_nothing(tmp_path):
+    async with opened(tmp_path) as apps:
+        view = await apps.push(digest_of(HEART), chunks(HEART))
+        lung = await apps.push(digest_of(b"lung 1.0.0"), chunks(b"lung 1.0.0"))
+        for _ in range(2):
+            await apps.remove(view.digest, lambda _: ())
+            assert await apps.views() == (lung,)
+            assert kept(tmp_path) == [b"lung 1.0.0"]
+        with pytest.raises(NotFoundError):
+            await apps.path(view.digest)
+        again = await apps.push(view.digest, chunks(HEART))
+        assert (await apps.path(again.digest)).read_bytes() == HEART
+
+
+async def test_what_a_run_at_work_names_is_not_removed_and_the_runs_are_named(tmp_path):
+    async with opened(tmp_path) as apps:
+        view = await apps.push(digest_of(HEART), chunks(HEART))
+        asked = []
+
+        def runs_of(digest):
+            asked.append(digest)
+            return [f"r-{number}" for number in range(7)]
+
+        with pytest.raises(
+            ConflictError, match="of its runs r-0, r-1, r-2, r-3, r-4 and 2 more have not ended"
+        ) as error:
+            await apps.remove(view.digest, runs_of)
+        assert error.value.hint == "septum run stop r-0"
+        assert asked == [view.digest]
+        assert await apps.views() == (view,)
+        assert kept(tmp_path) == [HEART]
+
+
+async def test_a_push_whose_bytes_are_removed_meanwhile_fails_instead_of_naming_nothing(tmp_path):
+    async with opened(tmp_path) as apps:
+        stored = apps._stored
+
+        async def then_removed(body):
+            came = await stored(body)
+            DirectoryBlobs(tmp_path).discard(AREA, [came.blob])
+            return came
+
+        apps._stored = then_removed
+        with pytest.raises(NotFoundError):
+            await apps.push(digest_of(HEART), chunks(HEART))
+        assert await apps.views() == ()

@@ -137,6 +137,10 @@ class WatchedApps:
         with self.fate.passing(["take a preset back"]):
             return self.registry.drop_preset(digest, name)
 
+    def remove(self, digest: str) -> None:
+        with self.fate.passing(["remove a package"]):
+            self.registry.remove(digest)
+
     def get(self, digest: str) -> AppRecord:
         return self.registry.get(digest)
 

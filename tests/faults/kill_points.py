@@ -30,7 +30,7 @@ class Story(Enum):
     PAYLOAD_LOST = "a payload vanishes from the disk"
     MODEL_LOST = "the newest model vanishes from the disk"
     ENROLLING = "silos come and go; no run"
-    PUSHING = "a package is pushed, signed and given presets, and one that is not sound; no run"
+    PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
 
 
 COORDINATOR_POINTS: Mapping[str, Story] = {
@@ -85,6 +85,7 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "add a package": Story.PUSHING,
     "set a preset": Story.PUSHING,
     "take a preset back": Story.PUSHING,
+    "remove a package": Story.PUSHING,
     "discard a package": Story.PUSHING,
 }
 
@@ -102,6 +103,7 @@ WRITERS: Mapping[str, Collection[str]] = {
     "AppRegistry.add": ("add a package",),
     "AppRegistry.set_preset": ("set a preset",),
     "AppRegistry.drop_preset": ("take a preset back",),
+    "AppRegistry.remove": ("remove a package",),
     "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state", "put a package"),
     "BlobStore.append": ("append to an upload",),
     "BlobStore.discard": ("discard payloads", "discard an optimizer state", "discard a package"),

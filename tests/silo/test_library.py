@@ -148,6 +148,15 @@ def test_a_package_that_was_revoked_stays_so_whoever_signed_it(library, small):
     assert not library.packages.get(small.digest).approved
 
 
+def test_a_package_that_was_removed_is_denied_and_not_fetched_again(tmp_path, library, small, shelf):
+    shelf.put(small.digest, small.path.read_bytes(), signed(small, ANN))
+    trusting = replace(library, policy=Policy(signers=(key_of(ANN),)))
+    assert isinstance(trusting.find(ref(small)), ApprovedApp)
+    library.packages.remove(small.digest, "ben")
+    assert trusting.find(ref(small)).reason == f"the package small 1.0.0 ({small.digest}) was revoked here"
+    assert library.packages.digests() == []
+
+
 def test_what_a_signer_approved_runs_only_as_long_as_the_policy_trusts_him(library, small):
     library.packages.add(small.path, signed(small, ANN))
     trusting = replace(library, policy=Policy(signers=(key_of(ANN),)))

@@ -109,6 +109,22 @@ def show(call: Invocation, named: Named) -> Answer:
     return Answer({**as_json(view), "package_presets": in_it}, ("\n".join(lines),))
 
 
+@command(app, "remove", remote=True)
+def remove(call: Invocation, named: Named) -> Answer:
+    """Remove a package from the coordinator, unless a run of it has not ended. Silos keep what they have fetched."""
+    with call.client() as client:
+        found = client.apps()
+        if named.startswith("sha256:") and all(view.digest != named for view in found):
+            return Answer({"digest": named, "removed": False}, (f"there is no package {named}",))
+        view = chosen(named, found)
+        client.remove_app(view.digest)
+    lines = (
+        f"{view.name} {view.version} is removed; no other package can have this name and version\n{view.digest}",
+        f"a silo that has fetched it keeps it: septum silo app remove {view.digest} --dir DIR, there",
+    )
+    return Answer({"name": view.name, "version": view.version, "digest": view.digest, "removed": True}, lines)
+
+
 class Package(Protocol):
     """What has the name of a package."""
 

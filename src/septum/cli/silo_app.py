@@ -149,6 +149,28 @@ def revoke(call: Invocation, named: Named, directory: SiloDir) -> Answer:
     return Answer(data, (f"{name} {version} may not run here any more\n{digest}",))
 
 
+@command(app, "remove")
+def remove(call: Invocation, named: Named, directory: SiloDir) -> Answer:
+    """Take an approval back and delete the package, unless a run of it is at work here. Receipts stay."""
+    del call
+    from septum.silo.packages import Packages
+    from septum.silo.removal import remove_package
+
+    packages = Packages(directory)
+    digest = named if packages.is_digest(named) else packages.meant(named)
+    here = digest in packages.digests()
+    name, version = packages.title(digest)
+    remove_package(directory, digest, _user())
+    data: dict[str, Json] = {"name": name, "version": version, "digest": digest, "removed": here}
+    if not here:
+        return Answer(data, (f"there is no package {digest} here",))
+    lines = (
+        f"{name} {version} is deleted here, and may not run\n{digest}",
+        f"a plan that names it is refused; to have it again: septum silo app fetch {digest} --dir {directory}",
+    )
+    return Answer(data, lines)
+
+
 def _taken(call: Invocation, shelved: Shelved, directory: Path) -> Answer:
     del call
     package = shelved.package

@@ -149,6 +149,10 @@ class Client:
             view = from_json(AppView, self._sent("PUT", where, file))
         return from_json(AppView, self._sent("PUT", f"{where}/signatures", signatures)) if signatures else view
 
+    def remove_app(self, digest: str) -> None:
+        """Remove a package; one that is not there is ignored. Raises ConflictError while a run of it has not ended."""
+        self._json("DELETE", f"/apps/{quote(digest, safe=':')}")
+
     def set_preset(self, digest: str, name: str, values: Mapping[str, Scalar]) -> AppView:
         """Give a package a preset beside those in it, in place of one of that name that was given.
 

@@ -7,7 +7,7 @@ and what it says of a package binds no silo: each verifies the bytes itself.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from septum.adapters.identity.app_signatures import Signed, verified
 from septum.coordinator.asgi import Pipe, pour
 from septum.coordinator.effects import Performer
-from septum.errors import DigestError, SeptumError, TooLargeError
+from septum.errors import ConflictError, DigestError, NotFoundError, SeptumError, TooLargeError
 from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
@@ -102,6 +102,24 @@ class Apps:
         log.info("app_signed", extra={"app": kept.name, "version": kept.version, "digest": digest})
         return view_of(kept)
 
+    async def remove(self, digest: str, runs_of: Callable[[str], Sequence[str]]) -> None:
+        """Forget a package, its presets and its bytes; one that is not there is ignored. Silos keep what they fetched.
+
+        `runs_of`: the runs of a digest that have not ended. Raises ConflictError naming them, while there are any.
+        """
+        try:
+            record = await self._performer.read(self._registry.get, digest)
+        except NotFoundError:
+            return
+        if at_work := runs_of(digest):
+            shown = ", ".join(at_work[:5]) + (f" and {len(at_work) - 5} more" if len(at_work) > 5 else "")
+            raise ConflictError(
+                f"{record.name} {record.version} is not removed: of its runs {shown} have not ended",
+                hint=f"septum run stop {at_work[0]}",
+            )
+        await self._performer.write(self._remove, record)
+        log.info("app_removed", extra={"app": record.name, "version": record.version, "digest": digest})
+
     async def set_preset(self, digest: str, name: str, values: Mapping[str, object]) -> AppView:
         """Give a package a preset, in place of one of that name that was given; the package stays as it is.
 
@@ -164,7 +182,13 @@ class Apps:
             pipe.abandon()
         return _Came(f"sha256:{hasher.hexdigest()}", blob, size_bytes)
 
+    def _remove(self, record: AppRecord) -> None:
+        """The bytes first: a kill in between leaves a record, by which the removal is repeated."""
+        self._blobs.discard(AREA, [record.blob])
+        self._registry.remove(record.digest)
+
     def _add(self, came: _Came, facts: PackageFacts, at: float) -> AppRecord:
+        self._blobs.size_bytes(AREA, came.blob)  # it may have been removed meanwhile: then this push failed
         known = next((one for one in self._registry.all() if one.digest == came.digest), None)
         signatures = "[]" if known is None else known.signatures
         return self._registry.add(

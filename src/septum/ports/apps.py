@@ -33,8 +33,8 @@ class AppRecord:
 class AppRegistry(Protocol):
     """Durable records of packages.
 
-    Contract: a name and version belong to one digest for good. Presets are given by `set_preset` alone, and a push
-    changes none. Methods may be called from any thread.
+    Contract: a name and version belong to one digest for good, also once it was removed. Presets are given by
+    `set_preset` alone, and a push changes none. Methods may be called from any thread.
     """
 
     def add(self, record: AppRecord) -> AppRecord:
@@ -57,3 +57,6 @@ class AppRegistry(Protocol):
 
     def drop_preset(self, digest: str, name: str) -> AppRecord:
         """Take a preset back; the record as it is kept then. Raises NotFoundError for either."""
+
+    def remove(self, digest: str) -> None:
+        """Forget a package and its presets; one that is not there is ignored. It may be added again, without them."""

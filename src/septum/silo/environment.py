@@ -94,7 +94,7 @@ class Environments:
             return
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._lock(package).open("w") as lock:
+            with self._lock(package.digest).open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # until whoever is at it is through
                 self._prepare(package, wheels)
         except OSError as error:
@@ -120,19 +120,23 @@ class Environments:
             raise
 
     def forget(self, digest: str) -> None:
-        """Remove a package's environment."""
-        shutil.rmtree(self._folder / digest.removeprefix("sha256:"), ignore_errors=True)
+        """Remove a package's environment, once nobody prepares it; one that is not there is ignored."""
+        if not self._folder.is_dir():
+            return
+        with self._lock(digest).open("w") as lock:  # it stays: another one could be locked beside it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            shutil.rmtree(self._folder / digest.removeprefix("sha256:"), ignore_errors=True)
 
     def _of(self, package: Package) -> Path:
         return self._folder / package.digest.removeprefix("sha256:")
 
-    def _lock(self, package: Package) -> Path:
-        return self._folder / f".{package.digest.removeprefix('sha256:')}.lock"
+    def _lock(self, digest: str) -> Path:
+        return self._folder / f".{digest.removeprefix('sha256:')}.lock"
 
     def _held(self, package: Package) -> bool:
         """Whether somebody prepares it now; the system takes the lock back from a process that dies."""
         try:
-            with self._lock(package).open("r+") as lock:
+            with self._lock(package.digest).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True

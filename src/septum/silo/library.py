@@ -107,6 +107,8 @@ class Library:
         try:
             shelved = self.packages.get(app.digest)
         except NotFoundError:
+            if self.packages.revoked(app.digest):
+                return Denied("apps", f"the package {app.name} {app.version} ({app.digest}) was revoked here")
             if (waiting := self.packages.waiting()) >= MAX_WAITING:
                 return Denied("apps", f"{waiting} packages wait for a word of this silo's steward; no more are fetched")
             shelved = fetch(self.offers, self.packages, app.digest, self.fetch)

@@ -79,9 +79,12 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         ),
     )
     tables = Tables(silo_dir / "tables", ReadLimits(config.limits.task_s))
+    packages = Packages(silo_dir)
+    if swept := packages.sweep():
+        log.info("packages_swept", folders=swept)
     library = Library(
         folders=folders,
-        packages=Packages(silo_dir),
+        packages=packages,
         environments=Environments(silo_dir / "envs"),
         datasets={name: config.dataset_of(app) for name, app in config.apps.items()},
         policy=config.policy,

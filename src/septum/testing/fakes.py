@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from septum.adapters.blobs.names import check_area, check_digest, check_sender
-from septum.adapters.store.missing import not_found, preset_not_found
+from septum.adapters.store.missing import not_found, preset_not_found, taken
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, TooLargeError
 from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
@@ -171,16 +171,21 @@ class MemoryApps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._apps: dict[str, AppRecord] = {}
+        self._removed: dict[tuple[str, str], str] = {}
 
     def add(self, record: AppRecord) -> AppRecord:
         """Know a package, or replace the signatures of one that is known."""
         with self._lock:
+            removed = self._removed.get((record.name, record.version), record.digest)
+            if removed != record.digest:
+                raise taken(record, removed, removed=True)
+            self._removed.pop((record.name, record.version), None)
             of_version = [
                 one for one in self._apps.values() if (one.name, one.version) == (record.name, record.version)
             ]
             for known in of_version:
                 if known.digest != record.digest:
-                    raise ConflictError(f"{record.name} {record.version} has been pushed already, as {known.digest}")
+                    raise taken(record, known.digest, removed=False)
                 record = replace(known, signatures=record.signatures)
             kept = self._apps.get(record.digest)
             self._apps[record.digest] = replace(record, presets={} if kept is None else kept.presets)
@@ -212,6 +217,13 @@ class MemoryApps:
             rest = {other: values for other, values in known.presets.items() if other != name}
             self._apps[digest] = replace(known, presets=rest)
             return self._apps[digest]
+
+    def remove(self, digest: str) -> None:
+        """Forget a package and its presets; one that is not there is ignored."""
+        with self._lock:
+            gone = self._apps.pop(digest, None)
+            if gone is not None:
+                self._removed[gone.name, gone.version] = digest
 
     def _known(self, digest: str) -> AppRecord:
         if digest not in self._apps:

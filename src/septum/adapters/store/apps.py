@@ -8,9 +8,8 @@ from typing import Any, cast
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from septum.adapters.store.database import Database
-from septum.adapters.store.missing import not_found, preset_not_found
-from septum.adapters.store.schema import APPS, PRESETS
-from septum.errors import ConflictError
+from septum.adapters.store.missing import not_found, preset_not_found, taken
+from septum.adapters.store.schema import APPS, PRESETS, REMOVED_APPS
 from septum.ports.apps import AppRecord
 from septum.protocol.codec import Scalar, dumps, loads, to_json
 
@@ -24,6 +23,13 @@ _ALL_PRESETS = select(PRESETS).order_by(PRESETS.c.app, PRESETS.c.name)
 _PRESETS = _ALL_PRESETS.where(PRESETS.c.app == bindparam("of_digest"))
 _ADD_PRESET = insert(PRESETS)
 _DROP_PRESET = delete(PRESETS).where(PRESETS.c.app == bindparam("of_digest"), PRESETS.c.name == bindparam("of_name"))
+_REMOVED = select(REMOVED_APPS).where(
+    REMOVED_APPS.c.name == bindparam("of_name"), REMOVED_APPS.c.version == bindparam("of_version")
+)
+_ADD_REMOVED = insert(REMOVED_APPS)
+_DROP_REMOVED = delete(REMOVED_APPS).where(REMOVED_APPS.c.digest == bindparam("of_digest"))
+_DROP_PRESETS = delete(PRESETS).where(PRESETS.c.app == bindparam("of_digest"))
+_REMOVE = delete(APPS).where(APPS.c.digest == bindparam("of_digest"))
 
 
 class SqliteApps:
@@ -35,15 +41,15 @@ class SqliteApps:
     def add(self, record: AppRecord) -> AppRecord:
         """Know a package, or replace the signatures of one that is known."""
         with self._database.write() as connection:
-            known = connection.execute(_OF_VERSION, {"of_name": record.name, "of_version": record.version}).first()
+            title = {"of_name": record.name, "of_version": record.version}
+            known = connection.execute(_OF_VERSION, title).first()
+            removed = connection.execute(_REMOVED, title).first()
+            for one in (known, removed):
+                if one is not None and one.digest != record.digest:
+                    raise taken(record, one.digest, removed=one is removed)
             if known is None:
+                connection.execute(_DROP_REMOVED, {"of_digest": record.digest})
                 connection.execute(_ADD, {column.name: getattr(record, column.name) for column in APPS.columns})
-            elif known.digest != record.digest:
-                raise ConflictError(
-                    f"{record.name} {record.version} has been pushed already, as {known.digest}; "
-                    f"this package is {record.digest}",
-                    hint="raise the version in septum.toml, then: septum app build",
-                )
             else:
                 connection.execute(_SIGN, {"of_digest": record.digest, "signed": record.signatures})
             return _one(connection, record.digest)
@@ -78,6 +84,16 @@ class SqliteApps:
                 raise preset_not_found(known, name)
             connection.execute(_DROP_PRESET, {"of_digest": digest, "of_name": name})
             return _one(connection, digest)
+
+    def remove(self, digest: str) -> None:
+        """Forget a package and its presets; one that is not there is ignored."""
+        with self._database.write() as connection:
+            known = connection.execute(_ONE, {"of_digest": digest}).first()
+            if known is None:
+                return
+            connection.execute(_DROP_PRESETS, {"of_digest": digest})
+            connection.execute(_REMOVE, {"of_digest": digest})
+            connection.execute(_ADD_REMOVED, {"name": known.name, "version": known.version, "digest": digest})
 
 
 def _one(connection: Connection, digest: str) -> AppRecord:

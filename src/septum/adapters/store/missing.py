@@ -1,11 +1,11 @@
-"""How is it said that a run or silo is not there, with the names that were probably meant?"""
+"""How is it said that something is not there, with the names that were probably meant, or that a name is taken?"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
 
-from septum.errors import NotFoundError, did_you_mean
+from septum.errors import ConflictError, NotFoundError, did_you_mean
 from septum.ports.apps import AppRecord
 
 
@@ -25,4 +25,13 @@ def preset_not_found(app: AppRecord, name: str) -> NotFoundError:
     known = did_you_mean(name, app.presets) if app.presets else "it was given none"
     return NotFoundError(
         f"{app.name} {app.version} was given no preset {name!r}; {known}", hint=f"septum app show {app.digest}"
+    )
+
+
+def taken(app: AppRecord, by: str, *, removed: bool) -> ConflictError:
+    """The error for a name and version that belong to the package with the digest `by`."""
+    since = " and removed" if removed else ""
+    return ConflictError(
+        f"{app.name} {app.version} has been pushed already{since}, as {by}; this package is {app.digest}",
+        hint="raise the version in septum.toml, then: septum app build",
     )

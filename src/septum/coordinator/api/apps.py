@@ -20,6 +20,8 @@ READ = Permission("See which app packages there are, and download them.")
 PRESET = Permission("Give packages named presets of hyper-parameters, and take them back.")
 PUSH = Permission("Push app packages and their signatures; whether they run is decided in each silo.")
 
+REMOVE = Permission("Remove app packages: silos that have not fetched them cannot get them any more.")
+
 
 @router.get("", response_model=AppPage, dependencies=[Depends(READ)])
 async def apps(request: Request) -> Response:
@@ -37,6 +39,14 @@ async def app(request: Request, digest: str) -> Response:
 async def push(request: Request, digest: str) -> Response:
     """Take a package: the body is its file, `digest` the SHA-256 of it. The same package again changes nothing."""
     return answer(await parts_of(request).apps.push(digest, _chunks(request)))
+
+
+@router.delete("/{digest}", status_code=204, dependencies=[Depends(REMOVE)])
+async def remove(request: Request, digest: str) -> Response:
+    """Forget a package; refused while a run of it has not ended. One that is not there is ignored."""
+    parts = parts_of(request)
+    await parts.apps.remove(digest, parts.service.runs_of)
+    return Response(status_code=204)
 
 
 @router.put("/{digest}/signatures", response_model=AppView, dependencies=[Depends(PUSH)])

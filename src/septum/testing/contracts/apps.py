@@ -84,6 +84,35 @@ class AppsContract(ABC):
         with pytest.raises(NotFoundError, match="did you mean 'quick'"):
             apps.drop_preset(HEART.digest, "quik")
 
+    def test_what_was_removed_is_forgotten_with_its_presets(self, apps: AppRegistry) -> None:
+        """Removing it again changes nothing."""
+        other = replace(HEART, digest="sha256:" + "3" * 64, name="lung")
+        for record in (HEART, other):
+            apps.add(record)
+            apps.set_preset(record.digest, "quick", {"rounds": 2})
+        for _ in range(2):
+            apps.remove(HEART.digest)
+            assert [one.name for one in apps.all()] == ["lung"]
+            assert apps.get(other.digest).presets == {"quick": {"rounds": 2}}
+        with pytest.raises(NotFoundError):
+            apps.get(HEART.digest)
+
+    def test_what_was_removed_keeps_its_version_and_may_come_back(self, apps: AppRegistry) -> None:
+        """Whoever approved a version means these bytes, for good."""
+        apps.add(HEART)
+        apps.set_preset(HEART.digest, "quick", {"rounds": 2})
+        apps.remove(HEART.digest)
+        other = replace(HEART, digest="sha256:" + "3" * 64)
+        with pytest.raises(ConflictError, match=r"heart 1\.0\.0 has been pushed already and removed, as sha256:111"):
+            apps.add(other)
+        again = replace(HEART, pushed_at=9.0)
+        assert apps.add(again) == again
+        assert list(apps.all()) == [again]
+        with pytest.raises(ConflictError, match=r"heart 1\.0\.0 has been pushed already, as sha256:111"):
+            apps.add(other)
+        apps.remove(HEART.digest)
+        assert list(apps.all()) == []
+
     def test_one_that_is_not_there_is_named(self, apps: AppRegistry) -> None:
         """With those that are close."""
         apps.add(HEART)
