@@ -22,6 +22,7 @@ from septum.errors import (
     TimedOutError,
     did_you_mean,
 )
+from septum.ports.channel import EGRESS_RULE, EgressError
 from septum.ports.offers import Offers
 from septum.protocol.plan import AppRef
 from septum.protocol.silo import Denied
@@ -97,6 +98,8 @@ class Library:
             self.environments.prepare(package, folder / "wheels")
         except (StorageError, ConnectionFailedError, TimedOutError):
             raise  # it may be asked again
+        except EgressError as error:
+            return Denied(EGRESS_RULE, error.message)
         except SeptumError as error:
             _tell(self.log, app, error)
             return Denied("apps", f"the package {app.name} {app.version} cannot be used here; the silo's log says why")
