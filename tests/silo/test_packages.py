@@ -18,6 +18,7 @@ from tests.sdk.packaging import app_folder, built
 from septum.adapters.identity.app_signatures import Signed, sign
 from septum.errors import AppError, AuthError, ConfigError, NotFoundError, SeptumError, TooLargeError
 from septum.sdk.package import digest_of
+from septum.sdk.package_file import read_package
 from septum.silo import packages as module
 from septum.silo.packages import Packages, Verdict
 
@@ -351,6 +352,29 @@ def test_what_is_no_name_of_a_package_means_none(packages, small, named):
         return
     with pytest.raises(NotFoundError, match=r"there is no package"):
         packages.meant(named)
+
+
+def test_a_package_is_read_once_for_each_use(packages, small, newer, monkeypatch):
+    reads = []
+
+    def counted(path):
+        reads.append(path)
+        return read_package(path)
+
+    monkeypatch.setattr(module, "read_package", counted)
+    for one in (small, newer):
+        packages.add(one.path)
+        assert len(reads) == 1
+        reads.clear()
+    packages.approve(small.digest, "ann")
+    for use in (lambda: packages.find("small==1.1.0"), lambda: packages.find(small.digest[:20])):
+        reads.clear()
+        use()
+        assert len(reads) == 1
+    reads.clear()
+    assert packages.meant("small==1.0.0") == small.digest
+    packages.revoke(small.digest, "ben")
+    assert reads == []
 
 
 def test_a_few_digits_are_no_digest(packages, small):

@@ -72,7 +72,11 @@ def list_(call: Invocation, directory: SiloDir) -> Answer:
 
     environments = Environments(directory / "envs")
     packages = Packages(directory)
-    found = list(packages.all())
+    looked = {digest: packages.look(digest) for digest in packages.digests()}
+    found = sorted(
+        (one for one in looked.values() if not isinstance(one, SeptumError)),
+        key=lambda one: (one.package.name, one.package.version),
+    )
     rows = tuple(
         (
             one.package.name,
@@ -84,9 +88,7 @@ def list_(call: Invocation, directory: SiloDir) -> Answer:
         )
         for one in found
     )
-    bad = {
-        digest: problem for digest in packages.digests() if isinstance(problem := packages.look(digest), SeptumError)
-    }
+    bad = {digest: problem for digest, problem in looked.items() if isinstance(problem, SeptumError)}
     rows += tuple((*packages.title(digest), "not usable", "", "", digest) for digest in bad)
     table = Table(
         ("APP", "VERSION", "APPROVAL", "ENVIRONMENT", "SIGNERS", "DIGEST"),

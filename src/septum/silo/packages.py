@@ -36,7 +36,7 @@ from septum.errors import (
     did_you_mean,
 )
 from septum.sdk.package import digest_of
-from septum.sdk.package_file import Package, read_package, remove, unpack
+from septum.sdk.package_file import Package, description_in, read_description, read_package, remove, unpack
 from septum.sdk.stored_zip import MAX_BYTES
 from septum.silo.lines import add_record, records
 
@@ -96,17 +96,20 @@ class Packages:
                 shutil.copyfile(file, part / _FILE)  # where nobody else changes it while it is looked at
                 os.chmod(part / _FILE, 0o400)
                 package = read_package(part / _FILE)
-                verified(signatures, Signed(package.name, package.version, package.digest))
+                signers = verified(signatures, Signed(package.name, package.version, package.digest))
                 target = self._of(package.digest)
+                known = target.exists()
                 if signatures:
-                    replace_file(sidecar((target if target.exists() else part) / _FILE), signatures)
-                if not target.exists():
+                    replace_file(sidecar((target if known else part) / _FILE), signatures)
+                if not known:
                     part.rename(target)
         except OSError as error:
             raise StorageError(
                 f"{file} cannot be taken in: {error.strerror}", hint=f"df -h {self._folder}; ls -l {file}"
             ) from error
-        return self.get(package.digest)
+        if known:
+            return self.get(package.digest)  # which may have been changed, and have other signatures
+        return Shelved(replace(package, path=target / _FILE), signers, self._last_word(package.digest))
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
@@ -152,13 +155,19 @@ class Packages:
             return error
 
     def title(self, digest: str) -> tuple[str, str]:
-        """A package's name and version; of one that was changed here, as it was approved, or else empty."""
-        found = self.look(digest)
-        if isinstance(found, Shelved):
-            return found.package.name, found.package.version
+        """A package's name and version: as a steward has named it, or else as it says itself; empty if it does not.
+
+        The package is not verified by this.
+        """
         word = self._last_word(digest)
-        name, _, version = ("" if word is None else word.app).partition(" ")
-        return name, version
+        if word is not None and word.app:
+            name, _, version = word.app.partition(" ")
+            return name, version
+        try:
+            said = read_description(description_in(self._of(digest) / _FILE))
+        except (SeptumError, OSError):
+            return "", ""
+        return said.name, said.version
 
     def find(self, named: str) -> Shelved:
         """The package that a digest, its beginning, a name or NAME==VERSION means. Raises as `meant` and `get` do."""
