@@ -82,6 +82,7 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
         (MINIMAL + "[limits]\nsandbox = 3", "sandbox is 3, 1 or 2 are possible"),
         (MINIMAL + '[policy]\nroster = "chian"', "roster is 'chian'; did you mean 'chain'"),
         (MINIMAL + '[policy]\nhours = "8-18"', "hours is '8-18'"),
+        (MINIMAL + '[policy]\negress_hosts = ["https://b.example.org"]', "egress_hosts has 'https://b.example.org'"),
         (MINIMAL + '[apps.a]\npath = "p"', r"\[apps.a\]: data is missing"),
         (MINIMAL + '[apps.a]\npath = "p"\ndata = "d"\ndigset = "x"', r"\[apps.a\]: unknown key 'digset'"),
         (MINIMAL + '[apps.a]\npath = "p"\ndata = "d"\ndigest = "aa"', "digest is 'aa'"),

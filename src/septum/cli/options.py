@@ -14,9 +14,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter of the app; may be repeated."),
 ]
-Preset = Annotated[
-    str, typer.Option("--preset", metavar="NAME", help="A preset of the app's septum.toml to start from.")
-]
+Preset = Annotated[str, typer.Option("--preset", metavar="NAME", help="A preset of the app to start from.")]
 Rounds = Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds; the same as --set rounds=N.")]
 Quorum = Annotated[int, typer.Option("--quorum", min=0, help="Reports that a round needs; 0 stands for all silos.")]
 Strategy = Annotated[str, typer.Option("--strategy", help="The aggregation strategy, such as fedavg or fedadam.")]

@@ -33,10 +33,10 @@ def described(loaded: LoadedApp) -> Described:
     return Described(loaded.app.name, manifest.version, loaded.digest, loaded.app.fields, manifest.presets)
 
 
-def described_package(digest: str, description: bytes) -> Described:
-    """Of a package, by what it says of itself."""
+def described_package(digest: str, description: bytes, added: Mapping[str, Mapping[str, object]]) -> Described:
+    """Of a package, by what it says of itself, and the presets that were given to it besides."""
     found = read_description(description)
-    return Described(found.name, found.version, digest, found.fields, found.presets)
+    return Described(found.name, found.version, digest, found.fields, {**added, **found.presets})
 
 
 def load(folder: Path) -> LoadedApp:
@@ -115,6 +115,9 @@ def _preset(presets: Mapping[str, Mapping[str, object]], name: str) -> Mapping[s
     if not name:
         return {}
     if name not in presets:
-        known = did_you_mean(name, presets) if presets else "its septum.toml has none"
-        raise ConfigError(f"the app has no preset {name!r}; {known}", hint="write [presets.NAME] in septum.toml")
+        known = did_you_mean(name, presets) if presets else "it has none"
+        raise ConfigError(
+            f"the app has no preset {name!r}; {known}",
+            hint="write [presets.NAME] in septum.toml; of a pushed package: septum app preset set APP NAME lr=0.1",
+        )
     return presets[name]

@@ -313,6 +313,13 @@ class RunService:
             else:
                 await asyncio.shield(changed)
 
+    def runs_of(self, app_digest: str) -> tuple[str, ...]:
+        """The ids of the runs of an app that have not ended."""
+        lives = self._driver.lives.values()
+        return tuple(
+            sorted(live.run.id for live in lives if live.run.outcome is None and live.run.plan.app.digest == app_digest)
+        )
+
     @property
     def unfinished(self) -> int:
         """How many runs are at work."""

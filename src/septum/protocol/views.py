@@ -129,6 +129,7 @@ class AppView:
     blob        the same bytes as they are stored and fetched
     pushed_at   Unix time, seconds
     signatures  JSON as its authors made it; whoever approves the package verifies it
+    presets     values of hyper-parameters by the preset's name, given beside the package; those in it are not here
     """
 
     digest: str
@@ -137,6 +138,7 @@ class AppView:
     blob: Blob
     pushed_at: float
     signatures: str
+    presets: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

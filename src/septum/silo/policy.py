@@ -13,6 +13,7 @@ from enum import Enum
 
 from blake3 import blake3
 
+from septum.adapters.channel.elsewhere import host_of
 from septum.errors import ConfigError
 from septum.protocol.codec import Json, dumps
 
@@ -77,6 +78,8 @@ class Policy:
                        administrators' signatures. A pinned roster always counts
     require_roster     whether a silo that has pinned none takes part in no run
     min_sandbox        the sandbox level that a training process has to have: 1 or 2
+    egress_hosts       hosts besides the coordinator, `host` or `host:port`, from which a blob may be fetched when the
+                       coordinator says that it is there
     hours              when this silo works for others; outside of them it waits
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
@@ -94,6 +97,7 @@ class Policy:
     roster: RosterBy = RosterBy.STEWARD
     require_roster: bool = False
     min_sandbox: int = 1
+    egress_hosts: tuple[str, ...] = ()
     hours: Hours | None = None
     send_error_texts: bool = False
     require_masking: bool = True
@@ -107,6 +111,8 @@ class Policy:
         for name in self.releases or ():
             if name not in LEAVES:
                 raise ConfigError(f"[policy]: releases has {name!r}; possible are {', '.join(LEAVES)}")
+        for host in self.egress_hosts:
+            host_of(host)
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
 
@@ -158,6 +164,8 @@ def explained(policy: Policy) -> Mapping[str, str]:
         }[policy.roster],
         "require_roster": "no run without a pinned roster" if policy.require_roster else "runs also without a roster",
         "min_sandbox": f"sandbox level {policy.min_sandbox} at least",
+        "egress_hosts": "blobs come from the coordinator"
+        + (f", and from {', '.join(policy.egress_hosts)} when it says so" if policy.egress_hosts else " alone"),
         "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
         "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
     }
