@@ -84,5 +84,6 @@ def squared_distances(gram: Gram) -> Gram:
     [[0.0, 14.0], [14.0, 0.0]]
     """
     squares = np.diagonal(gram)
-    distances: Gram = np.maximum((squares[:, None] + squares[None, :]) - 2 * gram, 0.0)
-    return distances
+    distances: Gram = squares[:, None] + squares[None, :]
+    distances -= 2 * gram
+    return np.maximum(distances, 0.0, out=distances)
