@@ -1,8 +1,9 @@
 """Which point has the smallest sum of distances to the silos' updates? The geometric median, by Weiszfeld's steps.
 
-Pillutla, Kakade and Harchaoui 2022, "Robust Aggregation for Federated Learning", Algorithm 2: from a point z,
-beta_i = alpha_i / max(nu, |z - x_i|) and the next z = sum_i beta_i x_i / sum_i beta_i. Every z is a convex combination
-of the updates, so it is kept as its coefficients, and |z - x_j|^2 = b'Gb - 2 (Gb)_j + G_jj needs the Gram matrix alone.
+Pillutla, Kakade and Harchaoui 2022, "Robust Aggregation for Federated Learning", the smoothed Weiszfeld algorithm: from
+a point z, beta_i = alpha_i / max(nu, |z - x_i|) and the next z = sum_i beta_i x_i / sum_i beta_i. Every z is a convex
+combination of the updates, so it is kept as its coefficients b, and |z - x_j|^2 = b'Gb - 2 (Gb)_j + G_jj needs the Gram
+matrix alone.
 
 Two things differ from the paper. alpha_i is 1/n, not the silo's share of the rows: a silo states its rows itself, and
 whoever claims more than half of all would be the median. And the first z is not the mean, which one attacker moves
