@@ -41,7 +41,7 @@ def sign_flip(sight: Sight) -> Model:
 def replacement(sight: Sight) -> Model:
     """Its own update, scaled so that the mean over all silos contains it as if it were the mean of them.
 
-    Bagdasaryan et al. 2020, "How To Backdoor Federated Learning" (model replacement), where the silo trained on flipped labels.
+    Bagdasaryan et al. 2020, "How To Backdoor Federated Learning": model replacement, here by a model of flipped labels.
     """
     factor = np.float32((len(sight.honest) + sight.attackers) / sight.attackers)
     return {name: factor * value for name, value in sight.own.items()}

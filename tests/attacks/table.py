@@ -15,8 +15,8 @@ What dishonest silos can do to a model, and which rules bear it. Made by `make a
 
 **Setting.** {SILOS} silos train a logistic regression with {FEATURES} features for {ROUNDS} rounds, each on rows of its
 own part of the population; silos' reports are checked and combined by the coordinator's own code. The dishonest
-ones know the model, the rule and every honest update. A cell is the accuracy on rows that nobody trained with; an attack has
-succeeded (**bold**) when it costs more than {TOLERANCE:g}, or when no model is made.
+ones know the model, the rule and every honest update. A cell is the accuracy on rows that nobody trained with; an
+attack has succeeded (**bold**) when it costs more than {TOLERANCE:g}, or when no model is made.
 
 **What this shows, and what it does not.** All rules but `fedavg` have to see each silo's update. In a masked run the
 coordinator sees the sum alone, and none of the other columns can be had. These attacks are loud. One that stays within
