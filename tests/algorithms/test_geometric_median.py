@@ -50,6 +50,10 @@ def test_most_silos_at_one_point_are_the_median():
     assert combined("geometric-median", updates) == pytest.approx([2.0, 5.0], abs=1e-4)
 
 
+def test_a_nu_above_all_distances_gives_the_mean():
+    assert combined("geometric-median", F([[0], [1], [8]]), {"nu": 10.0}) == pytest.approx([3.0])
+
+
 def test_one_silo_is_its_own_median():
     assert combined("geometric-median", F([[3, -4]])).tolist() == [3.0, -4.0]
 

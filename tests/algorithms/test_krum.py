@@ -36,7 +36,7 @@ def test_scores_by_hand():
 
 
 def test_krum_gives_the_vector_of_the_best_silo_bit_for_bit():
-    updates = F([[0, -0.0], [1, 0.1], [3, 0.3], [7, 0.7], [12, 1.2]])
+    updates = F([[0, 0.0], [1, -0.0], [3, 0.3], [7, 0.7], [12, 1.2]])
     assert combined("krum", updates).tobytes() == updates[1].tobytes()
 
 
@@ -46,7 +46,9 @@ def test_multi_krum_is_the_mean_of_all_but_f():
 
 
 def test_of_equal_scores_the_first_silo_is_taken():
-    assert krum_factors({"f": 1}, gram(F([[0], [0], [0], [0], [0]])), [1] * 5).tolist() == [1, 0, 0, 0, 0]
+    same = gram(np.zeros((50, 1), F))
+    assert krum_factors({"f": 1}, same, [1] * 50).tolist() == [1] + [0] * 49
+    assert multi_krum_factors({"f": 10}, same, [1] * 50).tolist() == [1 / 40] * 40 + [0] * 10
 
 
 @given(updates_of_silos(least=3), st.integers(0, 3))

@@ -37,10 +37,9 @@ def geometric_median_factors(settings: Settings, gram: Gram, weights: ArrayLike)
     """
     distances = np.sqrt(squared_distances(gram))
     medoid = int(np.argmin(distances.sum(axis=1)))
-    centred = _about(gram, medoid)
     factors = _start(distances[medoid])
     for _ in range(int(settings["iterations"])):
-        pull = 1 / np.maximum(settings["nu"], _distances_from(centred, factors))
+        pull = 1 / np.maximum(settings["nu"], _distances_from(gram, factors))
         factors = pull / pull.sum()
     return factors
 
@@ -51,13 +50,6 @@ def _start(from_medoid: Factors) -> Factors:
     factors = np.zeros(len(from_medoid))
     factors[np.argsort(from_medoid, kind="stable")[:majority]] = 1 / majority
     return factors
-
-
-def _about(gram: Gram, origin: int) -> Gram:
-    """The Gram matrix of x_i - x_origin: what all updates have in common would cost the digits that tell them apart."""
-    own = gram[origin]
-    centred: Gram = ((gram - own[:, None]) - own[None, :]) + own[origin]
-    return centred
 
 
 def _distances_from(gram: Gram, factors: Factors) -> Factors:

@@ -128,7 +128,8 @@ class StrategyContract(ABC):
         factors = chosen.weigh(gram, WEIGHTS)
         again = chosen.weigh(gram, WEIGHTS)
         assert gram.tobytes() == before.tobytes()
-        assert (factors.shape, factors.dtype) == ((SILOS,), np.float64)
+        assert factors.shape == (SILOS,)
+        assert factors.dtype == np.float64
         assert np.isfinite(factors).all()
         assert factors.tobytes() == again.tobytes()
 
