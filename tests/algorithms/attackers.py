@@ -44,7 +44,20 @@ def spread(honest, count):
     return np.stack([HUGE * F(10.0**-at) * np.ones(honest.shape[1], F) for at in range(count)])
 
 
-ATTACKS = {"same point": same_point, "sign flip": flipped, "scaled": scaled, "opposed": opposed, "spread": spread}
+def far_and_near(honest, count):
+    """So far that rounding hides the near ones in a sum of distances."""
+    ones = np.ones(honest.shape[1], F)
+    return np.stack([(HUGE if at % 2 else F(1e10)) * ones for at in range(count)])
+
+
+ATTACKS = {
+    "same point": same_point,
+    "sign flip": flipped,
+    "scaled": scaled,
+    "opposed": opposed,
+    "spread": spread,
+    "far and near": far_and_near,
+}
 
 
 def honest_updates(silos, coordinates=33, seed=0):

@@ -25,8 +25,9 @@ def naive(updates, iterations):
     """Weiszfeld over whole vectors, without a Gram matrix, from the same start."""
     wide = updates.astype(np.float64)
     between = np.linalg.norm(wide[:, None] - wide[None], axis=2)
-    medoid = between.sum(axis=1).argmin()
-    point = wide[np.argsort(between[medoid], kind="stable")[: len(wide) // 2 + 1]].mean(axis=0)
+    majority = len(wide) // 2 + 1
+    centre = np.sort(between, axis=1)[:, :majority].sum(axis=1).argmin()
+    point = wide[np.argsort(between[centre], kind="stable")[:majority]].mean(axis=0)
     for _ in range(iterations):
         pull = 1 / np.maximum(1e-6, np.linalg.norm(wide - point, axis=1))
         point = (pull[:, None] * wide).sum(axis=0) / pull.sum()
@@ -96,16 +97,19 @@ def test_a_translation_of_all_silos_translates_it(seed, by):
 @pytest.mark.parametrize("iterations", [1, 100])
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("silos", [3, 4, 5, 8, 11, 21])
-def test_fewer_than_half_are_borne_from_the_first_iteration_on(silos, attack, iterations):
+@pytest.mark.parametrize("seed", range(4))  # another order of the silos: of a tie in rounding the first one wins
+def test_fewer_than_half_are_borne_from_the_first_iteration_on(seed, silos, attack, iterations):
     attackers = (silos - 1) // 2
-    updates, honest = attacked(attack, silos, attackers)
+    updates, honest = attacked(attack, silos, attackers, seed)
     found = combined("geometric-median", updates, {"iterations": iterations})
     spread, majority = diameter(honest), len(honest) - attackers
     bound = 2 * len(honest) * spread / majority
-    # The medoid lies within `off` of an honest update (were it further, that one's sum of distances were smaller), so
-    # the start within 2 off + spread; no step makes the sum of distances larger, and after many it is the smallest.
-    off = (len(honest) - 1) * spread / majority
-    slack = 0.01 * spread if iterations == 100 else silos * (2 * off + spread) / majority
+    # The start: an honest silo's sum of distances to its silos // 2 nearest is `total` at most. The centre's is no
+    # larger, and of those it counts silos // 2 - attackers + 1 at least lead to honest silos: one is near. What is
+    # averaged lies within `total` of the centre. No step makes the sum of distances larger; many make it the smallest.
+    total = silos // 2 * spread
+    start = total + total / (silos // 2 - attackers + 1)
+    slack = 0.01 * spread if iterations == 100 else silos * start / majority
     assert nearest(found, honest) <= bound + slack
 
 

@@ -215,6 +215,12 @@ def test_a_factor_of_zero_leaves_its_silo_out_whatever_it_sent():
     assert weighted_sum(block, [0, 1, 0]).tobytes() == block[1].tobytes()
 
 
+def test_a_factor_that_float32_would_round_up_to_its_double_counts_as_zero():
+    assert float(np.float32(0.75e-45)) > 1.4e-45
+    assert weighted_sum(np.full((2, 1), 3e38, np.float32), [0.75e-45, 0]).tolist() == [0.0]
+    assert weighted_sum(np.full((2, 1), 3e38, np.float32), [2e-38, 0]) == pytest.approx([6.0])
+
+
 def test_nobodys_sum_is_zero():
     assert weighted_sum(np.ones((2, 3), np.float32), [0, 0]).tobytes() == bytes(12)
 

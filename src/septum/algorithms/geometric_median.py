@@ -7,9 +7,10 @@ matrix alone.
 
 Two things differ from the paper. alpha_i is 1/n, not the silo's share of the rows: a silo states its rows itself, and
 whoever claims more than half of all would be the median. And the first z is not the mean, which one attacker moves
-anywhere and from which each step comes back by a factor only: it is the mean of the n // 2 + 1 updates closest to the
-medoid, the update with the smallest sum of distances to the others. Fewer than half of the silos cannot move that
-far, and no step makes the sum of distances (smoothed by nu) larger: a few iterations do not let an attacker in.
+anywhere and from which each step comes back by a factor only. It is the mean of n // 2 + 1 silos, a majority: of one
+silo and its nearest, where their distances to it have the smallest sum. Of fewer than half attackers none is in it that
+is far from the honest ones; and no step makes the sum of distances (smoothed by nu) larger, so a few iterations let
+nobody in. The sum over the majority alone matters: in a sum over all, one distance of 1e30 hides the others.
 
 Breakdown: with k < n / 2 attackers, h = n - k honest silos and c a point within r of every honest update, the sum of
 distances D(z) >= D(c) + (h - k) |z - c| - 2 h r: each honest silo adds |z - c| - 2 r at least, each attacker takes away
@@ -35,20 +36,19 @@ def geometric_median_factors(settings: Settings, gram: Gram, weights: ArrayLike)
     >>> (geometric_median_factors(given, corner @ corner.T, [1] * 4) @ corner).round(6).tolist()
     [1.0, 1.0]
     """
-    distances = np.sqrt(squared_distances(gram))
-    medoid = int(np.argmin(distances.sum(axis=1)))
-    factors = _start(distances[medoid])
+    factors = _closest_majority(np.sqrt(squared_distances(gram)))
     for _ in range(int(settings["iterations"])):
         pull = 1 / np.maximum(settings["nu"], _distances_from(gram, factors))
         factors = pull / pull.sum()
     return factors
 
 
-def _start(from_medoid: Factors) -> Factors:
-    """The mean of the smallest majority around the medoid. from_medoid (silos,): distances."""
-    majority = len(from_medoid) // 2 + 1
-    factors = np.zeros(len(from_medoid))
-    factors[np.argsort(from_medoid, kind="stable")[:majority]] = 1 / majority
+def _closest_majority(distances: Gram) -> Factors:
+    """The mean of n // 2 + 1 silos that lie close together, as coefficients. distances (silos, silos)."""
+    majority = len(distances) // 2 + 1
+    centre = int(np.argmin(np.sort(distances, axis=1)[:, :majority].sum(axis=1)))
+    factors = np.zeros(len(distances))
+    factors[np.argsort(distances[centre], kind="stable")[:majority]] = 1 / majority
     return factors
 
 

@@ -50,8 +50,9 @@ def weighted_mean(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.
 def weighted_sum(block: NDArray[np.float32], factors: ArrayLike) -> NDArray[np.float32]:
     """sum_i f_i x_i, coordinate by coordinate, in the same arithmetic; each factor is rounded to float32 once.
 
-    A factor of exactly 0 leaves its silo out, whatever its vector is; where one factor is 1 and the others are 0, that
-    silo's vector comes back bit for bit.
+    A factor of 0 leaves its silo out, whatever its vector is; where one factor is 1 and the others are 0, that silo's
+    vector comes back bit for bit. A factor that is too small for a normal float32 counts as 0: it is meant to shorten
+    an update of norm 1e37 or more, and rounded as a subnormal it could be twice what it should be.
 
     Raises:
         TensorError: the block is not a float32 matrix, or the factors do not fit it.
@@ -60,7 +61,7 @@ def weighted_sum(block: NDArray[np.float32], factors: ArrayLike) -> NDArray[np.f
     array([6.5, 2. ], dtype=float32)
     """
     rounded = _one_for_each(block, factors).astype(np.float32)
-    chosen = np.flatnonzero(rounded)
+    chosen = np.flatnonzero(np.abs(rounded) >= np.finfo(np.float32).tiny)
     if len(chosen) == 0:
         return np.zeros(block.shape[1], np.float32)
     return _sum([block[silo] for silo in chosen], tuple(rounded[chosen]))
