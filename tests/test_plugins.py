@@ -212,6 +212,13 @@ def test_a_plugin_can_need_silos_too(install):
     assert caught.value.hint == "name 9 silos, or use another strategy"
 
 
+def test_what_a_plugins_need_raises_names_it(install):
+    code = f"{HEAD}{STEP}RULE = Rule(name=NAME, step=step, needs=lambda settings: settings['f'])"
+    distribution, name = install(Group.STRATEGIES, code)
+    with pytest.raises(PluginError, match=f"{distribution} 1.2.3 raised KeyError: 'f'"):
+        strategy_of(StrategyRef(name))
+
+
 @pytest.mark.anyio
 async def test_a_plan_with_fewer_silos_than_its_strategy_needs_is_refused_when_it_is_submitted():
     async with engine() as e:
