@@ -20,7 +20,7 @@ from septum.errors import ConfigError, PluginError, TensorError
 from septum.plugins.found import Group, chosen, installed, problem
 from septum.plugins.strategies import rule_of, strategy_for, strategy_of
 from septum.ports.launcher import WorkerLimits
-from septum.protocol.plan import StrategyRef
+from septum.protocol.plan import Masking, StrategyRef
 from septum.protocol.run_state import Resume
 from septum.protocol.views import RunStatus
 
@@ -202,6 +202,18 @@ def test_a_plan_needs_as_many_silos_and_reports_as_its_strategy():
     with pytest.raises(ConfigError, match="there are 4 in a round that ends with its quorum") as caught:
         strategy_for(replace(five, quorum=4))
     assert caught.value.hint == "--quorum 5 or more"
+
+
+@pytest.mark.parametrize("name", strategy_names())
+def test_a_masked_plan_takes_strategies_of_the_mean_alone(name):
+    open_plan = replace(plan_of(), silos=tuple("abcde"), quorum=5, strategy=StrategyRef(name))
+    assert strategy_for(open_plan).name == name
+    masked = replace(open_plan, masking=Masking())
+    if strategy_for(open_plan).sees_updates:
+        with pytest.raises(ConfigError, match=f"strategy '{name}' has to see each silo's update, and this run masks"):
+            strategy_for(masked)
+    else:
+        assert strategy_for(masked).name == name
 
 
 def test_a_plugin_can_need_silos_too(install):

@@ -17,8 +17,9 @@ from septum.algorithms.roc_auc import bin_counts, roc_auc
 from septum.algorithms.strategy import Strategy
 from septum.errors import TensorError
 from septum.protocol import combine, payload, tensors
-from septum.protocol.combine import Weighted, source_of
+from septum.protocol.combine import Weighted
 from septum.protocol.messages import Stage
+from septum.protocol.sources import layout_of, source_of
 from septum.sdk import harness, losses, optim
 from septum.sdk.data import Context, Data
 
@@ -139,7 +140,7 @@ def next_model(
     updates = []
     for name, data in sorted(sent.items()):
         try:
-            combine.check(Stage.TRAIN, source_of(data), combine.layout_of(base))
+            combine.check(Stage.TRAIN, source_of(data), layout_of(base))
         except TensorError as error:
             refused.append(f"{name}: {error.message}")
             continue

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from septum.algorithms.evaluation import Evaluation
 from septum.algorithms.gram import gram_matrix
 from septum.algorithms.roc_auc import bin_counts, roc_auc
+from septum.algorithms.rule import Need
 from septum.algorithms.strategy import strategy, strategy_names
 from septum.errors import TensorError
 from septum.protocol import combine, payload, tensors
@@ -108,6 +109,17 @@ def test_a_round_with_fewer_reports_than_the_rule_needs_makes_no_model(name, sil
     assert caught.value.hint
     enough = [report(update) for update in updates_for(model, 5)]
     step(name, tensors.encode(model), None, enough, [1] * 5, 3)
+
+
+def test_a_strategy_of_the_mean_is_content_with_one_update_that_is_a_mean():
+    needy = replace(strategy("fedavg"), needs=Need(9, "nine"))
+    model = model_with(5)
+    (update,) = updates_for(model, 1)
+    chunks = combine.next_model(
+        needy, source_of(tensors.encode(model)), None, [Weighted(source_of(report(update)), 1)], print
+    )
+    expected = model["layer0.w"] + update["layer0.w"]
+    assert tensors.decode(b"".join(chunks))["layer0.w"].tobytes() == expected.tobytes()
 
 
 def test_nothing_of_a_model_is_written_before_too_few_reports_are_noticed():

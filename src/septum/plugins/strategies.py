@@ -31,9 +31,15 @@ def strategy_for(plan: Plan) -> Strategy:
     """The strategy of a plan that has enough silos for it. Raises as `strategy_of` does.
 
     Raises:
-        ConfigError: the silos are too few, or the quorum: a round that ends with it could not be combined.
+        ConfigError: the silos are too few, or the quorum: a round that ends with it could not be combined; or the run
+            is masked, and the strategy has to see what is under the masks.
     """
     chosen = strategy_of(plan.strategy)
+    if plan.masking is not None and chosen.sees_updates:
+        raise ConfigError(
+            f"strategy {chosen.name!r} has to see each silo's update, and this run masks them",
+            hint="use one of the mean, such as fedavg; or run without masking, if every silo's policy allows it",
+        )
     why = too_few(chosen, len(plan.silos))
     if why:
         raise ConfigError(why, hint=chosen.needs.hint or f"name {chosen.needs.silos} silos, or use another strategy")

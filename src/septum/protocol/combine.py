@@ -218,9 +218,10 @@ def next_model(
 def _weights(strategy: Strategy, regions: Sequence[_Region], rows: Sequence[int], width: int) -> ArrayLike:
     """What the strategy combines the updates by: the silos' rows, or what it makes of their Gram matrix.
 
-    The matrix takes a pass of its own over the updates.
+    The matrix takes a pass of its own over the updates. One update may be the mean of many, where a strategy needs no
+    more than that: then their number says nothing.
     """
-    why = too_few(strategy, len(regions))
+    why = too_few(strategy, len(regions)) if strategy.sees_updates else ""
     if why:
         raise TensorError(why, hint=strategy.needs.hint)
     if strategy.weigh is None:
