@@ -114,8 +114,10 @@ async def over_the_memory_channel(plan: Plan, folder: Path) -> tuple[RunView, by
         (StrategyRef(), None),
         (StrategyRef("fedprox", {"mu": 0.5}), None),
         (StrategyRef("fedadam", {"lr": 0.05}), 0.01),
+        (StrategyRef("median"), None),
+        (StrategyRef("geometric-median"), None),
     ],
-    ids=["fedavg", "fedprox", "fedadam-clipped"],
+    ids=["fedavg", "fedprox", "fedadam-clipped", "median", "geometric-median"],
 )
 def test_simulator_and_memory_channel_give_the_same_bytes(tmp_path, strategy, clip_norm):
     plan = a_plan(strategy, clip_norm)

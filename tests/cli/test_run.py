@@ -76,6 +76,8 @@ def test_the_same_key_returns_the_same_run(coordinator, septum, example):
         (["--strategy", "fedadm"], "unknown strategy 'fedadm'"),
         (["--strategy", "fedadam", "--strategy-set", "lrr=1"], "has no setting 'lrr'"),
         (["--strategy", "fedadam", "--strategy-set", "lr=x"], "'x' is not a number"),
+        (["--strategy", "krum", "--strategy-set", "f=0.5"], "it must be whole, >= 0"),
+        (["--strategy", "multi-krum"], "multi-krum with f = 1 needs the updates of n >= 2f + 3 = 5 silos"),
         (["--early-stopping", "roc_uac"], "did you mean 'roc_auc'"),
         (["--early-stopping", "roc_auc:x"], "METRIC:PATIENCE:MIN_DELTA"),
         (["--early-stopping", "roc_auc:1:0:0"], "METRIC:PATIENCE:MIN_DELTA"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from septum.cli.options import RunOptions, pairs
 from septum.errors import ConfigError, did_you_mean
-from septum.plugins.strategies import strategy_of
+from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
 from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef
 from septum.sdk.hyper import HyperField, parse, resolve
@@ -47,7 +47,7 @@ def load(folder: Path) -> LoadedApp:
 def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan:
     """The plan of a run of this app over these silos. Raises ConfigError for every option that does not fit."""
     hyper = resolve(app.fields, hyper_values(app, options), app.name)
-    return Plan(
+    plan = Plan(
         name=options.name or app.name,
         app=AppRef(app.name, app.version, app.digest),
         hyper=hyper,
@@ -63,6 +63,8 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         clip_norm=options.clip_norm,
         masking=None if options.inspect else Masking(options.max_update, options.max_weight),
     )
+    strategy_for(plan)  # refuses one that needs more silos
+    return plan
 
 
 def hyper_values(app: Described, options: RunOptions) -> dict[str, object]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.algorithms.evaluation import Evaluation
 from septum.errors import RunFailedError, SeptumError
-from septum.plugins.strategies import strategy_of
+from septum.plugins.strategies import strategy_for
 from septum.protocol import combine, masked_combine, run, run_state, silo, tensors
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.masked import masked_pieces, scale_of
@@ -80,7 +80,7 @@ class _Simulation:
         on_fact: Callable[[Fact], None] | None,
     ) -> None:
         self._on_fact = on_fact
-        self._strategy = strategy_of(plan.strategy)
+        self._strategy = strategy_for(plan)
         self._scale = None if plan.masking is None else scale_of(plan)
         self._blobs: dict[str, bytes] = {}
         self._payloads: dict[str, bytes] = {}
