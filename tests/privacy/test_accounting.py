@@ -119,7 +119,9 @@ def test_another_bound_is_higher_by_no_more_than_it_is_known_to_be():
 
 
 @pytest.mark.parametrize(
-    ("rows", "real"), [(199, 1.47), (172, 1.61), (30, 4.50), (85, 2.41)], ids=["cleveland", "hungary", "switzerland", "va"]
+    ("rows", "real"),
+    [(199, 1.47), (172, 1.61), (30, 4.50), (85, 2.41)],
+    ids=["cleveland", "hungary", "switzerland", "va"],
 )
 def test_flambys_nominal_epsilon_of_one_is_more_when_the_steps_that_ran_are_counted(rows, real):
     # batches of 4, delta 1e-3; 15 epochs were accounted for, 1,500 steps ran. The published search for the noise was
