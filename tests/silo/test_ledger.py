@@ -215,6 +215,14 @@ def test_where_nothing_can_be_written_nothing_is_reserved(tmp_path):
         ledger(tmp_path / "no such folder").reserve(charge(), BUDGET)
 
 
+@pytest.mark.parametrize("name", [FILE_NAME, HEAD_NAME])
+def test_a_file_that_cannot_be_read_is_named(five, name):
+    (five / name).unlink()
+    (five / name).mkdir()
+    with pytest.raises(StorageError, match=f"{name} cannot be read: Is a directory"):
+        ledger(five).reserve(charge(0.1), BUDGET)
+
+
 def start(path, count, budget):
     command = [*PROGRAM, str(path), str(count), str(budget)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -159,7 +159,7 @@ def recover(silo_dir: Path, epsilon: float, now: float) -> tuple[Recovered, Path
             pass
         else:
             raise LedgerError(f"the ledger in {silo_dir} holds: there is nothing to recover from")
-        lines = whole_lines(silo_dir / FILE_NAME)
+        lines = _lines(silo_dir)
         kept, _ = _chain(lines)
         event = Recovered(Stated(epsilon), max(len(lines), _expected(silo_dir)))
         line, head = _line(kept.head, Entry(kept.head.number + 1, now, event))
@@ -173,7 +173,7 @@ def recover(silo_dir: Path, epsilon: float, now: float) -> tuple[Recovered, Path
 
 def _contents(silo_dir: Path) -> Contents:
     """The ledger, if all of it holds."""
-    found, broken = _chain(whole_lines(silo_dir / FILE_NAME))
+    found, broken = _chain(_lines(silo_dir))
     if broken is not None:
         raise _damaged(silo_dir, broken)
     head = _read_head(silo_dir)
@@ -206,6 +206,13 @@ def _chain(lines: list[bytes]) -> tuple[Contents, str | None]:
     return Contents(tuple(entries), tuple(heads), book), broken
 
 
+def _lines(silo_dir: Path) -> list[bytes]:
+    try:
+        return whole_lines(silo_dir / FILE_NAME)
+    except OSError as error:
+        raise _unreadable(silo_dir / FILE_NAME, error) from error
+
+
 def _line(head: Head, entry: Entry) -> tuple[bytes, Head]:
     """The line of an entry behind `head`, and the head that it makes."""
     hash_ = link(head.hash, dumps(to_json(entry)))
@@ -217,8 +224,14 @@ def _read_head(silo_dir: Path) -> Head:
         return from_json(Head, loads((silo_dir / HEAD_NAME).read_bytes(), MAX_LINE_BYTES))
     except FileNotFoundError:
         return Head()  # a ledger of one entry may have none yet
+    except OSError as error:
+        raise _unreadable(silo_dir / HEAD_NAME, error) from error
     except SeptumError as error:
         raise _damaged(silo_dir, f"{HEAD_NAME}: {error.message}") from error
+
+
+def _unreadable(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}")
 
 
 def _write_head(silo_dir: Path, head: Head) -> None:
