@@ -124,11 +124,13 @@ def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
 def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path]) -> Finished:
     from septum.cli.federation import Federation
     from septum.cli.shipped import HEART_DISEASE, example
+    from septum.silo.policy import Policy
 
     target = _target(options.keep)
     base = target if options.keep else Path(tempfile.mkdtemp(prefix="septum-demo-"))
     base.chmod(0o711)  # each silo may reach its own folder in it, and list none
-    with Federation(base, example(HEART_DISEASE), loaded.app.name, files, inspect=options.inspect) as federation:
+    policy = {"require_masking": not options.inspect, "min_cohort": min(len(files), Policy().min_cohort)}
+    with Federation(base, example(HEART_DISEASE), loaded.app.name, files, policy=policy) as federation:
         call.output.note(f"starting a coordinator and {len(files)} hospitals: {', '.join(sorted(files))}")
         finished = _run(call, federation, plan, target, base if options.keep else None)
     if not options.keep:  # after a failure the logs stay: its hint names them
