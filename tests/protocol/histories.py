@@ -61,6 +61,8 @@ _MASKED = [
     "the other kind of result",
     "all but the combining",
     "signed, and then lost",
+    "signed, and then the model lost",
+    "signed, lost, and then one is late",
 ]
 _TROUBLE = [
     "fail",
@@ -97,6 +99,20 @@ _COMMANDS = [
 
 _IN_PARTS = {
     "signed, and then lost": ("all but the combining", "payloads lost"),
+    "signed, lost, and then one is late": (
+        "all but the combining",
+        "payloads lost",
+        "everyone answers in time but one",
+        "everyone works",
+    ),
+    "signed, and then the model lost": (
+        "everyone answers in time but one",
+        "all but the combining",
+        "model lost",
+        "everyone works",
+        "combine",
+        "everyone works",
+    ),
     "a stage": ("everyone works", "combine"),
     "combine fails": ("everyone works", "a combination fails"),
     "a full disk": ("everyone works", "no space", "tick"),

@@ -512,6 +512,20 @@ def test_a_lost_model_is_made_again_of_exactly_the_silos_that_it_was_made_of():
     assert told(run) == dict.fromkeys(FOUR, MakeKeys)
 
 
+def test_a_sum_that_was_begun_of_a_model_that_was_lost_is_asked_again_of_its_silos_once_the_model_is_back():
+    run = at(Step.WORK, round_=2)
+    run.answer(*HOME)
+    run.after(100.0)
+    run.here(LONG_BEACH)
+    lose_model(run)
+    assert told(run) == dict.fromkeys(FOUR, MakeKeys)
+    run.finish_stage()
+    assert run.run.round == 2
+    assert told(run) == dict.fromkeys(HOME, MakeKeys)
+    run.finish_stage()
+    assert told(run) == dict.fromkeys(FOUR, MakeKeys)
+
+
 def test_the_last_model_is_not_measured_by_other_silos_than_those_that_were_asked_first():
     run = at(Step.WORK, Stage.EVALUATE, 2)
     run.answer(*HOME)

@@ -310,7 +310,7 @@ def _combined(run: Run, result: Combined) -> Step:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
         return stages.then((run, tuple(notes)), lambda r: stages.end(r, Outcome.FINISHED, reason))
     notes.append(Discard(result.stage, result.round))
-    run = replace(run, attempt=run.numbered, forgiven=run.numbered, burned=())
+    run = replace(run, attempt=run.numbered, forgiven=run.numbered, burned=run.burned_later, burned_later=())
     return stages.then((run, tuple(notes)), stages.open_next)
 
 
@@ -403,6 +403,7 @@ def _model_lost(run: Run, lost: ModelLost) -> Step:
         forgiven=tried,
         numbered=tried,
         burned=base.silos,
+        burned_later=run.burned,
         previous=None,
     )
     return stages.then((run, (note,)), following)

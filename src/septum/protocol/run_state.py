@@ -111,6 +111,7 @@ class Run:
     exchange     what a masked attempt has so far; None without masking
     burned       silos whose masked sum was begun to be released, and is not a model yet: it may be asked again of
                  exactly these silos, for two sums over almost the same silos would tell one silo's numbers
+    burned_later what `burned` is to be once a model that was lost is made again: its own next sum was begun already
     combining    all reports are in and are being combined
     retrying     it is paused only for lack of space: until there is some, or until combining, tried again at the
                  deadline, succeeds
@@ -150,6 +151,7 @@ class Run:
     reason: str = ""
     exchange: Exchange | None = None
     burned: tuple[str, ...] = ()
+    burned_later: tuple[str, ...] = ()
 
     @property
     def active(self) -> tuple[str, ...]:
