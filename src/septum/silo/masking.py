@@ -46,13 +46,17 @@ KEPT_BYTES = 4 * 2**20  # a masked result up to this size is made in memory, a l
 
 @dataclass(slots=True)
 class _Attempt:
-    """One attempt. `base`: of the work that was asked for; `vector`: the layout of what was masked for it."""
+    """One attempt.
+
+    base    of the work that was asked for
+    result  digest and weight of what was masked for it
+    """
 
     place: Place
     state: machine.State
     roster: str
-    survivors: tuple[str, ...] = ()
     base: str = ""
+    result: tuple[str, int] | None = None
 
 
 class MaskedPart:
@@ -98,9 +102,12 @@ class MaskedPart:
 
     def _protect(self, result: Masked, plain: Source, weight: int, target: Path) -> Masked:
         attempt = self._at(result.stage, result.round, result.attempt)
+        given = (result.payload.digest, weight)
+        if attempt.result not in (None, given):  # work that was done twice need not have one result
+            raise SecAggError("another result under the same keys: two under one mask would tell how they differ")
         terms = Terms(result.base, self._plan.digest, masked_layout(result.stage, layout_of(plain)))
         attempt.state, masks = machine.step(attempt.state, machine.Bundle(self._sealed, terms))
-        attempt.base = result.base
+        attempt.base, attempt.result = result.base, given
         masker = Masker(masks, self._tools.primitives)
         pieces = masked_pieces(result.stage, plain, weight, scale_of(self._plan), masker)
         if plain.size_bytes <= KEPT_BYTES:
