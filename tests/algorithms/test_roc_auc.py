@@ -8,11 +8,16 @@ from sklearn.metrics import roc_auc_score
 
 from septum.algorithms.roc_auc import (
     BIN_COUNT,
+    COARSE_BIN_COUNT,
+    COARSE_LARGEST_BIN,
+    COARSER_BITS,
     LARGEST_BIN,
     MAX_ROWS,
     bin_counts,
     bin_index,
     binned_auc,
+    counts_of_dense,
+    dense_counts,
     merge_counts,
     roc_auc,
 )
@@ -244,3 +249,58 @@ def test_bins_without_rows_are_dropped_and_unsorted_ones_sorted():
 def test_no_histogram_at_all_merges_to_an_empty_one():
     assert merge_counts([]).shape == (0, 3)
     assert binned_auc(merge_counts([])) is None
+
+
+# --- the dense form that a masked sum carries ----------------------------------------------------------------------
+
+
+@given(rows)
+def test_the_exact_auc_is_within_the_bound_of_the_dense_counts_too(pairs):
+    logits, labels = columns(pairs)
+    counts = bin_counts(logits, labels)
+    found = binned_auc(counts_of_dense(dense_counts(counts)))
+    exact = brute_force(logits, labels)
+    if exact is None:
+        assert found is None
+    else:
+        auc, bound = found
+        assert abs(auc - exact) <= bound + ROUNDING
+        assert bound >= binned_auc(counts)[1]  # wider bins never know more
+
+
+@pytest.mark.parametrize(("shift", "spread"), [(0.0, 1.0), (-2.0, 1.5), (5.0, 0.5)])
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_dense_counts_stay_within_their_bound_for_realistic_scores_also_thirty_times_too_large(shift, spread, scale):
+    logits, labels = realistic(4000, shift, spread, seed=7)
+    exact = roc_auc(scale * logits, labels)
+    auc, bound = binned_auc(counts_of_dense(dense_counts(bin_counts(scale * logits, labels))))
+    assert abs(auc - exact) <= bound
+    assert bound <= (0.001 if shift == 0.0 else 0.02)  # with a mean ten deviations away, bins are coarse
+
+
+@given(st.lists(rows, min_size=1, max_size=4))
+def test_the_sum_of_dense_counts_is_the_dense_count_of_all_rows(silos):
+    counts = [bin_counts(*columns(pairs)) for pairs in silos]
+    added = sum(dense_counts(one).astype(np.int64) for one in counts)
+    assert (added == dense_counts(merge_counts(counts))).all()
+    assert added.sum() == sum(map(len, silos))
+    assert (counts_of_dense(added.astype(np.uint32))[:, 1:].any(axis=1)).all()
+
+
+def test_a_dense_bin_holds_thirty_two_fine_ones_and_zero_alone_the_smallest_logits():
+    assert (COARSE_BIN_COUNT, 1 << COARSER_BITS) == (2 * COARSE_LARGEST_BIN + 1, 32)
+    places = {bin_: int(dense_counts(np.array([[bin_, 0, 1]])).nonzero()[0][0]) - COARSE_LARGEST_BIN
+              for bin_ in (-LARGEST_BIN, -33, -32, -1, 0, 1, 32, 33, LARGEST_BIN)}  # fmt: skip
+    assert places == {
+        -LARGEST_BIN: -COARSE_LARGEST_BIN, -33: -2, -32: -1, -1: -1, 0: 0, 1: 1, 32: 1, 33: 2,
+        LARGEST_BIN: COARSE_LARGEST_BIN,
+    }  # fmt: skip
+
+
+def test_dense_counts_of_another_shape_or_beyond_their_words_are_refused():
+    with pytest.raises(TensorError, match="must be"):
+        counts_of_dense(np.zeros((COARSE_BIN_COUNT + 1, 2), np.uint32))
+    two = np.array([[1, MAX_ROWS, 0], [2, 1, 0]])  # of one dense bin
+    with pytest.raises(TensorError, match="rows in one bin"):
+        dense_counts(two)
+    assert dense_counts(np.array([[1, MAX_ROWS, 0]])).max() == MAX_ROWS

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import contextlib
 
-from tests.protocol.driving import CLEVELAND, HUNGARY, SWITZERLAND, THREE, Play, blob, plan_of, report_of
+from tests.protocol.driving import (
+    CLEVELAND,
+    FOUR,
+    HUNGARY,
+    OTHER_ROSTER,
+    SWITZERLAND,
+    THREE,
+    Play,
+    answer_of,
+    blob,
+    masked_plan_of,
+    plan_of,
+    report_of,
+)
 
 from septum.errors import ProtocolError
 from septum.protocol.messages import Await, Stage
 from septum.protocol.plan import EarlyStopping, Metric
+from septum.protocol.run_state import CombineRefused, ModelLost, PayloadsLost, Step
 
 
 def happy_path() -> Play:
@@ -151,6 +165,71 @@ def problems_are_told_until_the_next_report() -> Play:
     return play
 
 
+def masked_happy_path() -> Play:
+    """Two silos train one round in masked steps and measure the model; what came late or twice changes nothing."""
+    play = Play(masked_plan_of((CLEVELAND, HUNGARY), rounds=1))
+    play.join(HUNGARY, CLEVELAND)
+    while play.run.outcome is None:
+        play.now += 0.25
+        said = answer_of(play.run, CLEVELAND)
+        play.says(CLEVELAND, said)
+        play.says(CLEVELAND, said)
+        play.answer(HUNGARY)
+        if play.run.combining:
+            play.combine(accuracy=0.75)
+    return play
+
+
+def masked_silos_drop_out_at_every_step() -> Play:
+    """One silo has another roster, one is late with its work, one leaves after it; the sum is over the rest."""
+    silos = (*FOUR, "zurich")
+    play = Play(masked_plan_of(silos, quorum=4, rounds=1))
+    play.join(*silos)
+    play.answer("zurich", roster=OTHER_ROSTER)
+    play.answer(*FOUR)
+    play.on_to(Step.UNMASK)
+    play.answer(CLEVELAND, HUNGARY, SWITZERLAND)
+    play.after(0.5)
+    play.answer("long-beach")
+    play.combine()
+    play.on_to(Step.WORK).answer(*FOUR)
+    play.after(100.0)
+    play.leave(SWITZERLAND, "maintenance")
+    play.answer(CLEVELAND, HUNGARY)
+    play.after(20.0)
+    return play
+
+
+def masked_a_sum_that_was_begun_is_asked_of_the_same_silos() -> Play:
+    """Three of four are in the sum; a payload is lost, it makes no model, a stop: the same three are asked."""
+    play = Play(masked_plan_of(attempts=4)).open(Stage.TRAIN, 1).on_to(Step.WORK)
+    play.answer(CLEVELAND, HUNGARY, SWITZERLAND)
+    play.after(100.0)
+    play.here("long-beach")
+    play.do(PayloadsLost(Stage.TRAIN, 1, 1, (HUNGARY,)))
+    play.on_to(Step.UNMASK).answer(CLEVELAND, HUNGARY, SWITZERLAND)
+    play.do(CombineRefused(Stage.TRAIN, 1, 2, "shares do not fit together"))
+    play.on_to(Step.AGREE)
+    play.stop()
+    play.resume()
+    play.here(*FOUR)
+    play.finish_stage()
+    return play
+
+
+def masked_a_model_is_lost_while_the_next_sum_is_begun() -> Play:
+    """It is made again of all four; then the three over whom the next sum had been begun are asked, and no other."""
+    play = Play(masked_plan_of()).open(Stage.TRAIN, 2).on_to(Step.WORK)
+    play.answer(CLEVELAND, HUNGARY, SWITZERLAND)
+    play.after(100.0)
+    play.here("long-beach")
+    assert play.run.model is not None
+    play.do(ModelLost(play.run.model.digest, "rotten"))
+    play.finish_stage()
+    play.finish_stage()
+    return play
+
+
 STORIES = (
     happy_path,
     straggler_and_deadline,
@@ -162,4 +241,8 @@ STORIES = (
     combining_fails_once,
     the_initial_model_is_made_by_the_next_silo,
     problems_are_told_until_the_next_report,
+    masked_happy_path,
+    masked_silos_drop_out_at_every_step,
+    masked_a_sum_that_was_begun_is_asked_of_the_same_silos,
+    masked_a_model_is_lost_while_the_next_sum_is_begun,
 )

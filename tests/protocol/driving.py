@@ -6,8 +6,27 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
-from septum.protocol.messages import Await, Blob, Failure, Join, Leave, Refuse, Report, SiloMessage, Stage, blob_of
-from septum.protocol.plan import AppRef, Plan
+from septum.protocol.messages import (
+    SIGNATURE_BYTES,
+    Agreed,
+    Await,
+    BarrierAnswer,
+    Blob,
+    Failure,
+    Join,
+    Keys,
+    Leave,
+    Masked,
+    Refuse,
+    Report,
+    Result,
+    Revealed,
+    Shares,
+    SiloMessage,
+    Stage,
+    blob_of,
+)
+from septum.protocol.plan import AppRef, Masking, Plan
 from septum.protocol.run import create, instruction, step
 from septum.protocol.run_state import (
     Combine,
@@ -21,13 +40,18 @@ from septum.protocol.run_state import (
     Pause,
     Resume,
     Run,
+    Step,
     Stop,
     Tick,
 )
+from septum.secagg.context import threshold
+from septum.secagg.messages import Advert, Reveal
 
 CLEVELAND, HUNGARY, SWITZERLAND = "cleveland", "hungary", "switzerland"
 THREE = (CLEVELAND, HUNGARY, SWITZERLAND)
+FOUR = (CLEVELAND, HUNGARY, "long-beach", SWITZERLAND)
 APP = AppRef("heart-disease", "1.0.0", "sha256:" + "a" * 64)
+ROSTER, OTHER_ROSTER = "sha256:" + "e" * 64, "sha256:" + "0" * 64
 
 FactT = TypeVar("FactT")
 
@@ -38,27 +62,60 @@ def plan_of(silos: tuple[str, ...] = THREE, **changes: Any) -> Plan:
     return Plan("heart", APP, {"lr": 0.1}, silos, **settings)
 
 
+def masked_plan_of(silos: tuple[str, ...] = FOUR, **changes: Any) -> Plan:
+    """The same for a masked run, with the least quorum that it can have: three of four; 20 s for each other step."""
+    return plan_of(silos, **{"quorum": threshold(len(silos)), "masking": Masking(), **changes})
+
+
 def blob(name: str) -> Blob:
     return blob_of(name.encode()).without_bytes()
 
 
-def report_of(run: Run, silo: str, **changes: Any) -> Report:
-    """What an honest silo reports for the work at hand. Its bytes do not depend on the attempt."""
-    stage = run.stage or Stage.TRAIN
-    report = Report(
-        stage,
-        run.round,
-        run.attempt,
-        base=run.model.digest if run.model else "",
-        payload=blob(f"{silo} {stage.value} {run.round}"),
-        weight=0 if stage is Stage.EVALUATE else 10 * (1 + run.plan.silos.index(silo)),
-    )
-    return replace(report, **changes)
+def report_of(run: Run, silo: str, **changes: Any) -> Result:
+    """What an honest silo reports for the work at hand. Without masks its bytes do not depend on the attempt."""
+    stage, base = run.stage or Stage.TRAIN, run.model.digest if run.model else ""
+    where = (stage, run.round, run.attempt, base)
+    if run.plan.masking is not None:
+        return replace(Masked(*where, blob(f"{silo} {stage.value} {run.round} {run.attempt}")), **changes)
+    weight = 0 if stage is Stage.EVALUATE else 10 * (1 + run.plan.silos.index(silo))
+    return replace(Report(*where, blob(f"{silo} {stage.value} {run.round}"), weight), **changes)
+
+
+def key_of(silo: str, attempt: int) -> bytes:
+    """What a silo's messages of one attempt are made of here."""
+    return f"{silo} {attempt}".encode().ljust(32, b".")
+
+
+def answer_of(run: Run, silo: str, step: Step | None = None, **changes: Any) -> Result | BarrierAnswer:
+    """What an honest silo says in the step at hand, or in another one. The run does not look at keys and shares."""
+    at = run.exchange.step if run.exchange is not None else Step.WORK
+    attempt = changes.get("attempt", run.attempt)
+    where = (run.stage or Stage.TRAIN, run.round, attempt)
+    key = key_of(silo, attempt)
+    adverts = {} if run.exchange is None else run.exchange.adverts
+    answer: Result | BarrierAnswer
+    match step or at:
+        case Step.KEYS:
+            answer = Keys(*where, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES)))
+        case Step.SHARES:
+            answer = Shares(*where, {other: f"{silo} for {other}".encode() for other in adverts if other != silo})
+        case Step.WORK:
+            answer = report_of(run, silo)
+        case Step.AGREE:
+            answer = Agreed(*where, key + key)
+        case Step.UNMASK:
+            shares = dict.fromkeys(run.reports, key.rjust(33, b"\0"))
+            answer = Revealed(*where, Reveal(shares, {}))
+    return replace(answer, **changes)
 
 
 def result_of(combine: Combine, **metrics: float) -> Combined:
-    """What combining gives: a model named by its ingredients, and the metrics of the model that was measured."""
+    """What combining gives: a model named by its ingredients, and the metrics of the model that was measured.
+
+    Of masked results only the sum is known: its ingredients are the silos that are in it."""
     names = " ".join(f"{silo}={c.payload.digest}*{c.weight}" for silo, c in combine.contributions.items())
+    if combine.exchange is not None:
+        names = " ".join(combine.contributions)
     made = None if combine.stage is Stage.EVALUATE else blob(f"{combine.stage.value} {combine.round} {names}")
     measured = None
     if combine.stage is not Stage.PREPARE:
@@ -106,6 +163,18 @@ class Play:
         for silo in silos:
             self.says(silo, report_of(self.run, silo, **changes))
 
+    def answer(self, *silos: str, **changes: Any) -> None:
+        """These silos say what an honest one says in the step at hand."""
+        for silo in silos:
+            self.says(silo, answer_of(self.run, silo, **changes))
+
+    def on_to(self, step: Step) -> Play:
+        """Every awaited silo answers, until this step of the masked attempt is open."""
+        while self.run.exchange is not None and self.run.exchange.step is not step:
+            self.answer(*self.run.awaited)
+        assert self.run.exchange is not None
+        return self
+
     def fail(self, silo: str, reason: str = "the app raised") -> None:
         assert self.run.stage is not None
         self.says(silo, Failure(self.run.stage, self.run.round, self.run.attempt, reason))
@@ -128,8 +197,9 @@ class Play:
         return failed
 
     def finish_stage(self, **metrics: float) -> None:
-        """Every awaited silo reports, and the reports are combined."""
-        self.report(*self.run.awaited)
+        """Every awaited silo answers, in each step, and the reports are combined."""
+        while not self.run.combining:
+            self.answer(*self.run.awaited)
         self.combine(**metrics)
 
     def open(self, stage: Stage, round_: int = 0) -> Play:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
-from tests.protocol.driving import blob, plan_of, report_of, result_of
+from tests.protocol.driving import OTHER_ROSTER, answer_of, blob, masked_plan_of, plan_of, report_of, result_of
 
 from septum.errors import ProtocolError
 from septum.protocol.messages import (
@@ -14,8 +14,10 @@ from septum.protocol.messages import (
     Failure,
     Join,
     Leave,
+    Masked,
     Outcome,
     Refuse,
+    Report,
     SiloMessage,
     Stage,
 )
@@ -35,9 +37,11 @@ from septum.protocol.run_state import (
     Resume,
     Run,
     SpaceIsBack,
+    Step,
     Stop,
     Tick,
 )
+from septum.secagg.context import threshold
 
 SILOS = ("a", "b", "c", "d")
 Moment = tuple[Event, float]
@@ -46,6 +50,20 @@ Move = tuple[str, int, float]
 
 # What can happen next, by name. Work comes up often, so that histories reach the later rounds; ends are rare.
 _USUAL = ["a stage", "a stage", "work", "work", "everyone works", "everyone joins", "combine", "combine", "await"]
+_MASKED = [
+    "everyone answers",
+    "everyone answers",
+    "everyone answers in time but one",
+    "another step",
+    "another attempt's step",
+    "another roster",
+    "shares for the wrong silos",
+    "the other kind of result",
+    "all but the combining",
+    "signed, and then lost",
+    "signed, and then the model lost",
+    "signed, lost, and then one is late",
+]
 _TROUBLE = [
     "fail",
     "leave",
@@ -80,6 +98,21 @@ _COMMANDS = [
 ]
 
 _IN_PARTS = {
+    "signed, and then lost": ("all but the combining", "payloads lost"),
+    "signed, lost, and then one is late": (
+        "all but the combining",
+        "payloads lost",
+        "everyone answers in time but one",
+        "everyone works",
+    ),
+    "signed, and then the model lost": (
+        "everyone answers in time but one",
+        "all but the combining",
+        "model lost",
+        "everyone works",
+        "combine",
+        "everyone works",
+    ),
     "a stage": ("everyone works", "combine"),
     "combine fails": ("everyone works", "a combination fails"),
     "a full disk": ("everyone works", "no space", "tick"),
@@ -99,7 +132,8 @@ _EVENTS: dict[str, Event] = {
     "no room for uploads": OutOfSpace("no space left on device"),
     "room again": SpaceIsBack(),
 }
-_FOR_EVERYONE = {"everyone joins": "join", "everyone works": "work", "everyone fails": "fail"}
+_FOR_EVERYONE = {"everyone joins": "join", "everyone answers": "work", "everyone fails": "fail"}
+_WRONG = {"a combination fails", "a combination is refused", "no space", "payloads lost", "model lost"}
 _SECONDS = [0.0, 0.0, 1.0, 7.0, 40.0, 130.0, -5.0]
 
 moves = st.sampled_from(
@@ -107,19 +141,21 @@ moves = st.sampled_from(
         (name, number, seconds)
         for number in range(12)
         for seconds in _SECONDS
-        for name in [*_USUAL, *_TROUBLE, *_USUAL, *_COMMANDS]
+        for name in [*_USUAL, *_TROUBLE, *_USUAL, *_COMMANDS, *_MASKED]
     ]
 )
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> Plan:
-    silos = SILOS[: draw(st.integers(1, len(SILOS)))]
+def plans(draw: st.DrawFn, *, masked: bool | None = None) -> Plan:
+    """`masked` None draws both kinds."""
+    masked = draw(st.booleans()) if masked is None else masked
+    silos = SILOS[: draw(st.integers(2 if masked else 1, len(SILOS)))]
     early = EarlyStopping(Metric.ACCURACY, patience=draw(st.integers(1, 2))) if draw(st.booleans()) else None
-    return plan_of(
+    return (masked_plan_of if masked else plan_of)(
         silos,
         rounds=draw(st.integers(1, 3)),
-        quorum=draw(st.integers(1, len(silos))),
+        quorum=draw(st.integers(threshold(len(silos)) if masked else 1, len(silos))),
         attempts=draw(st.integers(1, 3)),
         early_stopping=early,
     )
@@ -156,37 +192,58 @@ class World:
             case _ if name in _IN_PARTS:
                 for part in _IN_PARTS[name]:
                     self.move((part, number, 0.0))
-            case "everyone joins" | "everyone works" | "everyone fails":
+            case "everyone joins" | "everyone answers" | "everyone fails":
                 for each in self.run.plan.silos:
                     self._silo_does(_FOR_EVERYONE[name], each, number)
+            case "everyone works" | "all but the combining" | "everyone answers in time but one":
+                self._everyone(name, silo, number)
             case _ if name in _EVENTS:
                 self.deliver(_EVENTS[name])
             case "combine" | "combine again" | "early result":
                 self._combine(name, number)
-            case "a combination fails" | "a combination is refused" | "no space" | "payloads lost" | "model lost":
+            case _ if name in _WRONG:
                 self._goes_wrong(name, number)
-            case "stranger":
-                self.say("zurich", Await())
             case "resend":
-                if self.sent:
-                    self.deliver(self.sent[-1 - number % len(self.sent)])
+                for again in self.sent[len(self.sent) - 1 - number :][:1]:
+                    self.deliver(again)
+            case _ if name in _MASKED:
+                self._masked_silo_does(name, silo, number)
             case _:
                 self._silo_does(name, silo, number)
+
+    def _everyone(self, name: str, slow: str, number: int) -> None:
+        match name:
+            case "everyone works":
+                self._work_through(number, until=None)
+            case "all but the combining":
+                self._work_through(number, until=(Step.AGREE, Step.UNMASK)[number % 2])
+            case _:
+                for silo in self.run.plan.silos:
+                    if silo != slow and silo in self.run.awaited:
+                        self.say(silo, answer_of(self.run, silo))
+                self.now += 25.0
+                self.deliver(Tick())
+
+    def _work_through(self, number: int, until: Step | None) -> None:
+        """Everybody answers: once, or through the steps of a masked attempt, until one is open."""
+        for _ in range(1 if self.run.plan.masking is None else len(Step)):
+            if until is None or self.run.exchange is None or self.run.exchange.step is not until:
+                self.move(("everyone answers", number, 0.0))
 
     def _silo_does(self, name: str, silo: str, number: int) -> None:
         stage, round_, attempt = self.run.stage or Stage.TRAIN, self.run.round, self.run.attempt
         match name:
             case "work":
                 if silo in self.run.awaited:
-                    self.say(silo, report_of(self.run, silo))
+                    self.say(silo, answer_of(self.run, silo))
                 else:
                     self.say(silo, Join(self.run.plan.digest) if number % 2 else Await())
             case "join":
                 self.say(silo, Join(self.run.plan.digest))
             case "wrong plan":
                 self.say(silo, Join(blob("another plan").digest))
-            case "await":
-                self.say(silo, Await())
+            case "await" | "stranger":
+                self.say(silo if name == "await" else "zurich", Await())
             case "leave":
                 self.say(silo, Leave("maintenance"))
             case "refuse":
@@ -199,6 +256,21 @@ class World:
                 self.say(silo, replace(report, **ahead))
             case "wrong base":
                 self.say(silo, report_of(self.run, silo, base=blob("another model").digest))
+
+    def _masked_silo_does(self, name: str, silo: str, number: int) -> None:
+        """What only a masked run waits for; any other run gets it too."""
+        match name:
+            case "another step":
+                self.say(silo, answer_of(self.run, silo, list(Step)[number % len(Step)]))
+            case "another attempt's step":
+                self.say(silo, answer_of(self.run, silo, attempt=max(1, self.run.attempt - 1 - number % 2)))
+            case "another roster":
+                if silo in self.run.awaited:
+                    self.say(silo, answer_of(self.run, silo, Step.KEYS, roster=OTHER_ROSTER))
+            case "shares for the wrong silos":
+                self.say(silo, answer_of(self.run, silo, Step.SHARES, sealed={"zurich": b"shares"}))
+            case "the other kind of result":
+                self.say(silo, other_kind_of(report_of(self.run, silo)))
 
     def _combine(self, name: str, number: int) -> None:
         """Perform the newest Combine effect, or an old one again; or bring a result that nobody asked for."""
@@ -228,9 +300,9 @@ class World:
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> World:
+def lives(draw: st.DrawFn, *, masked: bool | None = None) -> World:
     """A world after up to fifty moves, the first of them often the usual ones."""
-    plan = draw(plans())
+    plan = draw(plans(masked=masked))
     world = World(create("run-1", plan, 0.0)[0])
     if draw(st.integers(0, 3)):
         world.move(("everyone joins", 0, 0.0))
@@ -270,12 +342,18 @@ def effects_of(moved: Sequence[Moved]) -> list[Effect]:
     return [effect for each in moved for effect in each.effects]
 
 
+def other_kind_of(result: Report | Masked) -> Report | Masked:
+    """A plain result as a masked one, or the reverse."""
+    where = (result.stage, result.round, result.attempt, result.base, result.payload)
+    return Masked(*where) if isinstance(result, Report) else Report(*where, weight=10)
+
+
 def serve(world: World, silos: Sequence[str]) -> None:
     """These silos do what they are asked, and everything due is combined."""
     for silo in silos:
         if world.run.outcome is None and not world.run.combining:
             if silo in world.run.awaited:
-                world.say(silo, report_of(world.run, silo))
+                world.say(silo, answer_of(world.run, silo))
             else:
                 world.say(silo, Join(world.run.plan.digest))
         if world.run.combining:

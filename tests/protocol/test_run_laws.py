@@ -9,14 +9,29 @@ from typing import Any
 
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
-from tests.protocol.driving import Play, plan_of, report_of
+from tests.protocol.driving import Play, answer_of, masked_plan_of, plan_of
 from tests.protocol.histories import SILOS, World, effects_of, is_over, lives, plans, play, serve
 
+from septum.protocol.closing import ENOUGH_S, enough
 from septum.protocol.codec import dumps, from_json, loads, to_json, to_tagged_json, union_from_json
 from septum.protocol.facts import ModelLost as ModelLostFact
 from septum.protocol.facts import ModelMade, RunEnded, RunResumed, SiloReported, StageOpened
 from septum.protocol.facts import PayloadsLost as PayloadsLostFact
-from septum.protocol.messages import Blob, Evaluate, Failure, Leave, Outcome, Prepare, Report, Stage, Train
+from septum.protocol.messages import (
+    Await,
+    Barrier,
+    Blob,
+    Evaluate,
+    Failure,
+    Join,
+    Leave,
+    Outcome,
+    Prepare,
+    Refuse,
+    Stage,
+    Train,
+)
+from septum.protocol.plan import Plan
 from septum.protocol.run import create, instruction
 from septum.protocol.run_state import (
     Combine,
@@ -25,6 +40,7 @@ from septum.protocol.run_state import (
     Discard,
     Effect,
     Event,
+    Exchange,
     FromSilo,
     ModelLost,
     Note,
@@ -33,6 +49,7 @@ from septum.protocol.run_state import (
     Presence,
     Resume,
     Run,
+    Step,
     Tick,
 )
 
@@ -42,6 +59,23 @@ _STAGES = list(Stage)
 
 def _work(stage: Stage, round_: int, attempt: int) -> tuple[int, int, int]:
     return _STAGES.index(stage), round_, attempt
+
+
+def _step_of(run: Run) -> Step | None:
+    return None if run.exchange is None else run.exchange.step
+
+
+def steps_in(plan: Plan) -> int:
+    """How often everybody has to answer in one attempt."""
+    return 1 if plan.masking is None else len(Step)
+
+
+def answered_in(run: Run) -> list[str]:
+    """Who has said what the step at hand asks for."""
+    if run.exchange is None or run.exchange.step is Step.WORK:
+        return list(run.reports)
+    said = {"keys": "adverts", "shares": "sealed", "agree": "signatures", "unmask": "reveals"}
+    return list(getattr(run.exchange, said[run.exchange.step.value]))
 
 
 def _notes(effects: list[Effect], kind: type | tuple[type, ...]) -> list[Any]:
@@ -137,8 +171,9 @@ def test_contributions_are_the_accepted_reports_of_the_cohort_in_canonical_order
                 continue
         assert list(combine.contributions) == sorted(accepted[work])
         assert set(combine.contributions) <= set(cohorts[work])
-        assert len(combine.contributions) >= (1 if combine.stage is Stage.EVALUATE else world.run.plan.quorum)
-        if combine.stage is Stage.PREPARE:
+        of_any = combine.stage is Stage.EVALUATE and combine.exchange is None
+        assert len(combine.contributions) >= (1 if of_any else world.run.plan.quorum)
+        if combine.stage is Stage.PREPARE and combine.exchange is None:
             assert cohorts[work][(combine.attempt - 1) % len(cohorts[work])] in combine.contributions
 
 
@@ -203,11 +238,13 @@ def test_work_of_another_attempt_is_never_counted(world, data):
     for _ in range(5):
         repeat, run = data.draw(st.sampled_from(world.sent)), world.run
         match repeat.message:
-            case Report(stage=stage, round=round_, attempt=attempt) | Failure(stage, round_, attempt):
-                if (stage, round_, attempt) != (run.stage, run.round, run.attempt):
-                    world.deliver(repeat)
-                    assert world.run.reports in ({}, run.reports)
-                    assert world.run.failures in ({}, run.failures)
+            case Join() | Await() | Leave() | Refuse():
+                continue
+            case work if (work.stage, work.round, work.attempt) != (run.stage, run.round, run.attempt):
+                world.deliver(repeat)
+                assert world.run.reports in ({}, run.reports)
+                assert world.run.failures in ({}, run.failures)
+                assert world.run.exchange in (None, Exchange(), run.exchange)
 
 
 @laws
@@ -215,11 +252,13 @@ def test_work_of_another_attempt_is_never_counted(world, data):
 def test_the_order_of_events_at_one_barrier_changes_neither_the_state_nor_what_is_combined(plan, stage, data):
     plan = replace(plan, early_stopping=None)
     start = Play(plan).open(stage, {Stage.PREPARE: 0, Stage.TRAIN: 1}.get(stage, plan.rounds))
+    if plan.masking is not None:
+        start.on_to(data.draw(st.sampled_from(Step)))
     run = start.run
     said = []
     for silo in run.cohort:
         failure = Failure(run.stage, run.round, run.attempt, f"{silo} raised")
-        choice = data.draw(st.sampled_from([report_of(run, silo)] * 2 + [failure, Leave("maintenance")]))
+        choice = data.draw(st.sampled_from([answer_of(run, silo)] * 2 + [failure, Leave("maintenance")]))
         said += [FromSilo(silo, choice)] * data.draw(st.integers(1, 2))
 
     outcomes = []
@@ -266,9 +305,11 @@ def test_in_every_state_something_can_happen(world):
 
 @laws
 @given(lives())
-def test_who_is_awaited_has_reported_or_has_failed_are_three_parts_of_the_cohort(world):
+def test_who_is_awaited_has_answered_or_has_failed_are_three_parts_of_the_cohort(world):
+    """In a masked run those who failed in an earlier step are in the cohort no more."""
     for run in (step.after for step in play(world.run.plan, world.history)):
-        parts = [*run.awaited, *run.reports, *run.failures]
+        failures = run.failures if run.exchange is None else run.failures.keys() & set(run.cohort)
+        parts = [*run.awaited, *answered_in(run), *failures]
         assert sorted(parts) == list(run.cohort)
         assert set(run.awaited) <= set(run.active)
         if run.stage is None:
@@ -282,10 +323,11 @@ def test_time_and_deadlines_never_go_back(world):
         before, after = step.before, step.after
         assert after.now >= before.now
         same = (before.phase, before.round, before.attempt) == (after.phase, after.round, after.attempt)
-        if same and before.deadline is not None and after.deadline is not None:
-            assert after.deadline >= before.deadline
+        if same and before.deadline is not None and after.deadline is not None and not enough(after):
+            assert after.deadline >= before.deadline or _step_of(before) is not _step_of(after)
         if after.deadline is not None:
             assert after.deadline - after.now <= max(after.plan.gather_s, after.plan.deadline_s)
+            assert after.combining or not enough(after) or after.deadline - after.now <= ENOUGH_S
 
 
 @laws
@@ -350,8 +392,11 @@ def test_no_silo_is_asked_for_work_that_it_has_reported(world):
 def test_only_awaited_silos_of_a_run_that_is_not_paused_are_asked_for_work(world):
     for run in (step.after for step in play(world.run.plan, world.history)):
         asked = {s for s in run.plan.silos if isinstance(instruction(run, s), Prepare | Train | Evaluate)}
-        assert asked == (set() if run.paused else set(run.awaited))
-        if run.stage is Stage.PREPARE and not run.paused and len(run.awaited) == len(run.cohort):
+        steps = {s for s in run.plan.silos if isinstance(instruction(run, s), Barrier)}
+        awaited = set() if run.paused else set(run.awaited)
+        at_work = _step_of(run) in (None, Step.WORK)
+        assert (asked, steps) == ((awaited, set()) if at_work else (set(), awaited))
+        if run.stage is Stage.PREPARE and at_work and asked and len(run.awaited) == len(run.cohort):
             assert [instruction(run, silo).initial for silo in run.cohort].count(True) == 1
 
 
@@ -385,7 +430,8 @@ def test_when_all_silos_are_silent_a_run_ends_after_a_bounded_time(world):
         else:
             world.now = world.run.deadline
             world.move(("tick", 0, 0.0))
-        assert world.run.now - start <= 2 * (plan.gather_s + plan.deadline_s)
+        barrier_s = 0.0 if plan.masking is None else plan.masking.barrier_s
+        assert world.run.now - start <= 2 * (plan.gather_s + plan.deadline_s + barrier_s)
 
 
 @laws
@@ -395,7 +441,7 @@ def test_when_all_silos_keep_answering_a_run_finishes(world, data):
     world.move(("stop", 0, 0.0))
     world.deliver(Resume())  # with all attempts again
 
-    for _ in range(2 * world.run.plan.rounds + 6):
+    for _ in range((2 * world.run.plan.rounds + 6) * steps_in(world.run.plan)):
         order = data.draw(st.permutations(world.run.plan.silos))
         serve(world, order)
         world.move(("tick", 0, 1.0))
@@ -404,14 +450,16 @@ def test_when_all_silos_keep_answering_a_run_finishes(world, data):
 
 
 @laws
-@given(quorum=st.integers(1, 3), rounds=st.integers(1, 3), data=st.data())
-def test_when_a_quorum_keeps_answering_a_run_finishes_whatever_the_others_do(quorum, rounds, data):
+@given(quorum=st.integers(1, 3), rounds=st.integers(1, 3), masked=st.booleans(), data=st.data())
+def test_when_a_quorum_keeps_answering_a_run_finishes_whatever_the_others_do(quorum, rounds, masked, data):
     """The faithful come first in the plan, so one of them makes the initial model within the attempts."""
-    plan = plan_of(SILOS, quorum=quorum, rounds=rounds, attempts=len(SILOS))
+    quorum = 3 if masked else quorum
+    plan = (masked_plan_of if masked else plan_of)(SILOS, quorum=quorum, rounds=rounds, attempts=len(SILOS))
     faithful, others = SILOS[:quorum], SILOS[quorum:]
     world = World(create("run-1", plan, 0.0)[0])
 
-    for _ in range(4 * rounds + 20):
+    pause_s = 19.0 if masked else 61.0  # the faithful answer within the 20 s of a masked step, whoever opens it
+    for _ in range((4 * rounds + 20) * 3 * steps_in(plan)):
         serve(world, faithful)
         others_do = st.sampled_from(["work", "fail", "leave", "join", "silent", "refuse"])
         for silo in others:
@@ -420,8 +468,10 @@ def test_when_a_quorum_keeps_answering_a_run_finishes_whatever_the_others_do(quo
                 world.move((name, SILOS.index(silo), 0.0))
         if world.run.combining:
             world.move(("combine", 6, 0.0))
-        world.now += 61.0
+        world.now += pause_s
         world.move(("tick", 0, 0.0))
+        if is_over(world.run):
+            break
 
     assert world.run.outcome is Outcome.FINISHED
     assert world.run.finished == rounds

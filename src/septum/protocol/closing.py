@@ -3,15 +3,17 @@
 Without masking an attempt is one step: its silos report, and the reports are combined. A masked attempt has five, in
 each of which the coordinator waits for one answer of each silo that is still in it: keys, shares, the masked results,
 the agreement on whose results are summed, and the shares that take the masks off (docs/decisions/0011). A silo that
-does not answer in one is out of those that follow. Nothing is combined that fewer silos than the quorum are in.
+does not answer in one is out of those that follow. Nothing is combined that fewer silos than the quorum are in;
+and once silos were asked to sign a sum over some of them, no other sum is begun: it takes all of these.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from septum.errors import ProtocolError
-from septum.protocol import facts, stages
+from septum.protocol import facts, stages, wording
 from septum.protocol.messages import (
     Agree,
     Agreed,
@@ -166,41 +168,63 @@ def enough(run: Run) -> bool:
 
 def _hurried(run: Run) -> Run:
     """Once there are enough signatures or shares, the others are waited for a little only: nothing depends on them."""
-    if not enough(run) or run.deadline is None:
+    if not enough(run):
         return run
-    return replace(run, deadline=min(run.deadline, run.now + ENOUGH_S))
+    if run.deadline is not None:
+        return replace(run, deadline=min(run.deadline, run.now + ENOUGH_S))
+    return run if run.remaining_s is None else replace(run, remaining_s=min(run.remaining_s, ENOUGH_S))
 
 
 def _worked(run: Run, stage: Stage) -> Done:
     """The reports are in."""
     reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures))
-    least = 1 if stage is Stage.EVALUATE and run.exchange is None else run.plan.quorum
+    least = 1 if stage is Stage.EVALUATE and run.exchange is None else _least(run)
     maker_failed = stage is Stage.PREPARE and stages.initial_maker(run) not in run.reports
     if len(reported) < least or maker_failed:
-        return stages.try_again(run, stage, reported, missing)
+        few = f"{len(reported)} of {least} silos"
+        return stages.try_again(run, stage, reported, missing, few)
     if run.exchange is not None:
         exchange = replace(run.exchange, step=Step.AGREE, sealed={})
-        return _next_step(replace(run, burned=reported), exchange, reported), ()
+        return _next_step(replace(run, burned=reported), exchange, reported)
     return _combined(run, stage)
+
+
+def _least(run: Run) -> int:
+    """How many silos an attempt takes: a quorum, and all of those over whom a sum was begun to be released."""
+    return max(run.plan.quorum, len(run.burned))
 
 
 def _exchanged(run: Run, stage: Stage, exchange: Exchange) -> Done:
     """A step other than the work is over; go on with the silos that answered if they are enough."""
     need = threshold(len(run.plan.silos))
     match exchange.step:
-        case Step.KEYS if len(exchange.adverts) >= run.plan.quorum:
+        case Step.KEYS if len(exchange.adverts) >= _least(run):
             return _advertised(run, stage, exchange)
-        case Step.SHARES if len(exchange.sealed) >= run.plan.quorum:
+        case Step.SHARES if len(exchange.sealed) >= _least(run):
             silos = tuple(sorted(exchange.sealed))
-            following = replace(exchange, step=Step.WORK, bundled=silos)
-            return stages.wait(replace(run, exchange=following, cohort=silos), run.plan.deadline_s), ()
+            return _next_step(run, replace(exchange, step=Step.WORK, bundled=silos), silos)
         case Step.AGREE if len(exchange.signatures) >= need:
             silos = tuple(sorted(exchange.signatures))
-            return _next_step(run, replace(exchange, step=Step.UNMASK), silos), ()
+            return _next_step(run, replace(exchange, step=Step.UNMASK), silos)
         case Step.UNMASK if len(exchange.reveals) >= need:
             return _combined(run, stage)
         case _:
-            return stages.try_again(run, stage, tuple(sorted(run.reports)), tuple(sorted(run.failures)))
+            answers = tuple(silo for silo in run.cohort if silo not in run.failures)
+            return _too_few(run, stage, exchange.step, answers)
+
+
+def _too_few(run: Run, stage: Stage, step: Step, answers: tuple[str, ...]) -> Done:
+    need = _least(run) if step in (Step.KEYS, Step.SHARES) else threshold(len(run.plan.silos))
+    why = f"{len(answers)} of {need} silos {_ANSWERED[step]}"
+    return stages.try_again(run, stage, answers, tuple(sorted(run.failures)), why)
+
+
+_ANSWERED = {
+    Step.KEYS: "sent keys that the others know them by",
+    Step.SHARES: "shared their keys",
+    Step.AGREE: "signed the sum",
+    Step.UNMASK: "gave their shares to unmask it",
+}
 
 
 def _advertised(run: Run, stage: Stage, exchange: Exchange) -> Done:
@@ -208,23 +232,35 @@ def _advertised(run: Run, stage: Stage, exchange: Exchange) -> Done:
     digests = sorted(exchange.rosters.values())
     common = max(digests, key=digests.count)
     strangers = [silo for silo, roster in sorted(exchange.rosters.items()) if roster != common]
-    reason = "it holds another roster than most: septum silo roster fetch"
-    run = replace(run, failures={**run.failures, **dict.fromkeys(strangers, reason)})
-    adverts = {silo: advert for silo, advert in exchange.adverts.items() if silo not in strangers}
-    if len(adverts) < run.plan.quorum:
-        return stages.try_again(run, stage, (), tuple(sorted(run.failures)))
+    run, notes = _left_out(run, stage, strangers, "it holds another roster than most: septum silo roster fetch")
+    adverts = {silo: advert for silo, advert in sorted(exchange.adverts.items()) if silo not in strangers}
+    if len(adverts) < _least(run):
+        return stages.then((run, notes), lambda r: _too_few(r, stage, Step.KEYS, tuple(adverts)))
     rosters = dict.fromkeys(adverts, common)
     exchange = replace(exchange, step=Step.SHARES, rosters=rosters, adverts=adverts)
-    return _next_step(run, exchange, tuple(sorted(adverts))), ()
+    return stages.then((run, notes), lambda r: _next_step(r, exchange, tuple(adverts)))
 
 
-def _next_step(run: Run, exchange: Exchange, silos: tuple[str, ...]) -> Run:
-    assert run.plan.masking is not None
-    return stages.wait(replace(run, exchange=exchange, cohort=silos), run.plan.masking.barrier_s)
+def _left_out(run: Run, stage: Stage, silos: Sequence[str], reason: str) -> Done:
+    """These silos have failed in this attempt, for this reason."""
+    where, failed = wording.where(stage, run.round), dict.fromkeys(silos, reason)
+    problems = {**run.problems, **dict.fromkeys(silos, f"{where}: {reason}")}
+    notes = tuple(Note(facts.SiloFailed(silo, stage, run.round, run.attempt, reason)) for silo in silos)
+    return replace(run, failures={**run.failures, **failed}, problems=problems), notes
+
+
+def _next_step(run: Run, exchange: Exchange, silos: tuple[str, ...]) -> Done:
+    """Ask these silos for the next step. One that has left meanwhile has lost its keys, and is not waited for."""
+    gone = {silo: run.problems.get(silo, "it left") for silo in silos if silo not in run.active}
+    run = replace(run, exchange=exchange, cohort=silos, failures={**run.failures, **gone})
+    masking = run.plan.masking
+    seconds = run.plan.deadline_s if masking is None or exchange.step is Step.WORK else masking.barrier_s
+    return close_if_complete(stages.wait(run, seconds))
 
 
 def _combined(run: Run, stage: Stage) -> Done:
-    reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures))
+    """The sum can be made. A silo whose part in the last steps was not needed is in it all the same."""
+    reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures.keys() - run.reports.keys()))
     run = replace(run, combining=True, deadline=None, remaining_s=None)
     closed = Note(facts.StageClosed(stage, run.round, run.attempt, reported, missing))
     return run, (closed, stages.combine(run, stage))

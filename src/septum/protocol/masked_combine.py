@@ -63,10 +63,11 @@ def _measured(round_: int, total: Sums) -> ModelMeasured:
     rows, correct, log_loss = (float(value) for value in total.numbers[SUMS].reshape(-1))
     assert total.counts is not None
     counts = counts_of_dense(total.counts)
-    if not (1 <= rows == int(rows) and 0 <= correct <= rows and int(counts[:, 1:].sum()) == int(rows)):
+    counted = int(counts[:, 1:].sum())
+    if not (1 <= rows == int(rows) == counted and 0 <= correct == int(correct) <= rows and log_loss >= 0):
         raise TensorError(
-            f"the summed evaluation has {rows:g} rows, {correct:g} of them correct, and counts "
-            f"{int(counts[:, 1:].sum())}: a silo sent what cannot be"
+            f"the summed evaluation has {rows:g} rows, {correct:g} of them correct, a log loss of {log_loss:g}, and "
+            f"counts {counted}: a silo sent what cannot be"
         )
     auc, bound = binned_auc(counts) or (None, 0.0)
     return ModelMeasured(round_, Metrics(int(rows), correct / rows, log_loss / rows, auc, bound), {})

@@ -266,8 +266,7 @@ def _tick(run: Run) -> Step:
     if run.phase is Phase.GATHER:
         if stages.is_gathered(run):
             return stages.open_next(run)
-        got, need = len(run.active), max(run.plan.quorum, len(run.burned))
-        waited = f"{got} of {need} silos joined within {run.plan.gather_s:g} s"
+        waited = f"{len(stages.present(run))} of {stages.needed(run)} silos joined within {run.plan.gather_s:g} s"
         return stages.end(run, Outcome.FAILED, f"no quorum: {waited}; missing: {wording.not_active(run)}")
     late = run.awaited
     if closing.enough(run):  # they were waited for a moment only
@@ -313,7 +312,7 @@ def _combined(run: Run, result: Combined) -> Step:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
         return stages.then((run, tuple(notes)), lambda r: stages.end(r, Outcome.FINISHED, reason))
     notes.append(Discard(result.stage, result.round))
-    run = replace(run, attempt=run.numbered, forgiven=run.numbered, burned=())
+    run = replace(run, attempt=run.numbered, forgiven=run.numbered, burned=run.burned_later, burned_later=())
     return stages.then((run, tuple(notes)), stages.open_next)
 
 
@@ -375,7 +374,8 @@ def _payloads_lost(run: Run, lost: PayloadsLost) -> Step:
     if run.exchange is not None:  # keys mask once: it takes a new attempt
         reported, missing = tuple(sorted(run.reports.keys() - set(silos))), silos
         run = replace(_again(run), failures={**run.failures, **dict.fromkeys(silos, "its report was lost")})
-        return stages.then((run, (note,)), lambda r: stages.try_again(r, lost.stage, reported, missing))
+        why = f"{len(silos)} of {len(silos) + len(reported)} reports were lost"
+        return stages.then((run, (note,)), lambda r: stages.try_again(r, lost.stage, reported, missing, why))
     reports = {silo: report for silo, report in run.reports.items() if silo not in silos}
     gone = {silo: "its report was lost, and it is away" for silo in silos if silo not in run.active}
     run = _again(replace(run, reports=reports, failures={**run.failures, **gone}, combining=False))
@@ -405,6 +405,7 @@ def _model_lost(run: Run, lost: ModelLost) -> Step:
         forgiven=tried,
         numbered=tried,
         burned=base.silos,
+        burned_later=run.burned,
         previous=None,
     )
     return stages.then((run, (note,)), following)

@@ -199,7 +199,7 @@ Event = Consented | Denied | Reconnected | Instructed | Rejected | Worked | Work
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Say this to the coordinator. A result's payload is a reference; the driver adds the bytes, or masks them."""
+    """Say this to the coordinator. Of a payload it holds the reference; the driver adds the bytes, or masks them."""
 
     message: SiloMessage
 
@@ -378,7 +378,9 @@ def _begin(state: SiloRun, job: Job, work: Work) -> Step:
     held, carried, before = state.held, state.carried, state.before
     if held is not None and held.job.stage is Stage.TRAIN and held.job.place < job.place:
         carried, before = held.job.round if held.has_state else 0, carried
-    has_files = held is not None and (held.payload.inline is None or held.has_state or state.carried > 0)
+    has_files = held is not None and (
+        held.payload.inline is None or held.has_state or state.carried > 0 or state.plan.masking is not None
+    )  # a masked result may be a file though the plain one is not
     forget = (Forget(),) if has_files else ()
     state = replace(state, job=job, working=True, tries=1, held=None, failure=None, carried=carried, before=before)
     return state, (*forget, _do(state, None if isinstance(work, Prepare) else work.model))

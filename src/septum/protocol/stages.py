@@ -15,35 +15,44 @@ Step = tuple[Run, tuple[Effect, ...]]
 
 
 def gathered(run: Run) -> Step:
-    """Leave GATHER as soon as every silo that may still come has come."""
+    """Leave GATHER as soon as every silo that is wanted and may still come has come."""
     if run.phase is not Phase.GATHER:
         return run, ()
-    still_out = [s for s in run.plan.silos if run.presence[s] in (Presence.INVITED, Presence.ABSENT)]
-    could_come = len(run.active) + len(still_out)
+    still_out = [s for s in wanted(run) if run.presence[s] in (Presence.INVITED, Presence.ABSENT)]
+    could_come = len(present(run)) + len(still_out)
     if could_come < needed(run):
         missing = wording.not_active(run)
-        return end(run, Outcome.FAILED, f"no quorum: at most {could_come} of {run.plan.quorum} silos; {missing}")
+        return end(run, Outcome.FAILED, f"no quorum: at most {could_come} of {needed(run)} silos; {missing}")
     return (run, ()) if still_out or not is_gathered(run) else open_next(run)
 
 
 def is_gathered(run: Run) -> bool:
     """Whether the next stage can be opened with the silos that are present."""
-    return len(run.active) >= needed(run) and set(run.burned) <= set(run.active)
+    return len(present(run)) >= needed(run)
+
+
+def wanted(run: Run) -> tuple[str, ...]:
+    """The silos that the next attempt may ask: all, or those over whom a sum was begun to be released."""
+    return run.burned or run.plan.silos
+
+
+def present(run: Run) -> tuple[str, ...]:
+    """Those of them that take part now."""
+    return tuple(silo for silo in run.active if silo in wanted(run))
 
 
 def open_next(run: Run) -> Step:
     """Ask the silos that are present for the next piece of work, in a new attempt; gather first if they are too few."""
     stage, round_ = _next(run)
     run = replace(run, cohort=(), reports={}, failures={}, combining=False, exchange=None)
-    masking = run.plan.masking
-    if not is_gathered(run) and stage is not Stage.EVALUATE:
+    masking, cohort = run.plan.masking, present(run)
+    if not is_gathered(run):
         return gathered(wait(replace(run, phase=Phase.GATHER), run.plan.gather_s))
-    if len(run.active) < (1 if masking is None else run.plan.quorum):
-        too_few = "no silo was" if masking is None else f"{len(run.active)} of {run.plan.quorum} silos were"
+    if len(cohort) < (least := 1 if masking is None else max(run.plan.quorum, len(run.burned))):
+        too_few = "no silo was" if masking is None else f"{len(cohort)} of {least} silos were"
         return end(run, Outcome.FINISHED, f"the last model was not measured: {too_few} present")
     # Attempts are numbered through gatherings, stops and resumes, so that what an earlier one left behind is known by
     # its number: a late report or a late `Combined` never passes for one of this attempt.
-    cohort = run.burned or run.active
     run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=cohort)
     opened = Note(facts.StageOpened(stage, round_, run.attempt, cohort))
     exchange = None if masking is None else _begun_ahead(run) or Exchange()
@@ -64,7 +73,7 @@ def _begun_ahead(run: Run) -> Exchange | None:
 
 def needed(run: Run) -> int:
     """How many silos the next stage takes. None for the last: the finished model is there, measured or not."""
-    return 0 if _next(run)[0] is Stage.EVALUATE else run.plan.quorum
+    return 0 if _next(run)[0] is Stage.EVALUATE else max(run.plan.quorum, len(run.burned))
 
 
 def _next(run: Run) -> tuple[Stage, int]:
@@ -94,8 +103,8 @@ def initial_maker(run: Run) -> str:
     return run.cohort[(run.attempt - 1) % len(run.cohort)]
 
 
-def try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple[str, ...], refused: str = "") -> Step:
-    """Open the stage again, or end the run. `refused`: why a model could not be made of enough reports."""
+def try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple[str, ...], why: str) -> Step:
+    """Open the stage again, or end the run. `why`: what was not enough, or could not be made of enough reports."""
     note = Note(facts.AttemptFailed(stage, run.round, run.attempt, reported, missing))
     tried = run.attempt - run.forgiven
     if tried < run.plan.attempts:
@@ -103,8 +112,7 @@ def try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple[
     if stage is Stage.EVALUATE:
         return then((run, (note,)), lambda r: end(r, Outcome.FINISHED, "the last model was not measured"))
     reasons = wording.some([f"{silo}: {run.failures[silo]}" for silo in missing])
-    got = refused or f"{len(reported)} of {run.plan.quorum} silos"
-    reason = f"{wording.where(stage, run.round)}: {got} after {tried} attempts; {reasons}".removesuffix("; ")
+    reason = f"{wording.where(stage, run.round)}: {why} after {tried} attempts; {reasons}".removesuffix("; ")
     return then((run, (note,)), lambda r: end(r, Outcome.FAILED, reason))
 
 

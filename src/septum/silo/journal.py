@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from septum.errors import SecAggError
+from septum.errors import SecAggError, StorageError
 from septum.secagg.context import Place
 from septum.secagg.journal import conflict
 from septum.silo.lines import add_record, records
@@ -61,7 +61,8 @@ class Journal:
     def release(self, query: Query, silos: frozenset[str], place: Place, min_cohort: int) -> None:
         """Write down that a sum over `silos` is signed; on the disk when this returns.
 
-        Raises SecAggError when it must not be, StorageError when it cannot be written, ConfigError for a damaged file.
+        Raises SecAggError when it must not be, StorageError when it cannot be read or written, ConfigError for a
+        damaged file. Then it is not written down, and must not be signed.
         """
         with self._lock:
             known = self._read() if self._known is None else self._known
@@ -87,6 +88,9 @@ class Journal:
 
     def _read(self) -> dict[Query, set[frozenset[str]]]:
         known: dict[Query, set[frozenset[str]]] = {}
-        for release in self.all():
-            known.setdefault(release.query, set()).add(frozenset(release.silos))
+        try:
+            for release in self.all():
+                known.setdefault(release.query, set()).add(frozenset(release.silos))
+        except OSError as error:
+            raise StorageError(f"{self._path} cannot be read: {error.strerror}", hint=f"ls -l {self._path}") from error
         return known

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from septum.adapters.files import sync_folder
 from septum.errors import ConfigError, SeptumError, StorageError
 from septum.protocol.codec import dumps, from_json, loads, to_json
 
@@ -30,15 +31,21 @@ def records(path: Path, kind: type[T]) -> Iterator[T]:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Add a line; a piece of one that a kill or a full disk left is taken away first. Raises StorageError."""
+    """Add a line; a piece of one that a kill or a full disk left is taken away first. Raises StorageError.
+
+    It is on the disk when this returns, and so is the name of a file that was not there before.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        is_new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # the agent and a steward's command may both have something to say
             _append(descriptor, line + b"\n")
         finally:
             os.close(descriptor)
+        if is_new:
+            sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror}", hint=f"df -h {path.parent}; ls -l {path}"

@@ -46,13 +46,17 @@ KEPT_BYTES = 4 * 2**20  # a masked result up to this size is made in memory, a l
 
 @dataclass(slots=True)
 class _Attempt:
-    """One attempt. `base` and `vector`: what was masked in it."""
+    """One attempt.
+
+    base    of the work that was asked for
+    result  digest and weight of what was masked for it
+    """
 
     place: Place
     state: machine.State
     roster: str
     base: str = ""
-    vector: tuple[str, int] | None = None
+    result: tuple[str, int] | None = None
 
 
 class MaskedPart:
@@ -99,10 +103,12 @@ class MaskedPart:
 
     def _protect(self, result: Masked, plain: Source, weight: int, target: Path) -> Masked:
         attempt = self._at(result.stage, result.round, result.attempt)
-        _once(attempt, (result.payload.digest, weight))
+        given = (result.payload.digest, weight)
+        if attempt.result not in (None, given):  # work that was done twice need not have one result
+            raise SecAggError("another result under the same keys: two under one mask would tell how they differ")
         terms = Terms(result.base, self._plan.digest, masked_layout(result.stage, layout_of(plain)))
         attempt.state, masks = machine.step(attempt.state, machine.Bundle(self._sealed, terms))
-        attempt.base = result.base
+        attempt.base, attempt.result = result.base, given
         masker = Masker(masks, self._tools.primitives)
         pieces = masked_pieces(result.stage, plain, weight, scale_of(self._plan), masker)
         keys = None if self._ahead is None else self._keys(self._ahead)
@@ -163,18 +169,6 @@ class MaskedPart:
                 hint="nothing needs to be done: the next attempt makes new keys",
             )
         return self._attempts[place]
-
-
-def _once(attempt: _Attempt, vector: tuple[str, int]) -> None:
-    """A mask hides one vector: the difference of two under the same mask would be there for everybody to read."""
-    if attempt.vector is None:
-        attempt.vector = vector
-    elif attempt.vector != vector:
-        raise SecAggError(
-            f"this silo has masked another result for {attempt.place.stage} round {attempt.place.round} "
-            f"attempt {attempt.place.attempt}: its training does not give the same twice",
-            hint="septum app check says where an app is not deterministic; the next attempt makes new keys",
-        )
 
 
 def _written(pieces: Iterable[bytes], target: Path) -> Blob:

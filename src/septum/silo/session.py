@@ -253,7 +253,10 @@ class Session:
             return self._masked.answer(asked)
         except SeptumError as error:
             self._log.error("not_exchanged", step=type(asked).__name__, error=error.message, hint=error.hint)
-            return Failure(asked.stage, asked.round, asked.attempt, error.message[:MAX_REASON_CHARS])
+            told = error.message
+            if not (isinstance(error, SecAggError) or self._tools.send_error_texts):  # of its own files, say
+                told = "this silo cannot take part in a masked sum now, and keeps the reason to itself"
+            return Failure(asked.stage, asked.round, asked.attempt, told[:MAX_REASON_CHARS])
 
     def _with_payload(self, result: Result) -> Result | Failure:
         """The result as it leaves: masked if the run is. Small payloads are inside, large ones go ahead of it."""
@@ -262,6 +265,8 @@ class Session:
         if isinstance(result, Masked):
             try:
                 result = self._mask(result, path)
+            except FileNotFoundError as error:  # lost here: the work is done again, as in a run without masks
+                raise NotFoundError(f"the kept result of {self.state.held.job.name} cannot be read") from error
             except (SecAggError, TensorError, OSError) as error:
                 return self._not_masked(result, error)
             path = self._files.masked(self.state.held.job.name)

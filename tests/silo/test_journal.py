@@ -1,0 +1,202 @@
+"""The release journal: on the disk before a signature leaves, and no sum that could be subtracted from another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.silo.masked_parts import BASE, FOUR, WHERE, Parts, refuses
+
+from septum.errors import ConfigError, SecAggError, StorageError
+from septum.protocol.messages import Agree, Agreed, Stage
+from septum.protocol.plan import digest_of
+from septum.secagg.context import Place
+from septum.silo.journal import FILE_NAME, Journal, Query, Release
+
+SIX = frozenset(("east", "north", "south", "west", "x", "y"))
+QUERY = Query("model", "sha256:app", BASE.digest)
+PLACE = Place("r1", "train", 1, 1)
+
+
+def journal(folder: Path) -> Journal:
+    return Journal(folder, "north", unix=lambda: 7.0)
+
+
+def releases(folder: Path) -> list[tuple[str, ...]]:
+    return [release.silos for release in journal(folder).all()]
+
+
+# --- the rule ------------------------------------------------------------------------------------------------------
+
+
+def test_a_sum_with_a_silo_less_is_refused_and_the_same_sum_is_not(tmp_path):
+    north = journal(tmp_path)
+    north.release(QUERY, SIX, PLACE, 3)
+    with pytest.raises(SecAggError, match="it would tell what y sent, and 3 silos at least") as raised:
+        north.release(QUERY, SIX - {"y"}, Place("r2", "train", 1, 1), 3)
+    assert "signed a sum over other silos for the same model before" in raised.value.message
+    north.release(QUERY, SIX, Place("r2", "train", 1, 2), 3)
+    assert releases(tmp_path) == [tuple(sorted(SIX))]
+
+
+def test_sums_that_are_far_enough_apart_are_allowed_until_together_they_tell_too_much(tmp_path):
+    north = journal(tmp_path)
+    north.release(QUERY, frozenset(("north", "a", "b", "c", "d", "e")), PLACE, 3)
+    north.release(QUERY, frozenset(("north", "a", "b")), PLACE, 3)  # three, and the other three
+    with pytest.raises(SecAggError, match="it would tell what"):
+        north.release(QUERY, frozenset(("north", "c", "d", "e")), PLACE, 3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Query("statistics", QUERY.app, QUERY.base),
+        Query("model", "sha256:other", QUERY.base),
+        Query("model", QUERY.app, digest_of(b"another model")),
+    ],
+)
+def test_what_is_about_something_else_does_not_count(tmp_path, other):
+    north = journal(tmp_path)
+    north.release(QUERY, SIX, PLACE, 3)
+    north.release(other, SIX - {"y"}, PLACE, 3)
+    assert len(releases(tmp_path)) == 2
+
+
+def test_it_holds_across_restarts(tmp_path):
+    journal(tmp_path).release(QUERY, SIX, PLACE, 3)
+    for _ in range(2):
+        with pytest.raises(SecAggError, match="would tell"):
+            journal(tmp_path).release(QUERY, SIX - {"x"}, Place("r2", "train", 9, 1), 3)
+    journal(tmp_path).release(QUERY, SIX, Place("r2", "train", 9, 1), 3)
+
+
+def test_a_release_says_what_was_told_to_whom_and_when(tmp_path):
+    journal(tmp_path).release(QUERY, SIX, PLACE, 3)
+    assert list(journal(tmp_path).all()) == [Release(7.0, "r1", "train", 1, 1, QUERY, tuple(sorted(SIX)))]
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
+# --- the file ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"nonsense", b"\xff\xfe", b'{"at": 1}', b"[" * 10_000])
+def test_a_damaged_file_is_an_error_that_names_the_line_and_the_next_command_and_allows_nothing(tmp_path, damage):
+    journal(tmp_path).release(QUERY, SIX, PLACE, 3)
+    path = tmp_path / FILE_NAME
+    whole = path.read_bytes()
+    path.write_bytes(whole + damage + b"\n")
+    for silos in (SIX, SIX - {"y"}):
+        with pytest.raises(ConfigError, match="line 2") as raised:
+            journal(tmp_path).release(QUERY, silos, PLACE, 3)
+        assert raised.value.hint == f"sed -n 2p {path}"
+    assert path.read_bytes() == whole + damage + b"\n"
+
+
+def test_a_line_that_a_kill_cut_off_was_never_signed_and_goes(tmp_path):
+    """It was not on the disk as a whole, so no signature had left."""
+    journal(tmp_path).release(QUERY, SIX, PLACE, 3)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes() + b'{"at": 7.0, "run": "r1", "sta')
+    journal(tmp_path).release(Query("model", "sha256:app", ""), SIX, PLACE, 3)
+    assert len(releases(tmp_path)) == 2
+
+
+def test_a_file_that_cannot_be_read_or_written_is_an_error_and_nothing_is_known_of_the_sum(tmp_path):
+    (tmp_path / FILE_NAME).mkdir()
+    north = journal(tmp_path)
+    with pytest.raises(StorageError, match="cannot be read") as raised:
+        north.release(QUERY, SIX, PLACE, 3)
+    assert raised.value.hint == f"ls -l {tmp_path / FILE_NAME}"
+    (tmp_path / FILE_NAME).rmdir()
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="cannot be written"):
+        north.release(QUERY, SIX, PLACE, 3)
+    (tmp_path / FILE_NAME).unlink()
+    north.release(QUERY, SIX - {"y"}, PLACE, 3)  # that one was never signed
+    assert releases(tmp_path) == [tuple(sorted(SIX - {"y"}))]
+
+
+def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_path, monkeypatch):
+    """Of the file that holds it, and of the folder when the file is new."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    north = journal(tmp_path)
+    north.release(QUERY, SIX, PLACE, 3)
+    assert synced == [FILE_NAME, tmp_path.name]
+    north.release(Query("model", "sha256:app", ""), SIX, PLACE, 3)
+    assert synced[2:] == [FILE_NAME]
+
+
+# --- with signatures -----------------------------------------------------------------------------------------------
+
+THREE = ("east", "north", "west")
+AGAIN = (Stage.TRAIN, 1, 2)
+
+
+def test_the_sum_is_in_the_journal_when_the_signature_is_there_and_before_nothing_is(tmp_path):
+    parts = Parts(tmp_path)
+    parts.up_to_work()
+    assert releases(tmp_path / "north") == []
+    parts.parts["north"].answer(Agree(*WHERE, THREE))
+    (release,) = journal(tmp_path / "north").all()
+    place = (release.run, release.stage, release.round, release.attempt)
+    assert (place, release.silos) == (("r1", "train", 1, 1), THREE)
+    assert release.query == Query("model", parts.plan.app.digest, BASE.digest)
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "unreadable"])
+def test_without_its_journal_a_silo_signs_nothing(tmp_path, trouble):
+    parts = Parts(tmp_path)
+    parts.up_to_work()
+    path = tmp_path / "north" / FILE_NAME
+    path.parent.mkdir(exist_ok=True)
+    if trouble == "damaged":
+        path.write_bytes(b"nonsense\n")
+    else:
+        path.mkdir()
+    for _ in range(2):
+        with pytest.raises((ConfigError, StorageError)):
+            parts.parts["north"].answer(Agree(*WHERE, THREE))
+    path.unlink() if trouble == "damaged" else path.rmdir()
+    assert isinstance(parts.parts["north"].answer(Agree(*WHERE, FOUR)), Agreed)  # the first list was not signed
+
+
+def test_the_attack_a_later_attempt_without_one_silo_is_refused_by_the_others(tmp_path):
+    """Training gives the same update again: the sum over four minus that over three is south's update."""
+    parts = Parts(tmp_path)
+    parts.up_to_work()
+    parts.agree(FOUR)
+    parts.up_to_work(*THREE, where=AGAIN)
+    for silo in THREE:
+        assert "it would tell what south sent" in refuses(parts, silo, Agree(*AGAIN, THREE))
+    parts.up_to_work(where=(Stage.TRAIN, 1, 3))
+    assert len(parts.agree(FOUR, (Stage.TRAIN, 1, 3))) == 4  # but the same four may
+
+
+def test_the_attack_over_a_restart_and_another_run_is_refused_too(tmp_path):
+    parts = Parts(tmp_path)
+    parts.up_to_work()
+    parts.agree(FOUR)
+    parts.run = "r2"
+    parts.restart(*FOUR)
+    parts.up_to_work(*THREE)
+    for silo in THREE:
+        assert "it would tell what south sent" in refuses(parts, silo, Agree(*WHERE, THREE))
+
+
+def test_a_model_that_was_only_measured_counts_like_one_that_was_trained_from(tmp_path):
+    """Both sums hold the evaluation of the same model."""
+    parts = Parts(tmp_path)
+    parts.up_to_work()
+    parts.agree(FOUR)
+    journal(tmp_path / "north").release(Query("model", parts.plan.app.digest, BASE.digest), frozenset(FOUR), PLACE, 3)
+    where = (Stage.EVALUATE, 1, 1)
+    parts.up_to_work(*THREE, where=where)
+    assert "it would tell what south sent" in refuses(parts, "north", Agree(*where, THREE))
