@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from septum.protocol import closing
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import (
     SIGNATURE_BYTES,
+    Agree,
     Agreed,
     Await,
     BarrierAnswer,
@@ -16,6 +18,7 @@ from septum.protocol.messages import (
     Join,
     Keys,
     Leave,
+    MakeKeys,
     Masked,
     Refuse,
     Report,
@@ -86,8 +89,13 @@ def key_of(silo: str, attempt: int) -> bytes:
     return f"{silo} {attempt}".encode().ljust(32, b".")
 
 
-def answer_of(run: Run, silo: str, step: Step | None = None, **changes: Any) -> Result | BarrierAnswer:
-    """What an honest silo says in the step at hand, or in another one. The run does not look at keys and shares."""
+def answer_of(
+    run: Run, silo: str, step: Step | None = None, *, eager: bool = False, **changes: Any
+) -> Result | BarrierAnswer:
+    """What an honest silo says in the step at hand, or in another one. The run does not look at keys and shares.
+
+    `eager`: it does what it is asked to do ahead, too, as real silos do.
+    """
     at = run.exchange.step if run.exchange is not None else Step.WORK
     attempt = changes.get("attempt", run.attempt)
     where = (run.stage or Stage.TRAIN, run.round, attempt)
@@ -101,12 +109,37 @@ def answer_of(run: Run, silo: str, step: Step | None = None, **changes: Any) -> 
             answer = Shares(*where, {other: f"{silo} for {other}".encode() for other in adverts if other != silo})
         case Step.WORK:
             answer = report_of(run, silo)
+            if eager and isinstance(answer, Masked):
+                answer = replace(answer, ahead=keys_for(closing.keys_ahead(run), silo))
         case Step.AGREE:
-            answer = Agreed(*where, key + key)
+            answer = Agreed(*where, key + key, shares_for(run, silo) if eager else None)
         case Step.UNMASK:
             shares = dict.fromkeys(run.reports, key.rjust(33, b"\0"))
             answer = Revealed(*where, Reveal(shares, {}))
     return replace(answer, **changes)
+
+
+def key_ahead(silo: str, stage: Stage, round_: int, attempt: int) -> bytes:
+    """What a silo's keys are that were made before their attempt."""
+    return f"{silo} {stage.value} {round_} {attempt}".encode().ljust(32, b"-")[:32]
+
+
+def keys_for(asked: MakeKeys | None, silo: str) -> Keys | None:
+    """Keys for the attempt that is to follow."""
+    if asked is None:
+        return None
+    key = key_ahead(silo, asked.stage, asked.round, asked.attempt)
+    return Keys(asked.stage, asked.round, asked.attempt, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES)))
+
+
+def shares_for(run: Run, silo: str) -> Shares | None:
+    """Shares for the attempt that is to follow, if the list of survivors comes with its keys."""
+    asked = None if run.exchange is None else closing.barrier(run, run.exchange)
+    if not isinstance(asked, Agree) or asked.ahead is None:
+        return None
+    ahead = asked.ahead
+    sealed = {other: f"{silo} for {other}".encode() for other in ahead.adverts if other != silo}
+    return Shares(ahead.stage, ahead.round, ahead.attempt, sealed)
 
 
 def result_of(combine: Combine, **metrics: float) -> Combined:

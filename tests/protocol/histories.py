@@ -166,6 +166,7 @@ class World:
     """A run, and what travels around it: the messages that were ever sent and the effects that were ever due."""
 
     run: Run
+    eager: bool = False  # whether silos of a masked run do ahead what they are asked to
     now: float = 0.0
     history: list[Moment] = field(default_factory=list)
     sent: list[FromSilo] = field(default_factory=list)
@@ -220,7 +221,7 @@ class World:
             case _:
                 for silo in self.run.plan.silos:
                     if silo != slow and silo in self.run.awaited:
-                        self.say(silo, answer_of(self.run, silo))
+                        self.say(silo, answer_of(self.run, silo, eager=self.eager))
                 self.now += 25.0
                 self.deliver(Tick())
 
@@ -235,7 +236,7 @@ class World:
         match name:
             case "work":
                 if silo in self.run.awaited:
-                    self.say(silo, answer_of(self.run, silo))
+                    self.say(silo, answer_of(self.run, silo, eager=self.eager))
                 else:
                     self.say(silo, Join(self.run.plan.digest) if number % 2 else Await())
             case "join":
@@ -303,7 +304,7 @@ class World:
 def lives(draw: st.DrawFn, *, masked: bool | None = None) -> World:
     """A world after up to fifty moves, the first of them often the usual ones."""
     plan = draw(plans(masked=masked))
-    world = World(create("run-1", plan, 0.0)[0])
+    world = World(create("run-1", plan, 0.0)[0], eager=draw(st.booleans()))
     if draw(st.integers(0, 3)):
         world.move(("everyone joins", 0, 0.0))
         for _ in range(draw(st.integers(0, plan.rounds))):
@@ -353,7 +354,7 @@ def serve(world: World, silos: Sequence[str]) -> None:
     for silo in silos:
         if world.run.outcome is None and not world.run.combining:
             if silo in world.run.awaited:
-                world.say(silo, answer_of(world.run, silo))
+                world.say(silo, answer_of(world.run, silo, eager=world.eager))
             else:
                 world.say(silo, Join(world.run.plan.digest))
         if world.run.combining:

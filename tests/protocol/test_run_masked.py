@@ -15,7 +15,9 @@ from tests.protocol.driving import (
     SWITZERLAND,
     Play,
     answer_of,
+    key_ahead,
     key_of,
+    keys_for,
     masked_plan_of,
     plan_of,
     report_of,
@@ -129,7 +131,8 @@ def test_what_silos_said_in_an_attempt_is_never_of_another_one(world):
     for run in (move.after for move in moves_of(world)):
         exchange = run.exchange or Exchange()
         for silo, advert in exchange.adverts.items():
-            assert advert.encryption == key_of(silo, run.attempt)
+            made_ahead = key_ahead(silo, run.stage, run.round, run.attempt)
+            assert advert.encryption in (key_of(silo, run.attempt), made_ahead)
         for silo, signature in exchange.signatures.items():
             assert signature == 2 * key_of(silo, run.attempt)
         for silo, reveal in exchange.reveals.items():
@@ -149,6 +152,88 @@ def test_a_plain_result_never_enters_a_masked_run_nor_a_masked_one_a_plain_run(w
 
 def notes_of(move: Moved) -> list[Any]:
     return [effect.fact for effect in move.effects if hasattr(effect, "fact")]
+
+
+@laws
+@given(lives(masked=True))
+def test_work_begins_only_where_each_silo_of_it_has_what_all_the_others_sealed(world):
+    """Whether keys and shares were exchanged in the attempt itself or ahead of it."""
+    for run in (move.after for move in moves_of(world)):
+        for silo in run.plan.silos:
+            if isinstance(told := instruction(run, silo), Prepare | Train | Evaluate):
+                assert run.exchange.bundled == tuple(sorted(run.exchange.sealed))
+                assert set(told.sealed) == set(run.exchange.bundled) - {silo}
+                assert silo in run.exchange.bundled
+                assert len(run.exchange.bundled) >= run.plan.quorum
+                event(
+                    "ahead" if run.exchange.adverts[silo].encryption != key_of(silo, run.attempt) else "in five steps"
+                )
+
+
+# --- keys and shares ahead -----------------------------------------------------------------------------------------
+
+
+def eager_round(run: Play) -> None:
+    """The work, the agreement and the unmasking, in which silos do ahead what they are asked to."""
+    for step in (Step.WORK, Step.AGREE, Step.UNMASK):
+        assert run.run.exchange.step is step
+        run.answer(*run.run.awaited, eager=True)
+    run.combine()
+
+
+def test_an_attempt_whose_keys_were_exchanged_ahead_begins_with_its_work():
+    run = at(Step.WORK, Stage.PREPARE, 0)
+    assert run.asked()[HUNGARY].ahead == MakeKeys(Stage.TRAIN, 1, 1)
+    eager_round(run)
+    told = run.asked()[HUNGARY]
+    assert (type(told), told.round, told.ahead) == (Train, 1, MakeKeys(Stage.TRAIN, 2, 1))
+    assert told.sealed == {other: f"{other} for {HUNGARY}".encode() for other in FOUR if other != HUNGARY}
+    eager_round(run)
+    assert run.asked()[HUNGARY].ahead == MakeKeys(Stage.EVALUATE, 2, 1)
+    eager_round(run)
+    assert (type(run.asked()[HUNGARY]), run.asked()[HUNGARY].ahead) == (Evaluate, None)
+    eager_round(run)
+    assert run.run.outcome is Outcome.FINISHED
+
+
+def test_a_silo_that_comes_back_is_waited_for_with_new_keys_for_all():
+    run = at(Step.WORK, Stage.PREPARE, 0)
+    run.leave(LONG_BEACH)
+    run.answer(*HOME, eager=True)
+    run.here(LONG_BEACH)
+    run.answer(*run.run.awaited, eager=True)
+    run.answer(*run.run.awaited, eager=True)
+    run.combine()
+    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 1))
+
+
+@pytest.mark.parametrize("missing", ["keys", "shares"])
+def test_a_silo_that_does_nothing_ahead_costs_the_others_two_requests_and_no_more(missing):
+    run = at(Step.WORK, Stage.PREPARE, 0)
+    run.answer(*HOME, eager=True)
+    run.answer(LONG_BEACH, eager=missing != "keys")
+    run.answer(*HOME, eager=True)
+    run.answer(LONG_BEACH)
+    run.answer(*FOUR)
+    run.combine()
+    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 1))
+    run.on_to(Step.WORK)
+    assert all(isinstance(told, Train) for told in run.asked().values())
+
+
+def test_keys_of_an_attempt_that_failed_are_not_used_in_the_next_one():
+    run = at(Step.WORK)
+    run.answer(CLEVELAND, HUNGARY, eager=True)
+    for silo in (LONG_BEACH, SWITZERLAND):
+        run.fail(silo)
+    assert run.run.ahead is None
+    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 2))
+
+
+def test_keys_that_were_made_ahead_for_another_attempt_than_the_next_are_dropped():
+    run = at(Step.WORK)
+    run.says(CLEVELAND, replace(answer_of(run.run, CLEVELAND), ahead=keys_for(MakeKeys(Stage.TRAIN, 9, 1), CLEVELAND)))
+    assert run.run.ahead is None
 
 
 # --- five steps ----------------------------------------------------------------------------------------------------
