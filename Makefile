@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test unit e2e faults bench setup check format clean
+.PHONY: help demo test unit e2e faults attacks attacktable bench setup check format clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,19 +13,25 @@ demo: $(VENV)/.demo  ## four hospitals train one model over HTTPS, on this machi
 	$(BIN)/septum demo
 
 test: $(VENV)/.setup  ## all tests, with the time of each suite
-	@for suite in unit e2e faults; do \
+	@for suite in unit attacks e2e faults; do \
 	  started=$$(date +%s); $(MAKE) --no-print-directory $$suite || exit 1; \
 	  echo "== $$suite: $$(( $$(date +%s) - started )) s"; \
 	done
 
 unit: $(VENV)/.setup  ## the fast tests
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not e2e and not faults"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not e2e and not faults and not attacks"
 
 e2e: $(VENV)/.setup  ## real processes over real HTTPS
 	$(BIN)/pytest -q -m e2e
 
 faults: $(VENV)/.setup  ## kills, full disks, hostile networks: nothing is lost
 	$(BIN)/pytest -q -m faults --durations=15
+
+attacks: $(VENV)/.setup  ## dishonest silos: what succeeds against which rule
+	$(BIN)/pytest -q -m attacks --durations=5 tests/attacks
+
+attacktable: $(VENV)/.setup  ## docs/attacks.md, from what the attack suite finds
+	$(BIN)/python -m tests.attacks.table > docs/attacks.md
 
 bench: $(VENV)/.setup  ## all benchmarks, into benchmarks.json and docs/benchmarks.md; for a quiet machine
 	$(BIN)/python -m benchmarks.all --json benchmarks.json --page docs/benchmarks.md

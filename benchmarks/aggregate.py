@@ -1,11 +1,13 @@
 """How fast does septum combine updates? `python -m benchmarks.aggregate --silos 4 --parameters 25000000 --json`.
 
-Every strategy over real files, block by block, as the coordinator does it (protocol/combine.py). `gb_per_s` counts the
-bytes that are read (updates, base, optimizer state) until the last chunk of the new model is there; the chunks, and
-those of a new optimizer state, go nowhere. `weighted_mean` is the mean alone: no base, no new model. `stored_gb_per_s`
-has the new model digested and written into a blob store besides; its fsync is told apart (`fsync_s`), for it is the
-disk's. The floor is one thread that reads the same bytes and does nothing (floors/reading.py), in turn with the rules.
-Best of the repetitions: noise only ever slows down.
+Every strategy over real files, block by block, as the coordinator does it (protocol/combine.py), with its default
+settings; one that needs more silos is left out (`left_out`). `gb_per_s` counts the bytes that are read (updates, base,
+optimizer state; the updates twice where a Gram matrix is made of them first) until the last chunk of the new model is
+there; the chunks, and those of a new optimizer state, go nowhere. `weighted_mean` is the mean alone: no base, no new
+model; `gram_matrix` the first of the two passes alone. `stored_gb_per_s` has the new model digested and written into a
+blob store besides; its fsync is told apart (`fsync_s`), for it is the disk's. The floor is one thread that reads the
+same bytes and does nothing (floors/reading.py), in turn with the rules. Best of the repetitions: noise only ever slows
+down.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from benchmarks.floors import reading
 from benchmarks.processes import peak_bytes, reset_peak, resident_bytes
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.file_source import file_source
-from septum.algorithms.strategy import Strategy, strategy, strategy_names
+from septum.algorithms.gram import gram_matrix
+from septum.algorithms.strategy import Strategy, strategy, strategy_names, too_few
 from septum.algorithms.weighted_mean import weighted_mean
 from septum.protocol.combine import OPTIMIZER, Weighted, block_width, next_model
 from septum.protocol.contents import UPDATE
@@ -36,6 +39,7 @@ from septum.protocol.layout import write_header
 from septum.protocol.sources import Source, layout_of
 
 MEAN = "weighted_mean"
+GRAM = "gram_matrix"
 LAYER_FLOATS = 4_000_000
 AREA = "models"
 
@@ -82,6 +86,7 @@ Rules = dict[str, dict[str, report.Figure]]
 def measure(silos: int, parameters: int, repeats: int) -> tuple[report.Figures, Rules]:
     """All figures, and those of the rules once more for the table."""
     facts = report.machine()
+    names = [name for name in strategy_names() if not too_few(strategy(name), silos)]
     floors: dict[str, list[float]] = {}
     passes: dict[str, list[Taken]] = {}
     stored: dict[str, list[Taken]] = {}
@@ -95,9 +100,11 @@ def measure(silos: int, parameters: int, repeats: int) -> tuple[report.Figures, 
                     reading.gb_per_s(program, (*files.updates, files.base), 4 * block_width(silos))
                 )
             passes.setdefault(MEAN, []).append(_timed(files.updates, lambda: _mean_alone(files)))
-            for name in strategy_names():
+            passes.setdefault(GRAM, []).append(_timed(files.updates, lambda: _gram_alone(files)))
+            for name in names:
                 rule = strategy(name)
-                read = (*files.updates, files.base, *_state_of(files, rule))
+                twice = files.updates if rule.weigh is not None else ()
+                read = (*twice, *files.updates, files.base, *_state_of(files, rule))
                 passes.setdefault(name, []).append(_timed(read, lambda rule=rule: _drained(files, rule)))  # type: ignore[misc]
                 stored.setdefault(name, []).append(_timed(read, lambda rule=rule: _stored(files, rule, store)))  # type: ignore[misc]
             fsyncs.append(_fsync_s(files, store))
@@ -113,6 +120,7 @@ def measure(silos: int, parameters: int, repeats: int) -> tuple[report.Figures, 
         "floor_program": floor_program,
         "floors_gb_per_s": {name: report.rounded(max(values)) for name, values in floors.items()},
         "rules": rules,
+        "left_out": [name for name in strategy_names() if name not in names],
         "fsync_s": report.rounded(min(fsyncs)),
         "load_average_after": report.rounded(os.getloadavg()[0]),
         "machine": facts,
@@ -190,6 +198,12 @@ def _mean_alone(files: Files) -> None:
             weighted_mean(block, files.weights)
 
 
+def _gram_alone(files: Files) -> None:
+    with ExitStack() as stack:
+        sources = [stack.enter_context(file_source(path)) for path in files.updates]
+        gram_matrix(_updates(sources), len(sources))
+
+
 def _updates(sources: Sequence[Source]) -> Iterator[NDArray[np.float32]]:
     """The updates alone, block by block, as `next_model` reads them."""
     specs = layout_of(sources[0]).tensors
@@ -243,7 +257,7 @@ def _fsync_s(files: Files, store: DirectoryBlobs) -> float:
 
 def table(figures: report.Figures, rules: Rules) -> list[tuple[str, str]]:
     """The figures for people."""
-    shown = ("silos", "parameters", "floor_gb_per_s", "floor_program", "fsync_s", "machine")
+    shown = ("silos", "parameters", "floor_gb_per_s", "floor_program", "left_out", "fsync_s", "machine")
     return [(name, str(figures[name])) for name in shown] + [(name, str(found)) for name, found in rules.items()]
 
 

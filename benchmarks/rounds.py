@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from benchmarks import report
@@ -31,6 +31,7 @@ from benchmarks.rounds_of import Round, first_opening, rounds_of
 from septum.cli.federation import Federation
 from septum.cli.shipped import example
 from septum.protocol.messages import Stage
+from septum.protocol.plan import Masking
 
 ROLES = ("coordinator", "agents", "workers")
 SAMPLE_EVERY_S = 0.1
@@ -51,18 +52,21 @@ def main() -> None:
     options.add_argument("--silos", type=int, default=4)
     options.add_argument("--rounds", type=int, default=50)
     options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--masked", action="store_true", help="with secure aggregation")
     given = options.parse_args()
-    figures = measure(given.silos, given.rounds, given.repeats)
+    figures = measure(given.silos, given.rounds, given.repeats, masked=given.masked)
     report.say(figures, table(figures), as_json=given.json)
 
 
-def measure(silos: int, rounds: int, repeats: int) -> report.Figures:
+def measure(silos: int, rounds: int, repeats: int, *, masked: bool = False) -> report.Figures:
     """All figures."""
     facts = report.machine()
     runs: list[Measured] = []
     floors: dict[str, list[float]] = {}
     files, app = hospitals(silos), example(HEART_DISEASE)
     plan = plan_for(app, files, rounds)
+    if masked:
+        plan = replace(plan, masking=Masking())
     with federation_of(app, files) as federation, client_of(federation) as client:
         idle = _idle_mb(federation)
         for _ in range(repeats):
@@ -77,6 +81,7 @@ def measure(silos: int, rounds: int, repeats: int) -> report.Figures:
         "silos": silos,
         "rounds": rounds,
         "repeats": repeats,
+        "masked": masked,
         **idle,
         **figures_of(runs, floors),
         "machine": facts,

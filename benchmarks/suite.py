@@ -12,6 +12,8 @@ SUITE: Mapping[str, Sequence[str]] = {
     "payload, 16 silos": ("payload", "--mb", "100", "--silos", "16", "--rounds", "4"),
     "aggregate, 4 silos": ("aggregate", "--silos", "4", "--parameters", "25000000"),
     "aggregate, 16 silos": ("aggregate", "--silos", "16", "--parameters", "25000000", "--repeats", "3"),
+    "secure aggregation, 4 silos": ("secagg", "--silos", "4", "--parameters", "1000000"),
+    "secure aggregation, 64 silos": ("secagg", "--silos", "64", "--parameters", "100000"),
     "profile of a round": ("profile_round", "--silos", "4", "--rounds", "300"),
     "profile of a large round": ("profile_round", "--silos", "4", "--rounds", "10", "--mb", "100"),
     "connections": ("connections", "--silos", "1000"),

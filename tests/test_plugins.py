@@ -18,9 +18,9 @@ from septum.algorithms.rule import Rule
 from septum.algorithms.strategy import proximal_mu, strategy_names, strategy_of_rule, strategy_settings
 from septum.errors import ConfigError, PluginError, TensorError
 from septum.plugins.found import Group, chosen, installed, problem
-from septum.plugins.strategies import rule_of, strategy_of
+from septum.plugins.strategies import rule_of, strategy_for, strategy_of
 from septum.ports.launcher import WorkerLimits
-from septum.protocol.plan import StrategyRef
+from septum.protocol.plan import Masking, StrategyRef
 from septum.protocol.run_state import Resume
 from septum.protocol.views import RunStatus
 
@@ -153,6 +153,91 @@ def test_settings_of_a_plugins_rule_are_checked_like_septums_own(install):
     for settings in ({"lr": 0.0}, {"rl": 1.0}):
         with pytest.raises(ConfigError):
             strategy_of(StrategyRef(name, settings))
+
+
+COMBINE = "def combine(settings, block, weights):\n    return block[0] * np.float32(settings['lr'])\n"
+FACTORS = "def factors(settings, gram, weights):\n    return np.eye(len(gram))[0] * settings['lr']\n"
+SHAPES = "from septum.algorithms.rule import CoordinateWise, WeightGiving, Need\n"
+LR = "settings=(Setting('lr', 0.5),)"
+
+
+@pytest.mark.parametrize("shape", ["CoordinateWise(combine)", "WeightGiving(factors)"])
+def test_a_plugins_rule_combines_in_either_shape_with_its_settings(install, shape):
+    code = f"{HEAD}{SHAPES}{STEP}{COMBINE}{FACTORS}RULE = Rule(name=NAME, step=step, combine={shape}, {LR})"
+    _, name = install(Group.STRATEGIES, code)
+    made = strategy_of(StrategyRef(name))
+    rows = [3, 1]
+    weights = rows if made.weigh is None else made.weigh(np.eye(2), rows)
+    assert made.combine(np.float32([[4, 8], [1, 1]]), weights).tolist() == [2.0, 4.0]
+    assert made.sees_updates
+
+
+@pytest.mark.parametrize("shape", ["CoordinateWise(combine)", "WeightGiving(factors)"])
+def test_what_a_plugins_combination_raises_names_it(install, shape):
+    raising = "def combine(settings, block, weights):\n    raise KeyError('m')\nfactors = combine\n"
+    code = f"{HEAD}{SHAPES}{STEP}{raising}RULE = Rule(name=NAME, step=step, combine={shape})"
+    distribution, name = install(Group.STRATEGIES, code)
+    made = strategy_of(StrategyRef(name))
+    with pytest.raises(PluginError, match=f"{distribution} 1.2.3 raised KeyError"):
+        (made.weigh or made.combine)(np.eye(2, dtype=np.float64), [1, 1])
+
+
+def test_a_plugin_that_leaves_the_mean_alone_does_not_see_the_updates(install):
+    _, name = install(Group.STRATEGIES, HALF)
+    assert not strategy_of(StrategyRef(name)).sees_updates
+
+
+def test_a_plugin_whose_combine_has_neither_shape_cannot_be_loaded(install):
+    _, name = install(Group.STRATEGIES, HEAD + STEP + COMBINE + "RULE = Rule(name=NAME, step=step, combine=combine)")
+    with pytest.raises(PluginError, match=r"cannot be loaded: ConfigError: rule .*: combine is"):
+        strategy_of(StrategyRef(name))
+
+
+def test_a_plan_needs_as_many_silos_and_reports_as_its_strategy():
+    five = replace(plan_of(), silos=tuple("abcde"), quorum=5, strategy=StrategyRef("krum", {"f": 1.0}))
+    assert strategy_for(five).name == "krum"
+    with pytest.raises(ConfigError, match=r"n >= 2f \+ 3 = 5 silos .*; there are 4$") as caught:
+        strategy_for(replace(five, silos=tuple("abcd"), quorum=4))
+    assert "5 tolerate 1, 4 none" in caught.value.hint
+    with pytest.raises(ConfigError, match="there are 4 in a round that ends with its quorum") as caught:
+        strategy_for(replace(five, quorum=4))
+    assert caught.value.hint == "--quorum 5 or more"
+
+
+@pytest.mark.parametrize("name", strategy_names())
+def test_a_masked_plan_takes_strategies_of_the_mean_alone(name):
+    open_plan = replace(plan_of(), silos=tuple("abcde"), quorum=5, strategy=StrategyRef(name))
+    assert strategy_for(open_plan).name == name
+    masked = replace(open_plan, masking=Masking())
+    if strategy_for(open_plan).sees_updates:
+        with pytest.raises(ConfigError, match=f"strategy '{name}' has to see each silo's update, and this run masks"):
+            strategy_for(masked)
+    else:
+        assert strategy_for(masked).name == name
+
+
+def test_a_plugin_can_need_silos_too(install):
+    code = f"{HEAD}{SHAPES}{STEP}RULE = Rule(name=NAME, step=step, needs=lambda settings: Need(9))"
+    _, name = install(Group.STRATEGIES, code)
+    with pytest.raises(ConfigError, match=f"strategy '{name}' needs the updates of 9 silos; there are 1") as caught:
+        strategy_for(replace(plan_of(), silos=("a",), quorum=1, strategy=StrategyRef(name)))
+    assert caught.value.hint == "name 9 silos, or use another strategy"
+
+
+def test_what_a_plugins_need_raises_names_it(install):
+    code = f"{HEAD}{STEP}RULE = Rule(name=NAME, step=step, needs=lambda settings: settings['f'])"
+    distribution, name = install(Group.STRATEGIES, code)
+    with pytest.raises(PluginError, match=f"{distribution} 1.2.3 raised KeyError: 'f'"):
+        strategy_of(StrategyRef(name))
+
+
+@pytest.mark.anyio
+async def test_a_plan_with_fewer_silos_than_its_strategy_needs_is_refused_when_it_is_submitted():
+    async with engine() as e:
+        plan = replace(plan_of(), strategy=StrategyRef("krum", {"f": 1.0}))
+        assert len(plan.silos) < 5
+        with pytest.raises(ConfigError, match="krum with f = 1 needs"):
+            await e.service.submit(plan, "k")
 
 
 def test_a_silo_learns_of_a_proximal_term_from_the_plan_alone(install):

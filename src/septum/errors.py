@@ -185,6 +185,20 @@ class MissingExtraError(SeptumError):
     exit_code = ExitCode.USAGE
 
 
+class BudgetError(SeptumError):
+    """A privacy budget that cannot pay for what was asked. Nothing was spent on it."""
+
+    code = "budget"
+    http_status = 409
+
+
+class LedgerError(SeptumError):
+    """A privacy ledger that does not hold: changed, cut, reordered or rolled back. Nothing is released on it."""
+
+    code = "ledger"
+    http_status = 409
+
+
 class PluginError(SeptumError):
     """A plugin that cannot be loaded, has another one's name, or raised."""
 

@@ -1,14 +1,23 @@
 """Is every strategy the same bits in blocks as in one plain loop, pure, and refused when its settings make no sense?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from septum.algorithms.strategy import strategy, strategy_names, strategy_settings
+from septum.algorithms.fedavg import FEDAVG
+from septum.algorithms.rule import CoordinateWise, Rule, WeightGiving
+from septum.algorithms.strategy import strategy, strategy_names, strategy_of_rule, strategy_settings
+from septum.algorithms.weighted_mean import weighted_mean
 from septum.errors import ConfigError, TensorError
 
 F = np.float32
 SIZE, SILOS, ROUNDS = 150_001, 4, 3
 WEIGHTS = [303, 261, 46, 130]
+
+
+OF_THE_MEAN = ("fedavg", "fedprox", "fedavgm", "fedadagrad", "fedadam", "fedyogi")
+ROBUST = ("median", "trimmed-mean", "krum", "multi-krum", "geometric-median", "norm-clipping")
 
 
 def in_blocks(chosen, base, rounds_of_deltas, width):
@@ -61,7 +70,7 @@ def history():
 
 
 @pytest.mark.parametrize("width", [1_000, 10_000, 64_000, SIZE])
-@pytest.mark.parametrize("name", strategy_names())
+@pytest.mark.parametrize("name", OF_THE_MEAN)
 def test_any_block_width_gives_the_bits_of_a_plain_loop(name, width, history):
     base, rounds_of_deltas = history
     chosen = strategy(name)
@@ -103,8 +112,48 @@ def test_the_state_has_the_names_and_the_size_it_says(name):
         assert all(value.shape == (5,) and value.dtype == F for value in block.values())
 
 
-def test_the_strategies_are_these_six():
-    assert strategy_names() == ("fedavg", "fedprox", "fedavgm", "fedadagrad", "fedadam", "fedyogi")
+def test_the_strategies_are_these_twelve():
+    assert strategy_names() == OF_THE_MEAN + ROBUST
+
+
+def test_only_rules_of_the_mean_do_without_single_updates():
+    assert [name for name in strategy_names() if not strategy(name).sees_updates] == list(OF_THE_MEAN)
+
+
+def test_a_rule_of_ones_own_sees_the_updates_unless_it_leaves_the_mean_alone():
+    mean = replace(FEDAVG, name="somebodys")
+    own = replace(mean, combine=CoordinateWise(lambda *given: given[1][0]))
+    assert not strategy_of_rule(mean).sees_updates
+    assert strategy_of_rule(own).sees_updates
+    assert strategy_of_rule(replace(mean, combine=WeightGiving(lambda *given: given[1][0]))).sees_updates
+
+
+def test_a_rule_combines_in_one_of_two_shapes():
+    with pytest.raises(ConfigError, match="rule 'somebodys': combine is") as caught:
+        Rule("somebodys", FEDAVG.step, combine=weighted_mean)
+    assert "CoordinateWise(function)" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [np.float64([1.0]), np.float32([1, 0]), np.float64([[1, 0]]), np.float64([np.nan, 1]), np.float64([np.inf, 1])],
+)
+def test_factors_that_are_not_one_finite_number_a_silo_are_refused(factors):
+    chosen = strategy_of_rule(replace(FEDAVG, combine=WeightGiving(lambda *_: factors)))
+    with pytest.raises(TensorError, match="fedavg: its factors are"):
+        chosen.weigh(np.eye(2), [1, 1])
+
+
+@pytest.mark.parametrize("gram", [np.eye(3), np.eye(2, dtype=F), np.ones(2)])
+def test_a_gram_matrix_that_does_not_fit_the_weights_is_refused(gram):
+    with pytest.raises(TensorError, match="krum: a Gram matrix"):
+        strategy("krum").weigh(gram, [1, 1])
+
+
+def test_a_setting_that_is_a_number_of_silos_is_whole():
+    assert strategy("trimmed-mean", {"trim": 2}).settings == {"trim": 2.0}
+    with pytest.raises(ConfigError, match=r"is 1\.5; it must be whole, >= 0"):
+        strategy("trimmed-mean", {"trim": 1.5})
 
 
 def test_defaults_are_resolved_in_a_fixed_order():
@@ -156,12 +205,12 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("name", "setting", "bad", "allowed"),
     [
-        *[(name, "lr", bad, "> 0") for name in strategy_names()[2:] for bad in (0, -1, NAN, INF, 1e-50, 1e50)],
+        *[(name, "lr", bad, "> 0") for name in OF_THE_MEAN[2:] for bad in (0, -1, NAN, INF, 1e-50, 1e50)],
         *[("fedprox", "mu", bad, ">= 0") for bad in (-1e-9, NAN, INF)],
         *[("fedavgm", "momentum", bad, ">= 0 and < 1") for bad in (-0.1, 1, 1.5, NAN, 1 - 1e-12)],
-        *[(name, "beta_1", bad, ">= 0 and < 1") for name in strategy_names()[3:] for bad in (-0.1, 1, NAN)],
-        *[(name, "beta_2", bad, ">= 0 and < 1") for name in strategy_names()[4:] for bad in (-0.1, 1, NAN)],
-        *[(name, "tau", bad, "> 0") for name in strategy_names()[3:] for bad in (0, -1e-3, NAN, INF, 1e-60)],
+        *[(name, "beta_1", bad, ">= 0 and < 1") for name in OF_THE_MEAN[3:] for bad in (-0.1, 1, NAN)],
+        *[(name, "beta_2", bad, ">= 0 and < 1") for name in OF_THE_MEAN[4:] for bad in (-0.1, 1, NAN)],
+        *[(name, "tau", bad, "> 0") for name in OF_THE_MEAN[3:] for bad in (0, -1e-3, NAN, INF, 1e-60)],
     ],
 )
 def test_a_setting_out_of_range_is_refused_with_its_range(name, setting, bad, allowed):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from septum.algorithms.weighted_mean import MAX_WEIGHT, weighted_mean
+from septum.algorithms.weighted_mean import MAX_WEIGHT, weighted_mean, weighted_sum
 from septum.errors import TensorError
 
 EPS = 2.0**-24  # the relative error of one rounding to float32
@@ -203,3 +203,38 @@ def test_a_weight_of_minus_zero_is_zero():
     block = np.array([[1.0], [-0.0]], np.float32)
     assert weighted_mean(block, [-0.0, 7.5]).tobytes() == np.float32([0.0]).tobytes()
     assert weighted_mean(block, [0.0, 7.5]).tobytes() == np.float32([0.0]).tobytes()
+
+
+def test_a_sum_by_hand():
+    # 0.5 * 1 - 2 * 3 = -5.5 ; 0.5 * 4 - 2 * 0 = 2
+    assert weighted_sum(np.array([[1, 4], [3, 0]], np.float32), [0.5, -2]).tolist() == [-5.5, 2.0]
+
+
+def test_a_factor_of_zero_leaves_its_silo_out_whatever_it_sent():
+    block = np.array([[np.inf, 5], [-0.0, 0.1], [np.nan, -1]], np.float32)
+    assert weighted_sum(block, [0, 1, 0]).tobytes() == block[1].tobytes()
+
+
+def test_a_factor_that_float32_would_round_up_to_its_double_counts_as_zero():
+    assert float(np.float32(0.75e-45)) > 1.4e-45
+    assert weighted_sum(np.full((2, 1), 3e38, np.float32), [0.75e-45, 0]).tolist() == [0.0]
+    assert weighted_sum(np.full((2, 1), 3e38, np.float32), [2e-38, 0]) == pytest.approx([6.0])
+
+
+def test_nobodys_sum_is_zero():
+    assert weighted_sum(np.ones((2, 3), np.float32), [0, 0]).tobytes() == bytes(12)
+
+
+@pytest.mark.parametrize("width", [1, 7, 1_000])
+def test_a_sum_has_the_same_bits_at_any_block_width(width):
+    block = np.random.default_rng(8).normal(size=(5, 10_007)).astype(np.float32)
+    factors = [0.1, 0, 0.7, -3, 1e-3]
+    whole = weighted_sum(block, factors)
+    parts = [weighted_sum(block[:, at : at + width], factors) for at in range(0, block.shape[1], width)]
+    assert np.concatenate(parts).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("factors", [[1], [1, 2, 3], 1.0])
+def test_factors_that_are_not_one_a_silo_are_refused(factors):
+    with pytest.raises(TensorError, match="2 silos' vectors came with weights"):
+        weighted_sum(np.ones((2, 3), np.float32), factors)

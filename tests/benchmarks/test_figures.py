@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from benchmarks.federations import Finished
-from benchmarks.floors import reading, transfer
+from benchmarks.floors import keystream, reading, transfer
 from benchmarks.processes import Sample
 from benchmarks.rounds_of import Round, first_opening, rounds_of
 from benchmarks.suite import SUITE
 
-from benchmarks import aggregate, page, payload, report, rounds
+from benchmarks import aggregate, page, payload, report, rounds, secagg
+from septum.algorithms.strategy import strategy_names
 from septum.protocol import facts
 from septum.protocol.messages import Outcome, Stage
 from septum.protocol.views import JournalView
@@ -129,12 +130,14 @@ def aggregated():
 
 
 def test_aggregate_measures_every_strategy_and_the_mean_beside_its_floor(aggregated):
-    assert {"weighted_mean", "fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi"} <= aggregated["rules"].keys()
+    alone = {"weighted_mean", "gram_matrix"}
+    assert aggregated["rules"].keys() == alone | {*strategy_names()} - {*aggregated["left_out"]}
+    assert aggregated["left_out"] == ["trimmed-mean", "krum", "multi-krum"]  # two silos are too few for them
     assert aggregated["floors_gb_per_s"].keys() == reading.PROGRAMS.keys()
     assert aggregated["floor_gb_per_s"] == max(aggregated["floors_gb_per_s"].values())
     for name, found in aggregated["rules"].items():
         assert found["ratio"] == pytest.approx(found["gb_per_s"] / aggregated["floor_gb_per_s"], rel=2e-3), name
-        assert ("stored_gb_per_s" in found) == (name != "weighted_mean")
+        assert ("stored_gb_per_s" in found) == (name not in alone)
     assert json.loads(json.dumps(aggregated)) == aggregated
 
 
@@ -144,6 +147,24 @@ def test_a_reading_program_reads_every_byte(program, tmp_path):
     for number, path in enumerate(paths):
         path.write_bytes(bytes(3000 + number))
     assert program(paths, 1000) == 6001
+
+
+@pytest.mark.parametrize("program", keystream.PROGRAMS.values())
+def test_a_keystream_program_makes_every_byte_of_every_stream(program):
+    assert program(3, 2**20 + 5) == 3 * (2**20 + 5)
+
+
+@pytest.mark.parametrize(("silos", "dropped"), [(3, 0), (4, 1)])
+def test_secagg_measures_each_step_beside_the_bare_keystream(silos, dropped):
+    found = secagg.measure(silos=silos, parameters=10_000, repeats=1)
+    assert (found["silos"], found["parameters"], found["dropped"]) == (silos, 10_000, dropped)
+    assert found["silo_s"] == pytest.approx(sum(found["silo_steps_s"].values()), rel=2e-3)
+    assert found["server_s"] == pytest.approx(sum(found["server_steps_s"].values()), rel=2e-3)
+    assert found["floors_s"].keys() == keystream.PROGRAMS.keys()
+    assert found["keystream_floor_s"] == min(found["floors_s"].values())
+    assert found["masking_ratio"] == pytest.approx(found["masking_s"] / found["keystream_floor_s"], rel=2e-3)
+    assert 0 < found["masking_s"] <= found["silo_steps_s"]["mask"]
+    assert json.loads(json.dumps(found)) == found
 
 
 def test_the_faster_arrangement_is_the_one_with_the_higher_median():

@@ -7,7 +7,7 @@ from tests.coordinator.running import Running
 from tests.sdk.packaging import app_folder, built
 
 from septum.client import Client
-from septum.errors import ExitCode
+from septum.errors import ConfigError, ConflictError, ExitCode
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +97,111 @@ def test_a_signature_that_does_not_hold_is_refused_and_the_package_stays(call, m
     done = call("app", "push", path)
     assert (done.code, "does not hold for small 1.1.0" in done.err) == (ExitCode.AUTH, True)
     assert made[1].digest in call("app", "show", "small==1.1.0").out
+
+
+@pytest.fixture
+def tuned(home):
+    """An app with a preset of its own."""
+    folder = app_folder(home / "tuned", version="2.0.0")
+    (folder / "septum.toml").write_text((folder / "septum.toml").read_text() + "[presets.own]\nrounds = 9\nlr = 0.25\n")
+    return built(folder, home)
+
+
+def hyper_of(call, *arguments):
+    done = call("run", "submit", "small==2.0.0", "--silos", "north", *arguments, "--json")
+    assert done.code == 0, done.out
+    return done.envelope["data"]["hyper"]
+
+
+def test_presets_are_given_at_upload_and_later_and_the_package_stays_as_it_is(call, running, tuned, home):
+    (home / "quick.toml").write_text("rounds = 3\nlr = 1\n")
+    done = call("app", "push", tuned.path, "--preset", f"quick={home / 'quick.toml'}")
+    assert (done.code, tuned.digest in done.out, "preset quick: lr=1.0, rounds=3" in done.out) == (0, True, True)
+    assert call("app", "preset", "set", "small==2.0.0", "long", "rounds=70").code == 0
+    assert call("app", "preset", "set", "small==2.0.0", "long", "rounds=80").code == 0
+
+    shown = call("app", "show", "small==2.0.0").out
+    assert "preset   own: rounds=9, lr=0.25 (in the package)" in shown
+    assert "preset   long: rounds=80\n" in shown
+    assert [line for line in call("app", "list").out.splitlines() if "long, quick" in line and tuned.digest in line]
+    assert call("app", "push", tuned.path, "--json").envelope["data"]["presets"] == {
+        "long": {"rounds": 80},
+        "quick": {"lr": 1.0, "rounds": 3},
+    }
+
+    running.enrolled("north")
+    assert hyper_of(call) == {"rounds": 2, "lr": 0.5}
+    assert hyper_of(call, "--preset", "own") == {"rounds": 9, "lr": 0.25}
+    assert hyper_of(call, "--preset", "quick") == {"rounds": 3, "lr": 1.0}
+    assert hyper_of(call, "--preset", "quick", "--set", "lr=0.125") == {"rounds": 3, "lr": 0.125}
+    assert hyper_of(call, "--preset", "long") == {"rounds": 80, "lr": 0.5}
+
+    assert call("app", "preset", "remove", "small==2.0.0", "long").code == 0
+    assert "long" not in call("app", "show", "small==2.0.0").out
+    for named, said in (("long", "was given no preset 'long'"), ("own", "is in the package of small 2.0.0, and stays")):
+        done = call("app", "preset", "remove", "small==2.0.0", named)
+        assert (done.code, said in done.err) == (ExitCode.USAGE, True)
+    done = call("run", "submit", "small==2.0.0", "--silos", "north", "--preset", "long")
+    assert (done.code, "no preset 'long'" in done.err) == (ExitCode.USAGE, True)
+
+
+def test_a_preset_that_does_not_fit_is_refused_and_nothing_is_sent(call, tuned, home):
+    (home / "bad.toml").write_text("rounds = 0\n")
+    done = call("app", "push", tuned.path, "--preset", f"bad={home / 'bad.toml'}")
+    assert (done.code, "hyper-parameter 'rounds' is 0; it must be a whole number of at least 1" in done.err) == (
+        2,
+        True,
+    )
+    (home / "own.toml").write_text("rounds = 4\n")
+    done = call("app", "push", tuned.path, "--preset", f"own={home / 'own.toml'}")
+    assert (done.code, "has a preset 'own' of its own" in done.err) == (ExitCode.FAILED, True)
+    assert call("app", "push", tuned.path).code == 0
+    for values, said in ((["lr=-1"], "'lr' is -1.0; it must be a number of at least 0.0"), (["lr=1", "lr=2"], "twice")):
+        done = call("app", "preset", "set", "small==2.0.0", "bad", *values)
+        assert (done.code, said in done.err) == (ExitCode.USAGE, True)
+    assert call("app", "show", "small==2.0.0", "--json").envelope["data"]["presets"].get("bad") is None
+
+
+def test_the_coordinator_checks_a_preset_itself(call, running, tuned):
+    assert call("app", "push", tuned.path).code == 0
+    with Client(running.access) as client:
+        for name, values, error in (
+            ("x", {"rounds": 0}, ConfigError),
+            ("own", {"rounds": 4}, ConflictError),
+            ("..", {"rounds": 4}, ConfigError),  # in a URL that would be another place
+        ):
+            before = client.app(tuned.digest)
+            with pytest.raises(error):
+                client.set_preset(tuned.digest, name, values)
+            assert client.app(tuned.digest) == before
+        with pytest.raises(ConfigError):
+            client.drop_preset(tuned.digest, "..")
+
+
+def test_a_package_is_removed_once_no_run_of_it_is_at_work(call, running, made, home):
+    package = built(app_folder(home / "gone", version="3.0.0"), home)
+    folder = running.config.data_dir / "blobs" / "apps"
+
+    def files():
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+
+    before = files()
+    assert call("app", "push", package.path).code == 0
+    assert len(files()) == len(before) + 1
+    running.enrolled("east")
+    run = call("run", "submit", "small==3.0.0", "--silos", "east", "--json").envelope["data"]["id"]
+    done = call("app", "remove", "small==3.0.0")
+    assert (done.code, f"{run} have not ended" in done.err, f"septum run stop {run}" in done.err) == (1, True, True)
+    assert package.digest in call("app", "list").out
+
+    assert call("run", "stop", run).code == 0
+    assert call("app", "remove", "small==3.0.0", "--json").envelope["data"]["removed"] is True
+    assert files() == before
+    assert package.digest not in call("app", "list").out
+    assert call("app", "remove", package.digest, "--json").envelope["data"]["removed"] is False
+    done = call("app", "remove", "small==3.0.0")
+    assert (done.code, "there is no app 'small==3.0.0'" in done.err) == (ExitCode.USAGE, True)
+    other = home / "gone" / "app.py"
+    other.write_text(other.read_text() + "\n")
+    done = call("app", "push", built(home / "gone", home).path)
+    assert (done.code, "has been pushed already and removed" in done.err) == (ExitCode.FAILED, True)

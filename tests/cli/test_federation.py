@@ -58,8 +58,11 @@ def test_a_federation_is_made_of_commands_alone_also_with_relative_directories(
             SEPTUM_INVITATION=invited["token"],
         )
         assert enrolled.code == 0, enrolled.err
+        config = home / "work" / name / "silo.toml"
+        opened = config.read_text().replace("require_masking = true", "require_masking = false")
+        config.write_text(opened.replace("min_cohort = 3", "min_cohort = 2"))
         silos.append(service("silo", "start", "--dir", name))
-    watched = process("run", "submit", example, "--rounds", "2", "--watch", "--json")
+    watched = process("run", "submit", example, "--inspect", "--rounds", "2", "--watch", "--json")
     assert watched.code == 0, watched.out
     run = watched.envelope["data"]
     assert (run["status"], run["finished_rounds"]) == ("finished", 2)

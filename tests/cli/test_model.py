@@ -4,7 +4,7 @@ from septum.protocol.messages import blob_of
 
 
 def test_download_by_run_writes_the_model(coordinator, septum, example, home):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     path = home / "m.safetensors"
     done = septum("model", "download", "--run", "run-1", "-o", path, "--json")
     assert done.envelope["data"] == {"path": str(path), "digest": blob_of(MODEL).digest, "size_bytes": len(MODEL)}
@@ -29,7 +29,7 @@ def test_a_file_that_is_there_is_overwritten_by_force_only(coordinator, septum, 
 
 
 def test_a_round_that_made_no_model_is_named(coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     assert septum("model", "download", "--run", "run-1", "--round", "2").code == 0
     done = septum("model", "download", "--run", "run-1", "--round", "9", "-o", "x", "--json")
     assert "no model of round 9" in done.envelope["error"]["message"]
@@ -37,6 +37,6 @@ def test_a_round_that_made_no_model_is_named(coordinator, septum, example):
 
 
 def test_models_are_listed_with_whole_digests(coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     assert blob_of(MODEL).digest in septum("model", "list").out
     assert septum("model", "list", "--run", "run-1", "--json").envelope["data"]["models"][0]["round"] == 2

@@ -138,7 +138,7 @@ def test_a_reader_who_went_away_causes_no_traceback(home):
 
 
 def test_ctrl_c_in_watch_detaches_and_says_how_to_come_back(coordinator, septum, example):
-    septum("run", "submit", example, "--rounds", "2")
+    septum("run", "submit", example, "--inspect", "--rounds", "2")
     coordinator.facts = coordinator.facts[:-1]  # the run goes on
     command = [sys.executable, "-m", "septum.cli.main", "run", "watch", "run-1", "--json"]
     watching = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -9,7 +9,20 @@ from septum.protocol.views import RunStatus
 
 def test_submit_sends_the_plan_that_the_options_say(coordinator, septum, example):
     done = septum(
-        *("run", "submit", example, "--set", "lr=0.01", "--rounds", "7", "--silos", "boston, austin", "--quorum", "1"),
+        *(
+            "run",
+            "submit",
+            example,
+            "--inspect",
+            "--set",
+            "lr=0.01",
+            "--rounds",
+            "7",
+            "--silos",
+            "boston, austin",
+            "--quorum",
+            "1",
+        ),
         *("--strategy", "fedadam", "--strategy-set", "lr=0.1", "--deadline", "30", "--gather", "9", "--attempts", "2"),
         *("--early-stopping", "log_loss:3:0.001", "--clip-norm", "1.5", "--name", "mine", "--json"),
     )
@@ -27,29 +40,29 @@ def test_submit_sends_the_plan_that_the_options_say(coordinator, septum, example
 
 
 def test_submit_without_silos_takes_those_that_have_enrolled(coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     assert coordinator.plans["run-1"].silos == ("boston",)
 
 
 def test_submit_with_no_silo_enrolled_says_how_to_invite_one(coordinator, septum, example):
     coordinator.silos = []
-    done = septum("run", "submit", example, "--json")
+    done = septum("run", "submit", example, "--inspect", "--json")
     assert (done.code, done.envelope["error"]["hint"]) == (2, "septum silo invite NAME")
 
 
 def test_a_submission_whose_answer_was_lost_starts_one_run(coordinator, septum, example):
     coordinator.drop_submits = 1
-    done = septum("run", "submit", example, "--json")
+    done = septum("run", "submit", example, "--inspect", "--json")
     assert done.envelope["data"]["id"] == "run-1"
     assert coordinator.asked.count(("POST", "/api/v1/runs")) == 2
     assert len(coordinator.keys) == 1
 
 
 def test_the_same_key_returns_the_same_run(coordinator, septum, example):
-    first = septum("run", "submit", example, "--key", "tuesday", "--json")
-    second = septum("run", "submit", example, "--key", "tuesday", "--json")
+    first = septum("run", "submit", example, "--inspect", "--key", "tuesday", "--json")
+    second = septum("run", "submit", example, "--inspect", "--key", "tuesday", "--json")
     assert first.envelope["data"]["id"] == second.envelope["data"]["id"] == "run-1"
-    assert septum("run", "submit", example, "--json").envelope["data"]["id"] == "run-2"
+    assert septum("run", "submit", example, "--inspect", "--json").envelope["data"]["id"] == "run-2"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +76,8 @@ def test_the_same_key_returns_the_same_run(coordinator, septum, example):
         (["--strategy", "fedadm"], "unknown strategy 'fedadm'"),
         (["--strategy", "fedadam", "--strategy-set", "lrr=1"], "has no setting 'lrr'"),
         (["--strategy", "fedadam", "--strategy-set", "lr=x"], "'x' is not a number"),
+        (["--strategy", "krum", "--strategy-set", "f=0.5"], "it must be whole, >= 0"),
+        (["--strategy", "multi-krum"], "multi-krum with f = 1 needs the updates of n >= 2f + 3 = 5 silos"),
         (["--early-stopping", "roc_uac"], "did you mean 'roc_auc'"),
         (["--early-stopping", "roc_auc:x"], "METRIC:PATIENCE:MIN_DELTA"),
         (["--early-stopping", "roc_auc:1:0:0"], "METRIC:PATIENCE:MIN_DELTA"),
@@ -72,7 +87,7 @@ def test_the_same_key_returns_the_same_run(coordinator, septum, example):
     ],
 )
 def test_what_does_not_fit_is_refused_before_anybody_is_asked(arguments, message, coordinator, septum, example):
-    done = septum("run", "submit", example, "--silos", "boston", *arguments, "--json")
+    done = septum("run", "submit", example, "--inspect", "--silos", "boston", *arguments, "--json")
     assert done.code == 2
     assert message in done.envelope["error"]["message"] + done.envelope["error"]["hint"]
     assert coordinator.asked == []
@@ -84,13 +99,13 @@ def test_a_preset_is_under_the_set_values(coordinator, septum, example, home):
     (app / "app.py").write_text((example / "app.py").read_text())
     manifest = (example / "septum.toml").read_text().partition("[presets")[0]
     (app / "septum.toml").write_text(manifest + "\n[presets.fast]\nrounds = 3\nlr = 0.5\n")
-    septum("run", "submit", app, "--preset", "fast", "--set", "lr=0.25")
+    septum("run", "submit", app, "--inspect", "--preset", "fast", "--set", "lr=0.25")
     assert coordinator.plans["run-1"].rounds == 3
     assert coordinator.plans["run-1"].hyper["lr"] == 0.25
 
 
 def test_watch_prints_lines_for_people_and_ends_with_the_run(coordinator, septum, example):
-    septum("run", "submit", example, "--rounds", "2")
+    septum("run", "submit", example, "--inspect", "--rounds", "2")
     done = septum("run", "watch", "run-1")
     assert done.code == 0
     assert done.out.splitlines()[:3] == [
@@ -102,7 +117,7 @@ def test_watch_prints_lines_for_people_and_ends_with_the_run(coordinator, septum
 
 
 def test_watch_prints_json_lines_and_the_envelope_last(coordinator, septum, example):
-    done = septum("run", "submit", example, "--rounds", "2", "--watch", "--json")
+    done = septum("run", "submit", example, "--inspect", "--rounds", "2", "--watch", "--json")
     *facts, envelope = [json.loads(line) for line in done.out.splitlines()]
     assert [fact["fact"]["kind"] for fact in facts] == ["silo_joined", "model_made", "model_measured", "run_ended"]
     assert [fact["seq"] for fact in facts] == [1, 2, 3, 4]
@@ -110,13 +125,13 @@ def test_watch_prints_json_lines_and_the_envelope_last(coordinator, septum, exam
 
 
 def test_watch_can_start_after_an_entry(coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     lines = septum("run", "watch", "run-1", "--after", "3", "--json").out.splitlines()
     assert [json.loads(line).get("seq") for line in lines] == [4, None]
 
 
 def test_a_failed_run_is_exit_code_1_with_reason_and_hint(coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     coordinator.facts = [RunEnded(Outcome.FAILED, "too few silos")]
     coordinator.status, coordinator.reason = RunStatus.FAILED, "too few silos"
     done = septum("run", "watch", "run-1", "--json")
@@ -129,21 +144,21 @@ def test_a_failed_run_is_exit_code_1_with_reason_and_hint(coordinator, septum, e
 
 
 def test_a_stopped_run_is_no_failure(coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     coordinator.facts, coordinator.status = [RunEnded(Outcome.STOPPED, "enough")], RunStatus.STOPPED
     assert septum("run", "watch", "run-1").code == 0
 
 
 @pytest.mark.parametrize("verb", ["stop", "pause", "resume"])
 def test_a_run_is_steered(verb, coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     done = septum("run", verb, "run-1", "--json")
     assert (done.code, done.envelope["data"]["id"]) == (0, "run-1")
     assert coordinator.asked[-1] == ("POST", f"/api/v1/runs/run-1/{verb}")
 
 
 def test_list_and_show_tell_people_what_json_tells_programs(coordinator, septum, example):
-    septum("run", "submit", example, "--name", "mine")
+    septum("run", "submit", example, "--inspect", "--name", "mine")
     header, row = septum("run", "list").out.splitlines()
     assert header.split() == ["RUN", "NAME", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"]
     assert row.split()[:5] == ["run-1", "mine", "finished", "2/50", "0.8750"]
@@ -152,7 +167,7 @@ def test_list_and_show_tell_people_what_json_tells_programs(coordinator, septum,
 
 
 def test_show_says_why_a_silo_is_missing(coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     coordinator.problems = {"boston": "round 3: no column 'chol'"}
     assert septum("run", "show", "run-1").out.splitlines()[-1].endswith("round 3: no column 'chol'")
 

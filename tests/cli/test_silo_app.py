@@ -168,3 +168,15 @@ def test_a_user_whom_the_system_has_no_name_for_can_approve(silo, small, monkeyp
     silo("add", small.path)
     assert silo("approve", "small").code == 0
     assert "approved by user " in silo("list").out
+
+
+def test_a_package_is_removed_by_its_name_and_once_more_by_its_digest(silo, small, home):
+    silo("add", small.path)
+    silo("approve", "small")
+    done = silo("remove", "small==1.0.0")
+    assert (done.code, "small 1.0.0 is deleted here, and may not run" in done.out) == (0, True)
+    assert silo("list", "--json").envelope["data"] == {"apps": [], "problems": []}
+    assert silo("remove", small.digest, "--json").envelope["data"]["removed"] is False
+    done = silo("remove", "small")
+    assert (done.code, "there is no package 'small' in this silo" in done.err) == (ExitCode.USAGE, True)
+    assert not [path for path in (home / "north" / "packages").iterdir() if path.is_dir()]

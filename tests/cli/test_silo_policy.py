@@ -55,6 +55,18 @@ def test_the_rule_that_keeps_an_app_from_running_is_named(silo, capsys, rules, r
     assert [(one["app"], one["kind"], one["rule"]) for one in checked["data"]["apps"]] == [("small", "folder", rule)]
 
 
+def test_the_hosts_that_the_silo_dials_are_said(silo, capsys):
+    assert main(["silo", "policy", "check", "--dir", str(silo())]) == 0
+    assert "asks h:1 and no other host" in capsys.readouterr().out
+    folder = silo('egress_hosts = ["blobs.example.org", "b:9000"]')
+    assert main(["silo", "policy", "check", "--dir", str(folder)]) == 0
+    assert "asks h:1; gets a blob from blobs.example.org or b:9000 when it is sent there" in capsys.readouterr().out
+    _, checked = answer(capsys, "silo", "policy", "check", "--dir", folder)
+    assert checked["data"]["hosts"] == ["h:1", "blobs.example.org", "b:9000"]
+    assert main(["silo", "policy", "show", "--dir", str(folder)]) == 0
+    assert "and from blobs.example.org, b:9000 when it says so" in capsys.readouterr().out
+
+
 def test_a_misspelt_rule_is_an_error_with_the_nearest_one(silo, capsys):
     code, checked = answer(capsys, "silo", "policy", "check", "--dir", silo("min_row = 3"))
     assert code != 0

@@ -50,6 +50,7 @@ def test_start_up_imports_nothing_heavy(argument, home):
         "mdurl",
         "pygments",
     } | {
+        "attr",  # rich loads it where it is; the dp extra brings it
         "typing_extensions",
         "sitecustomize",
         "usercustomize",

@@ -53,6 +53,6 @@ def test_no_color_turns_colours_off(terminal, example):
 
 
 def test_a_digest_is_not_cut_on_a_narrow_terminal(terminal, coordinator, septum, example):
-    septum("run", "submit", example)
+    septum("run", "submit", example, "--inspect")
     _, seen = terminal("model", "list", COLUMNS="70")
     assert "…" not in seen

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from septum.algorithms import fedavg, fedopt, fedprox
+from septum.algorithms import fedavg, fedopt, fedprox, geometric_median, krum, norm_clipping, trimmed_mean
+from septum.algorithms.rule import CoordinateWise, Need, WeightGiving
+from septum.algorithms.strategy import strategy_names
 from septum.algorithms.weighted_mean import weighted_mean
 from septum.errors import SeptumError
 from septum.testing.contracts.strategy import WIDTHS, StrategyContract
@@ -44,24 +46,89 @@ class TestFedYogi(StrategyContract):
         return fedopt.FEDYOGI
 
 
-def blas(block, weights):
+class TestMedian(StrategyContract):
+    def rule(self):
+        return trimmed_mean.MEDIAN
+
+
+class TestTrimmedMean(StrategyContract):
+    def rule(self):
+        return trimmed_mean.TRIMMED_MEAN
+
+    def settings(self):
+        return {"trim": 3}
+
+
+class TestKrum(StrategyContract):
+    def rule(self):
+        return krum.KRUM
+
+    def settings(self):
+        return {"f": 3}
+
+
+class TestMultiKrum(StrategyContract):
+    def rule(self):
+        return krum.MULTI_KRUM
+
+
+class TestGeometricMedian(StrategyContract):
+    def rule(self):
+        return geometric_median.GEOMETRIC_MEDIAN
+
+
+class TestNormClipping(StrategyContract):
+    def rule(self):
+        return norm_clipping.NORM_CLIPPING
+
+    def settings(self):
+        return {"norm": 100.0}
+
+
+def test_every_strategy_of_septums_own_is_tried_here():
+    tried = [suite().rule().name for suite in StrategyContract.__subclasses__() if suite.__name__.startswith("Test")]
+    assert sorted(tried) == sorted(strategy_names())
+
+
+def blas(settings, block, weights):
     return (np.asarray(weights, np.float32) / np.float32(sum(weights))) @ block
 
 
-def by_width(block, weights):
+def by_width(settings, block, weights):
     return weighted_mean(block, weights) / np.float32(1 + block.shape[1] % 3)
 
 
-def not_normalised(block, weights):
+def not_normalised(settings, block, weights):
     return weighted_mean(block, weights) * np.float32(sum(weights))
 
 
-def first_twice(block, weights):
+def first_twice(settings, block, weights):
     return (weighted_mean(block, weights) + block[0]) / np.float32(2)
 
 
-def in_float64(block, weights):
+def in_float64(settings, block, weights):
     return weighted_mean(block, weights).astype(np.float64)
+
+
+def share(gram, weights):
+    return np.asarray(weights, np.float64) / sum(weights)
+
+
+def by_position(settings, gram, weights):
+    return np.arange(len(gram), dtype=np.float64) / sum(range(len(gram)))
+
+
+def too_much(settings, gram, weights):
+    return 2 * share(gram, weights)
+
+
+def one_factor_short(settings, gram, weights):
+    return share(gram, weights)[1:]
+
+
+def into_the_matrix(settings, gram, weights):
+    gram[0, 0] *= 2
+    return share(gram, weights)
 
 
 def in_place(settings, base, delta, state):
@@ -82,12 +149,18 @@ def remembering(seen):
 
 
 BROKEN = {
-    "BLAS, whose bits depend on the width": replace(fedavg.FEDAVG, combine=blas),
-    "normalised by the block": replace(fedavg.FEDAVG, combine=by_width),
-    "weights are not normalised": replace(fedavg.FEDAVG, combine=not_normalised),
-    "the first silo counts twice": replace(fedavg.FEDAVG, combine=first_twice),
+    "BLAS, whose bits depend on the width": replace(fedavg.FEDAVG, combine=CoordinateWise(blas)),
+    "normalised by the block": replace(fedavg.FEDAVG, combine=CoordinateWise(by_width)),
+    "weights are not normalised": replace(fedavg.FEDAVG, combine=CoordinateWise(not_normalised)),
+    "the first silo counts twice": replace(fedavg.FEDAVG, combine=CoordinateWise(first_twice)),
+    "factors by position": replace(krum.KRUM, combine=WeightGiving(by_position)),
+    "factors that add up to 2": replace(krum.KRUM, combine=WeightGiving(too_much)),
+    "factors for all but one": replace(krum.KRUM, combine=WeightGiving(one_factor_short)),
+    "changes the matrix": replace(krum.KRUM, combine=WeightGiving(into_the_matrix)),
+    "needs more silos than there are": replace(krum.KRUM, needs=lambda _: Need(10, "ten")),
+    "does not say why it needs several": replace(krum.KRUM, needs=lambda _: Need(2)),
     "works in place": replace(fedavg.FEDAVG, step=in_place),
-    "gives float64": replace(fedavg.FEDAVG, combine=in_float64),
+    "gives float64": replace(fedavg.FEDAVG, combine=CoordinateWise(in_float64)),
     "forgets its state": replace(fedopt.FEDAVGM, step=forgetful),
     "remembers in a global": replace(fedavg.FEDAVG, step=remembering([])),
 }

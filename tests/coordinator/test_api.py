@@ -99,6 +99,7 @@ def test_every_error_has_the_one_shape(coordinator, method, path, status, code):
         ({"rounds": "two"}, 400, "expected int"),
         ({"strategy": {"name": "fedavgg"}}, 422, "unknown strategy 'fedavgg'"),
         ({"strategy": {"name": "fedprox", "settings": {"mo": 1.0}}}, 422, "no setting 'mo'"),
+        ({"strategy": {"name": "krum"}}, 422, "n >= 2f + 3 = 5 silos (Blanchard et al. 2017); there are 1"),
         ({"silos": ["clevland"]}, 422, "did you mean 'cleveland'?"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -14,6 +15,7 @@ from septum.coordinator.apps import AREA, Apps, PackageFacts, Verify
 from septum.errors import (
     AppError,
     AuthError,
+    ConfigError,
     ConflictError,
     ConnectionFailedError,
     DigestError,
@@ -39,6 +41,14 @@ def signatures(content, facts, digest):
         raise AuthError("wrong signature")
 
 
+def preset(path, name, values):
+    """A package of these tests knows one hyper-parameter, `lr`, below 1."""
+    package(path)
+    if set(values) != {"lr"} or not 0 < values["lr"] < 1:
+        raise ConfigError(f"preset {name!r} does not fit")
+    return values
+
+
 async def chunks(data, *, cut=False):
     for start in range(0, len(data), 3):
         yield data[start : start + 3]
@@ -54,7 +64,7 @@ def digest_of(data):
 async def opened(folder):
     blobs = DirectoryBlobs(folder)
     async with engine(blobs=blobs) as e:
-        yield Apps(MemoryApps(), blobs, e.driver.performer, e.clock, Verify(package, signatures), LIMIT)
+        yield Apps(MemoryApps(), blobs, e.driver.performer, e.clock, Verify(package, signatures, preset), LIMIT)
 
 
 def kept(tmp_path):
@@ -136,5 +146,79 @@ async def test_signatures_are_kept_only_if_they_are_right(tmp_path):
 async def test_two_pushes_of_one_package_at_one_time_both_succeed(tmp_path):
     async with opened(tmp_path) as apps:
         views = await asyncio.gather(*(apps.push(digest_of(HEART), chunks(HEART)) for _ in range(4)))
-        assert len(set(views)) == 1
+        assert views == [views[0]] * 4
         assert kept(tmp_path) == [HEART]
+
+
+async def test_a_preset_is_looked_at_when_it_is_given_and_leaves_the_package_as_it_is(tmp_path):
+    async with opened(tmp_path) as apps:
+        pushed = await apps.push(digest_of(HEART), chunks(HEART))
+        given = await apps.set_preset(pushed.digest, "slow", {"lr": 0.25})
+        assert given == replace(pushed, presets={"slow": {"lr": 0.25}}) == await apps.view(pushed.digest)
+        with pytest.raises(ConfigError):
+            await apps.set_preset(pushed.digest, "slow", {"lr": 2.0})
+        assert await apps.push(pushed.digest, chunks(HEART)) == given
+        assert await apps.drop_preset(pushed.digest, "slow") == pushed
+        assert kept(tmp_path) == [HEART]
+
+
+async def test_presets_are_bounded_in_number_and_size_and_one_that_is_there_can_still_be_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr("septum.coordinator.apps.MAX_PRESETS", 2)
+    monkeypatch.setattr("septum.coordinator.apps.MAX_PRESET_BYTES", 12)
+    async with opened(tmp_path) as apps:
+        digest = (await apps.push(digest_of(HEART), chunks(HEART))).digest
+        with pytest.raises(TooLargeError, match="14 bytes as JSON, at most 12"):
+            await apps.set_preset(digest, "long", {"lr": 0.12345})
+        for name in ("one", "two"):
+            await apps.set_preset(digest, name, {"lr": 0.5})
+        with pytest.raises(TooLargeError, match="was given 2 presets"):
+            await apps.set_preset(digest, "three", {"lr": 0.5})
+        assert (await apps.set_preset(digest, "two", {"lr": 0.75})).presets["two"] == {"lr": 0.75}
+
+
+async def test_what_is_removed_is_gone_with_its_bytes_and_removing_it_again_changes_nothing(tmp_path):
+    async with opened(tmp_path) as apps:
+        view = await apps.push(digest_of(HEART), chunks(HEART))
+        lung = await apps.push(digest_of(b"lung 1.0.0"), chunks(b"lung 1.0.0"))
+        for _ in range(2):
+            await apps.remove(view.digest, lambda _: ())
+            assert await apps.views() == (lung,)
+            assert kept(tmp_path) == [b"lung 1.0.0"]
+        with pytest.raises(NotFoundError):
+            await apps.path(view.digest)
+        again = await apps.push(view.digest, chunks(HEART))
+        assert (await apps.path(again.digest)).read_bytes() == HEART
+
+
+async def test_what_a_run_at_work_names_is_not_removed_and_the_runs_are_named(tmp_path):
+    async with opened(tmp_path) as apps:
+        view = await apps.push(digest_of(HEART), chunks(HEART))
+        asked = []
+
+        def runs_of(digest):
+            asked.append(digest)
+            return [f"r-{number}" for number in range(7)]
+
+        with pytest.raises(
+            ConflictError, match="of its runs r-0, r-1, r-2, r-3, r-4 and 2 more have not ended"
+        ) as error:
+            await apps.remove(view.digest, runs_of)
+        assert error.value.hint == "septum run stop r-0"
+        assert asked == [view.digest]
+        assert await apps.views() == (view,)
+        assert kept(tmp_path) == [HEART]
+
+
+async def test_a_push_whose_bytes_are_removed_meanwhile_fails_instead_of_naming_nothing(tmp_path):
+    async with opened(tmp_path) as apps:
+        stored = apps._stored
+
+        async def then_removed(body):
+            came = await stored(body)
+            DirectoryBlobs(tmp_path).discard(AREA, [came.blob])
+            return came
+
+        apps._stored = then_removed
+        with pytest.raises(NotFoundError):
+            await apps.push(digest_of(HEART), chunks(HEART))
+        assert await apps.views() == ()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.coordinator.support import SILOS, adam_plan, evaluated, plan_of, prepared, update
 
 from septum.coordinator.combining import Combiner, optimizer_area
+from septum.coordinator.effects import _failure
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
 from septum.errors import NotFoundError, SeptumError, TensorError
 from septum.protocol import payload, tensors
 from septum.protocol.messages import Blob, Stage, blob_of
-from septum.protocol.run_state import Combine, Contribution
+from septum.protocol.plan import StrategyRef
+from septum.protocol.run_state import Combine, CombineRefused, Contribution
 from septum.testing.fakes import MemoryBlobs
 
 BIG = 300_000  # 1.2 MB: several blocks, and files instead of memory
@@ -44,6 +47,16 @@ def model_of(width):
 def train(combiner, spool, blobs, plan, base, optimizer, width, value=0.5):
     found = contribute(spool, blobs, {silo: update(value, width) for silo in SILOS})
     return combiner.combine(Combine(Stage.TRAIN, 1, 1, base, optimizer, found), plan, "r-1", spool)
+
+
+def test_too_few_reports_for_the_rule_cost_an_attempt_and_pause_no_run():
+    blobs, shelf, combiner, spool = parts()
+    plan = replace(plan_of(tuple("abcde")), strategy=StrategyRef("krum", {"f": 1.0}))
+    assert len(SILOS) < 5
+    with pytest.raises(SeptumError, match=f"there are {len(SILOS)}") as caught:
+        train(combiner, spool, blobs, plan, shelf.add([model_of(3)]), None, 3)
+    effect = Combine(Stage.TRAIN, 1, 2, None, None, {})
+    assert _failure(effect, caught.value) == CombineRefused(Stage.TRAIN, 1, 2, caught.value.message)
 
 
 def test_preparing_sums_statistics_and_takes_the_one_initial_model():

@@ -19,8 +19,8 @@ def printed_after(command: str) -> list[str]:
 
 def test_every_command_on_the_page_exists():
     known = {path for path, _ in commands()}
-    shown = set(re.findall(r"^\$ (septum (?:app|run) \w+|septum simulate)", PAGE, re.MULTILINE))
-    assert len(shown) == 10
+    shown = set(re.findall(r"^\$ (septum (?:app preset|app|run) \w+|septum simulate)", PAGE, re.MULTILINE))
+    assert len(shown) == 11
     assert shown <= known
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.processes import children_of, resident_mb
+from tests.e2e.runs import OPEN
 from tests.silo.small_app import write_app, write_data
 
 from septum.cli.federation import Federation
@@ -40,7 +41,7 @@ def federation_of(folder: Path, app_dir: Path, **files: str) -> Iterator[Federat
             paths[name].write_text(text)
     base = folder / "federation"
     base.mkdir(mode=0o711)
-    with Federation(base, app_dir, "small", paths) as federation:
+    with Federation(base, app_dir, "small", paths, policy=OPEN) as federation:
         federation.start()
         yield federation
 
@@ -52,7 +53,7 @@ def septum(federation: Federation, *arguments: str) -> subprocess.CompletedProce
 
 
 def submitted(federation: Federation, app_dir: Path, *options: str) -> str:
-    done = septum(federation, "run", "submit", str(app_dir), *options, "--json")
+    done = septum(federation, "run", "submit", str(app_dir), "--inspect", *options, "--json")
     return json.loads(done.stdout)["data"]["id"]
 
 

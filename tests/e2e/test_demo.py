@@ -13,7 +13,7 @@ from tests.e2e.processes import children_of, command_of, descendants, is_alive, 
 
 from septum.cli.shipped import example
 from septum.cli.silo_files import silo_files
-from septum.protocol.plan import AppRef, Plan
+from septum.protocol.plan import AppRef, Masking, Plan
 from septum.sdk.package import load_app
 from septum.simulate.run import read_silos, simulate
 
@@ -36,7 +36,15 @@ def simulated_digest(rounds: int, seed: int) -> str:
     hyper = app.app.resolve({"rounds": rounds, "seed": seed})
     rows = read_silos(app, hyper, silo_files(example("heart_disease") / "data"))
     ref = AppRef(app.app.name, app.manifest.version, app.digest)
-    plan = Plan("heart-disease", ref, app.app.hyper_values(hyper), tuple(sorted(rows)), rounds=rounds, seed=seed)
+    plan = Plan(
+        "heart-disease",
+        ref,
+        app.app.hyper_values(hyper),
+        tuple(sorted(rows)),
+        rounds=rounds,
+        seed=seed,
+        masking=Masking(),
+    )
     return simulate(app, plan, rows).model_digest
 
 
@@ -71,7 +79,7 @@ def test_one_seed_gives_one_model_and_another_seed_another(tmp_path):
 def test_ones_own_hospitals_are_the_files_of_a_folder(tmp_path):
     for name, source in (("north", "cleveland"), ("South_Side", "hungary")):
         (tmp_path / f"{name}.csv").write_bytes(silo_files(example("heart_disease") / "data")[source].read_bytes())
-    data = demo(tmp_path, "--rounds", "1", "--no-compare", "--data-dir", str(tmp_path))
+    data = demo(tmp_path, "--rounds", "1", "--data-dir", str(tmp_path))
     assert [(site["name"], site["n_test"]) for site in data["sites"]] == [("north", 104), ("south-side", 89)]
 
 

@@ -98,6 +98,20 @@ class Hospital:
         ]
 
 
+def pin_roster(folder: Path, hospitals: list[Hospital], operator: dict[str, str]) -> None:
+    """Made and signed by an administrator, relayed by the coordinator, approved in each silo by its digest."""
+    admin, roster = folder / "admin.key", folder / "roster.json"
+    public = septum("roster", "key", admin)["key"]
+    keys = {hospital.name: septum("silo", "key", "--dir", hospital.dir)["key"] for hospital in hospitals}
+    names = [f"--silo={name}={key}" for name, key in keys.items()]
+    septum("roster", "new", "--out", roster, "--federation", "heart", "--threshold", 1, f"--admin=ann={public}", *names)
+    digest = septum("roster", "sign", roster, "--key", admin)["digest"]
+    septum("roster", "push", roster, **operator)
+    for hospital in hospitals:
+        septum("silo", "roster", "fetch", "--dir", hospital.dir)
+        septum("silo", "roster", "approve", "--dir", hospital.dir, "--digest", digest)
+
+
 def test_four_stewards_let_in_what_they_have_read_and_nothing_else(tmp_path, app_dir):
     wheels = str(app_dir / "wheels" / "exactly-1.0-py3-none-any.whl")  # a pure wheel can be imported as it is
     expected = septum(
@@ -144,6 +158,9 @@ def test_four_stewards_let_in_what_they_have_read_and_nothing_else(tmp_path, app
             septum("silo", "data", "check", name, "--dir", hospital.dir)
             processes.append(hospital.start())
             hospitals.append(hospital)
+
+        # Who takes part: an administrator signs their keys, and each steward pins that; masks stand on it.
+        pin_roster(tmp_path, hospitals, operator)
 
         # A run that nobody has approved yet.
         run = septum("run", "submit", "heart-disease", "--rounds", ROUNDS, **operator)["id"]

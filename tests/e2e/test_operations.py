@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.processes import children_of
-from tests.e2e.runs import APP, FILES, Journal, a_plan, client_of, port_of, undisturbed
+from tests.e2e.runs import APP, FILES, OPEN, Journal, a_plan, client_of, port_of, undisturbed
 
 from septum.cli.federation import Federation
 from septum.cli.shipped import example
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def federation(tmp_path: Path) -> Iterator[Federation]:
-    with Federation(tmp_path, example("heart_disease"), APP.app.name, FILES) as started:
+    with Federation(tmp_path, example("heart_disease"), APP.app.name, FILES, policy=OPEN) as started:
         started.start()
         yield started
 
@@ -154,7 +154,9 @@ def test_the_command_line_submits_watches_lists_and_downloads(federation, tmp_pa
     assert code == 0
     assert [silo["name"] for silo in said["data"]["silos"]] == silos.split(",")
     app = str(example("heart_disease"))
-    code, said = septum("run", "submit", app, "--silos", silos, "--set", "rounds=3", "--set", "seed=42", **where)
+    code, said = septum(
+        "run", "submit", app, "--inspect", "--silos", silos, "--set", "rounds=3", "--set", "seed=42", **where
+    )
     assert code == 0
     run_id = said["data"]["id"]
     watched = subprocess.run(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.registry import SiloRecord
 from septum.ports.store import JournalEntry, Pending, RunStore, StoredRun, Transition
+from septum.protocol.codec import Scalar
 from septum.protocol.facts import Fact
 from septum.protocol.run_state import Combine, Combined, Run
 
@@ -127,6 +128,18 @@ class WatchedApps:
     def add(self, record: AppRecord) -> AppRecord:
         with self.fate.passing(["add a package"]):
             return self.registry.add(record)
+
+    def set_preset(self, digest: str, name: str, values: Mapping[str, Scalar]) -> AppRecord:
+        with self.fate.passing(["set a preset"]):
+            return self.registry.set_preset(digest, name, values)
+
+    def drop_preset(self, digest: str, name: str) -> AppRecord:
+        with self.fate.passing(["take a preset back"]):
+            return self.registry.drop_preset(digest, name)
+
+    def remove(self, digest: str) -> None:
+        with self.fate.passing(["remove a package"]):
+            self.registry.remove(digest)
 
     def get(self, digest: str) -> AppRecord:
         return self.registry.get(digest)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from tests.e2e.runs import OPEN
+
 from septum.cli.federation import Federation
 from septum.errors import ConnectionFailedError
 from septum.protocol.plan import AppRef, Plan
@@ -34,7 +36,9 @@ class Counting:
 
     def federation(self, base: Path) -> Federation:
         """Not started yet."""
-        return Federation(base, FOLDER, APP.app.name, self.records, sandbox=1)  # its trails lie outside of one
+        return Federation(
+            base, FOLDER, APP.app.name, self.records, sandbox=1, policy=OPEN
+        )  # its trails lie outside of one
 
     def trail(self, run: str) -> Path:
         """Where each training of a run leaves a line; any silo's user may write there."""

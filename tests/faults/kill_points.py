@@ -30,7 +30,7 @@ class Story(Enum):
     PAYLOAD_LOST = "a payload vanishes from the disk"
     MODEL_LOST = "the newest model vanishes from the disk"
     ENROLLING = "silos come and go; no run"
-    PUSHING = "a package is pushed and signed, and one that is not sound; no run"
+    PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
 
 
 COORDINATOR_POINTS: Mapping[str, Story] = {
@@ -83,6 +83,9 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "write down who was seen": Story.ENROLLING,
     "put a package": Story.PUSHING,
     "add a package": Story.PUSHING,
+    "set a preset": Story.PUSHING,
+    "take a preset back": Story.PUSHING,
+    "remove a package": Story.PUSHING,
     "discard a package": Story.PUSHING,
 }
 
@@ -98,6 +101,9 @@ WRITERS: Mapping[str, Collection[str]] = {
     "SiloRegistry.seen": ("note who was seen",),
     "SqliteRegistry.flush": ("write down who was seen",),
     "AppRegistry.add": ("add a package",),
+    "AppRegistry.set_preset": ("set a preset",),
+    "AppRegistry.drop_preset": ("take a preset back",),
+    "AppRegistry.remove": ("remove a package",),
     "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state", "put a package"),
     "BlobStore.append": ("append to an upload",),
     "BlobStore.discard": ("discard payloads", "discard an optimizer state", "discard a package"),

@@ -13,7 +13,7 @@ from statistics import quantiles
 
 import pytest
 from tests.e2e.processes import resident_mb
-from tests.e2e.runs import APP, FILES, Journal, a_plan, client_of, port_of, undisturbed
+from tests.e2e.runs import APP, FILES, OPEN, Journal, a_plan, client_of, port_of, undisturbed
 from tests.faults.lone import Lone
 
 from septum.adapters.tls import client_context
@@ -99,7 +99,7 @@ def test_ten_thousand_idle_and_some_slow_connections_leave_a_federation_its_pace
     count = min(IDLE, files - OUR_FILES)
     (tmp_path / COORDINATOR).mkdir(mode=0o700)
     (tmp_path / COORDINATOR / "coordinator.toml").write_text("max_connections = 16384\n")
-    with Federation(tmp_path, example("heart_disease"), APP.app.name, FILES) as federation:
+    with Federation(tmp_path, example("heart_disease"), APP.app.name, FILES, policy=OPEN) as federation:
         federation.start()
         pid, ca_file = federation.pid(COORDINATOR), federation.operator_dir / "tls" / "ca.crt"
         expected = undisturbed(a_plan(ROUNDS))

@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +34,7 @@ from septum.adapters.identity.app_signatures import Signed, sign
 from septum.cli.federation import Federation
 from septum.client import Client, operator_access
 from septum.coordinator.service import run_id_of
-from septum.errors import AppError, ConnectionFailedError
+from septum.errors import AppError, ConnectionFailedError, NotFoundError
 from septum.protocol import facts
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Outcome, Stage
@@ -296,14 +297,24 @@ def pushing(place: Place, point: str) -> None:
     place.fate.arm(*deaths(point))
     place.persist(lambda: place.client.push_app(package.path, package.digest, signatures.encode()))
     with pytest.raises(AppError):
-        place.persist(
-            lambda: place.client.push_app(folder / "unsound", f"sha256:{hashlib.sha256(unsound).hexdigest()}")
-        )
+        place.persist(lambda: place.client.push_app(folder / "unsound", _digest_of(folder / "unsound")))
     known = {view.digest: view for view in place.persist(place.client.apps)}
     assert (known[package.digest].version, known[package.digest].signatures) == (version, signatures)
     kept = [path for path in (place.federation.operator_dir / "blobs" / "apps").rglob("*") if path.is_file()]
-    assert {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in kept} == set(known)
+    assert {_digest_of(path) for path in kept} == set(known)
     assert len(kept) == len(known)
+    for name in ("quick", "long"):
+        place.persist(partial(place.client.set_preset, package.digest, name, {"rounds": 7}))
+    with suppress(NotFoundError):  # of a repetition, when the answer was lost
+        place.persist(lambda: place.client.drop_preset(package.digest, "quick"))
+    assert place.persist(lambda: place.client.app(package.digest)).presets == {"long": {"rounds": 7}}
+    place.persist(lambda: place.client.remove_app(package.digest))
+    assert package.digest not in {view.digest for view in place.persist(place.client.apps)}
+    assert [path for path in kept if path.exists() and _digest_of(path) == package.digest] == []
+
+
+def _digest_of(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {

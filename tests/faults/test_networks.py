@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.coordinator.running import Answer, Silo, finish, start_round_one, together
 from tests.coordinator.support import SILOS, engine, plan_of, prepared, update, work
-from tests.e2e.runs import APP, FILES, Journal, a_plan, client_of, undisturbed
+from tests.e2e.runs import APP, FILES, OPEN, Journal, a_plan, client_of, undisturbed
 from tests.faults.lone import Lone, lone_coordinator
 
 from septum.adapters.channel.https import HttpsChannel
@@ -44,7 +44,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Federati
         return f"https://127.0.0.1:{proxies[silo].port}"
 
     base = tmp_path_factory.mktemp("federation")
-    with Federation(base, example("heart_disease"), APP.app.name, FILES) as federation:
+    with Federation(base, example("heart_disease"), APP.app.name, FILES, policy=OPEN) as federation:
         federation.start(route)
         yield federation, proxies
     for proxy in proxies.values():

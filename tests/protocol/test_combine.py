@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from septum.algorithms.evaluation import Evaluation
+from septum.algorithms.gram import gram_matrix
 from septum.algorithms.roc_auc import bin_counts, roc_auc
+from septum.algorithms.rule import Need
 from septum.algorithms.strategy import strategy, strategy_names
 from septum.errors import TensorError
 from septum.protocol import combine, payload, tensors
@@ -53,15 +55,16 @@ def step(name: str, model: bytes, optimizer: bytes | None, reports: list[bytes],
 @pytest.mark.parametrize("name", strategy_names())
 def test_a_model_combined_in_blocks_of_any_width_equals_the_plain_loop_bit_for_bit(name):
     model = model_with(70_001, 13, 1)
-    weights = [199, 172, 30, 85]
+    weights = [199, 172, 30, 85, 303, 7]
     rule = strategy(name)
     flat = np.concatenate([payload.split_model(model)[0][key] for key in sorted(payload.split_model(model)[0])])
     state = rule.start(len(flat))
     outputs = {width: (tensors.encode(model), None) for width in (1_000, 10_000, 64_000)}
     for round_ in range(3):
-        deltas = updates_for(model, 4, round_)
+        deltas = updates_for(model, len(weights), round_)
         block = np.stack([np.concatenate([delta[key] for key in sorted(delta)]) for delta in deltas])
-        flat, state = rule.step(flat, rule.combine(block, weights), state)
+        used = weights if rule.weigh is None else rule.weigh(gram_matrix([block], len(block)), weights)
+        flat, state = rule.step(flat, rule.combine(block, used), state)
         reports = [report(delta) for delta in deltas]
         outputs = {w: step(name, m, o, reports, weights, w) for w, (m, o) in outputs.items()}
     for width, (data, _) in outputs.items():
@@ -71,19 +74,67 @@ def test_a_model_combined_in_blocks_of_any_width_equals_the_plain_loop_bit_for_b
     assert len(set(outputs.values())) == 1
 
 
-def test_a_block_of_many_silos_takes_no_more_memory_than_one_of_a_few():
+@pytest.mark.parametrize("name", ["fedavg", "median", "multi-krum"])
+def test_a_block_of_many_silos_takes_no_more_memory_than_one_of_a_few(name):
     size, peaks = 100_000, {}
     model = tensors.encode(payload.model_tensors({"w": np.zeros(size, np.float32)}, {}))
     update = source_of(report({"w": np.ones(size, np.float32)}))
     for silos in (32, 400):
         updates = [Weighted(update, 1)] * silos
         tracemalloc.start()
-        for chunk in combine.next_model(strategy("fedavg"), source_of(model), None, updates, print):
+        for chunk in combine.next_model(strategy(name), source_of(model), None, updates, print):
             assert len(chunk) <= 4 * combine.block_width(silos)
         peaks[silos] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peaks[400] < peaks[32] + 500_000
-    assert peaks[400] < 4 * combine.BLOCK_FLOATS + 2_000_000
+    matrices = 4 * 8 * 400**2 if name == "multi-krum" else 0  # the Gram matrix, and what is made of it
+    assert peaks[400] < peaks[32] + 500_000 + matrices
+    # One block; the median sorts a copy of it, and pieces of 2 MiB are summed to the Gram matrix.
+    blocks = {"fedavg": 1, "median": 2, "multi-krum": 1.5}[name]
+    assert peaks[400] < blocks * 4 * combine.BLOCK_FLOATS + 2_000_000 + matrices
+
+
+@pytest.mark.parametrize(
+    ("name", "silos", "why"),
+    [
+        ("krum", 4, r"krum with f = 1 needs the updates of n >= 2f \+ 3 = 5 silos .*; there are 4"),
+        ("multi-krum", 1, "multi-krum with f = 1 needs .* = 5 silos .*; there are 1"),
+        ("trimmed-mean", 2, "trimmed-mean with trim = 1 needs .* = 3 silos, or nothing is left; there are 2"),
+    ],
+)
+def test_a_round_with_fewer_reports_than_the_rule_needs_makes_no_model(name, silos, why):
+    model = model_with(5)
+    reports = [report(update) for update in updates_for(model, silos)]
+    with pytest.raises(TensorError, match=why) as caught:
+        step(name, tensors.encode(model), None, reports, [1] * silos, 3)
+    assert caught.value.hint
+    enough = [report(update) for update in updates_for(model, 5)]
+    step(name, tensors.encode(model), None, enough, [1] * 5, 3)
+
+
+def test_a_strategy_of_the_mean_is_content_with_one_update_that_is_a_mean():
+    needy = replace(strategy("fedavg"), needs=Need(9, "nine"))
+    model = model_with(5)
+    (update,) = updates_for(model, 1)
+    chunks = combine.next_model(
+        needy, source_of(tensors.encode(model)), None, [Weighted(source_of(report(update)), 1)], print
+    )
+    expected = model["layer0.w"] + update["layer0.w"]
+    assert tensors.decode(b"".join(chunks))["layer0.w"].tobytes() == expected.tobytes()
+
+
+def test_nothing_of_a_model_is_written_before_too_few_reports_are_noticed():
+    model = tensors.encode(model_with(5))
+    updates = [Weighted(source_of(report(update)), 1) for update in updates_for(model_with(5), 4)]
+    with pytest.raises(TensorError):
+        next(combine.next_model(strategy("krum"), source_of(model), None, updates, print))
+
+
+def test_krum_moves_the_model_by_one_silos_update_bit_for_bit():
+    model = model_with(50)
+    updates = updates_for(model, 5)
+    data, _ = step("krum", tensors.encode(model), None, [report(update) for update in updates], [9, 1, 1, 1, 1], 7)
+    moved = tensors.decode(data)["layer0.w"].tobytes()
+    assert moved in [(model["layer0.w"] + update["layer0.w"]).tobytes() for update in updates]
 
 
 def test_the_initial_model_has_one_silos_parameters_and_everybodys_sums():

@@ -52,10 +52,11 @@ reports = st.builds(
     durations_s=st.dictionaries(texts, floats, max_size=3),
 )
 roster_digests = st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)
+x25519_keys = st.integers(0, 2**255 - 20).map(lambda number: number.to_bytes(32, "little"))
 adverts = st.builds(
     Advert,
-    st.binary(min_size=32, max_size=32),
-    st.binary(min_size=32, max_size=32),
+    x25519_keys,
+    x25519_keys,
     st.binary(min_size=64, max_size=64),
 )
 shares = st.integers(0, PRIME - 1).map(lambda number: number.to_bytes(SHARE_BYTES, "big"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -375,3 +376,25 @@ def test_a_version_with_a_wheel_for_each_of_two_systems_is_one_dependency(tmp_pa
     ]
     (app / "requirements.lock").write_text("".join(map(pinned, made)))
     assert {wheel.file for wheel in built(app, tmp_path / "dist").wheels} == {wheel.file for wheel in made}
+
+
+class Counted:
+    """An open file that counts what is read of it."""
+
+    def __init__(self, file):
+        self.file, self.bytes_read = file, 0
+        self.seek, self.tell, self.fileno = file.seek, file.tell, file.fileno
+
+    def read(self, size):
+        data = self.file.read(size)
+        self.bytes_read += len(data)
+        return data
+
+
+def test_a_package_is_read_once_to_verify_all_of_it(good):
+    with good.path.open("rb") as file:
+        counted = Counted(file)
+        assert package_file._read(good.path, counted) == good
+        assert counted.bytes_read == good.path.stat().st_size
+    assert good.wheels
+    assert good.digest == f"sha256:{hashlib.sha256(good.path.read_bytes()).hexdigest()}"

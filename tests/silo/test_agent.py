@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
-from tests.silo.small_app import admission, approved, write_app, write_data
+from tests.silo.small_app import admission, allowing, approved, write_app, write_data
 
 from septum.adapters.channel.http1 import StaleLineError
 from septum.errors import AuthError, ConnectionFailedError, SeptumError
@@ -123,7 +123,7 @@ def test_an_invitation_that_a_rule_forbids_is_refused_and_logged(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     channel = HeldChannel(End(Outcome.STOPPED), polls=[Invitation("r1", bench.plan)])
-    agent = bench.agent(channel, Policy(min_cohort=3))
+    agent = bench.agent(channel, allowing(min_cohort=3))
     with caplog.at_level(logging.INFO, "septum.silo"):
         thread = serve(agent)
         until(lambda: len(channel.said) == 1 and agent.serving == ())
@@ -199,7 +199,7 @@ def test_a_run_whose_policy_changed_meanwhile_is_refused_after_a_restart(bench: 
     agent.shut_down()
     thread.join()
     second = HeldChannel(End(Outcome.STOPPED), polls=[])
-    agent = bench.agent(second, Policy(max_rounds=1))
+    agent = bench.agent(second, allowing(max_rounds=1))
     thread = serve(agent)
     until(lambda: bool(second.said))
     assert isinstance(second.said[0], Refuse)

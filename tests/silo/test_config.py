@@ -44,6 +44,7 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
         min_cohort = 3
         max_rounds = 100
         strategies = ["fedavg", "fedprox"]
+        require_masking = false
         send_error_texts = false
         [network]
         proxy = "http://proxy:3128"
@@ -57,7 +58,7 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
     assert config.limits.of_worker() == WorkerLimits(
         1.5, 2_000_000_000, 60, 10_000_000, 64, scratch_bytes=1_000_000_000
     )
-    assert config.policy == Policy(3, 100, ("fedavg", "fedprox"), send_error_texts=False)
+    assert config.policy == Policy(3, 100, ("fedavg", "fedprox"), send_error_texts=False, require_masking=False)
     assert config.network == Network("http://proxy:3128", tmp_path / "site-ca.pem")
 
 
@@ -81,6 +82,7 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
         (MINIMAL + "[limits]\nsandbox = 3", "sandbox is 3, 1 or 2 are possible"),
         (MINIMAL + '[policy]\nroster = "chian"', "roster is 'chian'; did you mean 'chain'"),
         (MINIMAL + '[policy]\nhours = "8-18"', "hours is '8-18'"),
+        (MINIMAL + '[policy]\negress_hosts = ["https://b.example.org"]', "egress_hosts has 'https://b.example.org'"),
         (MINIMAL + '[apps.a]\npath = "p"', r"\[apps.a\]: data is missing"),
         (MINIMAL + '[apps.a]\npath = "p"\ndata = "d"\ndigset = "x"', r"\[apps.a\]: unknown key 'digset'"),
         (MINIMAL + '[apps.a]\npath = "p"\ndata = "d"\ndigest = "aa"', "digest is 'aa'"),

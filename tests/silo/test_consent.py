@@ -8,8 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from tests.silo.small_app import allowing
 
-from septum.protocol.plan import AppRef, Plan, StrategyRef
+from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
 from septum.protocol.silo import Denied
 from septum.sdk.contract import Column
 from septum.silo.admission import Admission
@@ -42,25 +43,27 @@ def decided(policy: Policy, plan: Plan, silo: str = "north", sandbox: int = 1) -
 
 
 def test_a_plan_that_the_policy_allows_is_granted() -> None:
-    assert decided(Policy(), PLAN) is None
-    assert decided(Policy(min_cohort=2, max_rounds=10, strategies=("fedavg",)), PLAN) is None
+    assert decided(allowing(), PLAN) is None
+    assert decided(allowing(require_masking=True), replace(PLAN, masking=Masking())) is None
+    assert decided(allowing(min_cohort=2, max_rounds=10, strategies=("fedavg",)), PLAN) is None
 
 
 @pytest.mark.parametrize(
     ("policy", "plan", "silo", "rule", "says"),
     [
-        (Policy(), PLAN, "west", "silo.name", "north, south"),
-        (Policy(), replace(PLAN, app=AppRef("hart", "1", "sha256:aa")), "north", "apps", "did you mean 'heart'"),
-        (Policy(min_cohort=3), PLAN, "north", "policy.min_cohort", "2 of 2 silos.*at least 3"),
-        (Policy(), replace(PLAN, quorum=1), "north", "policy.min_cohort", "1 of 2 silos.*at least 2"),
-        (Policy(max_rounds=9), PLAN, "north", "policy.max_rounds", "10 rounds, at most 9"),
-        (Policy(strategies=("fedprox",)), PLAN, "north", "policy.strategies", "'fedavg', allowed here: fedprox"),
-        (Policy(folders=False), PLAN, "north", "policy.folders", "'heart' is a folder here"),
-        (Policy(columns=("age",)), PLAN, "north", "policy.columns", "the app reads chol, which no app may read"),
-        (Policy(releases=("rows",)), PLAN, "north", "policy.releases", "with this app parameters would leave"),
-        (Policy(min_sandbox=2), PLAN, "north", "policy.min_sandbox", "sandbox level 1 here, this silo asks for 2"),
+        (allowing(), PLAN, "west", "silo.name", "north, south"),
+        (allowing(), replace(PLAN, app=AppRef("hart", "1", "sha256:aa")), "north", "apps", "did you mean 'heart'"),
+        (allowing(min_cohort=3), PLAN, "north", "policy.min_cohort", "2 of 2 silos.*at least 3"),
+        (allowing(), replace(PLAN, quorum=1), "north", "policy.min_cohort", "1 of 2 silos.*at least 2"),
+        (allowing(max_rounds=9), PLAN, "north", "policy.max_rounds", "10 rounds, at most 9"),
+        (allowing(strategies=("fedprox",)), PLAN, "north", "policy.strategies", "'fedavg', allowed here: fedprox"),
+        (allowing(require_masking=True), PLAN, "north", "policy.require_masking", "what this silo alone sends"),
+        (allowing(folders=False), PLAN, "north", "policy.folders", "'heart' is a folder here"),
+        (allowing(columns=("age",)), PLAN, "north", "policy.columns", "the app reads chol, which no app may read"),
+        (allowing(releases=("rows",)), PLAN, "north", "policy.releases", "with this app parameters would leave"),
+        (allowing(min_sandbox=2), PLAN, "north", "policy.min_sandbox", "sandbox level 1 here, this silo asks for 2"),
         (
-            Policy(strategies=()),
+            allowing(strategies=()),
             replace(PLAN, strategy=StrategyRef("fedadam")),
             "north",
             "policy.strategies",
@@ -78,7 +81,7 @@ def test_a_plan_that_a_rule_forbids_is_denied_by_its_name(
 
 
 def test_another_digest_is_denied_naming_both() -> None:
-    decision = decided(Policy(), replace(PLAN, app=AppRef("heart", "1.0", "sha256:bb")))
+    decision = decided(allowing(), replace(PLAN, app=AppRef("heart", "1.0", "sha256:bb")))
     assert isinstance(decision, Denied)
     assert decision.rule == "apps.heart.digest"
     assert "sha256:aa" in decision.reason
@@ -92,7 +95,7 @@ def test_a_silo_without_apps_says_so() -> None:
 
 
 def test_a_package_that_nobody_signed_is_denied_where_signatures_are_asked_for() -> None:
-    package, policy = replace(APP, packaged=True), Policy(folders=False, require_signature=True)
+    package, policy = replace(APP, packaged=True), allowing(folders=False, require_signature=True)
     denied = consider(policy, package, PLAN, 1)
     assert denied is not None
     assert denied.rule == "policy.require_signature"
@@ -100,15 +103,15 @@ def test_a_package_that_nobody_signed_is_denied_where_signatures_are_asked_for()
 
 
 def test_rules_that_are_met_exactly_let_a_run_pass() -> None:
-    policy = Policy(
+    policy = allowing(
         min_cohort=2, max_rounds=10, columns=("chol", "age", "sex"), releases=("rows", "parameters"), min_sandbox=2
     )
     assert decided(policy, PLAN, sandbox=2) is None
 
 
 def test_a_small_dataset_is_denied_without_saying_how_small_it_is() -> None:
-    assert enough_rows(Policy(min_rows=50), 50) is None
-    denied = enough_rows(Policy(min_rows=50), 17)
+    assert enough_rows(allowing(min_rows=50), 50) is None
+    denied = enough_rows(allowing(min_rows=50), 17)
     assert denied is not None
     assert denied.rule == "policy.min_rows"
     assert "17" not in denied.reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +180,46 @@ def test_nothing_of_a_wheel_runs_while_it_is_installed_or_a_python_starts(
     environments.prepare(package, folder / "wheels")
     assert answer(environments, package) == "84\n"
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("change", ["a module", "one more", "compiled", "gone"])
+def test_what_was_installed_and_changed_since_is_refused_until_it_is_made_again_as_the_hint_says(
+    environments: Environments, package: Package, wheels: Path, change: str
+) -> None:
+    environments.prepare(package, wheels)
+    (site,) = environments.paths(package)
+    match change:
+        case "a module":
+            (site / "tiny_one.py").write_text("ANSWER = 666\n")
+        case "one more":
+            (site / "scipy.py").write_text("")
+        case "compiled":
+            py_compile.compile(str(site / "tiny_one.py"))
+        case "gone":
+            (site / "tiny_two.py").unlink()
+    for _ in range(2):
+        with pytest.raises(AppError, match="site was changed: its digest is blake3:") as caught:
+            environments.prepare(package, wheels)
+    command = caught.value.hint.partition(";")[0]
+    assert command == f"rm -r {site.parent}"
+    subprocess.run(command.split(), check=True)
+    environments.prepare(package, wheels)
+    assert answer(environments, package) == "84\n"
+
+
+def test_an_environment_of_an_earlier_septum_is_made_anew(
+    environments: Environments, package: Package, wheels: Path
+) -> None:
+    environments.prepare(package, wheels)
+    (site,) = environments.paths(package)
+    (site / "tiny_one.py").write_text("ANSWER = 666\n")
+    path = site.parent / "state.json"
+    content = json.loads(path.read_text())
+    del content["tree"]
+    path.write_text(json.dumps(content))
+    assert environments.standing(package).state is State.ABSENT
+    environments.prepare(package, wheels)
+    assert answer(environments, package) == "84\n"
 
 
 def test_an_environment_that_is_forgotten_is_gone(environments: Environments, package: Package, wheels: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 
 import pytest
 from tests.sdk.packaging import app_folder, built, pinned, write_wheel
@@ -94,6 +95,27 @@ def test_an_app_imports_its_own_wheel_in_the_worker(prepared, tmp_path):
         assert "No module named 'tiny'" in f"{caught.value.message}{caught.value.details}"
     finally:
         without.close()
+
+
+def test_pythons_own_library_comes_before_a_wheel_and_a_wheel_before_what_the_silo_has(tmp_path):
+    assert find_spec("httpx") is not None  # which this silo has
+    brings = {"json.py": "import nothing_like_it\n", "tiny.py": "STEP = 3\n", "httpx.py": "STEP = 4\n"}
+    package = built(app_folder(tmp_path / "app", wheels={"tiny": brings}), tmp_path)
+    environments = Environments(tmp_path / "envs")
+    environments.prepare(package, tmp_path / "app" / "wheels")
+    train = """
+        import importlib.util, json, tiny
+        with open(importlib.util.find_spec("httpx").origin) as file:
+            assert file.read() == "STEP = 4\\n"
+        assert json.loads("3") == tiny.STEP
+        return {"w": p["w"]}
+    """
+    spec = replace(spec_for(tmp_path, train), paths=environments.paths(package))
+    worker = SubprocessLauncher(Level.PROCESS).start(spec, WorkerLimits())
+    try:
+        assert worker.perform(train_task(spec), payload_of(spec)).weight == 6
+    finally:
+        worker.close()
 
 
 @pytest.mark.parametrize("name", ["tiny-1.0.data/purelib/numpy/__init__.py", "septum.py"])

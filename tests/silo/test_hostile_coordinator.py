@@ -9,26 +9,32 @@ from dataclasses import dataclass, field, fields, replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.silo.small_app import admission, approved, granted, write_app, write_data
+from tests.adapters.channel.servers import SmallCoordinator, SmallServer, Storage, running
+from tests.silo.small_app import admission, allowing, approved, granted, write_app, write_data
 
+from septum.adapters.channel.https import HttpsChannel
+from septum.adapters.identity.http_signatures import Ed25519Signer
+from septum.adapters.identity.keys import public_bytes
 from septum.adapters.identity.roster_keys import public_text, sign
 from septum.adapters.launch.inline import InlineLauncher
 from septum.errors import DataError
+from septum.ports.channel import Channel
 from septum.ports.launcher import WorkerLimits
-from septum.protocol.messages import Invitation, Join
+from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
 from septum.protocol.plan import AppRef, Plan, StrategyRef
 from septum.protocol.roster import Roster, SignedRoster, write_roster
 from septum.silo.admission import Admission
 from septum.silo.agent import Agent
 from septum.silo.config import SiloConfig
 from septum.silo.consent import ApprovedApp
+from septum.silo.egress import WatchedChannel
 from septum.silo.library import Folders
 from septum.silo.log import Log
 from septum.silo.policy import Policy
 from septum.silo.roster import Rosters
 from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
-from septum.testing.hostile import HostileCoordinator
+from septum.testing.hostile import HostileCoordinator, addresses_past
 
 OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
 KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -38,7 +44,7 @@ KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 class Try:
     """A rule, what the silo has it set to, and how a coordinator tries to get past it."""
 
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = field(default_factory=allowing)
     plan: Mapping[str, object] = field(default_factory=dict)
     app: Mapping[str, object] = field(default_factory=dict)
     rows: int = 6
@@ -50,18 +56,21 @@ TRIES = {
     "apps": Try(plan={"app": AppRef("another", "1", "sha256:" + "0" * 64)}),
     "apps.small.digest": Try(plan={"app": AppRef("small", "1", "sha256:" + "0" * 64)}),
     "policy.min_cohort": Try(plan={"quorum": 1}),
-    "policy.max_rounds": Try(Policy(max_rounds=10), {"rounds": 11}),
-    "policy.strategies": Try(Policy(strategies=("fedavg",)), {"strategy": StrategyRef("fedadam")}),
-    "policy.folders": Try(Policy(folders=False)),
-    "policy.require_signature": Try(Policy(require_signature=True), app={"packaged": True}),
-    "policy.columns": Try(Policy(columns=("y",))),
-    "policy.releases": Try(Policy(releases=("rows",))),
-    "policy.min_rows": Try(Policy(min_rows=7)),
-    "policy.min_sandbox": Try(Policy(min_sandbox=2)),
+    "policy.require_masking": Try(allowing(require_masking=True)),
+    "policy.max_rounds": Try(allowing(max_rounds=10), {"rounds": 11}),
+    "policy.strategies": Try(allowing(strategies=("fedavg",)), {"strategy": StrategyRef("fedadam")}),
+    "policy.folders": Try(allowing(folders=False)),
+    "policy.require_signature": Try(allowing(require_signature=True), app={"packaged": True}),
+    "policy.columns": Try(allowing(columns=("y",))),
+    "policy.releases": Try(allowing(releases=("rows",))),
+    "policy.min_rows": Try(allowing(min_rows=7)),
+    "policy.min_sandbox": Try(allowing(min_sandbox=2)),
     "roster": Try(roster=Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER})),
-    "policy.require_roster": Try(Policy(require_roster=True)),
+    "policy.require_roster": Try(allowing(require_roster=True)),
     "data": Try(rows=0),
 }
+# What a silo's line to the coordinator is asked to do, over real TLS, once the run was let in.
+TRIED_ON_THE_LINE = {"policy.egress_hosts": addresses_past}
 LOCAL = {
     "signers",
     "hours",
@@ -72,7 +81,7 @@ LOCAL = {
 
 def test_every_rule_is_tried():
     rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
-    assert rules | {"silo.name", "roster", "apps", "apps.small.digest", "data"} == set(TRIES)
+    assert rules | {"silo.name", "roster", "apps", "apps.small.digest", "data"} == {*TRIES, *TRIED_ON_THE_LINE}
 
 
 class Counting(InlineLauncher):
@@ -83,6 +92,39 @@ class Counting(InlineLauncher):
     def start(self, spec, limits):
         self.started += 1
         return super().start(spec, limits)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A silo's real line to a coordinator whose models are elsewhere; it may go to one of two other hosts."""
+
+    server: SmallServer
+    allowed: Storage
+    other: Storage
+    channel: HttpsChannel
+
+
+@pytest.fixture
+def line(tmp_path, tmp_path_factory):
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    (tmp_path / "coordinator").mkdir()
+    service = SmallCoordinator(tmp_path / "coordinator")
+    server, *others = (kind(service, tmp_path_factory.mktemp("tls")) for kind in (SmallServer, Storage, Storage))
+    server.silos["north"] = public_bytes(key)
+    bundle = tmp_path / "extra.pem"
+    bundle.write_bytes(b"".join(other.ca_pem for other in others))
+    channel = HttpsChannel(
+        server.url(),
+        Ed25519Signer("north", key),
+        ca_file=server.certificate.ca_path,
+        extra_ca=bundle,
+        egress_hosts=(others[0].rule,),
+    )
+    with running(server), running(others[0]), running(others[1]):
+        yield Line(server, *others, channel)
+        channel.close()
+        for one in (server, *others):
+            one.hang_up()
 
 
 @pytest.fixture
@@ -99,11 +141,18 @@ class Silo:
         self.plan = Plan("p", AppRef("small", "1", self.app.digest), {}, ("north", "south"), rounds=2)
         self.launcher = Counting()
 
-    def meets(self, attempt: Try, *invitations: Invitation) -> HostileCoordinator:
+    def meets(self, attempt: Try, *invitations: Invitation, models: Channel | None = None) -> HostileCoordinator:
         app = replace(self.app, **(attempt.app))
         stop = threading.Event()
-        hostile = HostileCoordinator(invitations or [Invitation("r1", self.asked(attempt))], stop.set)
-        tools = Tools(hostile, self.launcher, WorkerLimits(), stop, lambda: 0.0, Log(silo="north"))
+        hostile = HostileCoordinator(invitations or [Invitation("r1", self.asked(attempt))], stop.set, models)
+        tools = Tools(
+            WatchedChannel(hostile, Log(silo="north")),
+            self.launcher,
+            WorkerLimits(),
+            stop,
+            lambda: 0.0,
+            Log(silo="north"),
+        )
         agent = Agent("north", self.admission(attempt, app).admit, self.folder / "runs", 1, tools)
         thread = threading.Thread(target=agent.serve, daemon=True)
         thread.start()
@@ -152,6 +201,34 @@ def test_the_same_run_without_the_breach_is_let_in(silo):
     assert hostile.refused_by("r1") == ""
     assert any(isinstance(message, Join) for _, message in hostile.given)
     assert silo.launcher.started > 0
+
+
+@pytest.mark.parametrize("number", range(len(addresses_past("a:1", "b:1"))))
+def test_a_model_is_not_fetched_where_the_rules_do_not_let_the_silo_go(silo, line, caplog, number):
+    server, allowed, other = line.server, line.allowed, line.other
+    location = TRIED_ON_THE_LINE["policy.egress_hosts"](allowed.rule, other.rule)[number]
+    server.scripts.extend([allowed.redirect(307, location)] * 20)
+    with caplog.at_level(logging.INFO, "septum.silo"):
+        hostile = silo.meets(Try(), models=line.channel)
+    of_plan = [message for _, message in hostile.given if isinstance(message, Failure) and message.round <= 2]
+    failures = [message for message in of_plan if message.stage is not Stage.PREPARE]
+    assert failures
+    assert {failure.reason.partition(":")[0] for failure in failures} == {"policy.egress_hosts"}
+    assert "secret" not in str(failures)
+    assert not [message for _, message in hostile.given if isinstance(message, Report) and message.round]
+    assert (allowed.connections, other.connections) == ([], [])
+    logged = [record.septum_fields for record in caplog.records if record.message == "egress_refused"]
+    assert {(entry["rule"], entry["run_id"]) for entry in logged} == {("policy.egress_hosts", "r1")}
+
+
+def test_where_the_rules_let_it_go_the_model_is_fetched(silo, line):
+    """Or the test above would pass with a silo that follows nobody."""
+    line.server.scripts.extend([line.allowed.redirect()] * 20)
+    line.allowed.scripts.extend([lambda handler: handler.reply(200, b"no model at all")] * 20)
+    hostile = silo.meets(Try(), models=line.channel)
+    reasons = {message.reason for _, message in hostile.given if isinstance(message, Failure)}
+    assert line.allowed.asked("GET", "bucket")
+    assert not [reason for reason in reasons if "policy" in reason]  # it fails later, for this is no model
 
 
 def test_a_run_that_was_let_in_cannot_be_changed_under_its_name(silo):

@@ -14,6 +14,7 @@ from tests.silo.small_app import approved, write_app, write_data
 
 from septum.adapters.identity.app_signatures import Signed, sign
 from septum.errors import AppError, ConnectionFailedError, NotFoundError
+from septum.ports.channel import EgressError
 from septum.protocol.messages import AppOffer, blob_of
 from septum.protocol.plan import AppRef
 from septum.protocol.silo import Denied
@@ -148,6 +149,15 @@ def test_a_package_that_was_revoked_stays_so_whoever_signed_it(library, small):
     assert not library.packages.get(small.digest).approved
 
 
+def test_a_package_that_was_removed_is_denied_and_not_fetched_again(tmp_path, library, small, shelf):
+    shelf.put(small.digest, small.path.read_bytes(), signed(small, ANN))
+    trusting = replace(library, policy=Policy(signers=(key_of(ANN),)))
+    assert isinstance(trusting.find(ref(small)), ApprovedApp)
+    library.packages.remove(small.digest, "ben")
+    assert trusting.find(ref(small)).reason == f"the package small 1.0.0 ({small.digest}) was revoked here"
+    assert library.packages.digests() == []
+
+
 def test_what_a_signer_approved_runs_only_as_long_as_the_policy_trusts_him(library, small):
     library.packages.add(small.path, signed(small, ANN))
     trusting = replace(library, policy=Policy(signers=(key_of(ANN),)))
@@ -241,6 +251,18 @@ def test_an_unpacked_app_that_was_changed_does_not_run(library, small, logged):
     (path / "app.py").write_text("evil")
     assert library.find(ref(small)).rule == "apps"
     assert "was changed: its digest is" in logged.text
+
+
+def test_a_package_that_lies_where_the_silo_does_not_go_is_denied_by_the_rules_name(library, small, shelf, monkeypatch):
+    def elsewhere(offer, path):
+        raise EgressError("the coordinator sends this silo to blobs.example.org")
+
+    monkeypatch.setattr(shelf, "fetch_app", elsewhere)
+    denied = library.find(ref(small))
+    assert denied == Denied(
+        "policy.egress_hosts", "policy.egress_hosts: the coordinator sends this silo to blobs.example.org"
+    )
+    assert library.packages.digests() == []
 
 
 def test_what_the_silo_lacks_is_a_denial_and_the_log_says_what(library, tmp_path, logged):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.sdk.packaging import app_folder, built
 from septum.adapters.identity.app_signatures import Signed, sign
 from septum.errors import AppError, AuthError, ConfigError, NotFoundError, SeptumError, TooLargeError
 from septum.sdk.package import digest_of
+from septum.sdk.package_file import read_package
 from septum.silo import packages as module
 from septum.silo.packages import Packages, Verdict
 
@@ -49,7 +52,8 @@ def place(tmp_path, package):
 
 
 def names(tmp_path):
-    return sorted(path.name for path in (tmp_path / "silo" / "packages").iterdir())
+    found = (path.name for path in (tmp_path / "silo" / "packages").iterdir())
+    return sorted(name for name in found if name != ".lock")
 
 
 def rewrite(path, change):
@@ -213,6 +217,78 @@ def test_what_a_kill_left_behind_is_no_package(packages, small, tmp_path):
     assert digest_of(packages.open(package) / "app") == small.tree
 
 
+HALF_WAY = """
+import sys, time
+from pathlib import Path
+from septum.silo import packages
+
+def never(path):
+    print("half way", flush=True)
+    time.sleep(600)
+
+packages.read_package = never
+packages.Packages(Path(sys.argv[1])).add(Path(sys.argv[2]))
+"""
+
+
+def test_what_a_killed_command_left_is_swept_and_what_a_living_one_has_is_not(packages, small, tmp_path):
+    folder = tmp_path / "silo" / "packages"
+    command = [sys.executable, "-c", HALF_WAY, str(tmp_path / "silo"), str(small.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "half way\n"
+            (part,) = [path for path in folder.iterdir() if path.is_dir()]
+            assert packages.sweep() == 0
+            assert (part / "file.septum").read_bytes() == small.path.read_bytes()
+        finally:
+            process.kill()
+    assert part.exists()
+    assert packages.sweep() == 1
+    assert names(tmp_path) == []
+
+
+def test_approving_sweeps_what_a_kill_left_and_keeps_what_is_here(packages, small, tmp_path):
+    packages.add(small.path)
+    half = place(tmp_path, small) / ".open.half"
+    (half / "app").mkdir(parents=True)
+    (half / "app" / "app.py").write_text("")
+    (half / "app").chmod(0o500)
+    going = tmp_path / "silo" / "packages" / ".going"
+    going.mkdir()
+    packages.approve(small.digest, "ann")
+    assert (half.exists(), going.exists()) == (False, False)
+    assert packages.get(small.digest).approved
+    assert packages.sweep() == 0
+
+
+def test_what_is_removed_is_gone_and_the_last_word_is_no(packages, small, newer, tmp_path):
+    for one in (small, newer):
+        packages.add(one.path)
+        packages.open(packages.approve(one.digest, "ann").package)
+    for _ in range(2):
+        packages.remove(small.digest, "ben")
+        assert packages.digests() == [newer.digest]
+        assert names(tmp_path) == sorted(["approvals.jsonl", newer.digest.removeprefix("sha256:")])
+        assert packages.revoked(small.digest)
+        assert not packages.revoked(newer.digest)
+    words = [(word.verdict, word.digest, word.app, word.by) for word in packages.approvals()]
+    assert words[2:] == [(Verdict.REVOKED, small.digest, "small 1.0.0", "ben")]
+    assert not packages.add(small.path).approved
+    assert packages.approve(small.digest, "ann").approved
+
+
+def test_a_package_that_was_changed_here_can_be_removed(packages, small, tmp_path):
+    packages.add(small.path)
+    packages.approve(small.digest, "ann")
+    rewrite(place(tmp_path, small) / "file.septum", lambda data: data[:-1])
+    with pytest.raises(AppError) as refused:
+        packages.get(small.digest)
+    packages.remove(small.digest, "ben")
+    assert packages.digests() == []
+    assert packages.add(small.path).package == packages.get(small.digest).package
+    assert refused.value.message
+
+
 def test_a_word_that_a_kill_cut_was_never_said_and_the_next_one_is_whole(packages, small, tmp_path):
     packages.add(small.path)
     packages.approve(small.digest, "ann")
@@ -276,6 +352,29 @@ def test_what_is_no_name_of_a_package_means_none(packages, small, named):
         return
     with pytest.raises(NotFoundError, match=r"there is no package"):
         packages.meant(named)
+
+
+def test_a_package_is_read_once_for_each_use(packages, small, newer, monkeypatch):
+    reads = []
+
+    def counted(path):
+        reads.append(path)
+        return read_package(path)
+
+    monkeypatch.setattr(module, "read_package", counted)
+    for one in (small, newer):
+        packages.add(one.path)
+        assert len(reads) == 1
+        reads.clear()
+    packages.approve(small.digest, "ann")
+    for use in (lambda: packages.find("small==1.1.0"), lambda: packages.find(small.digest[:20])):
+        reads.clear()
+        use()
+        assert len(reads) == 1
+    reads.clear()
+    assert packages.meant("small==1.0.0") == small.digest
+    packages.revoke(small.digest, "ben")
+    assert reads == []
 
 
 def test_a_few_digits_are_no_digest(packages, small):

@@ -42,7 +42,8 @@ def test_hours_that_are_none_say_how_to_write_them(text):
 
 def test_each_rule_is_explained_and_changes_the_digest():
     changed = {
-        "min_cohort": 3,
+        "min_cohort": 4,
+        "require_masking": False,
         "max_rounds": 7,
         "strategies": ("fedavg",),
         "folders": False,
@@ -54,6 +55,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "roster": RosterBy.CHAIN,
         "require_roster": True,
         "min_sandbox": 2,
+        "egress_hosts": ("blobs.example.org",),
         "hours": Hours(60, 120),
         "send_error_texts": True,
     }
@@ -72,6 +74,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         ({"signers": ("ed25519:short",)}, "signers has 'ed25519:short'"),
         ({"releases": ("records",)}, "releases has 'records'; possible are parameters"),
         ({"min_sandbox": 3}, "min_sandbox is 3"),
+        ({"egress_hosts": ("*.example.org",)}, r"egress_hosts has '\*\.example\.org', which is no host"),
     ],
 )
 def test_a_rule_that_cannot_hold_is_refused(rules, says):

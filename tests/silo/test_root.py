@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.adapters.channel.servers import SmallCoordinator, SmallServer, running
-from tests.silo.small_app import write_app, write_data
+from tests.adapters.channel.servers import SmallCoordinator, SmallServer, Storage, running
+from tests.silo.small_app import allowing, write_app, write_data
 
 from septum.adapters.identity.keys import load_private_key
 from septum.adapters.identity.token import make_token, read_token, token_hash
@@ -23,6 +23,7 @@ from septum.errors import AuthError, ConfigError, ConflictError, ConnectionFaile
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
     Await,
+    Failure,
     Instruction,
     Invitation,
     Join,
@@ -50,6 +51,7 @@ class OneRound(SmallCoordinator):
     """Invites to one run with the small app, has its first round trained, and then holds the silo."""
 
     plan: Plan
+    base = BASE
 
     def poll(self, silo: str, message: Poll) -> PollAnswer:
         return self._hold(silo, Wait()) if "r-1" in message.serving else Invitation("r-1", self.plan)  # type: ignore[return-value]
@@ -57,7 +59,7 @@ class OneRound(SmallCoordinator):
     def exchange(self, silo: str, run: str, message: SiloMessage) -> Instruction:
         self.received.append((silo, run, message))
         if isinstance(message, Join):
-            return Train(1, 1, BASE)
+            return Train(1, 1, self.base)
         if isinstance(message, Leave):
             return Wait()
         return self._hold(silo, Wait())  # type: ignore[return-value]
@@ -201,7 +203,7 @@ class AgentProcess:
 
 @pytest.fixture
 def run_agent(site: Site) -> Iterator[Callable[[], AgentProcess]]:
-    enroll(site.dir, url=site.server.url(), token=site.token(), apps={"small": site.app})
+    enroll(site.dir, url=site.server.url(), token=site.token(), apps={"small": site.app}, policy=allowing())
     made: list[AgentProcess] = []
 
     def run_one() -> AgentProcess:
@@ -237,6 +239,34 @@ def test_a_round_over_tls_and_an_orderly_end(site: Site, agent: AgentProcess) ->
     ]
     assert all(line["silo"] == "north" for line in agent.lines)
     assert {line["run_id"] for line in agent.lines if line["event"] in ("joined", "working", "left")} == {"r-1"}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_model_comes_from_another_host_if_silo_toml_names_it_and_else_both_sides_learn_the_rule(
+    site: Site, run_agent: Callable[[], AgentProcess], tmp_path: Path, named: bool
+) -> None:
+    storage = Storage(site.service, tmp_path / "storage-tls")
+    assert BASE.inline is not None
+    storage.content, site.service.base = BASE.inline, BASE.without_bytes()
+    site.server.blobs_at = storage.location()
+    config = site.dir / "silo.toml"
+    rule = f'egress_hosts = ["{storage.rule if named else "blobs.example.org"}"]\n'
+    assert "egress_hosts = []\n" in config.read_text()
+    network = f'[network]\nca_file = "{storage.certificate.ca_path}"\n'
+    config.write_text(config.read_text().replace("egress_hosts = []\n", rule) + network)
+    with running(storage):
+        agent = run_agent()
+        until(lambda: bool(site.said(Report)) or bool(site.said(Failure)))
+        agent.end()
+        storage.hang_up()
+    refused = [(line["rule"], line["run_id"]) for line in agent.lines if line["event"] == "egress_refused"]
+    if named:
+        assert (len(site.said(Report)), len(storage.requests), refused) == (1, 1, [])
+    else:
+        (failure,) = site.said(Failure)
+        assert isinstance(failure, Failure)
+        assert failure.reason.startswith(f"policy.egress_hosts: the coordinator sends this silo to {storage.rule}, ")
+        assert (storage.connections, refused) == ([], [("policy.egress_hosts", "r-1")])
 
 
 def test_the_key_is_not_in_the_log(site: Site, agent: AgentProcess) -> None:

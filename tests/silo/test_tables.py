@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.silo.small_app import admission, approved, write_app, write_data
+from tests.silo.small_app import admission, allowing, approved, write_app, write_data
 
 from septum.adapters.tables import read_table
 from septum.errors import DataError
@@ -98,7 +98,7 @@ def test_a_run_keeps_the_rows_with_which_it_began(silo, tmp_path):
 
 def test_rules_that_were_tightened_since_hold_for_a_run_that_has_begun(silo):
     assert isinstance(silo("r1"), Granted)
-    denied = silo("r1", Policy(max_rounds=1, min_cohort=3))
+    denied = silo("r1", allowing(max_rounds=1, min_cohort=3))
     assert isinstance(denied, Denied)
     assert denied.rule == "policy.min_cohort"
 
@@ -115,7 +115,7 @@ def test_rows_without_a_receipt_are_not_used(silo, tmp_path):
 @pytest.mark.parametrize("open_", [True, False])
 def test_why_the_data_cannot_be_used_is_told_only_where_texts_may_leave(silo, tmp_path, open_, caplog):
     (tmp_path / "data.csv").write_text("x,y\nMüller,0\n")
-    denied = silo("r1", Policy(send_error_texts=open_))
+    denied = silo("r1", allowing(send_error_texts=open_))
     assert isinstance(denied, Denied)
     assert denied.rule == "data"
     assert ("its own log says why" in denied.reason) is not open_

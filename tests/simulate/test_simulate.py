@@ -7,7 +7,7 @@ import pytest
 
 from septum.cli.shipped import example
 from septum.cli.silo_files import silo_files
-from septum.errors import RunFailedError
+from septum.errors import ConfigError, RunFailedError
 from septum.protocol import facts, payload, tensors
 from septum.protocol.messages import Outcome
 from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
@@ -109,6 +109,11 @@ def test_every_round_makes_one_model_and_measures_it(counting):
     assert [fact.round for fact in seen if isinstance(fact, facts.ModelMade)] == [0, 1, 2, 3]
     assert [fact.round for fact in seen if isinstance(fact, facts.ModelMeasured)] == [0, 1, 2, 3]
     assert isinstance(seen[-1], facts.RunEnded)
+
+
+def test_a_strategy_that_needs_more_silos_is_refused_before_anything_is_trained(counting):
+    with pytest.raises(ConfigError, match=r"krum with f = 1 needs .* 5 silos"):
+        play(counting, {"fail_in": "b"}, strategy=StrategyRef("krum", {"f": 1.0}))
 
 
 def test_a_silo_that_fails_is_left_out_when_the_rest_are_a_quorum(counting):

@@ -16,8 +16,9 @@ Vector: TypeAlias = NDArray[np.float32]  # (width,) one block of a model, a delt
 Block: TypeAlias = NDArray[np.float32]  # (silos, width)
 State: TypeAlias = Mapping[str, Vector]  # the server optimiser's state, by name
 Settings: TypeAlias = Mapping[str, float]
+Gram: TypeAlias = NDArray[np.float64]  # (silos, silos), G_ij = <x_i, x_j>: see gram.py
+Factors: TypeAlias = NDArray[np.float64]  # (silos,)
 
-Combine: TypeAlias = Callable[[Block, ArrayLike], Vector]
 Start: TypeAlias = Callable[[Settings, int], dict[str, Vector]]
 Step: TypeAlias = Callable[[Settings, Vector, Vector, State], tuple[Vector, dict[str, Vector]]]
 
@@ -31,6 +32,7 @@ class Setting:
     above: float | None = None
     at_least: float | None = None
     below: float | None = None
+    whole: bool = False
 
     def check(self, value: object, *, rule: str) -> float:
         """The value as a float.
@@ -51,6 +53,7 @@ class Setting:
             and (self.above is None or rounded > self.above)
             and (self.at_least is None or rounded >= self.at_least)
             and (self.below is None or rounded < self.below)
+            and (not self.whole or rounded == value == int(value))
         ):
             raise ConfigError(f"{where} is {value!r}; it must be {self.range}", hint=self._hint())
         return float(value)
@@ -62,9 +65,10 @@ class Setting:
         >>> Setting("beta", 0.9, at_least=0, below=1).range
         'finite, >= 0 and < 1'
         """
+        kind = "whole" if self.whole else "finite"
         bounds = (("> ", self.above), (">= ", self.at_least), ("< ", self.below))
         said = [f"{sign}{bound:g}" for sign, bound in bounds if bound is not None]
-        return "finite, " + " and ".join(said) if said else "finite"
+        return f"{kind}, " + " and ".join(said) if said else kind
 
     def _hint(self) -> str:
         return f"leave {self.name!r} out to use its default {self.default:g}"
@@ -81,11 +85,55 @@ def no_proximal_term(settings: Settings) -> float:  # noqa: ARG001  (the shape o
 
 
 @dataclass(frozen=True, slots=True)
+class CoordinateWise:
+    """What is made of the silos' deltas at a coordinate depends on nothing but them and the weights.
+
+    combine  settings, block (silos, width), weights (silos,) rows -> (width,)
+    """
+
+    combine: Callable[[Settings, Block, ArrayLike], Vector]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightGiving:
+    """Each silo gets a factor, made of the Gram matrix alone; the combined delta is sum_i factor_i x_i.
+
+    The updates are read twice: once for the matrix, once for the sum. The factors need not add up to 1.
+
+    factors  settings, gram (silos, silos), weights (silos,) rows -> (silos,) float64
+    """
+
+    factors: Callable[[Settings, Gram, ArrayLike], Factors]
+
+
+def _mean(settings: Settings, block: Block, weights: ArrayLike) -> Vector:  # noqa: ARG001
+    return weighted_mean(block, weights)
+
+
+MEAN = CoordinateWise(_mean)
+"""The mean weighted by rows: the one way to combine that can be done without seeing a single silo's update."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """How many silos' updates a rule needs at least; `why` and `hint` are the error of a run that has fewer."""
+
+    silos: int
+    why: str = ""
+    hint: str = ""
+
+
+def any_number(settings: Settings) -> Need:  # noqa: ARG001  (the shape of `Rule.needs`)
+    """The need of a rule that makes something of any number of updates."""
+    return Need(1)
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A rule before its settings are known. A rule's file ends with one of these; `strategy.py` lists it.
 
-    `combine` and `step` are coordinate-wise: what they give for a coordinate depends on nothing but the same coordinate
-    of their arguments, so a model can pass through them block by block.
+    `step` is coordinate-wise: what it gives for a coordinate depends on nothing but the same coordinate of its
+    arguments, so a model can pass through it block by block. `combine` is one of two shapes, for the same reason.
     """
 
     name: str
@@ -93,5 +141,22 @@ class Rule:
     settings: tuple[Setting, ...] = ()
     state_names: tuple[str, ...] = ()
     start: Start = no_state
-    combine: Combine = weighted_mean
+    combine: CoordinateWise | WeightGiving = MEAN
     proximal_mu: Callable[[Settings], float] = no_proximal_term
+    needs: Callable[[Settings], Need] = any_number
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.combine, CoordinateWise | WeightGiving):
+            raise ConfigError(
+                f"rule {self.name!r}: combine is {self.combine!r}",
+                hint="give CoordinateWise(function) or WeightGiving(function); leave it out for the weighted mean",
+            )
+
+    @property
+    def sees_updates(self) -> bool:
+        """Whether it has to see each silo's update.
+
+        Nobody declares it, so nobody can declare it wrongly: a rule that leaves `combine` out works on the weighted
+        mean alone, which a masked sum gives; any other function could look at one silo's row.
+        """
+        return self.combine != MEAN

@@ -16,10 +16,29 @@ from numpy.typing import ArrayLike
 from septum.algorithms.fedavg import FEDAVG
 from septum.algorithms.fedopt import FEDADAGRAD, FEDADAM, FEDAVGM, FEDYOGI
 from septum.algorithms.fedprox import FEDPROX
-from septum.algorithms.rule import Block, Rule, Setting, State, Vector
+from septum.algorithms.geometric_median import GEOMETRIC_MEDIAN
+from septum.algorithms.krum import KRUM, MULTI_KRUM
+from septum.algorithms.norm_clipping import NORM_CLIPPING
+from septum.algorithms.rule import (
+    Block,
+    CoordinateWise,
+    Factors,
+    Gram,
+    Need,
+    Rule,
+    Setting,
+    Settings,
+    State,
+    Vector,
+    WeightGiving,
+)
+from septum.algorithms.trimmed_mean import MEDIAN, TRIMMED_MEAN
+from septum.algorithms.weighted_mean import weighted_sum
 from septum.errors import ConfigError, TensorError, did_you_mean
 
-_RULES: Mapping[str, Rule] = {rule.name: rule for rule in (FEDAVG, FEDPROX, FEDAVGM, FEDADAGRAD, FEDADAM, FEDYOGI)}
+_OF_THE_MEAN = (FEDAVG, FEDPROX, FEDAVGM, FEDADAGRAD, FEDADAM, FEDYOGI)
+_ROBUST = (MEDIAN, TRIMMED_MEAN, KRUM, MULTI_KRUM, GEOMETRIC_MEDIAN, NORM_CLIPPING)
+_RULES: Mapping[str, Rule] = {rule.name: rule for rule in (*_OF_THE_MEAN, *_ROBUST)}
 PROXIMAL_MU = "proximal_mu"
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
@@ -28,28 +47,36 @@ _NOTHING: Mapping[str, float] = MappingProxyType({})
 class Strategy:
     """One aggregation strategy: combine the silos' deltas, then step the model.
 
-    The same object serves simulation and deployment. All three functions are coordinate-wise and pure: a model may pass
-    through them in blocks of any width, in any order of blocks, and gets the same bits. Two strategies are equal when
-    their names and settings are.
+    The same object serves simulation and deployment. All functions are pure, and all but `weigh` coordinate-wise: a
+    model may pass through them in blocks of any width, in any order of blocks, and gets the same bits. Two strategies
+    are equal when their names and settings are.
 
     Attributes:
         name: one of `strategy_names()`.
         settings: every setting with its value, defaults resolved.
         state_names: the server optimiser's state, one float32 vector of the model's size each.
-        combine: block (silos, width), weights (silos,) rows -> mean delta (width,).
+        weigh: gram (silos, silos), weights (silos,) rows -> factors (silos,), which `combine` is then given as weights;
+            None where it is given the rows themselves, and nobody needs a Gram matrix.
+        combine: block (silos, width), weights (silos,) rows, or factors -> combined delta (width,).
         start: width -> the state before the first round.
         step: base (width,), mean delta (width,), state -> the new model's block, the new state. Leaves its arguments
             as they are; raises TensorError when they do not fit together, or when a result is not finite.
         proximal_mu: above 0, silos add the proximal term of FedProx to their loss.
+        sees_updates: whether it needs each silo's update; False where the mean, weighted by rows, is enough, which is
+            all that a masked sum can give.
+        needs: how many silos' updates it needs; ask `too_few`.
     """
 
     name: str
     settings: Mapping[str, float]
     state_names: tuple[str, ...] = field(compare=False)
+    weigh: Callable[[Gram, ArrayLike], Factors] | None = field(compare=False, repr=False)
     combine: Callable[[Block, ArrayLike], Vector] = field(compare=False, repr=False)
     start: Callable[[int], dict[str, Vector]] = field(compare=False, repr=False)
     step: Callable[[Vector, Vector, State], tuple[Vector, dict[str, Vector]]] = field(compare=False, repr=False)
     proximal_mu: float = field(default=0.0, compare=False)
+    sees_updates: bool = field(default=True, compare=False)
+    needs: Need = field(default=Need(1), compare=False, repr=False)
 
 
 def strategy(name: str, settings: Mapping[str, float] = _NOTHING) -> Strategy:
@@ -70,15 +97,39 @@ def strategy(name: str, settings: Mapping[str, float] = _NOTHING) -> Strategy:
 def strategy_of_rule(rule: Rule, settings: Mapping[str, float] = _NOTHING) -> Strategy:
     """The strategy of a rule, which need not be one of septum's own. Raises ConfigError as `strategy` does."""
     values = _resolve(rule, settings)
+    weigh: Callable[[Gram, ArrayLike], Factors] | None = None
+    combined: Callable[[Block, ArrayLike], Vector] = weighted_sum
+    match rule.combine:
+        case CoordinateWise(combine):
+            combined = partial(combine, values)
+        case WeightGiving(factors):
+            weigh = partial(_checked_factors, rule.name, factors, values)
     return Strategy(
         name=rule.name,
         settings=values,
         state_names=rule.state_names,
-        combine=rule.combine,
+        weigh=weigh,
+        combine=combined,
         start=partial(rule.start, values),
         step=partial(_checked_step, rule, values),
         proximal_mu=rule.proximal_mu(values),
+        sees_updates=rule.sees_updates,
+        needs=rule.needs(values),
     )
+
+
+def too_few(chosen: Strategy, silos: int) -> str:
+    """Why the updates of this many silos are too few for a strategy; empty if they are enough.
+
+    >>> too_few(strategy("krum"), 5), too_few(strategy("fedavg"), 1)
+    ('', '')
+    >>> too_few(strategy("krum"), 4)
+    'krum with f = 1 needs the updates of n >= 2f + 3 = 5 silos (Blanchard et al. 2017); there are 4'
+    """
+    if silos >= chosen.needs.silos:
+        return ""
+    why = chosen.needs.why or f"strategy {chosen.name!r} needs the updates of {chosen.needs.silos} silos"
+    return f"{why}; there are {silos}"
 
 
 def proximal_mu(name: str, settings: Mapping[str, float]) -> float:
@@ -128,6 +179,25 @@ def _resolve(rule: Rule, settings: Mapping[str, float]) -> dict[str, float]:
         setting.name: setting.check(settings.get(setting.name, setting.default), rule=rule.name)
         for setting in rule.settings
     }
+
+
+def _checked_factors(
+    name: str,
+    factors: Callable[[Settings, Gram, ArrayLike], Factors],
+    settings: Settings,
+    gram: Gram,
+    weights: ArrayLike,
+) -> Factors:
+    """The rule's factors: float64, finite, one a silo."""
+    silos = np.shape(weights)
+    if gram.dtype != np.float64 or gram.shape != silos * 2:
+        raise TensorError(
+            f"{name}: a Gram matrix {gram.dtype} of shape {gram.shape} came with weights of shape {silos}"
+        )
+    found = factors(settings, gram, weights)
+    if found.shape != silos or found.dtype != np.float64 or not np.isfinite(found).all():
+        raise TensorError(f"{name}: its factors are {found}; they are float64, finite, and one for each of {silos[0]}")
+    return found
 
 
 def _checked_step(

@@ -8,12 +8,16 @@ depend on the width of the block and on the number of threads.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from septum.errors import TensorError
+
+Vector: TypeAlias = NDArray[np.float32]  # (width,)
 
 MAX_WEIGHT = 2**53  # rows; up to there float64 counts them exactly, and no sum of weights can overflow
 
@@ -39,16 +43,45 @@ def weighted_mean(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.
     >>> weighted_mean(np.array([[1, 4], [3, 0]], np.float32), [1, 3])
     array([2.5, 1. ], dtype=float32)
     """
+    rows = _one_for_each(block, weights)
+    return _sum(block, _shares(tuple(rows.tolist())))
+
+
+def weighted_sum(block: NDArray[np.float32], factors: ArrayLike) -> NDArray[np.float32]:
+    """sum_i f_i x_i, coordinate by coordinate, in the same arithmetic; each factor is rounded to float32 once.
+
+    A factor of 0 leaves its silo out, whatever its vector is; where one factor is 1 and the others are 0, that silo's
+    vector comes back bit for bit. A factor that is too small for a normal float32 counts as 0: it is meant to shorten
+    an update of norm 1e37 or more, and rounded as a subnormal it could be twice what it should be.
+
+    Raises:
+        TensorError: the block is not a float32 matrix, or the factors do not fit it.
+
+    >>> weighted_sum(np.array([[1, 4], [3, 0]], np.float32), [0.5, 2])
+    array([6.5, 2. ], dtype=float32)
+    """
+    rounded = _one_for_each(block, factors).astype(np.float32)
+    chosen = np.flatnonzero(np.abs(rounded) >= np.finfo(np.float32).tiny)
+    if len(chosen) == 0:
+        return np.zeros(block.shape[1], np.float32)
+    return _sum([block[silo] for silo in chosen], tuple(rounded[chosen]))
+
+
+def _one_for_each(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.float64]:
+    """The weights as float64, one for each row of a block. Raises TensorError where there is not."""
     if block.ndim != 2 or block.dtype != np.float32:
         raise TensorError(f"a block is (silos, width) float32, got {block.dtype} of shape {block.shape}")
     rows = np.asarray(weights, dtype=np.float64)  # (silos,)
     if rows.shape != (block.shape[0],) or block.shape[0] == 0:
         raise TensorError(f"{block.shape[0]} silos' vectors came with weights of shape {rows.shape}")
-    shares = _shares(tuple(rows.tolist()))
+    return rows
+
+
+def _sum(vectors: Sequence[NDArray[np.float32]] | NDArray[np.float32], shares: Sequence[np.float32]) -> Vector:
     # The first product starts the sum: 0 + x would turn a silo's -0.0 into 0.0.
-    accumulated: NDArray[np.float32] = np.multiply(block[0], shares[0])  # (width,)
+    accumulated: Vector = np.multiply(vectors[0], shares[0])  # (width,)
     product = np.empty_like(accumulated)  # (width,)
-    for share, vector in zip(shares[1:], block[1:], strict=True):
+    for share, vector in zip(shares[1:], vectors[1:], strict=True):
         np.multiply(vector, share, out=product)
         np.add(accumulated, product, out=accumulated)
     return accumulated

@@ -33,8 +33,15 @@ def together(app: LoadedApp, plan: Plan, rows: Mapping[str, Prepared]) -> ModelM
     return _measure(app, plan, rows, dict.fromkeys(rows, model))
 
 
+def of_model(app: LoadedApp, plan: Plan, rows: Mapping[str, Prepared], model: bytes) -> ModelMeasured:
+    """How one model does on each silo's test rows, which a masked run tells nobody."""
+    return _measure(app, plan, rows, dict.fromkeys(rows, model))
+
+
 def _train(app: LoadedApp, plan: Plan, silo: str, prepared: Prepared) -> bytes:
-    single = replace(plan, silos=(silo,), quorum=1, strategy=StrategyRef(), early_stopping=None, clip_norm=None)
+    single = replace(
+        plan, silos=(silo,), quorum=1, strategy=StrategyRef(), early_stopping=None, clip_norm=None, masking=None
+    )
     return simulate(app, single, {silo: prepared}).model
 
 

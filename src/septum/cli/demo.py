@@ -45,6 +45,7 @@ class Options:
     compare: bool
     data_dir: Path | None
     backend: str
+    inspect: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ def demo(
         ),
     ] = None,
     backend: Annotated[str, typer.Option("--backend", help="numpy, or torch (needs the torch extra).")] = "numpy",
+    inspect: Annotated[
+        bool, typer.Option("--inspect", help="Without masking: the coordinator sees each hospital's own numbers.")
+    ] = False,
 ) -> Answer:
     """Four hospitals train one heart-disease model over HTTPS, on this machine, in nine processes."""
     from septum.cli.demo_report import answer  # numpy: 100 ms that `--help` does not pay
@@ -88,11 +92,11 @@ def demo(
     need_coordinator()
     signal.signal(signal.SIGTERM, _interrupt)  # or its processes would outlive it
     began = time.monotonic()
-    options = Options(rounds, seed, keep, compare, data_dir, backend)
+    options = Options(rounds, seed, keep, compare, data_dir, backend, inspect)
     loaded, plan, files = _plan(options)
     finished = _federate(call, options, loaded, plan, files)
-    baselines = _baselines(call, loaded, plan, files) if compare else {}
-    return answer(finished, plan, baselines, wall_s=time.monotonic() - began)
+    compared = _compared(call, loaded, plan, files, finished.model_path) if compare else {}
+    return answer(finished, plan, compared, wall_s=time.monotonic() - began)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -111,18 +115,22 @@ def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
     loaded = load(folder)
     files = silo_files(wanted.data_dir or folder / DATA_FOLDER)
     hyper = (f"seed={wanted.seed}", f"backend={wanted.backend}")
-    options = RunOptions(overrides=hyper, rounds=wanted.rounds, gather_s=GATHER_S, deadline_s=DEADLINE_S)
+    options = RunOptions(
+        overrides=hyper, rounds=wanted.rounds, gather_s=GATHER_S, deadline_s=DEADLINE_S, inspect=wanted.inspect
+    )
     return loaded, make_plan(described(loaded), tuple(files), options), files
 
 
 def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path]) -> Finished:
     from septum.cli.federation import Federation
     from septum.cli.shipped import HEART_DISEASE, example
+    from septum.silo.policy import Policy
 
     target = _target(options.keep)
     base = target if options.keep else Path(tempfile.mkdtemp(prefix="septum-demo-"))
     base.chmod(0o711)  # each silo may reach its own folder in it, and list none
-    with Federation(base, example(HEART_DISEASE), loaded.app.name, files) as federation:
+    policy = {"require_masking": not options.inspect, "min_cohort": min(len(files), Policy().min_cohort)}
+    with Federation(base, example(HEART_DISEASE), loaded.app.name, files, policy=policy) as federation:
         call.output.note(f"starting a coordinator and {len(files)} hospitals: {', '.join(sorted(files))}")
         finished = _run(call, federation, plan, target, base if options.keep else None)
     if not options.keep:  # after a failure the logs stay: its hint names them
@@ -174,10 +182,17 @@ def _follow(call: Invocation, client: Client, run_id: str, plan: Plan) -> tuple[
     return tuple(journal)
 
 
-def _baselines(call: Invocation, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path]) -> dict[str, ModelMeasured]:
+def _compared(
+    call: Invocation, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path], model: Path
+) -> dict[str, ModelMeasured]:
+    """The federated model and both baselines hospital by hospital, which a masked run tells nobody."""
     from septum.cli import comparison
     from septum.simulate.run import read_silos
 
     call.output.note("for comparison: each hospital alone, and all records pooled in one place")
     rows: dict[str, Prepared] = read_silos(loaded, loaded.app.resolve(plan.hyper), files)
-    return {"alone": comparison.alone(loaded, plan, rows), "pooled": comparison.together(loaded, plan, rows)}
+    return {
+        "federated": comparison.of_model(loaded, plan, rows, model.read_bytes()),
+        "alone": comparison.alone(loaded, plan, rows),
+        "pooled": comparison.together(loaded, plan, rows),
+    }

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from septum.protocol.plan import Plan
 
 
-def answer(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured], *, wall_s: float) -> Answer:
-    """The figures for programs, and the table for people. `baselines`: `alone` and `pooled`, or none."""
+def answer(finished: Finished, plan: Plan, compared: Mapping[str, ModelMeasured], *, wall_s: float) -> Answer:
+    """The figures for programs, and the table for people. `compared`: `federated`, `alone` and `pooled`, or none.
+
+    What the coordinator measured is over all hospitals; hospital by hospital it knows nothing in a masked run.
+    """
     federated = _last_measured(finished.journal)
+    by_site = compared.get("federated", federated)
+    baselines = {name: measured for name, measured in compared.items() if name != "federated"}
     overhead = {name: round(value, 2) for name, value in percentiles(round_overheads_ms(finished.journal)).items()}
     rounds_s = _rounds_s(finished.journal)
     data: dict[str, Json] = {
@@ -34,7 +39,7 @@ def answer(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured
         "roc_auc_bound": federated.metrics.roc_auc_bound,
         "log_loss_all": federated.metrics.log_loss,
         "n_test": federated.metrics.rows,
-        "sites": [_site(silo, federated, baselines) for silo in sorted(federated.silos)],
+        "sites": [_site(silo, by_site, baselines) for silo in sorted(by_site.silos)],
         **{f"{prefix}_roc_auc": measured.metrics.roc_auc for prefix, measured in _named(baselines)},
         **{f"{prefix}_accuracy": measured.metrics.accuracy for prefix, measured in _named(baselines)},
         "model_path": str(finished.model_path.resolve()),
@@ -42,6 +47,7 @@ def answer(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured
         "plan_digest": finished.run.plan_digest,
         "round_overhead_ms": overhead,
         "separate_users": finished.separate_users,
+        "privacy": {"secure_aggregation": plan.masking is not None},
         "kept": None if finished.folder is None else str(finished.folder.resolve()),
     }
     summary = (
@@ -49,7 +55,8 @@ def answer(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured
         f"        a round took {overhead['p50']:.1f} ms more than its slowest hospital's own work "
         f"(p90 {overhead['p90']:.1f} ms)"
     )
-    return Answer(data, (_table({"federated": federated, **baselines}), *_explained(finished, baselines), summary))
+    ways = {"federated": ModelMeasured(federated.round, federated.metrics, by_site.silos), **baselines}
+    return Answer(data, (_table(ways), *_explained(finished, plan, baselines), summary))
 
 
 def _named(baselines: Mapping[str, ModelMeasured]) -> list[tuple[str, ModelMeasured]]:
@@ -78,8 +85,9 @@ def _row(name: str, ways: Sequence[Metrics]) -> tuple[str, ...]:
     return (name, str(ways[0].rows), *(f"{_number(way.roc_auc)} ({way.accuracy:.3f})" for way in ways))
 
 
-def _explained(finished: Finished, baselines: Mapping[str, ModelMeasured]) -> tuple[str, ...]:
-    lines = [f"model   {finished.model_path}", f"digest  {finished.run.model}"]
+def _explained(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured]) -> tuple[str, ...]:
+    seen = "each hospital's own update" if plan.masking is None else "sums over the hospitals, no hospital's own"
+    lines = [f"model   {finished.model_path}", f"digest  {finished.run.model}", f"seen    by the coordinator: {seen}"]
     if finished.folder is not None:
         lines.append(f"kept    {finished.folder}/ (each process's folder and log)")
     legend = "ROC-AUC (accuracy) on the test rows."

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from septum.adapters.identity.keys import load_private_key, make_private_key
@@ -25,6 +26,7 @@ from septum.protocol.roster import write_roster
 from septum.silo.config import CONFIG_NAME
 from septum.silo.line import KEY_NAME
 from septum.silo.roster import Rosters
+from septum.silo.section import toml_value
 
 START_S = 60.0  # a cold disk may need it; a process that exits is noticed at once
 FIRST_UID = 61_184  # systemd's range for dynamic users: not given to people or packages
@@ -45,13 +47,23 @@ class Site:
 class Federation:
     """A coordinator and silos, running. Leave the context to end them all.
 
-    `sandbox`: the level of the silos' training processes; None for the best that this machine has.
+    `sandbox`: the level of the silos' training processes; None for the best that this machine has. `policy`: what the
+    silos' stewards change in the rules that a new silo has, by the key in silo.toml.
     """
 
     def __init__(
-        self, base: Path, app_dir: Path, app_name: str, records: Mapping[str, Path], *, sandbox: int | None = None
+        self,
+        base: Path,
+        app_dir: Path,
+        app_name: str,
+        records: Mapping[str, Path],
+        *,
+        sandbox: int | None = None,
+        policy: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
-        self._sandbox = sandbox
+        self._changes = {rf"^{key} = .*$": f"{key} = {toml_value(value)}" for key, value in policy.items()}
+        if sandbox is not None:
+            self._changes[r"^\[limits\]$"] = f"[limits]\nsandbox = {sandbox}"
         self.base = base.resolve()
         self._app_dir = app_dir
         self._app_name = app_name
@@ -112,10 +124,10 @@ class Federation:
         for process in [self._enroll(site, urls[site.name], tokens[site.name]) for site in self.sites]:
             process.wait_for_exit(START_S)
         self._pin_roster()
-        if self._sandbox is not None:
-            for site in self.sites:
-                config = site.folder / "state" / CONFIG_NAME
-                config.write_text(config.read_text().replace("[limits]\n", f"[limits]\nsandbox = {self._sandbox}\n"))
+        for site in self.sites:
+            config = site.folder / "state" / CONFIG_NAME
+            for pattern, line in self._changes.items():
+                config.write_text(re.sub(pattern, line, config.read_text(), flags=re.MULTILINE))
         for site in self.sites:
             self.start_agent(site.name)
         return access

@@ -14,9 +14,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter of the app; may be repeated."),
 ]
-Preset = Annotated[
-    str, typer.Option("--preset", metavar="NAME", help="A preset of the app's septum.toml to start from.")
-]
+Preset = Annotated[str, typer.Option("--preset", metavar="NAME", help="A preset of the app to start from.")]
 Rounds = Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds; the same as --set rounds=N.")]
 Quorum = Annotated[int, typer.Option("--quorum", min=0, help="Reports that a round needs; 0 stands for all silos.")]
 Strategy = Annotated[str, typer.Option("--strategy", help="The aggregation strategy, such as fedavg or fedadam.")]
@@ -41,6 +39,17 @@ EarlyStop = Annotated[
 ClipNorm = Annotated[
     float | None, typer.Option("--clip-norm", help="L2 bound on each silo's update, applied in the silo.")
 ]
+Inspect = Annotated[
+    bool,
+    typer.Option("--inspect", help="No masking: the coordinator sees each silo's update, where every silo allows it."),
+]
+MaxUpdate = Annotated[
+    float,
+    typer.Option("--max-update", metavar="NUMBER", help="Masked runs: bound on each coordinate of a silo's update."),
+]
+MaxWeight = Annotated[
+    int, typer.Option("--max-weight", metavar="ROWS", help="Masked runs: how many rows a silo may train on at most.")
+]
 Attempts = Annotated[int, typer.Option("--attempts", min=1, help="How often a round is tried before the run fails.")]
 Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's name if left out.")]
 
@@ -61,6 +70,9 @@ class RunOptions:
     name: str = ""
     deadline_s: float = 600.0
     gather_s: float = 60.0
+    inspect: bool = False
+    max_update: float = 10.0
+    max_weight: int = 100_000
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

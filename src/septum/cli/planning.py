@@ -8,9 +8,9 @@ from pathlib import Path
 
 from septum.cli.options import RunOptions, pairs
 from septum.errors import ConfigError, did_you_mean
-from septum.plugins.strategies import strategy_of
+from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
-from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
 from septum.sdk.package_file import read_description
@@ -33,10 +33,10 @@ def described(loaded: LoadedApp) -> Described:
     return Described(loaded.app.name, manifest.version, loaded.digest, loaded.app.fields, manifest.presets)
 
 
-def described_package(digest: str, description: bytes) -> Described:
-    """Of a package, by what it says of itself."""
+def described_package(digest: str, description: bytes, added: Mapping[str, Mapping[str, object]]) -> Described:
+    """Of a package, by what it says of itself, and the presets that were given to it besides."""
     found = read_description(description)
-    return Described(found.name, found.version, digest, found.fields, found.presets)
+    return Described(found.name, found.version, digest, found.fields, {**added, **found.presets})
 
 
 def load(folder: Path) -> LoadedApp:
@@ -47,7 +47,7 @@ def load(folder: Path) -> LoadedApp:
 def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan:
     """The plan of a run of this app over these silos. Raises ConfigError for every option that does not fit."""
     hyper = resolve(app.fields, hyper_values(app, options), app.name)
-    return Plan(
+    plan = Plan(
         name=options.name or app.name,
         app=AppRef(app.name, app.version, app.digest),
         hyper=hyper,
@@ -61,7 +61,10 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         attempts=options.attempts,
         early_stopping=early_stopping(options.early_stopping),
         clip_norm=options.clip_norm,
+        masking=None if options.inspect else Masking(options.max_update, options.max_weight),
     )
+    strategy_for(plan)  # refuses one that needs more silos
+    return plan
 
 
 def hyper_values(app: Described, options: RunOptions) -> dict[str, object]:
@@ -114,6 +117,9 @@ def _preset(presets: Mapping[str, Mapping[str, object]], name: str) -> Mapping[s
     if not name:
         return {}
     if name not in presets:
-        known = did_you_mean(name, presets) if presets else "its septum.toml has none"
-        raise ConfigError(f"the app has no preset {name!r}; {known}", hint="write [presets.NAME] in septum.toml")
+        known = did_you_mean(name, presets) if presets else "it has none"
+        raise ConfigError(
+            f"the app has no preset {name!r}; {known}",
+            hint="write [presets.NAME] in septum.toml; of a pushed package: septum app preset set APP NAME lr=0.1",
+        )
     return presets[name]

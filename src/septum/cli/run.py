@@ -33,6 +33,9 @@ def submit(
     gather: options.Gather = 60.0,
     early_stopping: options.EarlyStop = "",
     clip_norm: options.ClipNorm = None,
+    inspect: options.Inspect = False,
+    max_update: options.MaxUpdate = 10.0,
+    max_weight: options.MaxWeight = 100_000,
     attempts: options.Attempts = 3,
     name: options.Name = "",
     key: Annotated[
@@ -55,6 +58,9 @@ def submit(
         gather_s=gather,
         early_stopping=early_stopping,
         clip_norm=clip_norm,
+        inspect=inspect,
+        max_update=max_update,
+        max_weight=max_weight,
         attempts=attempts,
         name=name,
     )

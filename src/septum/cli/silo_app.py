@@ -72,7 +72,11 @@ def list_(call: Invocation, directory: SiloDir) -> Answer:
 
     environments = Environments(directory / "envs")
     packages = Packages(directory)
-    found = list(packages.all())
+    looked = {digest: packages.look(digest) for digest in packages.digests()}
+    found = sorted(
+        (one for one in looked.values() if not isinstance(one, SeptumError)),
+        key=lambda one: (one.package.name, one.package.version),
+    )
     rows = tuple(
         (
             one.package.name,
@@ -84,9 +88,7 @@ def list_(call: Invocation, directory: SiloDir) -> Answer:
         )
         for one in found
     )
-    bad = {
-        digest: problem for digest in packages.digests() if isinstance(problem := packages.look(digest), SeptumError)
-    }
+    bad = {digest: problem for digest, problem in looked.items() if isinstance(problem, SeptumError)}
     rows += tuple((*packages.title(digest), "not usable", "", "", digest) for digest in bad)
     table = Table(
         ("APP", "VERSION", "APPROVAL", "ENVIRONMENT", "SIGNERS", "DIGEST"),
@@ -147,6 +149,28 @@ def revoke(call: Invocation, named: Named, directory: SiloDir) -> Answer:
     name, version = packages.title(digest)
     data: dict[str, Json] = {"name": name, "version": version, "digest": digest, "approved": False}
     return Answer(data, (f"{name} {version} may not run here any more\n{digest}",))
+
+
+@command(app, "remove")
+def remove(call: Invocation, named: Named, directory: SiloDir) -> Answer:
+    """Take an approval back and delete the package, unless a run of it is at work here. Receipts stay."""
+    del call
+    from septum.silo.packages import Packages
+    from septum.silo.removal import remove_package
+
+    packages = Packages(directory)
+    digest = named if packages.is_digest(named) else packages.meant(named)
+    here = digest in packages.digests()
+    name, version = packages.title(digest)
+    remove_package(directory, digest, _user())
+    data: dict[str, Json] = {"name": name, "version": version, "digest": digest, "removed": here}
+    if not here:
+        return Answer(data, (f"there is no package {digest} here",))
+    lines = (
+        f"{name} {version} is deleted here, and may not run\n{digest}",
+        f"a plan that names it is refused; to have it again: septum silo app fetch {digest} --dir {directory}",
+    )
+    return Answer(data, lines)
 
 
 def _taken(call: Invocation, shelved: Shelved, directory: Path) -> Answer:

@@ -50,12 +50,17 @@ def check(call: Invocation, directory: SiloDir) -> Answer:
     note = f"sandbox level {level}" + (f": {lacking()}" if lacking() else "")
     if level < config.policy.min_sandbox:
         note += f"; policy.min_sandbox asks for {config.policy.min_sandbox}, so nothing runs"
+    hosts = [config.coordinator.removeprefix("https://"), *config.policy.egress_hosts]
     data: dict[str, Json] = {
+        "hosts": list(hosts),
         "apps": [{"app": one.app, "kind": one.kind, "rule": one.rule, "why": one.why} for one in found],
         "sandbox": level,
         "min_sandbox": config.policy.min_sandbox,
     }
-    return Answer(data, (table, note))
+    dialled = f"asks {hosts[0]} and no other host"
+    if config.policy.egress_hosts:
+        dialled = f"asks {hosts[0]}; gets a blob from {' or '.join(hosts[1:])} when it is sent there, unsigned"
+    return Answer(data, (table, note, dialled))
 
 
 @command(receipts_app, "list")

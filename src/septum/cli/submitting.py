@@ -43,7 +43,7 @@ def submit(
 
 def _pushed(client: Client, named: str) -> Described:
     view = chosen(named, client.apps())
-    return described_package(view.digest, client.app_description(view.digest))
+    return described_package(view.digest, client.app_description(view.digest), view.presets)
 
 
 def send(client: Client, plan: Plan, key: str, patience_s: float = PATIENCE_S) -> RunView:

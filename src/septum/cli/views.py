@@ -31,6 +31,7 @@ def run(view: RunView) -> Answer:
         f"app       {view.app.name} {view.app.version} ({view.app.digest})",
         f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
         f"rounds    {_progress(view)}, attempt {view.attempt}, quorum {view.quorum} of {len(view.silos)}",
+        f"privacy   {_privacy(view)}",
         f"strategy  {view.strategy.name}{_settings(view.strategy.settings)}",
         f"hyper    {_settings(view.hyper)}",
         f"metrics   {metrics_text(view.metrics) if view.metrics else 'none measured yet'}",
@@ -100,6 +101,12 @@ def when(unix_s: float) -> str:
     if not unix_s:
         return ""
     return datetime.fromtimestamp(unix_s, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _privacy(view: RunView) -> str:
+    if view.masked:
+        return f"masked: the coordinator learns sums over {view.quorum} silos or more, and no silo's own numbers"
+    return "none: the coordinator sees what each silo sends"
 
 
 def _progress(view: RunView) -> str:

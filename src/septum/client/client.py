@@ -21,10 +21,11 @@ from septum.client.download import Piece, piece_of, save
 from septum.client.stream import Backoff, entries
 from septum.client.wire import error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError
-from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
+from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, loads, to_json
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
 from septum.protocol.views import AppView, HealthView, InviteView, JournalView, ModelView, RunView, SiloView
+from septum.sdk.presets import check_preset_name
 
 API = "/api/v1"
 SEND_TIMEOUT_S = 600.0  # a package has wheels in it
@@ -147,6 +148,24 @@ class Client:
         with path.open("rb") as file:
             view = from_json(AppView, self._sent("PUT", where, file))
         return from_json(AppView, self._sent("PUT", f"{where}/signatures", signatures)) if signatures else view
+
+    def remove_app(self, digest: str) -> None:
+        """Remove a package; one that is not there is ignored. Raises ConflictError while a run of it has not ended."""
+        self._json("DELETE", f"/apps/{quote(digest, safe=':')}")
+
+    def set_preset(self, digest: str, name: str, values: Mapping[str, Scalar]) -> AppView:
+        """Give a package a preset beside those in it, in place of one of that name that was given.
+
+        Raises ConfigError for a value that its hyper-parameters do not allow and for what is no name, ConflictError for
+        the name of one in it.
+        """
+        where = f"/apps/{quote(digest, safe=':')}/presets/{check_preset_name(name)}"
+        return from_json(AppView, self._json("PUT", where, to_json(values)))
+
+    def drop_preset(self, digest: str, name: str) -> AppView:
+        """Take a preset back that was given to a package. Raises NotFoundError."""
+        where = f"/apps/{quote(digest, safe=':')}/presets/{check_preset_name(name)}"
+        return from_json(AppView, self._json("DELETE", where))
 
     def roster(self) -> bytes:
         """The newest signed roster, to the byte. Raises NotFoundError where the coordinator was handed none."""

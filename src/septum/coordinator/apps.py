@@ -7,7 +7,7 @@ and what it says of a package binds no silo: each verifies the bytes itself.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,18 +15,22 @@ from pathlib import Path
 from septum.adapters.identity.app_signatures import Signed, verified
 from septum.coordinator.asgi import Pipe, pour
 from septum.coordinator.effects import Performer
-from septum.errors import DigestError, SeptumError
+from septum.errors import ConflictError, DigestError, NotFoundError, SeptumError, TooLargeError
 from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
+from septum.protocol.codec import Scalar, dumps, to_json
 from septum.protocol.messages import Blob
 from septum.protocol.views import AppView
-from septum.sdk.package_file import description_in, read_package
+from septum.sdk.package_file import description_in, read_description, read_package
+from septum.sdk.presets import check_preset
 
 log = logging.getLogger("septum.coordinator.apps")
 
 AREA = "apps"
 MAX_SIGNATURES_BYTES = 64 * 1024
+MAX_PRESETS = 100  # given to one package; every list of packages carries them
+MAX_PRESET_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,12 @@ class Verify:
 
     package     all of a file is verified; raises a SeptumError for one that is not sound
     signatures  the sidecar's JSON, for these facts and this digest; raises AuthError for one that is wrong
+    preset      a preset's name and values, for the package in a file; the checked values, or a SeptumError
     """
 
     package: Callable[[Path], PackageFacts]
     signatures: Callable[[bytes, PackageFacts, str], None]
+    preset: Callable[[Path, str, Mapping[str, object]], dict[str, Scalar]]
 
 
 class Apps:
@@ -96,6 +102,50 @@ class Apps:
         log.info("app_signed", extra={"app": kept.name, "version": kept.version, "digest": digest})
         return view_of(kept)
 
+    async def remove(self, digest: str, runs_of: Callable[[str], Sequence[str]]) -> None:
+        """Forget a package, its presets and its bytes; one that is not there is ignored. Silos keep what they fetched.
+
+        `runs_of`: the runs of a digest that have not ended. Raises ConflictError naming them, while there are any.
+        """
+        try:
+            record = await self._performer.read(self._registry.get, digest)
+        except NotFoundError:
+            return
+        if at_work := runs_of(digest):
+            shown = ", ".join(at_work[:5]) + (f" and {len(at_work) - 5} more" if len(at_work) > 5 else "")
+            raise ConflictError(
+                f"{record.name} {record.version} is not removed: of its runs {shown} have not ended",
+                hint=f"septum run stop {at_work[0]}",
+            )
+        await self._performer.write(self._remove, record)
+        log.info("app_removed", extra={"app": record.name, "version": record.version, "digest": digest})
+
+    async def set_preset(self, digest: str, name: str, values: Mapping[str, object]) -> AppView:
+        """Give a package a preset, in place of one of that name that was given; the package stays as it is.
+
+        Raises NotFoundError, ConfigError for a value that its hyper-parameters do not allow, ConflictError for the name
+        of a preset in the package, TooLargeError.
+        """
+        record = await self._performer.read(self._registry.get, digest)
+        path = self._blobs.path(AREA, record.blob)
+        checked = await self._performer.read(self._verify.preset, path, name, values)
+        if (size := len(dumps(to_json(checked)))) > MAX_PRESET_BYTES:
+            raise TooLargeError(f"preset {name!r} has {size} bytes as JSON, at most {MAX_PRESET_BYTES}")
+        if name not in record.presets and len(record.presets) >= MAX_PRESETS:
+            raise TooLargeError(
+                f"{record.name} {record.version} was given {MAX_PRESETS} presets, and no more are kept",
+                hint=f"septum app preset remove {digest} NAME",
+            )
+        kept = await self._performer.write(self._registry.set_preset, digest, name, checked)
+        log.info("preset_set", extra={"app": kept.name, "version": kept.version, "digest": digest, "preset": name})
+        return view_of(kept)
+
+    async def drop_preset(self, digest: str, name: str) -> AppView:
+        """Take a preset back that was given to a package. Raises NotFoundError."""
+        kept = await self._performer.write(self._registry.drop_preset, digest, name)
+        log.info("preset_removed", extra={"app": kept.name, "version": kept.version, "digest": digest, "preset": name})
+        return view_of(kept)
+
     async def views(self) -> tuple[AppView, ...]:
         """Every package, by name, the newest push first."""
         return tuple(view_of(record) for record in await self._performer.read(self._registry.all))
@@ -132,7 +182,13 @@ class Apps:
             pipe.abandon()
         return _Came(f"sha256:{hasher.hexdigest()}", blob, size_bytes)
 
+    def _remove(self, record: AppRecord) -> None:
+        """The bytes first: a kill in between leaves a record, by which the removal is repeated."""
+        self._blobs.discard(AREA, [record.blob])
+        self._registry.remove(record.digest)
+
     def _add(self, came: _Came, facts: PackageFacts, at: float) -> AppRecord:
+        self._blobs.size_bytes(AREA, came.blob)  # it may have been removed meanwhile: then this push failed
         known = next((one for one in self._registry.all() if one.digest == came.digest), None)
         signatures = "[]" if known is None else known.signatures
         return self._registry.add(
@@ -157,7 +213,9 @@ class _Came:
 def view_of(record: AppRecord) -> AppView:
     """What people and silos see of a package."""
     blob = Blob(record.blob, record.size_bytes)
-    return AppView(record.digest, record.name, record.version, blob, record.pushed_at, record.signatures)
+    return AppView(
+        record.digest, record.name, record.version, blob, record.pushed_at, record.signatures, record.presets
+    )
 
 
 def _package(path: Path) -> PackageFacts:
@@ -169,4 +227,8 @@ def _signatures(signatures: bytes, facts: PackageFacts, digest: str) -> None:
     verified(signatures, Signed(facts.name, facts.version, digest))
 
 
-VERIFY = Verify(_package, _signatures)
+def _preset(path: Path, name: str, values: Mapping[str, object]) -> dict[str, Scalar]:
+    return check_preset(read_description(description_in(path)), name, values)
+
+
+VERIFY = Verify(_package, _signatures, _preset)

@@ -25,7 +25,7 @@ from septum.errors import (
     StorageError,
     TensorError,
 )
-from septum.plugins.strategies import strategy_of
+from septum.plugins.strategies import strategy_for
 from septum.ports.blobs import BlobStore
 from septum.ports.store import StoredRun
 from septum.protocol.combine import check
@@ -234,10 +234,10 @@ class RunService:
     async def submit(self, plan: Plan, key: str) -> RunView:
         """A new run; the same one again for the same key and plan.
 
-        Raises ConfigError for settings that the strategy does not know, PluginError for one that cannot be loaded,
-        ConflictError when the key had another plan.
+        Raises ConfigError for settings that the strategy does not know and for fewer silos than it needs, PluginError
+        for one that cannot be loaded, ConflictError when the key had another plan.
         """
-        await self._driver.performer.read(strategy_of, plan.strategy)
+        await self._driver.performer.read(strategy_for, plan)
         run, effects = create(run_id_of(key), plan, now=0.0)
         facts = [effect.fact for effect in effects if isinstance(effect, Note)]
         try:
@@ -312,6 +312,13 @@ class RunService:
                 return
             else:
                 await asyncio.shield(changed)
+
+    def runs_of(self, app_digest: str) -> tuple[str, ...]:
+        """The ids of the runs of an app that have not ended."""
+        lives = self._driver.lives.values()
+        return tuple(
+            sorted(live.run.id for live in lives if live.run.outcome is None and live.run.plan.app.digest == app_digest)
+        )
 
     @property
     def unfinished(self) -> int:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ParamSpec, TypeVar, cast
 
-from septum.algorithms.rule import Rule, no_proximal_term
-from septum.algorithms.strategy import PROXIMAL_MU, Strategy, strategy, strategy_names, strategy_of_rule
-from septum.errors import PluginError, SeptumError
+from septum.algorithms.rule import CoordinateWise, Rule, WeightGiving, no_proximal_term
+from septum.algorithms.strategy import PROXIMAL_MU, Strategy, strategy, strategy_names, strategy_of_rule, too_few
+from septum.errors import ConfigError, PluginError, SeptumError
 from septum.plugins.found import Group, Plugin, find, loaded
-from septum.protocol.plan import StrategyRef
+from septum.protocol.plan import Plan, StrategyRef
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -25,6 +25,28 @@ def strategy_of(ref: StrategyRef) -> Strategy:
     if plugin is None:
         return strategy(ref.name, ref.settings)
     return strategy_of_rule(cast("Rule", loaded(plugin, rule_of)), ref.settings)
+
+
+def strategy_for(plan: Plan) -> Strategy:
+    """The strategy of a plan that has enough silos for it. Raises as `strategy_of` does.
+
+    Raises:
+        ConfigError: the silos are too few, or the quorum: a round that ends with it could not be combined; or the run
+            is masked, and the strategy has to see what is under the masks.
+    """
+    chosen = strategy_of(plan.strategy)
+    if plan.masking is not None and chosen.sees_updates:
+        raise ConfigError(
+            f"strategy {chosen.name!r} has to see each silo's update, and this run masks them",
+            hint="use one of the mean, such as fedavg; or run without masking, if every silo's policy allows it",
+        )
+    why = too_few(chosen, len(plan.silos))
+    if why:
+        raise ConfigError(why, hint=chosen.needs.hint or f"name {chosen.needs.silos} silos, or use another strategy")
+    why = too_few(chosen, plan.quorum)
+    if why:
+        raise ConfigError(f"{why} in a round that ends with its quorum", hint=f"--quorum {chosen.needs.silos} or more")
+    return chosen
 
 
 def rule_of(plugin: Plugin, found: object) -> Rule:
@@ -45,9 +67,21 @@ def rule_of(plugin: Plugin, found: object) -> Rule:
         found,
         step=_named(found.step, plugin),
         start=_named(found.start, plugin),
-        combine=_named(found.combine, plugin),
+        combine=_named_combine(found, plugin),
         proximal_mu=lambda settings: settings.get(PROXIMAL_MU, 0.0),
+        needs=_named(found.needs, plugin),
     )
+
+
+def _named_combine(found: Rule, plugin: Plugin) -> CoordinateWise | WeightGiving:
+    """A mean stays what it is, so that the rule can be told from one that has to see each update."""
+    if not found.sees_updates:
+        return found.combine
+    match found.combine:
+        case CoordinateWise(combine):
+            return CoordinateWise(_named(combine, plugin))
+        case WeightGiving(factors):
+            return WeightGiving(_named(factors, plugin))
 
 
 def _named(call: Callable[P, T], plugin: Plugin) -> Callable[P, T]:

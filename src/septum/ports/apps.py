@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from septum.protocol.codec import Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,7 @@ class AppRecord:
     blob        blake3: of the same bytes, by which they are stored and fetched
     pushed_at   Unix time, seconds
     signatures  the sidecar, JSON as its authors made it; silos verify it themselves
+    presets     values of hyper-parameters by the preset's name, given beside the package; those in it are not here
     """
 
     digest: str
@@ -24,12 +27,14 @@ class AppRecord:
     size_bytes: int
     pushed_at: float
     signatures: str
+    presets: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
 
 class AppRegistry(Protocol):
     """Durable records of packages.
 
-    Contract: a name and version belong to one digest for good. Methods may be called from any thread.
+    Contract: a name and version belong to one digest for good, also once it was removed. Presets are given by
+    `set_preset` alone, and a push changes none. Methods may be called from any thread.
     """
 
     def add(self, record: AppRecord) -> AppRecord:
@@ -43,3 +48,15 @@ class AppRegistry(Protocol):
 
     def all(self) -> Sequence[AppRecord]:
         """Every package, by name, the newest push first."""
+
+    def set_preset(self, digest: str, name: str, values: Mapping[str, Scalar]) -> AppRecord:
+        """Give a package a preset, in place of one of that name; the record as it is kept then.
+
+        Raises NotFoundError for a package that is not there.
+        """
+
+    def drop_preset(self, digest: str, name: str) -> AppRecord:
+        """Take a preset back; the record as it is kept then. Raises NotFoundError for either."""
+
+    def remove(self, digest: str) -> None:
+        """Forget a package and its presets; one that is not there is ignored. It may be added again, without them."""

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from septum.errors import ProtocolError
 from septum.protocol.messages import Instruction, PollAnswer, SiloMessage
+
+EGRESS_RULE = "policy.egress_hosts"
+
+
+class EgressError(ProtocolError):
+    """The coordinator sent this silo for a blob where its own rule, EGRESS_RULE, does not let it go."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{EGRESS_RULE}: {message}", hint=hint)
 
 
 class Channel(Protocol):
@@ -32,7 +42,8 @@ class Channel(Protocol):
     def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
         """Write a blob that an instruction refers to into `path`, which is there only once it is whole and right.
 
-        Raises DigestError when other bytes came, also a second time and from the start; nothing of them is kept.
+        Raises DigestError when other bytes came, also a second time and from the start; nothing of them is kept. Raises
+        EgressError when the coordinator wants them to be fetched where this silo does not go.
         """
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ class WorkerSpec:
     model_dir   where large models lie; None for the folder `model` beside `run_dir`
     readable    further files and folders that it may read
     python      the interpreter, with septum installed in it; None for the agent's own
-    paths       folders of packages that come first on the app's `sys.path`
+    paths       folders of packages of the app's own: on `sys.path` behind Python's library, before all others
     """
 
     run: str

@@ -22,4 +22,7 @@ class Offers(Protocol):
         """The package of this digest. Raises NotFoundError."""
 
     def fetch_app(self, offer: AppOffer, path: Path) -> None:
-        """Write a package's file into `path`, which is there only once it is whole. A cut fetch goes on."""
+        """Write a package's file into `path`, which is there only once it is whole. A cut fetch goes on.
+
+        Raises EgressError as of ports.channel.Channel.
+        """

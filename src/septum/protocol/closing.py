@@ -27,7 +27,7 @@ from septum.protocol.messages import (
     Stage,
     Unmask,
 )
-from septum.protocol.run_state import Exchange, Note, Run, Step
+from septum.protocol.run_state import Ahead, Exchange, Note, Run, Step
 from septum.protocol.stages import Step as Done
 from septum.secagg.context import threshold
 
@@ -46,9 +46,59 @@ def barrier(run: Run, exchange: Exchange) -> Barrier | None:
         case Step.WORK:
             return None
         case Step.AGREE:
-            return Agree(*where, tuple(sorted(run.reports)))
+            return Agree(*where, tuple(sorted(run.reports)), _shares_ahead(run))
         case Step.UNMASK:
             return Unmask(*where, exchange.signatures)
+
+
+def keys_ahead(run: Run) -> MakeKeys | None:
+    """The attempt that follows the one at work if all goes well, for which silos may make keys already."""
+    last = run.round == run.plan.rounds
+    match run.stage:
+        case Stage.PREPARE:
+            following = (Stage.TRAIN, 1)
+        case Stage.TRAIN:
+            following = (Stage.EVALUATE, run.round) if last else (Stage.TRAIN, run.round + 1)
+        case _:
+            return None
+    return None if run.exchange is None else MakeKeys(*following, run.numbered + 1)
+
+
+def _shares_ahead(run: Run) -> ShareKeys | None:
+    """What the silos that reported need to share keys for the attempt that follows."""
+    ahead = run.ahead
+    if ahead is None or len(ahead.adverts) < run.plan.quorum or len(set(ahead.rosters.values())) > 1:
+        return None
+    return ShareKeys(ahead.stage, ahead.round, ahead.attempt, ahead.adverts)
+
+
+def advertised_ahead(run: Run, silo: str, keys: Keys | None) -> Run:
+    """The run with a silo's keys for the attempt that follows; what is not for that one is dropped."""
+    wanted = keys_ahead(run)
+    if keys is None or wanted is None or (keys.stage, keys.round, keys.attempt) != _place(wanted):
+        return run
+    ahead = run.ahead or Ahead(*_place(wanted))
+    rosters, adverts = {**ahead.rosters, silo: keys.roster}, {**ahead.adverts, silo: keys.advert}
+    return replace(run, ahead=replace(ahead, rosters=rosters, adverts=adverts))
+
+
+def _shared_ahead(run: Run, silo: str, shares: Shares | None) -> Run:
+    """The run with a silo's shares for the attempt that follows; what does not fit is dropped: it is made up for."""
+    asked, ahead = _shares_ahead(run), run.ahead
+    if (
+        shares is None
+        or asked is None
+        or ahead is None
+        or (shares.stage, shares.round, shares.attempt) != _place(asked)
+    ):
+        return run
+    if sorted((*shares.sealed, silo)) != sorted(asked.adverts):
+        return run
+    return replace(run, ahead=replace(ahead, sealed={**ahead.sealed, silo: shares.sealed}))
+
+
+def _place(asked: MakeKeys | ShareKeys) -> tuple[Stage, int, int]:
+    return asked.stage, asked.round, asked.attempt
 
 
 def sealed_for(run: Run, silo: str) -> dict[str, bytes]:
@@ -76,7 +126,8 @@ def answered(run: Run, silo: str, message: BarrierAnswer) -> Run:
                     f"but keys were advertised by {', '.join(sorted(exchange.adverts))[:200]}"
                 )
             exchange = replace(exchange, sealed={**exchange.sealed, silo: sealed})
-        case Step.AGREE, Agreed(signature=signature):
+        case Step.AGREE, Agreed(signature=signature, ahead=shares):
+            run = _shared_ahead(run, silo, shares)
             exchange = replace(exchange, signatures={**exchange.signatures, silo: signature})
         case Step.UNMASK, Revealed(reveal=reveal):
             exchange = replace(exchange, reveals={**exchange.reveals, silo: reveal})

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from septum.algorithms.evaluation import Evaluation, pooled
-from septum.algorithms.strategy import Strategy
+from septum.algorithms.gram import gram_matrix
+from septum.algorithms.strategy import Strategy, too_few
 from septum.errors import TensorError
 from septum.protocol import contents, payload, tensors
 from septum.protocol.facts import Metrics, ModelMeasured
@@ -190,26 +192,53 @@ def next_model(
     """The new model's file, chunk by chunk: base + strategy(weighted deltas). Silos in canonical order.
 
     The server optimizer's new state is given to `keep_state`, chunk by chunk, when the strategy has one. Any `width`
-    gives the same bits; 0 takes a good one. Raises TensorError when a result is not finite.
+    gives the same bits; 0 takes a good one. Raises TensorError when a result is not finite, or when there are fewer
+    updates than the strategy needs.
     """
     names = strategy.state_names
     first, count = _float_region(layout_of(base), "")
     regions = [_Region(update.source, *_float_region(layout_of(update.source), contents.UPDATE)) for update in updates]
     if any(region.count != count for region in regions):
         raise TensorError(f"the model has {count} parameters, the updates {sorted({r.count for r in regions})}")
+    width = width or block_width(len(updates))
+    weights = _weights(strategy, regions, [update.weight for update in updates], width)
     yield read_bytes(base, 0, first)  # the header, and the statistics that the model carries
     head = write_header([(OPTIMIZER, "F32", (count, len(names)))]) if names else b""
     if names:
         keep_state(head)
     state = None if optimizer is None else _Region(optimizer, len(head), count, len(names))
-    weights = [update.weight for update in updates]
-    width = width or block_width(len(updates))
     for block in _blocks(regions, _Region(base, first, count), state, width):
         delta = strategy.combine(block.updates, weights)
         model, after = strategy.step(block.base, delta, _columns(strategy, block))
         yield model.tobytes()
         if names:
             keep_state(np.stack([after[name] for name in names], axis=1).tobytes())
+
+
+def _weights(strategy: Strategy, regions: Sequence[_Region], rows: Sequence[int], width: int) -> ArrayLike:
+    """What the strategy combines the updates by: the silos' rows, or what it makes of their Gram matrix.
+
+    The matrix takes a pass of its own over the updates. One update may be the mean of many, where a strategy needs no
+    more than that: then their number says nothing.
+    """
+    why = too_few(strategy, len(regions)) if strategy.sees_updates else ""
+    if why:
+        raise TensorError(why, hint=strategy.needs.hint)
+    if strategy.weigh is None:
+        return rows
+    return strategy.weigh(gram_matrix(_update_blocks(regions, width), len(regions)), rows)
+
+
+def _update_blocks(regions: Sequence[_Region], width: int) -> Iterator[payload.Floats]:
+    """The updates alone, block by block (silos, width), in one buffer."""
+    count = regions[0].count
+    buffer = np.empty(len(regions) * min(width, count), np.float32)
+    for start in range(0, count, width):
+        size = min(width, count - start)
+        block = buffer[: len(regions) * size].reshape(len(regions), size)
+        for region, row in zip(regions, block, strict=True):
+            region.fill(start, row)
+        yield block
 
 
 @dataclass(frozen=True, slots=True)

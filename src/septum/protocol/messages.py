@@ -184,7 +184,10 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """The masked result of one piece of work: step R2. Its weight is inside, in a sum like everything else."""
+    """The masked result of one piece of work: step R2. Its weight is inside, in a sum like everything else.
+
+    ahead  my keys for the attempt that follows
+    """
 
     stage: Stage
     round: int
@@ -192,6 +195,7 @@ class Masked:
     base: str
     payload: Blob
     durations_s: Mapping[str, float] = field(default_factory=dict)
+    ahead: Keys | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         _check_result(self.base, self.durations_s)
@@ -199,12 +203,16 @@ class Masked:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """I sign that the sum is to be over exactly the silos that I was told: step R3."""
+    """I sign that the sum is to be over exactly the silos that I was told: step R3.
+
+    ahead  my shares for the attempt that follows
+    """
 
     stage: Stage
     round: int
     attempt: int
     signature: bytes
+    ahead: Shares | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if len(self.signature) != SIGNATURE_BYTES:
@@ -243,38 +251,6 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepare:
-    """Load the data and make the summands of the app's statistics; if `initial`, also the initial model.
-
-    `sealed`, here and in the other kinds of work: in a masked run what the other silos sealed for this one.
-    """
-
-    attempt: int
-    initial: bool
-    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
-
-
-@dataclass(frozen=True, slots=True)
-class Train:
-    """Measure `model` (that of round - 1) on the test rows and train from it on the train rows."""
-
-    round: int
-    attempt: int
-    model: Blob
-    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluate:
-    """Measure `model`, the one that `round` made, on the test rows."""
-
-    round: int
-    attempt: int
-    model: Blob
-    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
-
-
-@dataclass(frozen=True, slots=True)
 class MakeKeys:
     """Make keys for a masked attempt; answer with `Keys`."""
 
@@ -294,13 +270,52 @@ class ShareKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Load the data and make the summands of the app's statistics; if `initial`, also the initial model.
+
+    In a masked run, here and in the other kinds of work:
+
+    sealed  what the other silos sealed for this one
+    ahead   make keys for the attempt that follows this one, too, and send them with the result
+    """
+
+    attempt: int
+    initial: bool
+    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
+    ahead: MakeKeys | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Measure `model` (that of round - 1) on the test rows and train from it on the train rows."""
+
+    round: int
+    attempt: int
+    model: Blob
+    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
+    ahead: MakeKeys | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Measure `model`, the one that `round` made, on the test rows."""
+
+    round: int
+    attempt: int
+    model: Blob
+    sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
+    ahead: MakeKeys | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
 class Agree:
-    """The sum is to be over `survivors`; answer with `Agreed`."""
+    """The sum is to be over `survivors`; answer with `Agreed`. `ahead`: share keys for the next attempt, too."""
 
     stage: Stage
     round: int
     attempt: int
     survivors: tuple[str, ...]
+    ahead: ShareKeys | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class Masking:
     barrier_s   how long the steps without training (keys, shares, agreement, unmasking) wait for a silo
     """
 
-    max_update: float = 1.0
+    max_update: float = 10.0
     max_weight: int = 100_000
     barrier_s: float = 20.0
 

@@ -107,16 +107,16 @@ def instruction(run: Run, silo: str) -> Instruction | None:
         return None
     if run.exchange is not None and (asked := closing.barrier(run, run.exchange)) is not None:
         return asked
-    sealed = closing.sealed_for(run, silo)
+    masked = (closing.sealed_for(run, silo), closing.keys_ahead(run))
     match run.phase:
         case Phase.PREPARE:
-            return Prepare(run.attempt, initial=silo == stages.initial_maker(run), sealed=sealed)
+            return Prepare(run.attempt, silo == stages.initial_maker(run), *masked)
         case Phase.TRAIN:
             assert run.model is not None
-            return Train(run.round, run.attempt, run.model, sealed)
+            return Train(run.round, run.attempt, run.model, *masked)
         case Phase.EVALUATE:
             assert run.model is not None
-            return Evaluate(run.round, run.attempt, run.model, sealed)
+            return Evaluate(run.round, run.attempt, run.model, *masked)
         case _:
             return None
 
@@ -216,6 +216,8 @@ def _report(run: Run, silo: str, report: Result) -> Step:
     contribution = Contribution(report.payload.without_bytes(), report.weight if isinstance(report, Report) else 0)
     problems = {other: problem for other, problem in run.problems.items() if other != silo}
     run = replace(run, reports={**run.reports, silo: contribution}, problems=problems)
+    if isinstance(report, Masked):
+        run = closing.advertised_ahead(run, silo, report.ahead)
     fact = facts.SiloReported(silo, report.stage, report.round, report.attempt, report.durations_s)
     return stages.then((run, (*effects, Note(fact))), closing.close_if_complete)
 

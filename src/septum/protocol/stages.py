@@ -9,6 +9,7 @@ from septum.errors import ProtocolError
 from septum.protocol import early_stopping, facts, wording
 from septum.protocol.messages import Outcome, Stage
 from septum.protocol.run_state import Combine, Discard, Effect, Exchange, Note, Phase, Presence, Run
+from septum.protocol.run_state import Step as MaskStep
 
 Step = tuple[Run, tuple[Effect, ...]]
 
@@ -53,10 +54,21 @@ def open_next(run: Run) -> Step:
     # Attempts are numbered through gatherings, stops and resumes, so that what an earlier one left behind is known by
     # its number: a late report or a late `Combined` never passes for one of this attempt.
     run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=cohort)
-    if masking is not None:
-        run = replace(run, exchange=Exchange())
     opened = Note(facts.StageOpened(stage, round_, run.attempt, cohort))
-    return wait(run, run.plan.deadline_s if masking is None else masking.barrier_s), (opened,)
+    exchange = None if masking is None else _begun_ahead(run) or Exchange()
+    run = replace(run, exchange=exchange, ahead=None)
+    is_work = exchange is None or exchange.step is MaskStep.WORK
+    return wait(run, run.plan.deadline_s if masking is None or is_work else masking.barrier_s), (opened,)
+
+
+def _begun_ahead(run: Run) -> Exchange | None:
+    """What was exchanged ahead for this attempt, if it was with exactly the silos of its cohort."""
+    ahead = run.ahead
+    if ahead is None or (ahead.stage, ahead.round, ahead.attempt) != (run.stage, run.round, run.attempt):
+        return None
+    if not sorted(ahead.sealed) == sorted(ahead.adverts) == list(run.cohort):
+        return None
+    return Exchange(MaskStep.WORK, ahead.rosters, ahead.adverts, ahead.sealed, run.cohort)
 
 
 def needed(run: Run) -> int:
@@ -131,6 +143,7 @@ def end(run: Run, outcome: Outcome, reason: str) -> Step:
         reports={},
         failures={},
         exchange=None,
+        ahead=None,
         combining=False,
         retrying=False,
         paused=False,

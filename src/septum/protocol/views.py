@@ -59,6 +59,7 @@ class RunView:
     model            digest of the newest model
     reason           why it is paused or has ended, when there is something to say
     created_at       Unix time, seconds
+    masked           whether the coordinator learns sums over the silos alone
     """
 
     id: str
@@ -78,6 +79,7 @@ class RunView:
     model: str | None
     reason: str
     created_at: float
+    masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class AppView:
     blob        the same bytes as they are stored and fetched
     pushed_at   Unix time, seconds
     signatures  JSON as its authors made it; whoever approves the package verifies it
+    presets     values of hyper-parameters by the preset's name, given beside the package; those in it are not here
     """
 
     digest: str
@@ -135,6 +138,7 @@ class AppView:
     blob: Blob
     pushed_at: float
     signatures: str
+    presets: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,7 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         model=run.model.digest if run.model else None,
         reason=run.reason,
         created_at=created_at,
+        masked=plan.masking is not None,
     )
 
 

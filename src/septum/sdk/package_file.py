@@ -201,14 +201,12 @@ def remove(folder: Path) -> None:
 
 
 def _read(path: Path, file: IO[bytes]) -> Package:
-    size = os.fstat(file.fileno()).st_size
-    members = stored_zip.read(file, size)
+    came, whole = _Contents(), stored_zip.Hashed(file)
+    members = stored_zip.read(whole, os.fstat(file.fileno()).st_size, came.sink_of)
     _check_order([member.name for member in members])
-    description = _json(_whole(file, members[0], MAX_MANIFEST_BYTES))
-    app = {one.name.removeprefix("app/"): one for one in members if one.name.startswith("app/")}
-    if len(app) > MAX_FILES or sum(one.size_bytes for one in app.values()) > MAX_BYTES:
-        raise TooLargeError(f"an app of more than {MAX_FILES} files or {MAX_BYTES} bytes")
-    files = {name: _whole(file, member) for name, member in app.items()}
+    said = b"".join(came.description)
+    description = _json(said)
+    files = {name: b"".join(blocks) for name, blocks in came.app.items()}
     _check_sources(files)
     try:
         manifest = parse_manifest(files.get(MANIFEST, b""), f"app/{MANIFEST}")
@@ -216,12 +214,41 @@ def _read(path: Path, file: IO[bytes]) -> Package:
         raise AppError(f"app/{MANIFEST} cannot be read: {error}") from error
     name, fields = _hyper(description)
     tree = digest_of_files(files)
-    wheels = tuple(_wheel(file, one) for one in members if one.name.startswith("wheels/"))
+    wheels = tuple(
+        wheel_named(one.name.removeprefix("wheels/"), came.wheels[one.name].hexdigest(), one.size_bytes)
+        for one in members
+        if one.name in came.wheels
+    )
     check_locked(manifest.lock, lock_in(files, manifest.lock), wheels, hint="fetch the package again from its author")
-    if _description(name, manifest, fields, wheels, tree) != _whole(file, members[0], MAX_MANIFEST_BYTES):
+    if _description(name, manifest, fields, wheels, tree) != said:
         raise AppError(f"{_DESCRIPTION} does not say what is in the package: it was changed after it was built")
-    digest = _digest(file)
-    return Package(path, digest, tree, name, manifest, fields, wheels, manifest.preinstalled, members)
+    return Package(path, whole.digest, tree, name, manifest, fields, wheels, manifest.preinstalled, members)
+
+
+class _Contents:
+    """What has come of a package's members: bytes of the description and the app, digests of wheels."""
+
+    def __init__(self) -> None:
+        self.description: list[bytes] = []
+        self.app: dict[str, list[bytes]] = {}
+        self.wheels: dict[str, hashlib._Hash] = {}
+        self._left_bytes = MAX_BYTES
+
+    def sink_of(self, member: stored_zip.Member) -> stored_zip.Sink | None:
+        """What takes a member's bytes. Raises TooLargeError before they are read."""
+        if member.name == _DESCRIPTION:
+            _check_size(member, MAX_MANIFEST_BYTES)
+            return self.description.append
+        if member.name.startswith("wheels/"):
+            made = self.wheels[member.name] = hashlib.sha256()
+            return made.update
+        if not member.name.startswith("app/"):
+            return None
+        self._left_bytes -= member.size_bytes
+        if len(self.app) == MAX_FILES or self._left_bytes < 0:
+            raise TooLargeError(f"an app of more than {MAX_FILES} files or {MAX_BYTES} bytes")
+        blocks = self.app[member.name.removeprefix("app/")] = []
+        return blocks.append
 
 
 def _check_sources(files: Mapping[str, bytes]) -> None:
@@ -236,14 +263,6 @@ def _check_sources(files: Mapping[str, bytes]) -> None:
             raise AppError(f"app/{name} is not UTF-8: {error}", hint="save it as UTF-8") from error
         if encoding not in ("utf-8", "utf-8-sig"):
             raise AppError(f"app/{name} declares the encoding {encoding}, not UTF-8", hint="save it as UTF-8")
-
-
-def _digest(file: IO[bytes]) -> str:
-    file.seek(0)
-    digest = hashlib.sha256()
-    while block := file.read(stored_zip.BUFFER_BYTES):
-        digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _description(
@@ -303,13 +322,6 @@ def _hyper(description: Mapping[str, object]) -> tuple[str, tuple[HyperField, ..
     return name, fields_in(schema, name)
 
 
-def _wheel(file: IO[bytes], member: stored_zip.Member) -> Wheel:
-    digest = hashlib.sha256()
-    for block in stored_zip.content(file, member):
-        digest.update(block)
-    return wheel_named(member.name.removeprefix("wheels/"), digest.hexdigest(), member.size_bytes)
-
-
 def _check_order(names: list[str]) -> None:
     app = [name for name in names if name.startswith("app/")]
     wheels = [name for name in names if name.startswith("wheels/")]
@@ -336,9 +348,13 @@ def _bytes(path: Path, member: stored_zip.Member) -> bytes:
 
 
 def _whole(file: IO[bytes], member: stored_zip.Member, limit: int = MAX_BYTES) -> bytes:
+    _check_size(member, limit)
+    return b"".join(stored_zip.content(file, member))
+
+
+def _check_size(member: stored_zip.Member, limit: int) -> None:
     if member.size_bytes > limit:
         raise TooLargeError(f"{member.name} has {member.size_bytes} bytes, at most {limit}")
-    return b"".join(stored_zip.content(file, member))
 
 
 def _write(path: Path, file: IO[bytes], member: stored_zip.Member) -> None:

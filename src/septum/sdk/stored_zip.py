@@ -8,12 +8,13 @@ before, between or behind. Any ZIP program can open it. (APPNOTE.TXT 6.3.10, wit
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Protocol
 
 from septum.errors import AppError, TooLargeError
 
@@ -40,6 +41,51 @@ class Member:
     crc: int
 
 
+Sink = Callable[[bytes], object]
+
+
+class Source(Protocol):
+    """What a package is read from. `read` goes through it once, from the start to the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+
+    def seek(self, place: int, /) -> int:
+        """Go to a place."""
+
+    def tell(self) -> int:
+        """The place."""
+
+
+class Hashed:
+    """A file that is digested while it is read, once, from its start to its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._file.seek(0)
+
+    @property
+    def digest(self) -> str:
+        """Of what was read."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes."""
+        data = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    def seek(self, place: int, /) -> int:
+        """Stay: what is left out, or read twice, would not be digested as it lies in the file."""
+        assert place == self._file.tell()
+        return place
+
+    def tell(self) -> int:
+        """The place."""
+        return self._file.tell()
+
+
 def write(file: IO[bytes], members: Iterable[tuple[str, bytes | IO[bytes]]]) -> None:
     """Write members, whose names are checked, in the given order. Raises AppError, TooLargeError."""
     written: list[Member] = []
@@ -55,15 +101,20 @@ def write(file: IO[bytes], members: Iterable[tuple[str, bytes | IO[bytes]]]) -> 
     file.write(_directory(written, file.tell()))
 
 
-def read(file: IO[bytes], size_bytes: int) -> tuple[Member, ...]:
-    """The members of a package, every byte of which was looked at. Raises AppError, TooLargeError."""
+def read(
+    file: Source, size_bytes: int, sink_of: Callable[[Member], Sink | None] = lambda _: None
+) -> tuple[Member, ...]:
+    """The members of a package, every byte of which was looked at, once. Raises AppError, TooLargeError.
+
+    `sink_of`: what takes the bytes of a member on the way, in pieces. Nothing of them is verified before this returns.
+    """
     _check_size(size_bytes)
     file.seek(0)
     members: list[Member] = []
     while (mark := file.read(4)) == b"PK\x03\x04":
         if len(members) == MAX_MEMBERS:
             raise TooLargeError(f"a package of more than {MAX_MEMBERS} files")
-        members.append(_member(file, mark, size_bytes))
+        members.append(_member(file, mark, size_bytes, sink_of))
     if not members:
         raise AppError("it is no package: it does not begin as one", hint="septum app build APP_DIR makes one")
     at = file.tell() - len(mark)
@@ -74,13 +125,13 @@ def read(file: IO[bytes], size_bytes: int) -> tuple[Member, ...]:
     return tuple(members)
 
 
-def first(file: IO[bytes], size_bytes: int) -> Member:
+def first(file: Source, size_bytes: int) -> Member:
     """The first member alone, of a package that was verified before."""
     file.seek(0)
     return _member(file, file.read(4), size_bytes)
 
 
-def content(file: IO[bytes], member: Member) -> Iterator[bytes]:
+def content(file: Source, member: Member) -> Iterator[bytes]:
     """A member's bytes, in pieces."""
     file.seek(member.offset)
     left = member.size_bytes
@@ -92,7 +143,9 @@ def content(file: IO[bytes], member: Member) -> Iterator[bytes]:
         yield block
 
 
-def _member(file: IO[bytes], mark: bytes, size_bytes: int) -> Member:
+def _member(
+    file: Source, mark: bytes, size_bytes: int, sink_of: Callable[[Member], Sink | None] = lambda _: None
+) -> Member:
     at = file.tell() - len(mark)
     head = mark + file.read(_LOCAL.size - len(mark))
     if len(head) < _LOCAL.size:
@@ -105,9 +158,11 @@ def _member(file: IO[bytes], mark: bytes, size_bytes: int) -> Member:
         raise AppError(f"{member.name!r} is not stored as packages store files (compressed, encrypted, or marked up)")
     if member.offset + size > size_bytes:
         raise AppError(f"{member.name!r} is said to have {size} bytes, more than the package")
-    found = 0
+    found, sink = 0, sink_of(member)
     for block in content(file, member):
         found = zlib.crc32(block, found)
+        if sink is not None:
+            sink(block)
     if found != crc:
         raise AppError(f"{member.name!r} is damaged: its checksum is {found:08x}, not {crc:08x}")
     return member

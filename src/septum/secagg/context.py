@@ -50,8 +50,8 @@ class Place:
 class Terms:
     """What all silos have to agree on for the sum to mean anything.
 
-    `model` is the digest of the base model ("" before there is one), `plan` that of the plan, which fixes the silos, the
-    clip, the weight cap and the quorum, `layout` that of the layout of the masked vector.
+    `model` is the digest of the base model ("" before there is one), `plan` that of the plan, which fixes the silos,
+    the clip, the weight cap and the quorum, `layout` that of the layout of the masked vector.
     """
 
     model: str

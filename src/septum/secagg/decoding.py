@@ -1,16 +1,16 @@
 """Which of more than t shares do not lie on one polynomial? Reed-Solomon codes, decoded with Gao's algorithm.
 
-Shamir shares are a Reed-Solomon code word (McEliece and Sarwate 1981): r shares with t needed show up to r - t wrong ones
-and locate up to (r - t) // 2. Gao 2003, "A new algorithm for decoding Reed-Solomon codes", is Euclid's algorithm.
+Shamir's shares are a Reed-Solomon code word (McEliece and Sarwate 1981): r of them with t needed show that up to r - t
+are wrong, and which up to (r - t) // 2 are. Gao 2003, "A new algorithm for decoding Reed-Solomon codes", is Euclid's
+algorithm, stopped half-way. Decoding takes far longer than checking, and whoever lies chooses in how many rows: so only
+one random combination of all wrong rows is decoded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from septum.secagg.shamir import PRIME, Weights
-
-_FACTOR_BYTES = 16  # a wrong row passes the common check with probability 2^-128
+from septum.secagg.shamir import PRIME, Weights, elements
 
 
 def outliers(
@@ -18,23 +18,43 @@ def outliers(
 ) -> dict[str, tuple[int, ...]]:
     """Of each row of values at `xs` that is on no polynomial of degree < threshold: the places that are wrong.
 
-    () where there are too many to locate. All rows are checked at once by a random combination of them, which costs one
-    pass; only when that fails is each looked at.
+    () for all of them where there are too many places to locate, counted over all rows together.
 
     >>> outliers((1, 2, 3, 4), {"good": (5, 6, 7, 8), "bad": (5, 6, 9, 8)}, 2, lambda size: b"r" * size)
     {'bad': (2,)}
     """
-    spare = [Weights(tuple(xs[:threshold]), x) for x in xs[threshold:]]
-
-    def fits(row: Sequence[int]) -> bool:
-        return all(w.value(row[:threshold]) == value for w, value in zip(spare, row[threshold:], strict=True))
-
-    drawn = random(_FACTOR_BYTES * len(rows))
-    factors = [int.from_bytes(drawn[at : at + _FACTOR_BYTES], "big") for at in range(0, len(drawn), _FACTOR_BYTES)]
-    columns = zip(*rows.values(), strict=True)
-    if fits([sum(f * value for f, value in zip(factors, column, strict=True)) % PRIME for column in columns]):
+    check = _check(xs, elements(len(xs) - threshold, random))
+    wrong = {name: row for name, row in rows.items() if _combined(check, row)}
+    if not wrong:
         return {}
-    return {name: _wrong(xs, row, threshold) for name, row in rows.items() if not fits(row)}
+    factors = elements(len(wrong), random)
+    places = _wrong(xs, [_combined(factors, column) for column in zip(*wrong.values(), strict=True)], threshold)
+    right = [at for at in range(len(xs)) if at not in places][:threshold]
+    weights = {at: Weights(tuple(xs[one] for one in right), xs[at]) for at in places}
+    return {
+        name: tuple(at for at in places if weights[at].value([row[one] for one in right]) != row[at])
+        for name, row in wrong.items()
+    }
+
+
+def _combined(factors: Sequence[int], values: Sequence[int]) -> int:
+    return sum(factor * value for factor, value in zip(factors, values, strict=True)) % PRIME
+
+
+def _check(xs: Sequence[int], polynomial: Sequence[int]) -> list[int]:
+    """Factors c_i with sum c_i y_i = 0 for every row y on a polynomial of degree below r - len(polynomial).
+
+    c_i = g(x_i) / prod_{k != i} (x_i - x_k) is a word of the dual code. For a random g of degree < r - t a row that is
+    not on such a polynomial passes with a probability of 1/p, and each row takes r multiplications.
+    """
+    factors = []
+    for x in xs:
+        below = 1
+        for other in xs:
+            if other != x:
+                below = below * (x - other) % PRIME
+        factors.append(_at(polynomial, x) * pow(below, -1, PRIME) % PRIME)
+    return factors
 
 
 def _wrong(xs: Sequence[int], row: Sequence[int], threshold: int) -> tuple[int, ...]:

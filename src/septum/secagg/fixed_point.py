@@ -2,8 +2,8 @@
 
 In both rings the sum over all silos cannot leave the ring: a silo that would make it possible aborts. So the sum of
 words is the sum of the numbers that they stand for, exactly, and the only error is each silo's own rounding: per
-coordinate of the mean at most n/2 steps / W, that is n * C/2^32 * W_cap/W (up to the factor 1 + n/2^31), and one
-rounding to float32.
+coordinate of the mean at most n/2 steps / W, that is n * C/2^32 * W_cap/W (times at most 1.00001, for a whole number of
+steps and for float64's own roundings), and one rounding to float32.
 """
 
 from __future__ import annotations
@@ -179,10 +179,11 @@ def add_wide(into: NDArray[np.uint64], other: NDArray[np.uint64]) -> None:
     [[0, 1]]
     """
     _check_wide(into)
-    low = into[:, 0]
-    low += other[:, 0]
+    low = into[:, 0] + other[:, 0]
+    carry = low < other[:, 0]
     into[:, 1] += other[:, 1]
-    into[:, 1] += low < other[:, 0]  # the carry
+    into[:, 1] += carry
+    into[:, 0] = low
 
 
 def subtract_wide(into: NDArray[np.uint64], other: NDArray[np.uint64]) -> None:

@@ -1,24 +1,27 @@
 """Which releases does a silo allow, given those that it took part in? The rule against differencing; pure.
 
-The updates x_i for one base are the same in every attempt (training is deterministic, and updates are offered again). Who
-has the sums over the sets U_1, ..., U_k knows every combination sum_j a_j * sum(U_j) = sum_i c_i x_i, that is all c in the
-span of the sets' indicator vectors over the rationals, and linearly nothing else. {1, 2, 3, 4} and {1, 2, 3} make x_4; so
-do {1, 2, 3}, {1, 4, 5} and {2, 3, 4, 5, 1} make x_1, of which no two differ in one silo.
+The updates x_i for one base are the same in every attempt (training is deterministic, updates are offered again). Who
+has the sums over the sets U_1, ..., U_k knows each combination sum_j a_j * sum(U_j) = sum_i c_i x_i, for all c in the
+span of the sets' indicator vectors over the rationals, and linearly nothing else. {1, 2, 3, 4} and {1, 2, 3} make x_4.
+So do {1, 2, 3, 4}, {1, 5, 6, 7} and {1, ..., 7} make x_1, though no two of them differ in fewer than three silos.
 
 The rule: a release is refused if the span, with it, has a c != 0 that is zero outside fewer than `min_cohort` silos.
-Whether `me` is among those silos makes no difference. A silo that masked its vector and then was not asked to unmask has
-no journal entry, though its vector is in the sum; only the others can refuse the next sum, which leaves it out. In return
-they protect this one.
+Whether `me` is one of them makes no difference. A silo that masked its vector and then was not asked to unmask has no
+journal entry, though its vector is in the sum; only the others can refuse the next sum, which leaves it out.
 
-Decision. c is constant on silos that are in exactly the same sets (a class), so c is zero outside a set S of silos if and
-only if it is so outside the classes that S holds wholly. `_narrow` goes through the classes and for each either demands
-c = 0 there (one dimension of the span less) or lets its silos count; every S is on one of its paths, and every path ends
-after at most k demands and `min_cohort` silos. It calculates modulo P. That is exact: whether such a c exists is the
-comparison of two ranks of a 0/1 matrix with at most MAX_SETS rows, every minor of which is below P in absolute value
-(Hadamard: (k + 1)^((k + 1) / 2) / 2^k), so none vanishes modulo P that is not zero.
+Why the search below decides this. c is constant on silos that are in exactly the same sets (a class), so what counts
+is which classes it is zero on. `_Search.narrow` goes through the classes and for each either demands c = 0 there (one
+dimension of the span less) or lets its silos count. The true zeros of any c are one of its paths, and what it finds at
+the end of a path is such a c. A path has at most k demands and lets fewer than `min_cohort` silos count, so there are
+at most binomial(k + min_cohort, k) paths; the work is bounded, and above the bound the release is refused.
 
-What the rule does not see: more than linear knowledge (values that are small numbers, or similar from base to base), sets
-that this silo did not reveal for, and colluding silos, which take their own vectors out of any sum.
+It calculates modulo P, and that is exact: whether there is such a c is a comparison of the ranks of two 0/1 matrices
+with at most MAX_SETS = k rows, and each of their minors is at most (k + 1)^((k + 1) / 2) / 2^k < P in absolute value
+(Hadamard), so it vanishes modulo P only if it is zero.
+
+What the rule does not see: knowledge that is more than linear (small whole numbers may be told apart in a sum),
+updates that are similar from base to base, sums that this silo did not sign, and colluding silos, which can take their
+own vectors out of any sum. Decision 0011 says which of these others prevent.
 """
 
 from __future__ import annotations
@@ -39,8 +42,8 @@ def conflict(
 ) -> frozenset[str] | None:
     """The silos, fewer than `min_cohort`, about which `asked` would tell something together with `released`; or None.
 
-    `released` are the sets of survivors for which this silo, `me`, revealed shares on the same base. The same set again
-    tells nothing new and is allowed.
+    `released` are the sets of survivors that this silo, `me`, signed on the same base: with its signature others may
+    reveal, so a set counts from then on. The same set again tells nothing new and is allowed.
 
     Raises:
         SecAggError: `me` is in one of the sets not; or there are too many sets to decide exactly: refuse then, too.

@@ -14,6 +14,8 @@ from septum.secagg.context import Terms, hashed, pack, text
 from septum.secagg.primitives import KEY_BYTES, SIGNATURE_BYTES
 from septum.secagg.shamir import PRIME, SHARE_BYTES
 
+_X25519_PRIME = 2**255 - 19  # RFC 7748 reduces what is above: two different strings would be one key
+
 
 @dataclass(frozen=True, slots=True)
 class Advert:
@@ -24,8 +26,10 @@ class Advert:
     signature: bytes
 
     def __post_init__(self) -> None:
-        _check_size("the encryption key of an advert", self.encryption, KEY_BYTES)
-        _check_size("the masking key of an advert", self.masking, KEY_BYTES)
+        for what, key in (("encryption", self.encryption), ("masking", self.masking)):
+            _check_size(f"the {what} key of an advert", key, KEY_BYTES)
+            if int.from_bytes(key, "little") >= _X25519_PRIME:
+                raise SecAggError(f"the {what} key of an advert is written in another way than the canonical one")
         _check_size("the signature of an advert", self.signature, SIGNATURE_BYTES)
 
 
@@ -38,7 +42,11 @@ class Adverts:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """R2, to one silo: what each other silo of U2 sealed for it, and the terms of the round."""
+    """R2, to one silo: what each other silo of U2 sealed for it, and the terms of the round.
+
+    `terms` are the silo's own: digests that it made of the model, plan and layout that it works with. What the
+    coordinator says about them proves nothing.
+    """
 
     sealed: Mapping[str, bytes]
     terms: Terms
@@ -71,7 +79,7 @@ class Reveal:
             raise SecAggError(f"a seed share and a key share of the same silo: {', '.join(both)}")
         for what, shares in (("seed", self.seeds), ("key", self.keys)):
             for name, share in shares.items():
-                check_share(f"the share of {name!r}'s {what}", share)
+                check_share(f"the share of the {what} of {name!r}", share)
 
     def __repr__(self) -> str:  # shares are secret until t of them meet at the coordinator
         return f"Reveal(seeds of {sorted(self.seeds)}, keys of {sorted(self.keys)})"

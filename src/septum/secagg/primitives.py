@@ -18,7 +18,7 @@ Sign: TypeAlias = Callable[[bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Primitives:
-    """What is needed from a cryptographic library. A function that refuses raises SecAggError, without secrets in it."""
+    """What is needed from a cryptographic library. A function that refuses raises SecAggError, with no secret in it."""
 
     random: Callable[[int], bytes]
     """This many bytes of the operating system's generator."""
@@ -29,7 +29,7 @@ class Primitives:
     derive: Callable[[bytes, bytes, bytes], bytes]
     """HKDF-SHA256 (RFC 5869): input key, salt, info -> 32 bytes."""
     seal: Callable[[bytes, bytes, bytes], bytes]
-    """ChaCha20-Poly1305 (RFC 8439): key, plaintext, associated data -> ciphertext. The nonce is zero: a key seals once."""
+    """ChaCha20-Poly1305 (RFC 8439): key, plaintext, associated data -> ciphertext. Nonce zero: a key seals once."""
     open: Callable[[bytes, bytes, bytes], bytes]
     """The reverse: key, ciphertext, associated data -> plaintext. Refuses what was not sealed so."""
     keystream: Callable[[bytes], Callable[[memoryview], None]]

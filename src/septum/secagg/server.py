@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from septum.errors import SecAggError
 from septum.secagg.context import Place, Terms, context, key_context, pack, text, threshold
@@ -35,6 +35,7 @@ class Transcript:
     adverts: Mapping[str, Advert]
     bundled: tuple[str, ...]
     survivors: tuple[str, ...]
+    context: bytes = field(init=False, repr=False, compare=False)  # what masks and signatures are bound to
 
     def __post_init__(self) -> None:
         for name in ("bundled", "survivors"):
@@ -52,11 +53,8 @@ class Transcript:
                 )
         if len(self.survivors) < threshold(len(self.silos)):
             raise SecAggError(f"{len(self.survivors)} survivors, {threshold(len(self.silos))} are needed")
-
-    @property
-    def context(self) -> bytes:
-        """What masks and signatures are bound to."""
-        return context(self.place, self.terms, self.roster, adverts_digest(self.adverts))
+        bound = context(self.place, self.terms, self.roster, adverts_digest(self.adverts))
+        object.__setattr__(self, "context", bound)
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -112,30 +110,35 @@ def unmasking(transcript: Transcript, reveals: Mapping[str, Reveal], primitives:
         check_reveal(transcript, name, reveal)
     found = _inconsistent(transcript, reveals, primitives)
     if found:
-        raise SecAggError(f"shares do not fit together: {_told(found)}", hint="a new attempt, or fewer reveals")
-    chosen = sorted(reveals)[:needed]
-    xs = _xs(transcript, chosen)
-    weights = Weights(xs)
-
-    def joined(what: str, shares: Sequence[bytes]) -> bytes:
-        try:
-            return weights.join(dict(zip(xs, shares, strict=True)))
-        except SecAggError as error:
-            raise SecAggError(f"{what}: {error.message}") from None
-
-    bound, masks = transcript.context, []
+        raise SecAggError(
+            f"shares do not fit together: {_told(found)}",
+            hint="a new attempt; the silos that are named may be left out of it",
+        )
+    chosen = {name: reveals[name] for name in sorted(reveals)[:needed]}
+    weights = Weights(_xs(transcript, list(chosen)))
+    masks: list[Mask] = []
     for silo in transcript.survivors:
-        seed = joined(f"the seed of {silo!r}", [reveals[name].seeds[silo] for name in chosen])
-        masks.append(self_mask(primitives, seed, bound, silo, -1))
+        seed = _joined(f"the seed of {silo!r}", weights, [one.seeds[silo] for one in chosen.values()])
+        masks.append(self_mask(primitives, seed, transcript.context, silo, -1))
     for silo in transcript.dropped:
-        secret = joined(f"the key of {silo!r}", [reveals[name].keys[silo] for name in chosen])
-        if primitives.public_of(secret) != transcript.adverts[silo].masking:
-            raise SecAggError(f"the revealed shares of {silo!r}'s key make another key than it advertised")
-        for survivor in transcript.survivors:
-            # What `silo` would have added is the opposite of what the survivor did.
-            shared = primitives.agree(secret, transcript.adverts[survivor].masking)
-            masks.append(pair_mask(primitives, shared, bound, silo, survivor))
+        secret = _joined(f"the key of {silo!r}", weights, [one.keys[silo] for one in chosen.values()])
+        masks += _pair_masks(transcript, silo, secret, primitives)
     return tuple(masks)
+
+
+def _joined(what: str, weights: Weights, shares: Sequence[bytes]) -> bytes:
+    try:
+        return weights.join(dict(zip(weights.xs, shares, strict=True)))
+    except SecAggError as error:
+        raise SecAggError(f"{what}: {error.message}") from None
+
+
+def _pair_masks(transcript: Transcript, silo: str, secret: bytes, primitives: Primitives) -> list[Mask]:
+    """The masks that a silo which dropped out would have used: they are the opposite of what the survivors did."""
+    if primitives.public_of(secret) != transcript.adverts[silo].masking:
+        raise SecAggError(f"the revealed shares of the key of {silo!r} make another key than it advertised")
+    shared = ((other, primitives.agree(secret, transcript.adverts[other].masking)) for other in transcript.survivors)
+    return [pair_mask(primitives, key, transcript.context, silo, other) for other, key in shared]
 
 
 def digest(transcript: Transcript, reveals: Mapping[str, Reveal]) -> str:
@@ -156,9 +159,15 @@ def digest(transcript: Transcript, reveals: Mapping[str, Reveal]) -> str:
 def inconsistent(transcript: Transcript, reveals: Mapping[str, Reveal], primitives: Primitives) -> tuple[str, ...]:
     """Whose reveals to leave out so that the others fit together; () if all fit, or if it cannot be told.
 
-    Of r reveals with t needed, r - t wrong shares of one secret are noticed and (r - t) // 2 located. Which of the two is
-    to blame, the silo that revealed the share or the one that made it, nobody can tell: leaving out the first mends both.
+    Of r reveals with t needed, up to r - t wrong shares of a secret are noticed, and up to (r - t) // 2 silos located
+    that hold wrong ones. More than that may also point to silos that did nothing wrong. Nobody can tell who is to
+    blame, the silo that revealed a share or the one that made it; leaving out the first mends both.
+
+    Raises:
+        SecAggError: a reveal that is malformed.
     """
+    for name, reveal in reveals.items():
+        check_reveal(transcript, name, reveal)
     return tuple(
         sorted({holder for held in _inconsistent(transcript, reveals, primitives).values() for holder in held})
     )
@@ -170,7 +179,7 @@ def _inconsistent(
     """Which silos' secrets have shares that do not fit, and who holds those; an unlocated one is held by ()."""
     needed = threshold(len(transcript.silos))
     holders = sorted(reveals)
-    if len(holders) == needed:
+    if len(holders) <= needed:
         return {}
     xs = _xs(transcript, holders)
     rows = {silo: [_number(reveals[name].seeds[silo]) for name in holders] for silo in transcript.survivors}
@@ -181,7 +190,8 @@ def _inconsistent(
 
 def _told(found: Mapping[str, tuple[str, ...]]) -> str:
     parts = (
-        f"of {silo!r}'s secret those held by {', '.join(map(repr, held))}" if held else f"of {silo!r}'s secret too many"
+        f"of the secret of {silo!r} "
+        + (f"those held by {', '.join(map(repr, held))}" if held else "it is unknown which")
         for silo, held in sorted(found.items())
     )
     return "; ".join(parts)

@@ -32,11 +32,11 @@ def split(secret: bytes, threshold: int, xs: Sequence[int], random: Callable[[in
     if not 1 <= threshold <= len(xs):
         raise SecAggError(f"{threshold} shares are to restore a secret of which {len(xs)} are made")
     # Highest power first, for Horner's rule; the secret is the value at 0.
-    polynomial = (*_elements(threshold - 1, random), int.from_bytes(secret, "big"))
+    polynomial = (*elements(threshold - 1, random), int.from_bytes(secret, "big"))
     return {x: _value(polynomial, x).to_bytes(SHARE_BYTES, "big") for x in xs}
 
 
-def _elements(count: int, random: Callable[[int], bytes]) -> list[int]:
+def elements(count: int, random: Callable[[int], bytes]) -> list[int]:
     """Uniform elements of the field: a draw in the incomplete last multiple of the prime is thrown away."""
     found: list[int] = []
     while len(found) < count:
@@ -54,7 +54,7 @@ def _value(polynomial: Sequence[int], x: int) -> int:
 
 
 def join(shares: Mapping[int, bytes], threshold: int) -> bytes:
-    """The secret, from the first `threshold` of the shares by x. For many secrets over the same xs, keep a `Weights`."""
+    """The secret, from the first `threshold` shares by x. For many secrets over the same xs, keep a `Weights`."""
     if len(shares) < threshold:
         raise SecAggError(f"{len(shares)} shares, a secret needs {threshold}")
     chosen = sorted(shares)[:threshold]
@@ -79,7 +79,7 @@ class Weights:
         return sum(weight * value for weight, value in zip(self._weights, values, strict=True)) % PRIME
 
     def join(self, shares: Mapping[int, bytes]) -> bytes:
-        """The secret from exactly the shares at `xs`. Raises SecAggError if they make none of 32 bytes: one is forged."""
+        """The secret from exactly the shares at `xs`. Raises SecAggError if it has not 32 bytes: a share is forged."""
         secret = self.value([int.from_bytes(shares[x], "big") for x in self.xs])
         if secret >= 2 ** (8 * SECRET_BYTES):
             raise SecAggError("these shares make no secret of 32 bytes: at least one is forged")

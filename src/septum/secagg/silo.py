@@ -5,14 +5,14 @@ answers. A repeated message gets the same answer again; another message for a st
 nothing, as does every message that does not hold. So under one attempt's keys a silo accepts one list U1, one set of
 terms, signs one U3, and of each other silo it reveals the share of the seed or that of the key, never both.
 
-That holds for one line of states: whoever keeps an old state and steps it again is another attempt with the same keys.
-The caller therefore makes its decision durable before it sends the signature of R3, and keeps no state on a disk. `step`
-draws nothing, so taking the same step from the same state again seals the same bytes.
+That holds for one line of states: to step an old state again is to forget what was agreed to since. The caller
+therefore makes its decision durable before it sends the signature of R3, and keeps no state on a disk. `step` draws
+nothing, so a step that is taken twice from one state seals the same bytes: no key ever seals two messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, overload
 
@@ -174,7 +174,7 @@ def _share(state: State, event: Adverts) -> tuple[State, Sealed]:
     if state.shared is not None:
         if event != state.shared.event:
             raise SecAggError("a second list of adverts under the same keys: the coordinator shows different lists")
-        return state, state.shared.sealed
+        return state, dict(state.shared.sealed)
     party, primitives, adverts = state.party, state.primitives, dict(event.adverts)
     bound = key_context(party.place, roster_digest(party.keys))
     _check_adverts(state, adverts, bound)
@@ -187,7 +187,7 @@ def _share(state: State, event: Adverts) -> tuple[State, Sealed]:
         peers[name] = _Peer(opening, _agreed(primitives, state.masking, name, "masking", adverts[name].masking))
         sealing = sealing_key(primitives, encryption, place, party.name, name)
         sealed[name] = primitives.seal(sealing, state.shares[name], sealed_data(place, party.name, name))
-    return replace(state, shared=_Shared(Adverts(adverts), place, peers, sealed)), sealed
+    return replace(state, shared=_Shared(Adverts(adverts), place, peers, sealed)), dict(sealed)
 
 
 def _check_adverts(state: State, adverts: Mapping[str, Advert], bound: bytes) -> None:
@@ -303,8 +303,8 @@ def _reveal(state: State, event: Signatures) -> tuple[State, Reveal]:
 # --- checks that several steps make --------------------------------------------------------------------------------
 
 
-def _check_known(what: str, given: Mapping[str, object] | tuple[str, ...], known: object) -> None:
-    strangers = sorted(name for name in given if name not in known)  # type: ignore[operator]
+def _check_known(what: str, given: Iterable[str], known: Container[str]) -> None:
+    strangers = sorted(name for name in given if name not in known)
     if strangers:
         raise SecAggError(f"{what} has silos that do not belong there: {', '.join(map(repr, strangers[:10]))}")
 

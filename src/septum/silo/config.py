@@ -226,6 +226,7 @@ def _policy(section: Section) -> Policy:
     hours = section.text("hours", "")
     policy = Policy(
         min_cohort=section.whole("min_cohort", off.min_cohort) or off.min_cohort,
+        require_masking=section.flag("require_masking", off.require_masking),
         max_rounds=section.whole("max_rounds", off.max_rounds),
         strategies=section.texts("strategies"),
         folders=section.flag("folders", off.folders),
@@ -237,6 +238,7 @@ def _policy(section: Section) -> Policy:
         roster=_roster_by(section),
         require_roster=section.flag("require_roster", off.require_roster),
         min_sandbox=section.whole("min_sandbox", off.min_sandbox) or off.min_sandbox,
+        egress_hosts=section.texts("egress_hosts") or (),
         hours=hours_of(hours, section.where) if hours else None,
         send_error_texts=section.flag("send_error_texts", off.send_error_texts),
     )

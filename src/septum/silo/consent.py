@@ -101,6 +101,8 @@ def _of_plan(policy: Policy, plan: Plan) -> Denied | None:
             f"a round of this run counts with {plan.quorum} of {len(plan.silos)} silos, "
             f"this silo asks for at least {policy.min_cohort}",
         )
+    if policy.require_masking and plan.masking is None:
+        return Denied("policy.require_masking", "this run would show the coordinator what this silo alone sends")
     if policy.max_rounds is not None and plan.rounds > policy.max_rounds:
         return Denied("policy.max_rounds", f"{plan.rounds} rounds, at most {policy.max_rounds} are allowed here")
     if policy.strategies is not None and plan.strategy.name not in policy.strategies:

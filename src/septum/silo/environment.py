@@ -1,10 +1,11 @@
 """Where do an app's own dependencies lie? In a folder for each package, installed once, from its own wheels alone.
 
     envs/DIGEST/site/       what pip put there: no index is asked, every hash is checked, nothing is built
-    envs/DIGEST/state.json  preparing, ready, or failed with the reason; and for which Python
+    envs/DIGEST/state.json  preparing, ready, or failed with the reason; for which Python; and the digest of site/ then
     envs/.DIGEST.lock       held while somebody prepares it: the agent, or a command
 
-The app's process has that folder first on its path; septum and numpy are the silo's.
+The app's process has that folder on its path, behind Python's own library; septum and numpy are the silo's. Before each
+run all of it is read and compared with the digest.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from septum.errors import AppError, ConfigError, StorageError
 from septum.sdk.package_file import Package
 from septum.sdk.requirements import Wheel, normalised, wheel_at
 from septum.sdk.wheel_content import PROVIDED_MODULES, check_content
+from septum.silo.tree import tree_digest
 
 INSTALL_S = 1800.0
 _PYTHON = sys.implementation.cache_tag  # compiled wheels fit one
@@ -52,10 +54,11 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`reason`: of a failure."""
+    """`reason`: of a failure. `tree`: the digest of what was installed."""
 
     state: State
     reason: str = ""
+    tree: str = ""
 
 
 class Environments:
@@ -70,13 +73,15 @@ class Environments:
             return Standing(State.READY)
         try:
             content = json.loads((self._of(package) / "state.json").read_bytes())
-            standing, python = Standing(State(content["state"]), str(content["reason"])), content["python"]
+            standing = Standing(State(content["state"]), str(content["reason"]), str(content.get("tree", "")))
+            python = content["python"]
         except FileNotFoundError:
             return Standing(State.ABSENT)
         except (OSError, ValueError, KeyError, TypeError):
             return Standing(State.FAILED, "its state cannot be read")
-        if python != _PYTHON or (standing.state is State.PREPARING and not self._held(package)):
-            return Standing(State.ABSENT)  # made for the Python before an upgrade, or broken off
+        broken_off = standing.state is State.PREPARING and not self._held(package)
+        if python != _PYTHON or broken_off or (standing.state is State.READY and not standing.tree):
+            return Standing(State.ABSENT)  # made for the Python, or by the septum, before an upgrade; or not to its end
         return standing
 
     def paths(self, package: Package) -> tuple[Path, ...]:
@@ -84,17 +89,17 @@ class Environments:
         return (self._of(package) / "site",) if package.wheels else ()
 
     def prepare(self, package: Package, wheels: Path) -> None:
-        """Install a package's wheels, which lie in the folder `wheels`, if that was not done.
+        """Install a package's wheels, which lie in the folder `wheels`; if that was done, see that nothing has changed.
 
         Raises ConfigError when this silo lacks what the package takes for installed, or when pip refuses; AppError when
-        the wheels were changed, or would write elsewhere or too much; StorageError.
+        the wheels or what they became were changed, or would write elsewhere or too much; StorageError.
         """
         check_preinstalled(package.preinstalled)
         if not package.wheels:
             return
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._lock(package).open("w") as lock:
+            with self._lock(package.digest).open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # until whoever is at it is through
                 self._prepare(package, wheels)
         except OSError as error:
@@ -105,7 +110,9 @@ class Environments:
 
     def _prepare(self, package: Package, wheels: Path) -> None:
         target = self._of(package)
-        if self.standing(package).state is State.READY and all(path.is_dir() for path in self.paths(package)):
+        standing = self.standing(package)
+        if standing.state is State.READY and (target / "site").is_dir():
+            _check_unchanged(target, standing.tree)
             return
         _check_wheels(package.wheels, wheels)
         try:
@@ -114,25 +121,29 @@ class Environments:
             self._note(target, Standing(State.PREPARING))
             _install(package.wheels, wheels, target / "site")
             _check_site(target / "site")
-            self._note(target, Standing(State.READY))
+            self._note(target, Standing(State.READY, tree=tree_digest(target / "site")))
         except ConfigError as error:
             self._note(target, Standing(State.FAILED, error.message))
             raise
 
     def forget(self, digest: str) -> None:
-        """Remove a package's environment."""
-        shutil.rmtree(self._folder / digest.removeprefix("sha256:"), ignore_errors=True)
+        """Remove a package's environment, once nobody prepares it; one that is not there is ignored."""
+        if not self._folder.is_dir():
+            return
+        with self._lock(digest).open("w") as lock:  # it stays: another one could be locked beside it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            shutil.rmtree(self._folder / digest.removeprefix("sha256:"), ignore_errors=True)
 
     def _of(self, package: Package) -> Path:
         return self._folder / package.digest.removeprefix("sha256:")
 
-    def _lock(self, package: Package) -> Path:
-        return self._folder / f".{package.digest.removeprefix('sha256:')}.lock"
+    def _lock(self, digest: str) -> Path:
+        return self._folder / f".{digest.removeprefix('sha256:')}.lock"
 
     def _held(self, package: Package) -> bool:
         """Whether somebody prepares it now; the system takes the lock back from a process that dies."""
         try:
-            with self._lock(package).open("r+") as lock:
+            with self._lock(package.digest).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -143,7 +154,12 @@ class Environments:
     @staticmethod
     def _note(target: Path, standing: Standing) -> None:
         part = target / ".state.json"
-        content = {"state": standing.state.value, "reason": standing.reason, "python": _PYTHON}
+        content = {
+            "state": standing.state.value,
+            "reason": standing.reason,
+            "python": _PYTHON,
+            "tree": standing.tree,
+        }
         part.write_text(json.dumps(content), encoding="utf-8")
         part.replace(target / "state.json")
 
@@ -188,6 +204,15 @@ def _check_wheels(wheels: Sequence[Wheel], folder: Path) -> None:
                 hint=f"chmod -R u+w {folder.parent} && rm -r {folder.parent}; it is unpacked again",
             )
         check_content(path)
+
+
+def _check_unchanged(target: Path, tree: str) -> None:
+    found = tree_digest(target / "site")
+    if found != tree:
+        raise AppError(
+            f"{target / 'site'} was changed: its digest is {found}, not {tree}",
+            hint=f"rm -r {target}; it is installed again from the package's wheels",
+        )
 
 
 def _check_site(site: Path) -> None:

@@ -22,6 +22,7 @@ from septum.errors import (
     TimedOutError,
     did_you_mean,
 )
+from septum.ports.channel import EGRESS_RULE, EgressError
 from septum.ports.offers import Offers
 from septum.protocol.plan import AppRef
 from septum.protocol.silo import Denied
@@ -97,6 +98,8 @@ class Library:
             self.environments.prepare(package, folder / "wheels")
         except (StorageError, ConnectionFailedError, TimedOutError):
             raise  # it may be asked again
+        except EgressError as error:
+            return Denied(EGRESS_RULE, error.message)
         except SeptumError as error:
             _tell(self.log, app, error)
             return Denied("apps", f"the package {app.name} {app.version} cannot be used here; the silo's log says why")
@@ -107,6 +110,8 @@ class Library:
         try:
             shelved = self.packages.get(app.digest)
         except NotFoundError:
+            if self.packages.revoked(app.digest):
+                return Denied("apps", f"the package {app.name} {app.version} ({app.digest}) was revoked here")
             if (waiting := self.packages.waiting()) >= MAX_WAITING:
                 return Denied("apps", f"{waiting} packages wait for a word of this silo's steward; no more are fetched")
             shelved = fetch(self.offers, self.packages, app.digest, self.fetch)

@@ -35,4 +35,5 @@ def open_line(silo_dir: Path, config: SiloConfig) -> HttpsChannel:
         ca_file=ca_file if ca_file.exists() else None,
         extra_ca=config.network.ca_file,
         proxies=proxies_of(config.network.proxy, os.environ),
+        egress_hosts=config.policy.egress_hosts,
     )

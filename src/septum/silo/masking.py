@@ -68,11 +68,12 @@ class MaskedPart:
         self._silo = silo
         self._plan = plan
         self._sealed: Mapping[str, bytes] = {}
-        self._attempt: _Attempt | None = None
+        self._ahead: MakeKeys | None = None
+        self._attempts: dict[Place, _Attempt] = {}  # the one at work, and the one that follows
 
     def asked(self, work: Work) -> None:
         """Work was asked for: keep what the others sealed for this silo until it is done."""
-        self._sealed = work.sealed
+        self._sealed, self._ahead = work.sealed, work.ahead
 
     def answer(self, asked: Barrier) -> Keys | Shares | Agreed | Revealed:
         """The answer to a step of an attempt. Raises SecAggError when what was asked is not to be done."""
@@ -81,11 +82,11 @@ class MaskedPart:
             return self._keys(asked)
         attempt = self._at(asked.stage, asked.round, asked.attempt)
         match asked:
-            case ShareKeys(adverts=adverts):
-                attempt.state, sealed = machine.step(attempt.state, machine.Adverts(adverts))
-                return Shares(*where, sealed)
-            case Agree(survivors=survivors):
-                return Agreed(*where, self._agree(attempt, asked.stage, survivors))
+            case ShareKeys():
+                return self._share(asked)
+            case Agree(survivors=survivors, ahead=ahead):
+                signature = self._agree(attempt, asked.stage, survivors)
+                return Agreed(*where, signature, self._shares_ahead(ahead))
             case Unmask(signatures=signatures):
                 attempt.state, reveal = machine.step(attempt.state, machine.Signatures(signatures))
                 return Revealed(*where, reveal)
@@ -110,23 +111,45 @@ class MaskedPart:
         attempt.base, attempt.result = result.base, given
         masker = Masker(masks, self._tools.primitives)
         pieces = masked_pieces(result.stage, plain, weight, scale_of(self._plan), masker)
+        keys = None if self._ahead is None else self._keys(self._ahead)
         if plain.size_bytes <= KEPT_BYTES:
             data = b"".join(pieces)
             if len(data) <= INLINE_LIMIT_BYTES:
-                return replace(result, payload=blob_of(data))
+                return replace(result, payload=blob_of(data), ahead=keys)
             pieces = iter((data,))
-        return replace(result, payload=_written(pieces, target))
+        return replace(result, payload=_written(pieces, target), ahead=keys)
 
     def _keys(self, asked: MakeKeys) -> Keys:
+        """Keys for an attempt: the same when they are asked for again, and new ones once shares of them were given.
+
+        Keys are asked for twice after shares when the first time came to nothing: of what it was, nothing was masked
+        or could yet be, and the journal holds whatever keys a sum is made with.
+        """
         place = Place(self._run, asked.stage.value, asked.round, asked.attempt)
-        if self._attempt is None or self._attempt.place != place:
+        attempt = self._attempts.get(place)
+        if attempt is None or attempt.state.shared is not None:
             keys = self._tools.keys(self._plan.silos)
             quorum = max(threshold(len(self._plan.silos)), self._tools.min_cohort, self._plan.quorum)
             party = machine.Party(self._silo, keys, quorum, place)
             state, _ = machine.begin(party, self._tools.primitives, self._tools.sign)
-            self._attempt = _Attempt(place, state, roster_digest(keys))
-        attempt = self._attempt
+            attempt = _Attempt(place, state, roster_digest(keys))
+            before = [one for one in self._attempts.values() if one.place != place]
+            self._attempts = {one.place: one for one in (*before[-1:], attempt)}
         return Keys(asked.stage, asked.round, asked.attempt, attempt.roster, attempt.state.advert)
+
+    def _share(self, asked: ShareKeys) -> Shares:
+        attempt = self._at(asked.stage, asked.round, asked.attempt)
+        attempt.state, sealed = machine.step(attempt.state, machine.Adverts(asked.adverts))
+        return Shares(asked.stage, asked.round, asked.attempt, sealed)
+
+    def _shares_ahead(self, asked: ShareKeys | None) -> Shares | None:
+        """Shares for the attempt that follows; without them it asks for keys itself, and says then what is wrong."""
+        if asked is None:
+            return None
+        try:
+            return self._share(asked)
+        except SecAggError:
+            return None
 
     def _agree(self, attempt: _Attempt, stage: Stage, survivors: tuple[str, ...]) -> bytes:
         """Sign a sum over these silos. What was decided is on the disk before it is said, and stays said."""
@@ -139,13 +162,13 @@ class MaskedPart:
     def _at(self, stage: Stage, round_: int, attempt: int) -> _Attempt:
         """The attempt with these numbers, whose secrets are here. Raises SecAggError."""
         place = Place(self._run, stage.value, round_, attempt)
-        if self._attempt is None or self._attempt.place != place:
+        if place not in self._attempts:
             raise SecAggError(
                 f"this silo has no keys for {stage.value} round {round_} attempt {attempt}: "
                 "its agent was started again, or never asked for them",
                 hint="nothing needs to be done: the next attempt makes new keys",
             )
-        return self._attempt
+        return self._attempts[place]
 
 
 def _written(pieces: Iterable[bytes], target: Path) -> Blob:

@@ -3,6 +3,7 @@
     packages/DIGEST/file.septum   as it came, and file.septum.sig beside it
     packages/DIGEST/open/         unpacked, read-only: app/ and wheels/
     packages/approvals.jsonl      who approved or revoked what, and when: one line each, only ever added to
+    packages/.lock                shared by whoever has a temporary folder here, alone by who sweeps those of the dead
 
 A package that is here runs nothing. What runs is looked at again each time: the file by its digest, the folder by its
 tree's.
@@ -10,6 +11,7 @@ tree's.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -17,6 +19,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -33,13 +36,14 @@ from septum.errors import (
     did_you_mean,
 )
 from septum.sdk.package import digest_of
-from septum.sdk.package_file import Package, read_package, remove, unpack
+from septum.sdk.package_file import Package, description_in, read_description, read_package, remove, unpack
 from septum.sdk.stored_zip import MAX_BYTES
 from septum.silo.lines import add_record, records
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BEGINNING = re.compile(r"(sha256:)?[0-9a-f]{8,64}")
 _FILE = "file.septum"
+_LOCK = ".lock"
 
 
 class Verdict(Enum):
@@ -87,25 +91,33 @@ class Packages:
         Raises AppError for one that is not sound, AuthError for a signature that does not hold.
         """
         _check_file(file)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
         try:
-            shutil.copyfile(file, part / _FILE)  # where nobody else changes it while it is looked at
-            os.chmod(part / _FILE, 0o400)
-            package = read_package(part / _FILE)
-            verified(signatures, Signed(package.name, package.version, package.digest))
-            target = self._of(package.digest)
-            if signatures:
-                replace_file(sidecar((target if target.exists() else part) / _FILE), signatures)
-            if not target.exists():
-                part.rename(target)
+            with self._making(), self._temporary() as part:
+                shutil.copyfile(file, part / _FILE)  # where nobody else changes it while it is looked at
+                os.chmod(part / _FILE, 0o400)
+                package = read_package(part / _FILE)
+                signers = verified(signatures, Signed(package.name, package.version, package.digest))
+                target = self._of(package.digest)
+                known = target.exists()
+                if signatures:
+                    replace_file(sidecar((target if known else part) / _FILE), signatures)
+                if not known:
+                    part.rename(target)
         except OSError as error:
             raise StorageError(
                 f"{file} cannot be taken in: {error.strerror}", hint=f"df -h {self._folder}; ls -l {file}"
             ) from error
+        if known:
+            return self.get(package.digest)  # which may have been changed, and have other signatures
+        return Shelved(replace(package, path=target / _FILE), signers, self._last_word(package.digest))
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        part = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
+        try:
+            yield part
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        return self.get(package.digest)
 
     def get(self, digest: str) -> Shelved:
         """A package, verified again. Raises NotFoundError, and AppError when it was changed here."""
@@ -123,7 +135,8 @@ class Packages:
         package = read_package(path)
         if package.digest != digest:
             raise AppError(
-                f"{path} was changed: its digest is {package.digest}", hint=_away(path.parent, "then fetch it again")
+                f"{path} was changed: its digest is {package.digest}",
+                hint=_away(path.parent, "then fetch it again"),
             )
         signed = Signed(package.name, package.version, digest)
         signatures = sidecar(path).read_bytes() if sidecar(path).exists() else b""
@@ -142,17 +155,28 @@ class Packages:
             return error
 
     def title(self, digest: str) -> tuple[str, str]:
-        """A package's name and version; of one that was changed here, as it was approved, or else empty."""
-        found = self.look(digest)
-        if isinstance(found, Shelved):
-            return found.package.name, found.package.version
+        """A package's name and version: as a steward has named it, or else as it says itself; empty if it does not.
+
+        The package is not verified by this.
+        """
         word = self._last_word(digest)
-        name, _, version = ("" if word is None else word.app).partition(" ")
-        return name, version
+        if word is not None and word.app:
+            name, _, version = word.app.partition(" ")
+            return name, version
+        try:
+            said = read_description(description_in(self._of(digest) / _FILE))
+        except (SeptumError, OSError):
+            return "", ""
+        return said.name, said.version
 
     def find(self, named: str) -> Shelved:
         """The package that a digest, its beginning, a name or NAME==VERSION means. Raises as `meant` and `get` do."""
         return self.get(self.meant(named))
+
+    @staticmethod
+    def is_digest(named: str) -> bool:
+        """Whether this is a whole digest of a package, here or not."""
+        return _DIGEST.fullmatch(named) is not None
 
     def meant(self, named: str) -> str:
         """The digest that a digest, its beginning, a name or NAME==VERSION means. Raises NotFoundError, ConfigError."""
@@ -175,6 +199,7 @@ class Packages:
 
     def approve(self, digest: str, by: str) -> Shelved:
         """Approve a package: from now on plans that name this digest may run."""
+        self.sweep()
         shelved = self.get(digest)
         title = (shelved.package.name, shelved.package.version)
         return replace(shelved, approval=self._say(Verdict.APPROVED, digest, title, by))
@@ -184,13 +209,63 @@ class Packages:
         if digest not in self.digests():
             self.get(digest)
         self._say(Verdict.REVOKED, digest, self.title(digest), by)
-        remove(self._of(digest) / "open")
+        with self._making():
+            remove(self._of(digest) / "open")
+
+    def revoked(self, digest: str) -> bool:
+        """Whether the last word of the steward is no, be the package here or not."""
+        word = self._last_word(digest)
+        return word is not None and word.verdict is Verdict.REVOKED
+
+    def remove(self, digest: str, by: str) -> None:
+        """Take an approval back, and delete the package, sound or not; one that is not here is ignored.
+
+        What was said of it stays in the file of approvals, and a plan that names it is refused from now on.
+        """
+        if digest not in self.digests():
+            return
+        if not self.revoked(digest):
+            self._say(Verdict.REVOKED, digest, self.title(digest), by)
+        with self._making():
+            remove(self._of(digest))
+
+    def sweep(self) -> int:
+        """Delete the temporary folders that a kill left; how many. None while somebody, who may live, has one."""
+        if not self._folder.is_dir():
+            return 0
+        with self._lock() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return 0
+            homes = [self._folder, *(self._of(digest) for digest in self.digests())]
+            left = [path for home in homes for path in home.iterdir() if path.name[0] == "." and path.is_dir()]
+            for path in left:
+                remove(path)
+            return len(left)
+
+    @contextmanager
+    def _making(self) -> Iterator[None]:
+        """While this lasts no temporary folder is swept. The system takes the lock back from a process that dies."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._lock() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def _lock(self) -> Iterator[int]:
+        descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def open(self, package: Package) -> Path:
         """The folder of an approved package, unpacked and as it was built. Raises AppError when it was changed."""
         target = self._of(package.digest) / "open"
         if not target.exists():
-            unpack(package, target)
+            with self._making():
+                unpack(package, target)
         found = digest_of(target / "app")
         if found != package.tree:
             raise AppError(

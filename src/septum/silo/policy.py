@@ -13,6 +13,7 @@ from enum import Enum
 
 from blake3 import blake3
 
+from septum.adapters.channel.elsewhere import host_of
 from septum.errors import ConfigError
 from septum.protocol.codec import Json, dumps
 
@@ -62,7 +63,9 @@ class RosterBy(Enum):
 class Policy:
     """The rules. None where any value is allowed.
 
-    min_cohort         a run that may close a round with fewer silos is refused: a sum over few says much about each
+    min_cohort         a run that may close a round with fewer silos is refused: a sum over few says much about each;
+                       and no masked sum is signed that would, with earlier ones, tell something about fewer
+    require_masking    whether a run is refused that would show the coordinator this silo's own updates and metrics
     max_rounds         a run of more rounds is refused
     strategies         aggregation strategies that are allowed
     folders            whether an app may be a folder of this silo's, for development; else only packages run
@@ -75,12 +78,14 @@ class Policy:
                        administrators' signatures. A pinned roster always counts
     require_roster     whether a silo that has pinned none takes part in no run
     min_sandbox        the sandbox level that a training process has to have: 1 or 2
+    egress_hosts       hosts besides the coordinator, `host` or `host:port`, from which a blob may be fetched when the
+                       coordinator says that it is there
     hours              when this silo works for others; outside of them it waits
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
     """
 
-    min_cohort: int = 2
+    min_cohort: int = 3
     max_rounds: int | None = None
     strategies: tuple[str, ...] | None = None
     folders: bool = True
@@ -92,8 +97,10 @@ class Policy:
     roster: RosterBy = RosterBy.STEWARD
     require_roster: bool = False
     min_sandbox: int = 1
+    egress_hosts: tuple[str, ...] = ()
     hours: Hours | None = None
     send_error_texts: bool = False
+    require_masking: bool = True
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -104,6 +111,8 @@ class Policy:
         for name in self.releases or ():
             if name not in LEAVES:
                 raise ConfigError(f"[policy]: releases has {name!r}; possible are {', '.join(LEAVES)}")
+        for host in self.egress_hosts:
+            host_of(host)
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
 
@@ -138,6 +147,9 @@ def explained(policy: Policy) -> Mapping[str, str]:
 
     return {
         "min_cohort": f"a round of {policy.min_cohort} silos at least",
+        "require_masking": "masked runs only"
+        if policy.require_masking
+        else "also runs that show the coordinator what this silo sends",
         "max_rounds": "any number of rounds" if policy.max_rounds is None else f"at most {policy.max_rounds} rounds",
         "strategies": f"strategies: {any_of(policy.strategies)}",
         "folders": "apps in folders and packages run" if policy.folders else "only packages run",
@@ -152,6 +164,8 @@ def explained(policy: Policy) -> Mapping[str, str]:
         }[policy.roster],
         "require_roster": "no run without a pinned roster" if policy.require_roster else "runs also without a roster",
         "min_sandbox": f"sandbox level {policy.min_sandbox} at least",
+        "egress_hosts": "blobs come from the coordinator"
+        + (f", and from {', '.join(policy.egress_hosts)} when it says so" if policy.egress_hosts else " alone"),
         "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
         "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
     }

@@ -22,6 +22,7 @@ from septum.silo.admission import Admission, tell_unusable
 from septum.silo.agent import Agent
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
 from septum.silo.consent import ApprovedApp
+from septum.silo.egress import WatchedChannel
 from septum.silo.environment import Environments
 from septum.silo.journal import Journal
 from septum.silo.launchers import launcher
@@ -62,7 +63,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
     rosters = RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log)
     starts, level = launcher(config.launcher, config.limits.level, silo_dir)
     tools = Tools(
-        channel=channel,
+        channel=WatchedChannel(channel, log),
         launcher=starts,
         limits=config.limits.of_worker(),
         stop=threading.Event(),
@@ -79,9 +80,12 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         ),
     )
     tables = Tables(silo_dir / "tables", ReadLimits(config.limits.task_s))
+    packages = Packages(silo_dir)
+    if swept := packages.sweep():
+        log.info("packages_swept", folders=swept)
     library = Library(
         folders=folders,
-        packages=Packages(silo_dir),
+        packages=packages,
         environments=Environments(silo_dir / "envs"),
         datasets={name: config.dataset_of(app) for name, app in config.apps.items()},
         policy=config.policy,

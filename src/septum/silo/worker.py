@@ -28,6 +28,7 @@ from septum.adapters.launch.frames import (
     send_pieces,
 )
 from septum.errors import MessageError, VersionError
+from septum.sdk.search_path import search_path
 
 if TYPE_CHECKING:
     from septum.adapters.launch.tasks import Workplace
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
         raise MessageError(f"a worker is told Start first, not {type(start).__name__}")
     confine(start.limits)
     sys.dont_write_bytecode = True  # an app's folder is only read
-    sys.path[:0] = start.paths
+    sys.path[:] = search_path(sys.path, start.paths)
     from septum.adapters.launch.tasks import Workplace  # imports numpy, which may be the app's own
 
     workplace = Workplace(start.spec())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from septum.adapters.launch.confine import confine
 from septum.errors import SeptumError
 from septum.ports.launcher import WorkerLimits
+from septum.sdk.search_path import search_path
 
 if TYPE_CHECKING:
     from septum.sdk.data import Parameters, Table
@@ -27,7 +28,7 @@ SILO = "synthetic"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to try. `paths`: folders of packages that come first on the app's `sys.path`; `preset`: empty for none.
+    """What to try. `paths`: folders of packages of the app's own; `preset`: empty for none.
 
     rows  0: the app is imported, and no round is done
     """
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> None:
     settings = Settings(**json.loads(arguments[1]))
     confine(WorkerLimits(memory_bytes=settings.memory_bytes, file_bytes=settings.file_bytes))
     sys.dont_write_bytecode = True
-    sys.path[:0] = settings.paths
+    sys.path[:] = search_path(sys.path, settings.paths)
     from septum.adapters.launch.tasks import worker_error  # numpy, perhaps the app's own: not before the limits
 
     try:

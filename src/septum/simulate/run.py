@@ -14,7 +14,7 @@ from pathlib import Path
 
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
-from septum.plugins.strategies import strategy_of
+from septum.plugins.strategies import strategy_for
 from septum.protocol import combine, masked_combine, run, run_state, silo, tensors
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.masked import masked_pieces, scale_of
@@ -79,7 +79,7 @@ class _Simulation:
         on_fact: Callable[[Fact], None] | None,
     ) -> None:
         self._on_fact = on_fact
-        self._strategy = strategy_of(plan.strategy)
+        self._strategy = strategy_for(plan)
         self._scale = None if plan.masking is None else scale_of(plan)
         self._blobs: dict[str, bytes] = {}
         self._payloads: dict[str, bytes] = {}
@@ -88,6 +88,8 @@ class _Simulation:
         hyper = app.app.resolve(plan.hyper)
         parts = {name: Part(name, plan.seed, self._strategy.proximal_mu, plan.clip_norm) for name in plan.silos}
         self._stations = {name: Station(app.app, hyper, prepared[name], part) for name, part in parts.items()}
+        # Of a masked run: the newest stage's evaluations, which nobody else would see silo by silo.
+        self._evaluations: tuple[tuple[Stage, int], dict[str, bytes]] = ((Stage.PREPARE, 0), {})
         self._states: dict[tuple[str, str], Tensors] = {}  # (silo, job) -> the app's carried state
         self._silos = {name: silo.SiloRun(RUN_ID, name, plan) for name in plan.silos}
         self._run, effects = run.create(RUN_ID, plan, now=0.0)
@@ -179,7 +181,12 @@ class _Simulation:
         held = self._silos[name].held
         assert held is not None
         assert self._scale is not None
-        plain = source_of(self._payloads[result.payload.digest])
+        payload = self._payloads[result.payload.digest]
+        plain = source_of(payload)
+        if result.stage is not Stage.PREPARE:
+            place = (result.stage, result.round)
+            kept = self._evaluations[1] if self._evaluations[0] == place else {}
+            self._evaluations = (place, {**kept, name: payload})
         data = b"".join(masked_pieces(result.stage, plain, held.weight, self._scale, masker=None))
         blob = blob_of(data)
         self._payloads[blob.digest] = data
@@ -212,8 +219,16 @@ class _Simulation:
             model=self._blobs[ended.model.digest],
             model_digest=ended.model.digest,
             metrics=None if measured is None else measured.metrics,
-            silos={} if measured is None else measured.silos,
+            silos=self._by_silo(measured),
         )
+
+    def _by_silo(self, measured: ModelMeasured | None) -> Mapping[str, Metrics]:
+        """How the last model does in each silo; a simulation knows it of a masked run, too."""
+        found = self._evaluations[1]
+        if measured is None or measured.silos or not found:
+            return {} if measured is None else measured.silos
+        evaluations = {name: combine.evaluation_in(source_of(payload)) for name, payload in sorted(found.items())}
+        return combine.measured(measured.round, evaluations).silos
 
 
 def _make(station: Station, job: silo.Job, model: bytes | None, state: Tensors) -> Made:

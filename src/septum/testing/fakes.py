@@ -11,17 +11,18 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from septum.adapters.blobs.names import check_area, check_digest, check_sender
-from septum.adapters.store.missing import not_found
+from septum.adapters.store.missing import not_found, preset_not_found, taken
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, TooLargeError
 from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
 from septum.ports.registry import SiloRecord
 from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
+from septum.protocol.codec import Scalar
 from septum.protocol.facts import Fact
 from septum.protocol.plan import digest_of
 from septum.protocol.run_state import Phase, Run
@@ -170,31 +171,64 @@ class MemoryApps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._apps: dict[str, AppRecord] = {}
+        self._removed: dict[tuple[str, str], str] = {}
 
     def add(self, record: AppRecord) -> AppRecord:
         """Know a package, or replace the signatures of one that is known."""
         with self._lock:
+            removed = self._removed.get((record.name, record.version), record.digest)
+            if removed != record.digest:
+                raise taken(record, removed, removed=True)
+            self._removed.pop((record.name, record.version), None)
             of_version = [
                 one for one in self._apps.values() if (one.name, one.version) == (record.name, record.version)
             ]
             for known in of_version:
                 if known.digest != record.digest:
-                    raise ConflictError(f"{record.name} {record.version} has been pushed already, as {known.digest}")
+                    raise taken(record, known.digest, removed=False)
                 record = replace(known, signatures=record.signatures)
-            self._apps[record.digest] = record
-            return record
+            kept = self._apps.get(record.digest)
+            self._apps[record.digest] = replace(record, presets={} if kept is None else kept.presets)
+            return self._apps[record.digest]
 
     def get(self, digest: str) -> AppRecord:
         """One package. Raises NotFoundError."""
         with self._lock:
-            if digest not in self._apps:
-                raise NotFoundError(f"there is no app {digest!r}")
-            return self._apps[digest]
+            return self._known(digest)
 
     def all(self) -> Sequence[AppRecord]:
         """Every package, by name, the newest push first."""
         with self._lock:
             return sorted(self._apps.values(), key=lambda one: (one.name, -one.pushed_at, one.digest))
+
+    def set_preset(self, digest: str, name: str, values: Mapping[str, Scalar]) -> AppRecord:
+        """Give a package a preset, in place of one of that name."""
+        with self._lock:
+            known = self._known(digest)
+            self._apps[digest] = replace(known, presets={**known.presets, name: dict(values)})
+            return self._apps[digest]
+
+    def drop_preset(self, digest: str, name: str) -> AppRecord:
+        """Take a preset back. Raises NotFoundError."""
+        with self._lock:
+            known = self._known(digest)
+            if name not in known.presets:
+                raise preset_not_found(known, name)
+            rest = {other: values for other, values in known.presets.items() if other != name}
+            self._apps[digest] = replace(known, presets=rest)
+            return self._apps[digest]
+
+    def remove(self, digest: str) -> None:
+        """Forget a package and its presets; one that is not there is ignored."""
+        with self._lock:
+            gone = self._apps.pop(digest, None)
+            if gone is not None:
+                self._removed[gone.name, gone.version] = digest
+
+    def _known(self, digest: str) -> AppRecord:
+        if digest not in self._apps:
+            raise NotFoundError(f"there is no app {digest!r}")
+        return self._apps[digest]
 
 
 class MemoryRegistry:

@@ -2,7 +2,8 @@
 
 `HostileCoordinator` is a Channel. It invites a silo to runs that break its rules, one after another, and does not take
 no for an answer: a silo that refuses is asked to prepare, to train and to evaluate all the same, and is invited again.
-What the silo gives is kept.
+What the silo gives is kept. Models it hands out over another line, if it is given one: that of a server, say, which
+sends the silo to fetch them at the `addresses_past` its rules.
 
     hostile = HostileCoordinator([Invitation("r1", replace(plan, quorum=1))])
     agent = Agent("north", admission.admit, folder, 4, tools_with(hostile))
@@ -14,9 +15,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from septum.errors import NotFoundError
+from septum.ports.channel import Channel
 from septum.protocol.messages import (
     Blob,
     End,
@@ -43,12 +46,45 @@ DEMANDS: tuple[Instruction, ...] = (
 )
 
 
-class HostileCoordinator:
-    """A Channel to a coordinator that keeps to no rule. `done` is called once it has tried everything."""
+def addresses_past(allowed: str, wanted: str) -> tuple[str, ...]:
+    """Locations by which a silo may be sent to `wanted`, while its rules name `allowed` alone; each `HOST:PORT`.
 
-    def __init__(self, invitations: Sequence[Invitation], done: Callable[[], None]) -> None:
+    The last ones lead to `allowed` itself, in ways in which nobody may go there.
+    """
+    host, _, port = allowed.partition(":")
+    return (
+        f"https://{wanted}/model",
+        f"https://{wanted}/{allowed}/model",
+        f"https://{wanted}#@{allowed}/model",
+        f"https://{wanted}?@{allowed}/model",
+        f"https://{wanted}\\@{allowed}/model",
+        f"https://{allowed}@{wanted}/model",
+        f"https://{host}%2f@{wanted}/model",
+        f"https://{host}.{wanted}/model",
+        f"https://x{allowed}/model",
+        f"https://{host}/model",
+        f"//{allowed}/model",
+        "/model",
+        "",
+        f"http://{allowed}/model",
+        f"https://silo:secret@{allowed}/model",
+        f"https://{host}.:{port}/model",
+    )
+
+
+class HostileCoordinator:
+    """A Channel to a coordinator that keeps to no rule. `done` is called once it has tried everything.
+
+    `models`: the line on which models are fetched; without it there is none to fetch, and all are in its messages.
+    """
+
+    def __init__(
+        self, invitations: Sequence[Invitation], done: Callable[[], None], models: Channel | None = None
+    ) -> None:
         self._invitations = [again for one in invitations for again in (one, one)]
         self._done = done
+        self._models = models
+        self._demands = DEMANDS if models is None else tuple(_without_bytes(one) for one in DEMANDS)
         self._lock = threading.Lock()
         self._demanded: dict[str, int] = {}
         self._over = threading.Event()
@@ -81,8 +117,8 @@ class HostileCoordinator:
             self.given.append((run, message))
             count = self._demanded.get(run, 0)
             self._demanded[run] = count + 1
-        if count < len(DEMANDS):
-            return DEMANDS[count]
+        if count < len(self._demands):
+            return self._demands[count]
         return End(Outcome.STOPPED, "that was all")
 
     def send_blob(self, run: str, digest: str, path: Path) -> None:
@@ -91,10 +127,20 @@ class HostileCoordinator:
             self.given.append((run, Blob(digest, path.stat().st_size)))
 
     def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
-        """There is nothing to fetch."""
-        del path, size_bytes
-        raise NotFoundError(f"run {run} has no blob {digest}")
+        """From the line for models."""
+        if self._models is None:
+            raise NotFoundError(f"run {run} has no blob {digest}")
+        self._models.fetch_blob(run, digest, path, size_bytes=size_bytes)
 
     def close(self) -> None:
         """End what is held."""
         self._over.set()
+
+
+def _without_bytes(demand: Instruction) -> Instruction:
+    """The same, of a model that has to be fetched."""
+    match demand:
+        case Train() | Evaluate():
+            return replace(demand, model=demand.model.without_bytes())
+        case _:
+            return demand

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.adapters.channel.servers import SmallCoordinator, SmallProxy, SmallServer, running
+from tests.adapters.channel.servers import SmallCoordinator, SmallProxy, SmallServer, Storage, running
 
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.identity.http_signatures import Ed25519Signer
@@ -32,6 +32,14 @@ def server(service: SmallCoordinator, certificates: Path) -> Iterator[SmallServe
     with running(made):
         yield made
         service.end()
+        made.hang_up()
+
+
+@pytest.fixture
+def storage(service: SmallCoordinator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    made = Storage(service, tmp_path_factory.mktemp("storage"))
+    with running(made):
+        yield made
         made.hang_up()
 
 

@@ -189,6 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _dispatch(self, silo: str, body: bytes) -> bytes:
         service = self.server.service
         if blob := BLOB_PATH.fullmatch(self.path):
+            if self.command == "GET" and self.server.blobs_at:
+                self.status, self.fields = 307, {"Location": self.server.blobs_at}
+                return b""
             if self.command == "GET":
                 return self._range_of(service.blob_path(silo, *blob.groups()).read_bytes())
             part = service.directory / f"part-{threading.get_ident()}"
@@ -256,8 +259,10 @@ class SmallServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, service: SmallCoordinator, directory: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(
+        self, service: SmallCoordinator, directory: Path, handler: type[BaseHTTPRequestHandler] = _Handler
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.service = service
         self.certificate = ensure_server_certificate(directory, NAMES)
         self.ca_pem = self.certificate.ca_path.read_bytes()
@@ -273,6 +278,7 @@ class SmallServer(ThreadingHTTPServer):
         self.ranges = True  # whether it knows them
         self.range_bytes = 2**30  # in one answer
         self.connections: list[ssl.SSLSocket] = []
+        self.blobs_at = ""  # where blobs are, if not here
 
     @property
     def port(self) -> int:
@@ -300,6 +306,38 @@ class SmallServer(ThreadingHTTPServer):
         for connection in self.connections:
             with suppress(OSError):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+class _StorageHandler(_Handler):
+    """Object storage: whoever has the address gets the model, or a range of it."""
+
+    def _answer(self) -> bytes:
+        assert isinstance(self.server, Storage)
+        return self._range_of(self.server.content)
+
+
+class Storage(SmallServer):
+    """Another host, with an authority of its own, in front of which no coordinator stands."""
+
+    def __init__(self, service: SmallCoordinator, directory: Path) -> None:
+        super().__init__(service, directory, _StorageHandler)
+        self.content = MODEL
+
+    @property
+    def rule(self) -> str:
+        return f"localhost:{self.port}"
+
+    def location(self, host: str = "localhost") -> str:
+        return f"https://{host}:{self.port}/bucket/model?signature=secret"
+
+    def redirect(self, status: int = 307, location: str | None = None) -> Callable[[_Handler], None]:
+        """What a coordinator answers that has its blobs here."""
+
+        def moved(handler: _Handler) -> None:
+            handler.body()
+            handler.reply(status, b"moved", Location=self.location() if location is None else location)
+
+        return moved
 
 
 class _ProxyHandler(socketserver.StreamRequestHandler):

@@ -103,13 +103,21 @@ def launcher(request: pytest.FixtureRequest) -> SubprocessLauncher:
     return SubprocessLauncher(request.param)
 
 
-def test_packages_of_the_apps_own_come_first(tmp_path: Path, launcher: SubprocessLauncher) -> None:
+def test_packages_of_the_apps_own_come_right_behind_pythons_library(
+    tmp_path: Path, launcher: SubprocessLauncher
+) -> None:
     packages = tmp_path / "packages"
     packages.mkdir()
     (packages / "blake3.py").write_text("whose = 'the app'")
     (packages / "colours.py").write_text("red = 'red'")
-    spec = spec_for(tmp_path, "import colours, json\nraise ValueError(colours.red, sys.path[0])")
-    assert _told(launcher, replace(spec, paths=(packages,))).endswith(f"('red', '{packages}')")
+    (packages / "json.py").write_text("raise ImportError('not of Python')")
+    train = """
+        import colours, json
+        behind = sys.path.index(os.path.dirname(np.__path__[0]))
+        raise ValueError(colours.red, [path for path in sys.path[:behind] if not path.startswith(sys.base_prefix)])
+    """
+    spec = spec_for(tmp_path, train)
+    assert _told(launcher, replace(spec, paths=(packages,))).endswith(f"('red', ['{packages}'])")
 
 
 def test_an_interpreter_of_the_apps_own_runs_it(tmp_path: Path, launcher: SubprocessLauncher) -> None:

@@ -53,6 +53,7 @@ class PartialFile:
         self.path = path
         self.digest = digest
         self.part = part_of(path, digest)
+        self.source = ""  # where the newest bytes came from
         self._file = -1
         self._hasher = blake3()
         self.size_bytes = 0  # that have come

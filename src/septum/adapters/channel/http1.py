@@ -49,6 +49,7 @@ class Request:
     digest      the value of Content-Digest; empty for GET and PUT
     repeat      whether to send all of it once more when a kept connection turns out to be dead
     held_s      how much longer than others it may be held
+    may_move    whether the answer may be that it is elsewhere
     """
 
     method: str
@@ -59,11 +60,12 @@ class Request:
     digest: str = ""
     repeat: bool = True
     held_s: float = 0.0
+    may_move: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a coordinator is, and how to get there."""
+    """Where a coordinator, or a host that has blobs, is, and how to get there."""
 
     host: str
     port: int

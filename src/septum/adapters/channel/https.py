@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar, cast
 
-from septum.adapters.channel.http1 import Answer, Line, Request, StaleLineError, origin_of
+from septum.adapters.channel.elsewhere import MOVED, check, place_of
+from septum.adapters.channel.http1 import Answer, Line, Origin, Request, StaleLineError, origin_of
 from septum.adapters.channel.proxy import ProxySettings
 from septum.adapters.channel.transfers import Transfers
 from septum.adapters.identity.http_signatures import content_digest
@@ -47,7 +48,7 @@ _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # the coordinator names 
 class HttpsChannel:
     """A `Channel` over HTTPS. See `ports.channel` for the contract."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  where a line leads, and whom it trusts, is settled here at once
         self,
         url: str,
         signer: RequestSigner,
@@ -55,6 +56,7 @@ class HttpsChannel:
         ca_file: Path | None = None,
         extra_ca: Path | None = None,
         proxies: ProxySettings | None = None,
+        egress_hosts: tuple[str, ...] = (),
         answer_timeout_s: float = HOLD_S + HOLD_MARGIN_S,
         wire: Wire = SEPTUM,
     ) -> None:
@@ -66,11 +68,16 @@ class HttpsChannel:
             ca_file: the CA pinned at enrolment; None trusts the system's authorities.
             extra_ca: a bundle to trust besides.
             proxies: from the environment; None goes directly.
+            egress_hosts: `host` or `host:port`, where blobs may come from besides; by the system's authorities and
+                `extra_ca`, not by `ca_file`.
             answer_timeout_s: the longest silence in an answer, more than the coordinator holds a request; of a poll
                 HOLD_S more.
             wire: the protocol's version.
         """
-        self._origin = origin_of(url, client_context(ca_file, extra_ca), proxies or ProxySettings())
+        self._proxies = proxies or ProxySettings()
+        self._origin = origin_of(url, client_context(ca_file, extra_ca), self._proxies)
+        self._egress_hosts = egress_hosts
+        self._outside = client_context(None, extra_ca) if egress_hosts else None
         self._signer = signer
         self._answer_timeout_s = answer_timeout_s
         self._wire = wire
@@ -78,7 +85,7 @@ class HttpsChannel:
         self._idle: list[Line] = []
         self._busy: set[Line] = set()
         self._closed = False
-        self._transfers = Transfers(self._call, self._origin.authority)
+        self._transfers = Transfers(self._call, self._follow, self._origin.authority)
 
     def __repr__(self) -> str:
         return f"HttpsChannel({self._origin.authority!r}, {self._signer.silo!r})"
@@ -164,13 +171,33 @@ class HttpsChannel:
         try:
             line.send(request.method, request.path, headers, request.body(), request.size_bytes)
             with closing(line.answer(request.method, self._answer_timeout_s + request.held_s)) as answer:
-                answer.check(f"{request.method} {request.path}")
+                if not (request.may_move and answer.status in MOVED):
+                    answer.check(f"{request.method} {request.path}")
                 return read(answer)
         except ConnectionFailedError:
             self._refuse_if_closed()
             raise
         finally:
             self._release(line)
+
+    def _follow(self, location: str, headers: Mapping[str, str], read: Callable[[Answer], None]) -> str:
+        """Get a blob from another host, with these headers alone: nothing there says which silo asks."""
+        place = place_of(location, self._egress_hosts)
+        assert self._outside is not None  # or no host would be named
+        line = self._open(
+            Origin(place.host, place.port, self._outside, self._proxies.proxy_for(place.host, place.port))
+        )
+        try:
+            line.send("GET", place.path, headers, b"", 0)
+            with closing(line.answer("GET")) as answer:
+                check(answer, place)
+                read(answer)
+        except ConnectionFailedError:
+            self._refuse_if_closed()
+            raise
+        finally:
+            self._release(line, keep=False)
+        return place.authority
 
     def _acquire(self, *, fresh: bool) -> Line:
         with self._lock:
@@ -179,7 +206,10 @@ class HttpsChannel:
             if line is not None:
                 self._busy.add(line)
                 return line
-        line = Line(self._origin, self._answer_timeout_s)
+        return self._open(self._origin)
+
+    def _open(self, origin: Origin) -> Line:
+        line = Line(origin, self._answer_timeout_s)
         with self._lock:
             if not self._closed:
                 self._busy.add(line)
@@ -188,10 +218,10 @@ class HttpsChannel:
         self._refuse_if_closed()
         raise AssertionError("closed a moment ago")
 
-    def _release(self, line: Line) -> None:
+    def _release(self, line: Line, *, keep: bool = True) -> None:
         with self._lock:
             self._busy.discard(line)
-            if line.ready and not self._closed and len(self._idle) < MAX_IDLE_LINES:
+            if keep and line.ready and not self._closed and len(self._idle) < MAX_IDLE_LINES:
                 self._idle.append(line)
                 return
         line.close()

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from septum.adapters.channel.blob_files import PartialFile, check_size, pieces_of, receive, size_of
+from septum.adapters.channel.elsewhere import MOVED
 from septum.adapters.channel.http1 import Answer, Request, StaleLineError
+from septum.adapters.channel.wire_errors import MAX_ERROR_BYTES
 from septum.errors import ConflictError, ConnectionFailedError, DigestError, NotFoundError, ProtocolError
 from septum.protocol.codec import MAX_MESSAGE_BYTES
 
@@ -32,11 +34,19 @@ class Call(Protocol):
         """What `read` makes of the answer."""
 
 
+class Follow(Protocol):
+    """Get a blob from where the coordinator says that it is; which host that was. Raises EgressError."""
+
+    def __call__(self, location: str, headers: Mapping[str, str], read: Callable[[Answer], None]) -> str:
+        """Ask with these headers alone."""
+
+
 class Transfers:
     """Blobs to and from one coordinator. May be used by several threads, by one for each blob."""
 
-    def __init__(self, call: Call, peer: str) -> None:
+    def __init__(self, call: Call, follow: Follow, peer: str) -> None:
         self._call = call
+        self._follow = follow
         self._peer = peer
         self._since = time.time()
         self._begun: dict[tuple[str, str], None] = {}
@@ -137,8 +147,8 @@ class Transfers:
             partial.finish()
         except DigestError as error:
             raise DigestError(
-                f"{where.removeprefix('/silo/v1/')}, fetched from {self._peer}, came damaged twice: {error.message}; "
-                "nothing of it was kept",
+                f"{where.removeprefix('/silo/v1/')}, fetched from {partial.source}, came damaged twice: "
+                f"{error.message}; nothing of it was kept",
                 hint=f"on the coordinator, whose copy has rotted: septum run show {where.split('/')[4]}",
             ) from error
 
@@ -150,7 +160,7 @@ class Transfers:
             start = partial.size_bytes
             headers = {"Range": f"bytes={start}-"} if start else {}
             try:
-                self._call(Request("GET", where, headers), lambda answer: _take(answer, partial, size_bytes))
+                self._take_from(where, headers, partial, size_bytes)
             except ConnectionFailedError:
                 if partial.size_bytes - start < MIN_PROGRESS_BYTES:
                     raise
@@ -161,6 +171,21 @@ class Transfers:
             else:
                 if not size_bytes:
                     return
+
+    def _take_from(self, where: str, headers: Mapping[str, str], partial: PartialFile, size_bytes: int) -> None:
+        """Append what comes from the coordinator, or from where it says that the blob is."""
+
+        def here(answer: Answer) -> str | None:
+            if answer.status in MOVED:
+                answer.read(MAX_ERROR_BYTES)
+                return answer.header("Location")
+            _take(answer, partial, size_bytes)
+            return None
+
+        partial.source = self._peer
+        location = self._call(Request("GET", where, headers, may_move=True), here)
+        if location is not None:
+            partial.source = self._follow(location, headers, lambda answer: _take(answer, partial, size_bytes))
 
 
 def _take(answer: Answer, partial: PartialFile, size_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Which cryptography do masks stand on? OpenSSL's, by the `cryptography` library, as `secagg.primitives` asks for it."""
+"""Which cryptography do masks stand on? OpenSSL's, by the `cryptography` library, as `secagg.primitives` asks."""
 
 from __future__ import annotations
 

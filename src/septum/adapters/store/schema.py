@@ -108,3 +108,21 @@ APPS = Table(
     Column("signatures", Text, nullable=False),
     UniqueConstraint("name", "version", name="one_package_a_version"),
 )
+
+# Packages that were pushed and removed: nobody else gets their name and version.
+REMOVED_APPS = Table(
+    "removed_apps",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("digest", String, nullable=False),
+)
+
+# What operators gave packages beside those in them; `content` is a JSON object of hyper-parameters.
+PRESETS = Table(
+    "presets",
+    METADATA,
+    Column("app", String, ForeignKey("apps.digest"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("content", Text, nullable=False),
+)

@@ -9,15 +9,18 @@ from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
 from septum.coordinator.api.access import Permission, parts_of
-from septum.coordinator.api.bodies import AppPage, answer, answer_all
+from septum.coordinator.api.bodies import AppPage, answer, answer_all, json_body
 from septum.coordinator.apps import MAX_SIGNATURES_BYTES
-from septum.errors import ConnectionFailedError, TooLargeError
+from septum.errors import ConnectionFailedError, MessageError, TooLargeError
 from septum.protocol.views import AppView
 
 router = APIRouter(prefix="/apps", tags=["apps"])
 
 READ = Permission("See which app packages there are, and download them.")
+PRESET = Permission("Give packages named presets of hyper-parameters, and take them back.")
 PUSH = Permission("Push app packages and their signatures; whether they run is decided in each silo.")
+
+REMOVE = Permission("Remove app packages: silos that have not fetched them cannot get them any more.")
 
 
 @router.get("", response_model=AppPage, dependencies=[Depends(READ)])
@@ -38,6 +41,14 @@ async def push(request: Request, digest: str) -> Response:
     return answer(await parts_of(request).apps.push(digest, _chunks(request)))
 
 
+@router.delete("/{digest}", status_code=204, dependencies=[Depends(REMOVE)])
+async def remove(request: Request, digest: str) -> Response:
+    """Forget a package; refused while a run of it has not ended. One that is not there is ignored."""
+    parts = parts_of(request)
+    await parts.apps.remove(digest, parts.service.runs_of)
+    return Response(status_code=204)
+
+
 @router.put("/{digest}/signatures", response_model=AppView, dependencies=[Depends(PUSH)])
 async def sign(request: Request, digest: str) -> Response:
     """Keep the signatures of a package, in place of those that are there: the body is its `.sig` file."""
@@ -47,6 +58,21 @@ async def sign(request: Request, digest: str) -> Response:
         if len(body) > MAX_SIGNATURES_BYTES:
             raise TooLargeError(f"signatures of more than {MAX_SIGNATURES_BYTES} bytes")
     return answer(await parts_of(request).apps.sign(digest, bytes(body)))
+
+
+@router.put("/{digest}/presets/{name}", response_model=AppView, dependencies=[Depends(PRESET)])
+async def set_preset(request: Request, digest: str, name: str) -> Response:
+    """Give a package a preset, beside those in it: the body is an object of hyper-parameters and their values."""
+    values = await json_body(request)
+    if not isinstance(values, dict):
+        raise MessageError("a preset is an object of hyper-parameters and their values")
+    return answer(await parts_of(request).apps.set_preset(digest, name, values))
+
+
+@router.delete("/{digest}/presets/{name}", response_model=AppView, dependencies=[Depends(PRESET)])
+async def drop_preset(request: Request, digest: str, name: str) -> Response:
+    """Take a preset back that was given to a package. Those in the package stay."""
+    return answer(await parts_of(request).apps.drop_preset(digest, name))
 
 
 @router.get("/{digest}/description", response_class=Response, dependencies=[Depends(READ)])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-revision = "0007"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
