@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import (
     SIGNATURE_BYTES,
+    Agree,
     Agreed,
     Await,
     BarrierAnswer,
     Blob,
+    Evaluate,
     Failure,
     Join,
     Keys,
     Leave,
     Masked,
+    Prepare,
     Refuse,
     Report,
     Result,
@@ -24,6 +28,7 @@ from septum.protocol.messages import (
     Shares,
     SiloMessage,
     Stage,
+    Train,
     blob_of,
 )
 from septum.protocol.plan import AppRef, Masking, Plan
@@ -81,24 +86,45 @@ def report_of(run: Run, silo: str, **changes: Any) -> Result:
     return replace(Report(*where, blob(f"{silo} {stage.value} {run.round}"), weight), **changes)
 
 
-def key_of(silo: str, attempt: int) -> bytes:
+def key_of(silo: str, stage: Stage, round_: int, attempt: int) -> bytes:
     """What a silo's messages of one attempt are made of here."""
-    return f"{silo} {attempt}".encode().ljust(32, b".")
+    return f"{silo} {stage.value} {round_} {attempt}".encode().ljust(32, b".")
+
+
+def keys_of(silo: str, stage: Stage, round_: int, attempt: int) -> Keys:
+    key = key_of(silo, stage, round_, attempt)
+    return Keys(stage, round_, attempt, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES)))
+
+
+def sealed_by(silo: str, silos: Iterable[str]) -> dict[str, bytes]:
+    return {other: f"{silo} for {other}".encode() for other in silos if other != silo}
+
+
+def with_ahead(run: Run, silo: str, answer: Result | BarrierAnswer) -> Result | BarrierAnswer:
+    """The answer with what it is asked besides, for the attempt that follows: keys beside a result, then shares."""
+    asked = instruction(run, silo)
+    match answer, asked:
+        case Masked(), Prepare(ahead=ahead) | Train(ahead=ahead) | Evaluate(ahead=ahead) if ahead is not None:
+            return replace(answer, ahead=keys_of(silo, ahead.stage, ahead.round, ahead.attempt))
+        case Agreed(), Agree(ahead=ahead) if ahead is not None:
+            shares = Shares(ahead.stage, ahead.round, ahead.attempt, sealed_by(silo, ahead.adverts))
+            return replace(answer, ahead=shares)
+        case _:
+            return answer
 
 
 def answer_of(run: Run, silo: str, step: Step | None = None, **changes: Any) -> Result | BarrierAnswer:
     """What an honest silo says in the step at hand, or in another one. The run does not look at keys and shares."""
     at = run.exchange.step if run.exchange is not None else Step.WORK
-    attempt = changes.get("attempt", run.attempt)
-    where = (run.stage or Stage.TRAIN, run.round, attempt)
-    key = key_of(silo, attempt)
+    where = (run.stage or Stage.TRAIN, run.round, changes.get("attempt", run.attempt))
+    key = key_of(silo, *where)
     adverts = {} if run.exchange is None else run.exchange.adverts
     answer: Result | BarrierAnswer
     match step or at:
         case Step.KEYS:
-            answer = Keys(*where, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES)))
+            answer = keys_of(silo, *where)
         case Step.SHARES:
-            answer = Shares(*where, {other: f"{silo} for {other}".encode() for other in adverts if other != silo})
+            answer = Shares(*where, sealed_by(silo, adverts))
         case Step.WORK:
             answer = report_of(run, silo)
         case Step.AGREE:
@@ -163,10 +189,11 @@ class Play:
         for silo in silos:
             self.says(silo, report_of(self.run, silo, **changes))
 
-    def answer(self, *silos: str, **changes: Any) -> None:
-        """These silos say what an honest one says in the step at hand."""
+    def answer(self, *silos: str, ahead: bool = False, **changes: Any) -> None:
+        """These silos say what an honest one says in the step at hand; `ahead`: and what it is asked besides."""
         for silo in silos:
-            self.says(silo, answer_of(self.run, silo, **changes))
+            said = answer_of(self.run, silo, **changes)
+            self.says(silo, with_ahead(self.run, silo, said) if ahead else said)
 
     def on_to(self, step: Step) -> Play:
         """Every awaited silo answers, until this step of the masked attempt is open."""

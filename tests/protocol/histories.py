@@ -6,18 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
-from tests.protocol.driving import OTHER_ROSTER, answer_of, blob, masked_plan_of, plan_of, report_of, result_of
+from tests.protocol.driving import (
+    OTHER_ROSTER,
+    answer_of,
+    blob,
+    masked_plan_of,
+    plan_of,
+    report_of,
+    result_of,
+    with_ahead,
+)
 
 from septum.errors import ProtocolError
 from septum.protocol.messages import (
     Await,
     Failure,
     Join,
+    Keys,
     Leave,
     Masked,
     Outcome,
     Refuse,
     Report,
+    Shares,
     SiloMessage,
     Stage,
 )
@@ -57,6 +68,7 @@ _MASKED = [
     "another step",
     "another attempt's step",
     "another roster",
+    "wrong things ahead",
     "shares for the wrong silos",
     "the other kind of result",
     "all but the combining",
@@ -235,7 +247,8 @@ class World:
         match name:
             case "work":
                 if silo in self.run.awaited:
-                    self.say(silo, answer_of(self.run, silo))
+                    said = answer_of(self.run, silo)
+                    self.say(silo, with_ahead(self.run, silo, said) if number % 4 else said)
                 else:
                     self.say(silo, Join(self.run.plan.digest) if number % 2 else Await())
             case "join":
@@ -267,10 +280,25 @@ class World:
             case "another roster":
                 if silo in self.run.awaited:
                     self.say(silo, answer_of(self.run, silo, Step.KEYS, roster=OTHER_ROSTER))
+            case "wrong things ahead":
+                self._wrong_ahead(silo, number)
             case "shares for the wrong silos":
                 self.say(silo, answer_of(self.run, silo, Step.SHARES, sealed={"zurich": b"shares"}))
             case "the other kind of result":
                 self.say(silo, other_kind_of(report_of(self.run, silo)))
+
+    def _wrong_ahead(self, silo: str, number: int) -> None:
+        """An answer, and with it keys or shares that are not those that were asked for."""
+        said = with_ahead(self.run, silo, answer_of(self.run, silo))
+        match getattr(said, "ahead", None):
+            case Keys() as keys:
+                wrong = (replace(keys, attempt=keys.attempt + 1), replace(keys, roster=OTHER_ROSTER))[number % 2]
+                self.say(silo, replace(said, ahead=wrong))
+            case Shares() as shares:
+                wrong_shares = (replace(shares, round=shares.round + 1), replace(shares, sealed={}))[number % 2]
+                self.say(silo, replace(said, ahead=wrong_shares))
+            case _:
+                self.say(silo, said)
 
     def _combine(self, name: str, number: int) -> None:
         """Perform the newest Combine effect, or an old one again; or bring a result that nobody asked for."""
@@ -353,7 +381,7 @@ def serve(world: World, silos: Sequence[str]) -> None:
     for silo in silos:
         if world.run.outcome is None and not world.run.combining:
             if silo in world.run.awaited:
-                world.say(silo, answer_of(world.run, silo))
+                world.say(silo, with_ahead(world.run, silo, answer_of(world.run, silo)))
             else:
                 world.say(silo, Join(world.run.plan.digest))
         if world.run.combining:
