@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from septum.protocol import closing
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import (
     SIGNATURE_BYTES,
@@ -14,12 +14,13 @@ from septum.protocol.messages import (
     Await,
     BarrierAnswer,
     Blob,
+    Evaluate,
     Failure,
     Join,
     Keys,
     Leave,
-    MakeKeys,
     Masked,
+    Prepare,
     Refuse,
     Report,
     Result,
@@ -27,6 +28,7 @@ from septum.protocol.messages import (
     Shares,
     SiloMessage,
     Stage,
+    Train,
     blob_of,
 )
 from septum.protocol.plan import AppRef, Masking, Plan
@@ -84,62 +86,53 @@ def report_of(run: Run, silo: str, **changes: Any) -> Result:
     return replace(Report(*where, blob(f"{silo} {stage.value} {run.round}"), weight), **changes)
 
 
-def key_of(silo: str, attempt: int) -> bytes:
+def key_of(silo: str, stage: Stage, round_: int, attempt: int) -> bytes:
     """What a silo's messages of one attempt are made of here."""
-    return f"{silo} {attempt}".encode().ljust(32, b".")
+    return f"{silo} {stage.value} {round_} {attempt}".encode().ljust(32, b".")
 
 
-def answer_of(
-    run: Run, silo: str, step: Step | None = None, *, eager: bool = False, **changes: Any
-) -> Result | BarrierAnswer:
-    """What an honest silo says in the step at hand, or in another one. The run does not look at keys and shares.
+def keys_of(silo: str, stage: Stage, round_: int, attempt: int) -> Keys:
+    key = key_of(silo, stage, round_, attempt)
+    return Keys(stage, round_, attempt, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES)))
 
-    `eager`: it does what it is asked to do ahead, too, as real silos do.
-    """
+
+def sealed_by(silo: str, silos: Iterable[str]) -> dict[str, bytes]:
+    return {other: f"{silo} for {other}".encode() for other in silos if other != silo}
+
+
+def with_ahead(run: Run, silo: str, answer: Result | BarrierAnswer) -> Result | BarrierAnswer:
+    """The answer with what it is asked besides, for the attempt that follows: keys beside a result, then shares."""
+    asked = instruction(run, silo)
+    match answer, asked:
+        case Masked(), Prepare(ahead=ahead) | Train(ahead=ahead) | Evaluate(ahead=ahead) if ahead is not None:
+            return replace(answer, ahead=keys_of(silo, ahead.stage, ahead.round, ahead.attempt))
+        case Agreed(), Agree(ahead=ahead) if ahead is not None:
+            shares = Shares(ahead.stage, ahead.round, ahead.attempt, sealed_by(silo, ahead.adverts))
+            return replace(answer, ahead=shares)
+        case _:
+            return answer
+
+
+def answer_of(run: Run, silo: str, step: Step | None = None, **changes: Any) -> Result | BarrierAnswer:
+    """What an honest silo says in the step at hand, or in another one. The run does not look at keys and shares."""
     at = run.exchange.step if run.exchange is not None else Step.WORK
-    attempt = changes.get("attempt", run.attempt)
-    where = (run.stage or Stage.TRAIN, run.round, attempt)
-    key = key_of(silo, attempt)
+    where = (run.stage or Stage.TRAIN, run.round, changes.get("attempt", run.attempt))
+    key = key_of(silo, *where)
     adverts = {} if run.exchange is None else run.exchange.adverts
     answer: Result | BarrierAnswer
     match step or at:
         case Step.KEYS:
-            answer = Keys(*where, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES)))
+            answer = keys_of(silo, *where)
         case Step.SHARES:
-            answer = Shares(*where, {other: f"{silo} for {other}".encode() for other in adverts if other != silo})
+            answer = Shares(*where, sealed_by(silo, adverts))
         case Step.WORK:
             answer = report_of(run, silo)
-            if eager and isinstance(answer, Masked):
-                answer = replace(answer, ahead=keys_for(closing.keys_ahead(run), silo))
         case Step.AGREE:
-            answer = Agreed(*where, key + key, shares_for(run, silo) if eager else None)
+            answer = Agreed(*where, key + key)
         case Step.UNMASK:
             shares = dict.fromkeys(run.reports, key.rjust(33, b"\0"))
             answer = Revealed(*where, Reveal(shares, {}))
     return replace(answer, **changes)
-
-
-def key_ahead(silo: str, stage: Stage, round_: int, attempt: int) -> bytes:
-    """What a silo's keys are that were made before their attempt."""
-    return f"{silo} {stage.value} {round_} {attempt}".encode().ljust(32, b"-")[:32]
-
-
-def keys_for(asked: MakeKeys | None, silo: str) -> Keys | None:
-    """Keys for the attempt that is to follow."""
-    if asked is None:
-        return None
-    key = key_ahead(silo, asked.stage, asked.round, asked.attempt)
-    return Keys(asked.stage, asked.round, asked.attempt, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES)))
-
-
-def shares_for(run: Run, silo: str) -> Shares | None:
-    """Shares for the attempt that is to follow, if the list of survivors comes with its keys."""
-    asked = None if run.exchange is None else closing.barrier(run, run.exchange)
-    if not isinstance(asked, Agree) or asked.ahead is None:
-        return None
-    ahead = asked.ahead
-    sealed = {other: f"{silo} for {other}".encode() for other in ahead.adverts if other != silo}
-    return Shares(ahead.stage, ahead.round, ahead.attempt, sealed)
 
 
 def result_of(combine: Combine, **metrics: float) -> Combined:
@@ -196,10 +189,11 @@ class Play:
         for silo in silos:
             self.says(silo, report_of(self.run, silo, **changes))
 
-    def answer(self, *silos: str, **changes: Any) -> None:
-        """These silos say what an honest one says in the step at hand."""
+    def answer(self, *silos: str, ahead: bool = False, **changes: Any) -> None:
+        """These silos say what an honest one says in the step at hand; `ahead`: and what it is asked besides."""
         for silo in silos:
-            self.says(silo, answer_of(self.run, silo, **changes))
+            said = answer_of(self.run, silo, **changes)
+            self.says(silo, with_ahead(self.run, silo, said) if ahead else said)
 
     def on_to(self, step: Step) -> Play:
         """Every awaited silo answers, until this step of the masked attempt is open."""

@@ -6,18 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
-from tests.protocol.driving import OTHER_ROSTER, answer_of, blob, masked_plan_of, plan_of, report_of, result_of
+from tests.protocol.driving import (
+    OTHER_ROSTER,
+    answer_of,
+    blob,
+    masked_plan_of,
+    plan_of,
+    report_of,
+    result_of,
+    with_ahead,
+)
 
 from septum.errors import ProtocolError
 from septum.protocol.messages import (
     Await,
     Failure,
     Join,
+    Keys,
     Leave,
     Masked,
     Outcome,
     Refuse,
     Report,
+    Shares,
     SiloMessage,
     Stage,
 )
@@ -57,6 +68,7 @@ _MASKED = [
     "another step",
     "another attempt's step",
     "another roster",
+    "wrong things ahead",
     "shares for the wrong silos",
     "the other kind of result",
     "all but the combining",
@@ -166,7 +178,6 @@ class World:
     """A run, and what travels around it: the messages that were ever sent and the effects that were ever due."""
 
     run: Run
-    eager: bool = False  # whether silos of a masked run do ahead what they are asked to
     now: float = 0.0
     history: list[Moment] = field(default_factory=list)
     sent: list[FromSilo] = field(default_factory=list)
@@ -221,7 +232,7 @@ class World:
             case _:
                 for silo in self.run.plan.silos:
                     if silo != slow and silo in self.run.awaited:
-                        self.say(silo, answer_of(self.run, silo, eager=self.eager))
+                        self.say(silo, answer_of(self.run, silo))
                 self.now += 25.0
                 self.deliver(Tick())
 
@@ -236,7 +247,8 @@ class World:
         match name:
             case "work":
                 if silo in self.run.awaited:
-                    self.say(silo, answer_of(self.run, silo, eager=self.eager))
+                    said = answer_of(self.run, silo)
+                    self.say(silo, with_ahead(self.run, silo, said) if number % 4 else said)
                 else:
                     self.say(silo, Join(self.run.plan.digest) if number % 2 else Await())
             case "join":
@@ -268,10 +280,25 @@ class World:
             case "another roster":
                 if silo in self.run.awaited:
                     self.say(silo, answer_of(self.run, silo, Step.KEYS, roster=OTHER_ROSTER))
+            case "wrong things ahead":
+                self._wrong_ahead(silo, number)
             case "shares for the wrong silos":
                 self.say(silo, answer_of(self.run, silo, Step.SHARES, sealed={"zurich": b"shares"}))
             case "the other kind of result":
                 self.say(silo, other_kind_of(report_of(self.run, silo)))
+
+    def _wrong_ahead(self, silo: str, number: int) -> None:
+        """An answer, and with it keys or shares that are not those that were asked for."""
+        said = with_ahead(self.run, silo, answer_of(self.run, silo))
+        match getattr(said, "ahead", None):
+            case Keys() as keys:
+                wrong = (replace(keys, attempt=keys.attempt + 1), replace(keys, roster=OTHER_ROSTER))[number % 2]
+                self.say(silo, replace(said, ahead=wrong))
+            case Shares() as shares:
+                wrong_shares = (replace(shares, round=shares.round + 1), replace(shares, sealed={}))[number % 2]
+                self.say(silo, replace(said, ahead=wrong_shares))
+            case _:
+                self.say(silo, said)
 
     def _combine(self, name: str, number: int) -> None:
         """Perform the newest Combine effect, or an old one again; or bring a result that nobody asked for."""
@@ -304,7 +331,7 @@ class World:
 def lives(draw: st.DrawFn, *, masked: bool | None = None) -> World:
     """A world after up to fifty moves, the first of them often the usual ones."""
     plan = draw(plans(masked=masked))
-    world = World(create("run-1", plan, 0.0)[0], eager=draw(st.booleans()))
+    world = World(create("run-1", plan, 0.0)[0])
     if draw(st.integers(0, 3)):
         world.move(("everyone joins", 0, 0.0))
         for _ in range(draw(st.integers(0, plan.rounds))):
@@ -354,7 +381,7 @@ def serve(world: World, silos: Sequence[str]) -> None:
     for silo in silos:
         if world.run.outcome is None and not world.run.combining:
             if silo in world.run.awaited:
-                world.say(silo, answer_of(world.run, silo, eager=world.eager))
+                world.say(silo, with_ahead(world.run, silo, answer_of(world.run, silo)))
             else:
                 world.say(silo, Join(world.run.plan.digest))
         if world.run.combining:

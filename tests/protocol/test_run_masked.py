@@ -1,4 +1,4 @@
-"""A masked run: what holds in all of its histories, and how its five steps follow each other."""
+"""A masked run: how its five steps follow each other, what each deadline does, and what is said of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
 from tests.protocol.driving import (
     CLEVELAND,
     FOUR,
@@ -15,14 +14,11 @@ from tests.protocol.driving import (
     SWITZERLAND,
     Play,
     answer_of,
-    key_ahead,
-    key_of,
-    keys_for,
     masked_plan_of,
     plan_of,
     report_of,
 )
-from tests.protocol.histories import Moved, World, lives, other_kind_of, play
+from tests.protocol.histories import other_kind_of
 
 from septum.errors import ProtocolError
 from septum.protocol import facts
@@ -31,210 +27,27 @@ from septum.protocol.messages import (
     Agree,
     Evaluate,
     MakeKeys,
-    Masked,
     Outcome,
     Prepare,
-    Report,
     Revealed,
     ShareKeys,
     Stage,
     Train,
     Unmask,
 )
-from septum.protocol.run import instruction
 from septum.protocol.run_state import (
-    Combine,
     CombineRefused,
     Exchange,
-    FromSilo,
     ModelLost,
     PayloadsLost,
     Phase,
     Presence,
-    Run,
     Step,
 )
-from septum.secagg.context import threshold
 
-laws = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LONG_BEACH = "long-beach"
 HOME = (CLEVELAND, HUNGARY, SWITZERLAND)  # of the four those who stay when long-beach is away
 _STEPS = list(Step)
-
-
-def moves_of(world: World) -> list[Moved]:
-    return play(world.run.plan, world.history)
-
-
-def place_of(run: Run) -> tuple[object, ...]:
-    return run.phase, run.round, run.attempt
-
-
-# --- what holds in every history -----------------------------------------------------------------------------------
-
-
-@laws
-@given(lives(masked=True))
-def test_nothing_is_combined_without_a_quorum_of_survivors_and_enough_shares_to_unmask_their_sum(world):
-    plan, combined = world.run.plan, 0
-    for move in moves_of(world):
-        for effect in (effect for effect in move.effects if isinstance(effect, Combine)):
-            exchange, survivors = effect.exchange, set(effect.contributions)
-            assert exchange is not None
-            assert len(survivors) >= plan.quorum
-            assert len(exchange.reveals) >= threshold(len(plan.silos))
-            assert set(exchange.reveals) <= set(exchange.signatures) <= survivors
-            assert survivors <= set(exchange.bundled) <= set(exchange.adverts) <= set(plan.silos)
-            assert len(set(exchange.rosters.values())) == 1
-            combined += 1
-    event(f"{min(combined, 4)} combined")
-
-
-@laws
-@given(lives(masked=True))
-def test_within_an_attempt_the_cohort_only_shrinks_and_steps_only_go_on(world):
-    for move in moves_of(world):
-        before, after = move.before, move.after
-        if before.exchange is not None and after.exchange is not None and place_of(before) == place_of(after):
-            assert set(after.cohort) <= set(before.cohort)
-            assert _STEPS.index(after.exchange.step) >= _STEPS.index(before.exchange.step)
-
-
-@laws
-@given(lives(masked=True))
-def test_of_one_model_silos_are_asked_to_sign_one_list_of_survivors_ever(world):
-    """Two sums over almost the same silos would tell one silo's numbers. Also after the model made of it was lost."""
-    asked: dict[str, tuple[str, ...]] = {}
-    for run in (move.after for move in moves_of(world)):
-        for silo in run.plan.silos:
-            if isinstance(told := instruction(run, silo), Agree):
-                base = run.model.digest if run.model else ""
-                assert asked.setdefault(base, told.survivors) == told.survivors
-    event(f"{min(len(asked), 4)} lists")
-
-
-@laws
-@given(lives(masked=True))
-def test_an_attempt_after_a_list_was_signed_asks_exactly_its_silos(world):
-    for move in moves_of(world):
-        opened = [fact for fact in notes_of(move) if isinstance(fact, facts.StageOpened)]
-        made = [fact for fact in notes_of(move) if isinstance(fact, facts.ModelMade | facts.ModelLost)]
-        if opened and move.before.burned and not made:
-            assert opened[0].cohort == move.before.burned
-        if move.before.burned and not made:
-            assert move.after.burned == move.before.burned
-
-
-@laws
-@given(lives(masked=True))
-def test_what_silos_said_in_an_attempt_is_never_of_another_one(world):
-    for run in (move.after for move in moves_of(world)):
-        exchange = run.exchange or Exchange()
-        for silo, advert in exchange.adverts.items():
-            made_ahead = key_ahead(silo, run.stage, run.round, run.attempt)
-            assert advert.encryption in (key_of(silo, run.attempt), made_ahead)
-        for silo, signature in exchange.signatures.items():
-            assert signature == 2 * key_of(silo, run.attempt)
-        for silo, reveal in exchange.reveals.items():
-            assert set(reveal.seeds.values()) == {b"\0" + key_of(silo, run.attempt)}
-
-
-@laws
-@given(lives())
-def test_a_plain_result_never_enters_a_masked_run_nor_a_masked_one_a_plain_run(world):
-    wrong = Report if world.run.plan.masking else Masked
-    for move in moves_of(world):
-        match move.event:
-            case FromSilo(_, message) if isinstance(message, wrong):
-                assert move.after.reports == move.before.reports
-                assert not [fact for fact in notes_of(move) if isinstance(fact, facts.SiloReported)]
-
-
-def notes_of(move: Moved) -> list[Any]:
-    return [effect.fact for effect in move.effects if hasattr(effect, "fact")]
-
-
-@laws
-@given(lives(masked=True))
-def test_work_begins_only_where_each_silo_of_it_has_what_all_the_others_sealed(world):
-    """Whether keys and shares were exchanged in the attempt itself or ahead of it."""
-    for run in (move.after for move in moves_of(world)):
-        for silo in run.plan.silos:
-            if isinstance(told := instruction(run, silo), Prepare | Train | Evaluate):
-                assert run.exchange.bundled == tuple(sorted(run.exchange.sealed))
-                assert set(told.sealed) == set(run.exchange.bundled) - {silo}
-                assert silo in run.exchange.bundled
-                assert len(run.exchange.bundled) >= run.plan.quorum
-                event(
-                    "ahead" if run.exchange.adverts[silo].encryption != key_of(silo, run.attempt) else "in five steps"
-                )
-
-
-# --- keys and shares ahead -----------------------------------------------------------------------------------------
-
-
-def eager_round(run: Play) -> None:
-    """The work, the agreement and the unmasking, in which silos do ahead what they are asked to."""
-    for step in (Step.WORK, Step.AGREE, Step.UNMASK):
-        assert run.run.exchange.step is step
-        run.answer(*run.run.awaited, eager=True)
-    run.combine()
-
-
-def test_an_attempt_whose_keys_were_exchanged_ahead_begins_with_its_work():
-    run = at(Step.WORK, Stage.PREPARE, 0)
-    assert run.asked()[HUNGARY].ahead == MakeKeys(Stage.TRAIN, 1, 1)
-    eager_round(run)
-    told = run.asked()[HUNGARY]
-    assert (type(told), told.round, told.ahead) == (Train, 1, MakeKeys(Stage.TRAIN, 2, 1))
-    assert told.sealed == {other: f"{other} for {HUNGARY}".encode() for other in FOUR if other != HUNGARY}
-    eager_round(run)
-    assert run.asked()[HUNGARY].ahead == MakeKeys(Stage.EVALUATE, 2, 1)
-    eager_round(run)
-    assert (type(run.asked()[HUNGARY]), run.asked()[HUNGARY].ahead) == (Evaluate, None)
-    eager_round(run)
-    assert run.run.outcome is Outcome.FINISHED
-
-
-def test_a_silo_that_comes_back_is_waited_for_with_new_keys_for_all():
-    run = at(Step.WORK, Stage.PREPARE, 0)
-    run.leave(LONG_BEACH)
-    run.answer(*HOME, eager=True)
-    run.here(LONG_BEACH)
-    run.answer(*run.run.awaited, eager=True)
-    run.answer(*run.run.awaited, eager=True)
-    run.combine()
-    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 1))
-
-
-@pytest.mark.parametrize("missing", ["keys", "shares"])
-def test_a_silo_that_does_nothing_ahead_costs_the_others_two_requests_and_no_more(missing):
-    run = at(Step.WORK, Stage.PREPARE, 0)
-    run.answer(*HOME, eager=True)
-    run.answer(LONG_BEACH, eager=missing != "keys")
-    run.answer(*HOME, eager=True)
-    run.answer(LONG_BEACH)
-    run.answer(*FOUR)
-    run.combine()
-    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 1))
-    run.on_to(Step.WORK)
-    assert all(isinstance(told, Train) for told in run.asked().values())
-
-
-def test_keys_of_an_attempt_that_failed_are_not_used_in_the_next_one():
-    run = at(Step.WORK)
-    run.answer(CLEVELAND, HUNGARY, eager=True)
-    for silo in (LONG_BEACH, SWITZERLAND):
-        run.fail(silo)
-    assert run.run.ahead is None
-    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 2))
-
-
-def test_keys_that_were_made_ahead_for_another_attempt_than_the_next_are_dropped():
-    run = at(Step.WORK)
-    run.says(CLEVELAND, replace(answer_of(run.run, CLEVELAND), ahead=keys_for(MakeKeys(Stage.TRAIN, 9, 1), CLEVELAND)))
-    assert run.run.ahead is None
-
 
 # --- five steps ----------------------------------------------------------------------------------------------------
 
@@ -380,6 +193,67 @@ def test_when_everybody_leaves_between_two_steps_the_run_gathers_again():
         run.leave(silo)
     run.leave(SWITZERLAND)
     assert run.run.phase is Phase.GATHER
+
+
+# --- keys and shares ahead -----------------------------------------------------------------------------------------
+
+
+def ahead(run: Play, step: Step) -> Play:
+    """Everybody answers, with what it is asked besides, until this step is open."""
+    while run.run.exchange.step is not step:
+        run.answer(*run.run.awaited, ahead=True)
+    return run
+
+
+def combined_ahead(run: Play) -> Play:
+    ahead(run, Step.UNMASK).answer(*run.run.awaited, ahead=True)
+    run.combine()
+    return run
+
+
+def test_with_keys_and_shares_exchanged_ahead_a_round_takes_three_requests():
+    run = combined_ahead(Play(masked_plan_of()).open(Stage.TRAIN, 1))
+    seen = []
+    while not run.run.combining:
+        seen.append(set(told(run).values()))
+        run.answer(*run.run.awaited, ahead=True)
+    assert seen == [{Train}, {Agree}, {Unmask}]
+    assert tuple(run.combines[-1].contributions) == FOUR
+    run.combine()
+    assert set(told(run).values()) == {Evaluate}
+    assert all(work.ahead is None for work in run.asked().values())
+
+
+@pytest.mark.parametrize("step", [Step.WORK, Step.AGREE])
+def test_when_one_silo_sends_nothing_ahead_the_next_attempt_begins_with_keys(step):
+    run = ahead(Play(masked_plan_of()).open(Stage.TRAIN, 1), step)
+    run.answer(CLEVELAND)
+    combined_ahead(run)
+    assert set(told(run).values()) == {MakeKeys}
+
+
+def test_when_one_silo_is_away_what_was_exchanged_with_it_is_not_used():
+    run = ahead(Play(masked_plan_of()).open(Stage.TRAIN, 1), Step.UNMASK)
+    run.leave(LONG_BEACH)
+    combined_ahead(run)
+    assert told(run) == dict.fromkeys(HOME, MakeKeys)
+
+
+def test_a_silo_that_left_has_lost_what_was_exchanged_also_when_it_is_back():
+    run = ahead(Play(masked_plan_of()).open(Stage.TRAIN, 1), Step.UNMASK)
+    run.leave(LONG_BEACH)
+    run.here(LONG_BEACH)
+    combined_ahead(run)
+    assert told(run) == dict.fromkeys(FOUR, MakeKeys)
+
+
+def test_what_was_exchanged_for_the_next_attempt_is_not_used_when_this_one_is_repeated():
+    run = ahead(Play(masked_plan_of()).open(Stage.TRAIN, 1), Step.UNMASK)
+    lose(run, CLEVELAND)
+    assert set(told(run).values()) == {MakeKeys}
+    assert run.run.ahead is None
+    combined_ahead(run)
+    assert set(told(run).values()) == {Train}  # exchanged anew
 
 
 # --- too few -------------------------------------------------------------------------------------------------------

@@ -100,10 +100,16 @@ class Parts:
         asked = ShareKeys(*where, {silo: one.advert for silo, one in keys.items()})
         return {silo: self.parts[silo].answer(asked) for silo in keys}
 
-    def work(self, shares: Mapping[str, Shares], where: tuple[Stage, int, int] = WHERE) -> None:
+    def work(
+        self,
+        shares: Mapping[str, Shares],
+        where: tuple[Stage, int, int] = WHERE,
+        ahead: tuple[Stage, int, int] | None = None,
+    ) -> None:
+        keys = None if ahead is None else MakeKeys(*ahead)
         for silo in shares:
             sealed = {other: one.sealed[silo] for other, one in shares.items() if other != silo}
-            self.parts[silo].asked(Train(where[1], where[2], BASE, sealed))
+            self.parts[silo].asked(Train(where[1], where[2], BASE, sealed, keys))
 
     def protect(
         self, silo: str, where: tuple[Stage, int, int] = WHERE, base: str = BASE.digest, plain: bytes | None = None
@@ -120,11 +126,15 @@ class Parts:
         return {silo: self.parts[silo].answer(asked) for silo in signed}
 
     def up_to_work(
-        self, *silos: str, where: tuple[Stage, int, int] = WHERE, base: str = BASE.digest
+        self,
+        *silos: str,
+        where: tuple[Stage, int, int] = WHERE,
+        base: str = BASE.digest,
+        ahead: tuple[Stage, int, int] | None = None,
     ) -> tuple[dict[str, Keys], dict[str, Masked]]:
-        """Keys, shares and masked results of these silos."""
+        """Keys, shares and masked results of these silos, with keys for another attempt beside them."""
         keys = self.advertise(*silos, where=where)
-        self.work(self.share(keys, where), where)
+        self.work(self.share(keys, where), where, ahead)
         return keys, {silo: self.protect(silo, where, base) for silo in keys}
 
     def combined(

@@ -11,7 +11,7 @@ from tests.protocol.masking import Store, bare
 from tests.silo.masked_parts import BASE, FOUR, WHERE, Parts, masked_plan, plain_of, refuses, weight_of
 
 from septum.algorithms.strategy import strategy
-from septum.errors import SecAggError
+from septum.errors import ConfigError, SecAggError
 from septum.protocol import payload, tensors
 from septum.protocol.masked import scale_of
 from septum.protocol.messages import (
@@ -106,6 +106,37 @@ def test_a_retry_with_new_keys_masks_the_same_result_anew(tmp_path):
     assert dataclasses.replace(first["north"], payload=BASE, attempt=2) == dataclasses.replace(
         second["north"], payload=BASE
     )
+
+
+# --- keys for the attempt that follows -----------------------------------------------------------------------------
+
+
+def test_keys_that_were_made_ahead_last_until_their_attempt_is_over_also_after_a_repeated_one(tmp_path):
+    """Attempt 1 sends keys for round 2 and comes to nothing; the same keys go with attempt 2, and on to their round."""
+    parts = Parts(tmp_path)
+    rounds = {number: (Stage.TRAIN, number, 1) for number in (1, 2, 3)}
+    again = (Stage.TRAIN, 1, 2)
+    parts.up_to_work(where=rounds[1], ahead=rounds[2])
+    _, first = parts.up_to_work(where=again, ahead=rounds[2])
+    parts.agree(FOUR, again)
+    keys = {silo: result.ahead for silo, result in first.items()}
+    parts.work(parts.share(keys, rounds[2]), rounds[2], ahead=rounds[3])
+    second = {silo: parts.protect(silo, rounds[2], digest_of(b"next")) for silo in FOUR}
+    assert {result.ahead.round for result in second.values()} == {3}
+    reveals = parts.unmask(parts.agree(FOUR, rounds[2]), rounds[2])
+    assert len(reveals) == 4
+
+
+def test_a_silo_that_cannot_make_keys_ahead_sends_its_result_all_the_same(tmp_path):
+    parts = Parts(tmp_path)
+    keys = parts.advertise()
+    parts.work(parts.share(keys), ahead=(Stage.TRAIN, 2, 1))
+
+    def damaged(silos: tuple[str, ...]) -> dict[str, bytes]:
+        raise ConfigError("the roster is damaged")
+
+    parts.parts["north"]._tools = dataclasses.replace(parts.parts["north"]._tools, keys=damaged)
+    assert parts.protect("north").ahead is None
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------

@@ -183,6 +183,8 @@ def _withdrawn(run: Run, silo: str, presence: Presence, reason: str) -> Run:
     """The cohort of an attempt stays as it was asked: who makes the initial model depends on it."""
     failures = {**run.failures, silo: reason} if silo in run.awaited else run.failures
     problems = {**run.problems, silo: reason}
+    if run.ahead is not None and silo in run.ahead.adverts:  # it takes its keys along, also if it comes back in time
+        run = replace(run, ahead=None)
     return replace(run, presence={**run.presence, silo: presence}, failures=failures, problems=problems)
 
 

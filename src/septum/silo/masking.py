@@ -14,7 +14,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from septum.adapters.file_source import file_source
-from septum.errors import SecAggError
+from septum.errors import SecAggError, SeptumError
 from septum.protocol.masked import masked_layout, masked_pieces, scale_of
 from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
@@ -111,7 +111,7 @@ class MaskedPart:
         attempt.base, attempt.result = result.base, given
         masker = Masker(masks, self._tools.primitives)
         pieces = masked_pieces(result.stage, plain, weight, scale_of(self._plan), masker)
-        keys = None if self._ahead is None else self._keys(self._ahead)
+        keys = self._keys_ahead(attempt.place)
         if plain.size_bytes <= KEPT_BYTES:
             data = b"".join(pieces)
             if len(data) <= INLINE_LIMIT_BYTES:
@@ -119,11 +119,21 @@ class MaskedPart:
             pieces = iter((data,))
         return replace(result, payload=_written(pieces, target), ahead=keys)
 
-    def _keys(self, asked: MakeKeys) -> Keys:
+    def _keys_ahead(self, at_work: Place) -> Keys | None:
+        """Keys for the attempt that follows; without them it asks for keys itself, and says then what is wrong."""
+        if self._ahead is None:
+            return None
+        try:
+            return self._keys(self._ahead, at_work)
+        except SeptumError:
+            return None
+
+    def _keys(self, asked: MakeKeys, at_work: Place | None = None) -> Keys:
         """Keys for an attempt: the same when they are asked for again, and new ones once shares of them were given.
 
         Keys are asked for twice after shares when the first time came to nothing: of what it was, nothing was masked
-        or could yet be, and the journal holds whatever keys a sum is made with.
+        or could yet be, and the journal holds whatever keys a sum is made with. What is neither for this attempt nor
+        for the one `at_work` is forgotten.
         """
         place = Place(self._run, asked.stage.value, asked.round, asked.attempt)
         attempt = self._attempts.get(place)
@@ -133,8 +143,8 @@ class MaskedPart:
             party = machine.Party(self._silo, keys, quorum, place)
             state, _ = machine.begin(party, self._tools.primitives, self._tools.sign)
             attempt = _Attempt(place, state, roster_digest(keys))
-            before = [one for one in self._attempts.values() if one.place != place]
-            self._attempts = {one.place: one for one in (*before[-1:], attempt)}
+        kept = {} if at_work is None else {at_work: self._attempts[at_work]}
+        self._attempts = {**kept, place: attempt}
         return Keys(asked.stage, asked.round, asked.attempt, attempt.roster, attempt.state.advert)
 
     def _share(self, asked: ShareKeys) -> Shares:
