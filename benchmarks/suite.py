@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 SUITE: Mapping[str, Sequence[str]] = {
     "rounds, 4 silos": ("rounds", "--silos", "4", "--rounds", "50", "--repeats", "5"),
+    "masked rounds, 4 silos": ("rounds", "--silos", "4", "--rounds", "50", "--repeats", "5", "--masked"),
     "rounds, 16 silos": ("rounds", "--silos", "16", "--rounds", "50", "--repeats", "3"),
     "rounds, 64 silos": ("rounds", "--silos", "64", "--rounds", "50", "--repeats", "1"),
     "payload, 4 silos": ("payload", "--mb", "100", "--silos", "4", "--rounds", "6"),
