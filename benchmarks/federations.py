@@ -91,7 +91,9 @@ def federation_of(app_dir: Path, silos: Mapping[str, Path]) -> Iterator[Federati
     """A federation whose agents all wait for a run. Its folder goes when it does, unless something went wrong."""
     base = Path(tempfile.mkdtemp(prefix="septum-benchmark-"))
     base.chmod(0o711)  # each silo may reach its own folder in it
-    with Federation(base, app_dir, load_app(app_dir).app.name, silos, policy={"require_masking": False}) as federation:
+    with Federation(
+        base, app_dir, load_app(app_dir).app.name, silos, policy={"require_masking": False, "min_cohort": 1}
+    ) as federation:
         federation.start()
         wait_until_quiet(federation)
         yield federation
