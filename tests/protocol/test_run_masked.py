@@ -299,6 +299,17 @@ def test_keys_that_were_made_ahead_for_another_attempt_than_the_next_are_dropped
     assert run.run.ahead is None
 
 
+def test_with_two_rosters_nothing_is_exchanged_ahead():
+    """Who holds another one is found out where it can be told so: when keys are asked for."""
+    run = at(Step.WORK)
+    run.answer(*HOME, ahead=True)
+    keys = replace(keys_of(LONG_BEACH, Stage.TRAIN, 2, 1), roster=OTHER_ROSTER)
+    run.says(LONG_BEACH, replace(answer_of(run.run, LONG_BEACH), ahead=keys))
+    assert {asked.ahead for asked in run.asked().values()} == {None}
+    run.finish_stage()
+    assert set(told(run).values()) == {MakeKeys}
+
+
 # --- too few -------------------------------------------------------------------------------------------------------
 
 TOO_FEW = {
