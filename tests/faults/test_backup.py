@@ -28,7 +28,7 @@ from septum.protocol.views import RunStatus
 
 pytestmark = pytest.mark.faults
 
-ROUNDS = 60
+ROUNDS = 80
 LARGE = 40_000  # parameters: 160 KB, so that payloads, models and the optimizer's state are files of their own
 
 
