@@ -125,7 +125,7 @@ def bare(known: Known, plan: Plan) -> bytes:
 def windows(data: bytes) -> list[bytes]:
     """Four numbers each, from all over; and the same as they would stand in a text."""
     pieces = [data[at : at + 16] for at in range(0, len(data) - 16, len(data) // 2 // 4 * 4)]
-    return pieces + [b64encode(data[at : at + 15])[:20] for at in (0,)]
+    return pieces + [b64encode(data[at : at + 15])[:20] for at in (0, 1, 2)]  # a text has one of these
 
 
 def known_of(place: Place, plan: Plan, model: Tensors | None) -> dict[str, Known]:

@@ -14,6 +14,7 @@ from tests.protocol.driving import (
     SWITZERLAND,
     Play,
     answer_of,
+    keys_of,
     masked_plan_of,
     plan_of,
     report_of,
@@ -211,27 +212,6 @@ def combined_ahead(run: Play) -> Play:
     return run
 
 
-def test_with_keys_and_shares_exchanged_ahead_a_round_takes_three_requests():
-    run = combined_ahead(Play(masked_plan_of()).open(Stage.TRAIN, 1))
-    seen = []
-    while not run.run.combining:
-        seen.append(set(told(run).values()))
-        run.answer(*run.run.awaited, ahead=True)
-    assert seen == [{Train}, {Agree}, {Unmask}]
-    assert tuple(run.combines[-1].contributions) == FOUR
-    run.combine()
-    assert set(told(run).values()) == {Evaluate}
-    assert all(work.ahead is None for work in run.asked().values())
-
-
-@pytest.mark.parametrize("step", [Step.WORK, Step.AGREE])
-def test_when_one_silo_sends_nothing_ahead_the_next_attempt_begins_with_keys(step):
-    run = ahead(Play(masked_plan_of()).open(Stage.TRAIN, 1), step)
-    run.answer(CLEVELAND)
-    combined_ahead(run)
-    assert set(told(run).values()) == {MakeKeys}
-
-
 def test_when_one_silo_is_away_what_was_exchanged_with_it_is_not_used():
     run = ahead(Play(masked_plan_of()).open(Stage.TRAIN, 1), Step.UNMASK)
     run.leave(LONG_BEACH)
@@ -254,6 +234,80 @@ def test_what_was_exchanged_for_the_next_attempt_is_not_used_when_this_one_is_re
     assert run.run.ahead is None
     combined_ahead(run)
     assert set(told(run).values()) == {Train}  # exchanged anew
+
+
+def eager_round(run: Play) -> None:
+    """The work, the agreement and the unmasking, in which silos do ahead what they are asked to."""
+    for step in (Step.WORK, Step.AGREE, Step.UNMASK):
+        assert run.run.exchange.step is step
+        run.answer(*run.run.awaited, ahead=True)
+    run.combine()
+
+
+def test_an_attempt_whose_keys_were_exchanged_ahead_begins_with_its_work():
+    run = at(Step.WORK, Stage.PREPARE, 0)
+    assert run.asked()[HUNGARY].ahead == MakeKeys(Stage.TRAIN, 1, 1)
+    eager_round(run)
+    asked = run.asked()[HUNGARY]
+    assert (type(asked), asked.round, asked.ahead) == (Train, 1, MakeKeys(Stage.TRAIN, 2, 1))
+    assert asked.sealed == {other: f"{other} for {HUNGARY}".encode() for other in FOUR if other != HUNGARY}
+    eager_round(run)
+    assert run.asked()[HUNGARY].ahead == MakeKeys(Stage.EVALUATE, 2, 1)
+    eager_round(run)
+    assert (type(run.asked()[HUNGARY]), run.asked()[HUNGARY].ahead) == (Evaluate, None)
+    eager_round(run)
+    assert run.run.outcome is Outcome.FINISHED
+
+
+def test_a_silo_that_comes_back_is_waited_for_with_new_keys_for_all():
+    run = at(Step.WORK, Stage.PREPARE, 0)
+    run.leave(LONG_BEACH)
+    run.answer(*HOME, ahead=True)
+    run.here(LONG_BEACH)
+    run.answer(*run.run.awaited, ahead=True)
+    run.answer(*run.run.awaited, ahead=True)
+    run.combine()
+    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 1))
+
+
+@pytest.mark.parametrize("missing", ["keys", "shares"])
+def test_a_silo_that_does_nothing_ahead_costs_the_others_two_requests_and_no_more(missing):
+    run = at(Step.WORK, Stage.PREPARE, 0)
+    run.answer(*HOME, ahead=True)
+    run.answer(LONG_BEACH, ahead=missing != "keys")
+    run.answer(*HOME, ahead=True)
+    run.answer(LONG_BEACH)
+    run.answer(*FOUR)
+    run.combine()
+    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 1))
+    run.on_to(Step.WORK)
+    assert all(isinstance(asked, Train) for asked in run.asked().values())
+
+
+def test_keys_of_an_attempt_that_failed_are_not_used_in_the_next_one():
+    run = at(Step.WORK)
+    run.answer(CLEVELAND, HUNGARY, ahead=True)
+    for silo in (LONG_BEACH, SWITZERLAND):
+        run.fail(silo)
+    assert run.run.ahead is None
+    assert run.asked() == dict.fromkeys(FOUR, MakeKeys(Stage.TRAIN, 1, 2))
+
+
+def test_keys_that_were_made_ahead_for_another_attempt_than_the_next_are_dropped():
+    run = at(Step.WORK)
+    run.says(CLEVELAND, replace(answer_of(run.run, CLEVELAND), ahead=keys_of(CLEVELAND, Stage.TRAIN, 9, 1)))
+    assert run.run.ahead is None
+
+
+def test_with_two_rosters_nothing_is_exchanged_ahead():
+    """Who holds another one is found out where it can be told so: when keys are asked for."""
+    run = at(Step.WORK)
+    run.answer(*HOME, ahead=True)
+    keys = replace(keys_of(LONG_BEACH, Stage.TRAIN, 2, 1), roster=OTHER_ROSTER)
+    run.says(LONG_BEACH, replace(answer_of(run.run, LONG_BEACH), ahead=keys))
+    assert {asked.ahead for asked in run.asked().values()} == {None}
+    run.finish_stage()
+    assert set(told(run).values()) == {MakeKeys}
 
 
 # --- too few -------------------------------------------------------------------------------------------------------

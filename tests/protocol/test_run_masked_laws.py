@@ -11,12 +11,7 @@ from tests.protocol.driving import (
 from tests.protocol.histories import Moved, World, lives, play
 
 from septum.protocol import facts
-from septum.protocol.messages import (
-    Agree,
-    Masked,
-    Report,
-    Stage,
-)
+from septum.protocol.messages import Agree, Evaluate, Masked, Prepare, Report, Stage, Train
 from septum.protocol.run import instruction
 from septum.protocol.run_state import (
     Combine,
@@ -103,6 +98,19 @@ def test_what_silos_said_in_an_attempt_is_never_of_another_one(world):
             assert signature == 2 * key_of(silo, *where)
         for silo, reveal in exchange.reveals.items():
             assert set(reveal.seeds.values()) == {b"\0" + key_of(silo, *where)}
+
+
+@laws
+@given(lives(masked=True))
+def test_work_begins_only_where_each_silo_of_it_has_what_all_the_others_sealed(world):
+    """Whether keys and shares were exchanged in the attempt itself or ahead of it."""
+    for run in (move.after for move in moves_of(world)):
+        for silo in run.plan.silos:
+            if isinstance(told := instruction(run, silo), Prepare | Train | Evaluate):
+                assert run.exchange.bundled == tuple(sorted(run.exchange.sealed))
+                assert set(told.sealed) == set(run.exchange.bundled) - {silo}
+                assert silo in run.exchange.bundled
+                assert len(run.exchange.bundled) >= run.plan.quorum
 
 
 @laws
