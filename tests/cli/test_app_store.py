@@ -108,7 +108,7 @@ def tuned(home):
 
 
 def hyper_of(call, *arguments):
-    done = call("run", "submit", "small==2.0.0", "--silos", "north", *arguments, "--json")
+    done = call("run", "submit", "small==2.0.0", "--inspect", "--silos", "north", *arguments, "--json")
     assert done.code == 0, done.out
     return done.envelope["data"]["hyper"]
 
@@ -141,7 +141,7 @@ def test_presets_are_given_at_upload_and_later_and_the_package_stays_as_it_is(ca
     for named, said in (("long", "was given no preset 'long'"), ("own", "is in the package of small 2.0.0, and stays")):
         done = call("app", "preset", "remove", "small==2.0.0", named)
         assert (done.code, said in done.err) == (ExitCode.USAGE, True)
-    done = call("run", "submit", "small==2.0.0", "--silos", "north", "--preset", "long")
+    done = call("run", "submit", "small==2.0.0", "--inspect", "--silos", "north", "--preset", "long")
     assert (done.code, "no preset 'long'" in done.err) == (ExitCode.USAGE, True)
 
 
@@ -189,7 +189,7 @@ def test_a_package_is_removed_once_no_run_of_it_is_at_work(call, running, made, 
     assert call("app", "push", package.path).code == 0
     assert len(files()) == len(before) + 1
     running.enrolled("east")
-    run = call("run", "submit", "small==3.0.0", "--silos", "east", "--json").envelope["data"]["id"]
+    run = call("run", "submit", "small==3.0.0", "--inspect", "--silos", "east", "--json").envelope["data"]["id"]
     done = call("app", "remove", "small==3.0.0")
     assert (done.code, f"{run} have not ended" in done.err, f"septum run stop {run}" in done.err) == (1, True, True)
     assert package.digest in call("app", "list").out

@@ -32,13 +32,13 @@ def test_a_setting_changes_the_model(septum, example):
 
 @pytest.mark.parametrize("name", ["median", "trimmed-mean", "geometric-median", "norm-clipping"])
 def test_robust_rules_learn_from_four_honest_hospitals(name, septum, example):
-    data = septum("simulate", example, "--strategy", name, "--rounds", "15", "--json").envelope["data"]
+    data = septum("simulate", example, "--inspect", "--strategy", name, "--rounds", "15", "--json").envelope["data"]
     assert data["metrics"]["roc_auc"] > 0.8
 
 
 def test_krum_learns_from_five(septum, example):
     for name in ("krum", "multi-krum"):
-        done = septum("simulate", example, "--strategy", name, "--silos", "5", "--rounds", "15", "--json")
+        done = septum("simulate", example, "--inspect", "--strategy", name, "--silos", "5", "--rounds", "15", "--json")
         assert done.envelope["data"]["metrics"]["roc_auc"] > 0.8
 
 
@@ -62,7 +62,12 @@ def test_people_get_rounds_on_stderr_and_a_table_on_stdout(septum, example):
         (["--data", "boston=missing.csv", "--inspect"], 1, "missing.csv"),
         (["--silos", "1"], 2, "a masked run needs 2 to 200 silos, not 1"),
         (["--silos", "100000"], 2, "--silos"),
-        (["--strategy", "krum"], 2, "5 tolerate 1, 4 none. geometric-median tolerates (n - 1) // 2: 1 of 4"),
+        (["--strategy", "krum"], 2, "has to see each silo's update, and this run masks them"),
+        (
+            ["--inspect", "--strategy", "krum"],
+            2,
+            "5 tolerate 1, 4 none. geometric-median tolerates (n - 1) // 2: 1 of 4",
+        ),
         (["--set", "epoch=3"], 2, "did you mean 'epochs'"),
     ],
 )
