@@ -22,7 +22,7 @@ def pages(shelved: Shelved, before: Shelved | None, directory: Path) -> tuple[st
         f"signers  {', '.join(shelved.signers) or 'nobody signed it'}",
         f"needs    {_needs(shelved)}",
         "",
-        "WHAT LEAVES THIS SILO: the coordinator sees this silo's own value of each",
+        "WHAT LEAVES THIS SILO: in sums over silos; as it is only in a run without masks, if your policy lets one in",
         *(f"  {name}" for name in manifest.leaves),
         "",
         "WHAT IT READS",
