@@ -310,3 +310,34 @@ def test_statistics_can_be_masked_with_and_without_the_initial_model(tmp_path):
         plain = tensors.encode(payload.prepared_tensors({"s.n": np.array([3.0])}, initial))
         parts.protect(silo, where, "", plain)
     assert len(parts.unmask(parts.agree(FOUR, where), where)) == 4  # so they have signed the same layout
+
+
+# --- what silos reveal ---------------------------------------------------------------------------------------------
+
+
+def reveals_of(parts: Parts) -> tuple[dict, dict, dict]:
+    keys, results = parts.up_to_work()
+    return keys, results, parts.unmask(parts.agree(FOUR))
+
+
+def without_a_share(said: Revealed) -> Revealed:
+    seeds = {silo: share for silo, share in said.reveal.seeds.items() if silo != "east"}
+    return dataclasses.replace(said, reveal=dataclasses.replace(said.reveal, seeds=seeds))
+
+
+def test_a_silo_that_reveals_too_little_hinders_nobody_where_the_others_are_enough(tmp_path):
+    parts = Parts(tmp_path)
+    keys, results, reveals = reveals_of(parts)
+    made, expected = parts.combined(keys, results, reveals, tmp_path / "c")
+    spoiled = {**reveals, "west": without_a_share(reveals["west"])}
+    again, model = parts.combined(keys, results, spoiled, tmp_path / "d")
+    assert (model, again.model) == (expected, made.model)
+
+
+def test_where_they_are_not_enough_it_is_named(tmp_path):
+    parts = Parts(tmp_path)
+    keys, results, reveals = reveals_of(parts)
+    del reveals["north"]
+    reveals["west"] = without_a_share(reveals["west"])
+    with pytest.raises(SecAggError, match="'west' revealed shares of too many or too few seeds: east"):
+        parts.combined(keys, results, reveals, tmp_path / "c")

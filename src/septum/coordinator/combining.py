@@ -5,9 +5,10 @@ Doing it twice gives the same bits, so an effect that a crash cut short is simpl
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from septum.adapters.file_source import file_source
 from septum.adapters.identity.masking_primitives import openssl
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
-from septum.errors import SeptumError
+from septum.errors import SecAggError, SeptumError
 from septum.plugins.strategies import strategy_of
 from septum.ports.blobs import BlobStore
 from septum.protocol import masked_combine
@@ -25,9 +26,12 @@ from septum.protocol.masked import scale_of
 from septum.protocol.messages import Blob
 from septum.protocol.plan import Plan
 from septum.protocol.run_state import Combine, Combined
-from septum.secagg.context import Place, Terms
+from septum.secagg.context import Place, Terms, threshold
 from septum.secagg.masks import Masker
-from septum.secagg.server import Transcript, unmasking
+from septum.secagg.messages import Reveal
+from septum.secagg.server import Transcript, check_reveal, unmasking
+
+log = logging.getLogger("septum.coordinator.combining")
 
 QUEUED_CHUNKS = 4  # between the thread that steps the optimizer and the one that writes its state: 512 KiB each at most
 
@@ -74,7 +78,26 @@ def _unmasker(effect: Combine, plan: Plan, run_id: str, layout: str) -> Masker:
         survivors=tuple(sorted(effect.contributions)),
     )
     primitives = openssl()
-    return Masker(unmasking(transcript, exchange.reveals, primitives), primitives)
+    return Masker(unmasking(transcript, _well_formed(transcript, exchange.reveals), primitives), primitives)
+
+
+def _well_formed(transcript: Transcript, reveals: Mapping[str, Reveal]) -> dict[str, Reveal]:
+    """The reveals with exactly the shares that were asked for: where these are enough, one that is not hinders nobody.
+
+    Raises SecAggError, naming what is wrong, where these are not enough.
+    """
+    found, wrong = {}, []
+    for silo, reveal in sorted(reveals.items()):
+        try:
+            check_reveal(transcript, silo, reveal)
+            found[silo] = reveal
+        except SecAggError as error:
+            wrong.append(error.message)
+    if wrong:
+        log.warning("reveals_left_out", extra={"run_id": transcript.place.run, "wrong": wrong})
+    if wrong and len(found) < threshold(len(transcript.silos)):
+        raise SecAggError("; ".join(wrong))
+    return found
 
 
 def optimizer_area(run_id: str) -> str:
