@@ -437,7 +437,7 @@ def _masked_part(tools: Tools, state: SiloRun) -> MaskedPart | None:
 
 
 def _evidence(asked: Barrier) -> dict[str, object]:
-    """What a silo can say of a request that it refused. All silos get the same one: other digests are other requests."""
+    """What a silo can say of a request that it refused. All get the same one: another digest is another request."""
     where = {"stage": asked.stage.value, "round": asked.round, "attempt": asked.attempt}
     return {"step": type(asked).__name__, **where, "asked": digest_of(encode(asked))}
 
