@@ -1,6 +1,8 @@
 """A silo's real agent, which kills itself where the plan says so, and comes back in a new process.
 
-python -m tests.faults.agent_to_kill SILO_DIR FATE_DIR
+python -m tests.faults.agent_to_kill SILO_DIR FATE_DIR [once]
+
+With `once` it stays away, until a test starts it again.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from tests.faults.silo_kill_points import SILO_POINTS, name_of_message, name_of_
 
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.launch.subprocess import SubprocessLauncher, SubprocessWorker
+from septum.protocol.messages import Stage
 from septum.silo import outgoing, root
 from septum.silo.journal import Journal
 from septum.silo.run_files import RunFiles
@@ -28,8 +31,8 @@ def watch(fate: Fate) -> None:
         plain = getattr(owner, method)
 
         def watched(*arguments: Any, **named: Any) -> Any:
-            about = run(*arguments)
-            with fate.passing([name(*arguments)], [about] if about else []):
+            about = [run(*arguments), *(place_of(one) for one in arguments)]
+            with fate.passing([name(*arguments)], [one for one in about if one]):
                 return plain(*arguments, **named)
 
         setattr(owner, method, watched)
@@ -57,10 +60,19 @@ def watch(fate: Fate) -> None:
     point(outgoing, "take_over", lambda *_: "take over a payload", lambda source, *_: source.parents[1].name)
 
 
+def place_of(said: object) -> str:
+    """The stage and round that a message is about, as `train 3`; empty for what is about none."""
+    stage = getattr(said, "stage", None)
+    return f"{stage.value} {getattr(said, 'round', 0)}" if isinstance(stage, Stage) else ""
+
+
 def main(arguments: Sequence[str]) -> int:
-    silo_dir, folder = map(Path, arguments)
+    silo_dir, folder = map(Path, arguments[:2])
     fate = Fate(folder, SILO_POINTS)
     watch(fate)
+    if arguments[2:] == ["once"]:
+        root.start(silo_dir)
+        return 0
     return live_again_and_again(fate, partial(root.start, silo_dir))
 
 

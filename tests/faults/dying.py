@@ -33,7 +33,10 @@ class When(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Die at a point. `about`: only where it is about this run; empty for any. `skip`: so often it is passed first."""
+    """Die at a point. `skip`: so often it is passed first.
+
+    `about`: only where it is about this run, or this stage and round of one, as `train 3`; empty for any.
+    """
 
     point: str
     when: When

@@ -8,11 +8,21 @@ from pathlib import Path
 import pytest
 from tests.silo.masked_parts import BASE, FOUR, WHERE, Parts, refuses
 
-from septum.errors import ConfigError, SecAggError, StorageError
+from septum.errors import ConfigError, NotFoundError, SecAggError, StorageError
 from septum.protocol.messages import Agree, Agreed, Stage
 from septum.protocol.plan import digest_of
 from septum.secagg.context import Place
-from septum.silo.journal import FILE_NAME, Journal, Query, Release
+from septum.silo.journal import (
+    FILE_NAME,
+    MAX_REASON_CHARS,
+    MODEL,
+    STATISTICS,
+    Forgiven,
+    Journal,
+    Query,
+    Release,
+    forgive,
+)
 
 SIX = frozenset(("east", "north", "south", "west", "x", "y"))
 QUERY = Query("model", "sha256:app", BASE.digest)
@@ -24,7 +34,7 @@ def journal(folder: Path) -> Journal:
 
 
 def releases(folder: Path) -> list[tuple[str, ...]]:
-    return [release.silos for release in journal(folder).all()]
+    return [entry.silos for entry in journal(folder).all() if isinstance(entry, Release)]
 
 
 # --- the rule ------------------------------------------------------------------------------------------------------
@@ -132,6 +142,89 @@ def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_pat
     assert synced == [FILE_NAME, tmp_path.name]
     north.release(Query("model", "sha256:app", ""), SIX, PLACE, 3)
     assert synced[2:] == [FILE_NAME]
+
+
+# --- what a steward forgives --------------------------------------------------------------------------------------
+
+FIVE = SIX - {"y"}
+
+
+def forgiven(folder: Path, query: Query = QUERY, reason: str = "y closed for good") -> dict[Query, int]:
+    return forgive(folder, query.kind, query.name, "ann", reason, at=8.0)
+
+
+@pytest.mark.parametrize("query", [QUERY, Query(STATISTICS, "sha256:app", "")])
+def test_an_agent_heeds_what_a_steward_forgives_while_it_runs_and_until_then_it_refuses(tmp_path, query):
+    running = journal(tmp_path)
+    running.release(query, SIX, PLACE, 3)
+    with pytest.raises(SecAggError, match="would tell what y sent") as raised:
+        running.release(query, FIVE, PLACE, 3)
+    assert raised.value.hint == f"septum silo journal list --dir {tmp_path}"
+    assert forgiven(tmp_path, query) == {query: 1}
+    running.release(query, FIVE, PLACE, 3)
+    with pytest.raises(SecAggError, match="would tell what y sent"):  # what was signed since counts
+        running.release(query, SIX, PLACE, 3)
+    with pytest.raises(SecAggError, match="would tell what y sent"):
+        journal(tmp_path).release(query, SIX, PLACE, 3)
+
+
+def test_nothing_else_is_forgiven(tmp_path):
+    others = (
+        Query(STATISTICS, QUERY.app, ""),
+        Query(MODEL, QUERY.app, digest_of(b"another model")),
+        Query(STATISTICS, QUERY.base, ""),  # an app's digest that is a model's
+    )
+    north = journal(tmp_path)
+    for query in (QUERY, *others):
+        north.release(query, SIX, PLACE, 3)
+    forgiven(tmp_path)
+    north.release(QUERY, FIVE, PLACE, 3)
+    for query in others:
+        with pytest.raises(SecAggError, match="would tell what y sent"):
+            north.release(query, FIVE, PLACE, 3)
+
+
+def test_the_journal_keeps_what_was_forgiven_by_whom_and_why(tmp_path):
+    journal(tmp_path).release(QUERY, SIX, PLACE, 3)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    forgiven(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes().startswith(before)
+    assert list(journal(tmp_path).all()) == [
+        Release(7.0, "r1", "train", 1, 1, QUERY, tuple(sorted(SIX))),
+        Forgiven(8.0, QUERY, "ann", "y closed for good"),
+    ]
+
+
+def test_what_was_never_signed_or_was_forgiven_before_cannot_be_forgiven(tmp_path):
+    with pytest.raises(NotFoundError):
+        forgiven(tmp_path)
+    journal(tmp_path).release(QUERY, SIX, PLACE, 3)
+    forgiven(tmp_path)
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(NotFoundError, match=f"no sum about the model {QUERY.base} counts") as raised:
+        forgiven(tmp_path)
+    assert raised.value.hint == f"septum silo journal list --dir {tmp_path}"
+    assert (tmp_path / FILE_NAME).read_bytes() == whole
+
+
+@pytest.mark.parametrize("reason", ["", " \n ", "x" * (MAX_REASON_CHARS + 1)])
+def test_nothing_is_forgiven_without_a_reason(tmp_path, reason):
+    journal(tmp_path).release(QUERY, SIX, PLACE, 3)
+    with pytest.raises(ConfigError, match="a reason has 1 to 2000 characters"):
+        forgiven(tmp_path, reason=reason)
+    assert len(list(journal(tmp_path).all())) == 1
+
+
+def test_lines_that_are_gone_while_an_agent_runs_are_not_taken_for_forgiven(tmp_path):
+    north = journal(tmp_path)
+    north.release(QUERY, SIX, PLACE, 3)
+    north.release(Query(STATISTICS, QUERY.app, ""), SIX, PLACE, 3)
+    path = tmp_path / FILE_NAME
+    first = path.read_bytes().split(b"\n")[0] + b"\n"
+    for left in (first, b"", None):
+        path.unlink() if left is None else path.write_bytes(left)
+        with pytest.raises(StorageError, match="has lost lines"):
+            north.release(QUERY, SIX, PLACE, 3)
 
 
 # --- with signatures -----------------------------------------------------------------------------------------------

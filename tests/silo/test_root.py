@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.adapters.channel.servers import SmallCoordinator, SmallServer, Storage, running
+from tests.silo.agent_process import AgentProcess
 from tests.silo.small_app import allowing, write_app, write_data
 
 from septum.adapters.identity.keys import load_private_key
@@ -169,36 +169,6 @@ def test_an_app_that_is_not_as_it_was_pinned_is_named_with_both_digests(site: Si
 
 
 # --- the process ---------------------------------------------------------------------------------------------------
-
-
-class AgentProcess:
-    """`start` in a process of its own; its log, line by line."""
-
-    def __init__(self, directory: Path) -> None:
-        code = "import sys; from pathlib import Path; from septum.silo.root import start; start(Path(sys.argv[1]))"
-        self.process = subprocess.Popen([sys.executable, "-c", code, str(directory)], stderr=subprocess.PIPE, text=True)
-        self.lines: list[dict[str, object]] = []
-        self.text = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.text += line
-            if line.startswith("{"):
-                self.lines.append(json.loads(line))
-
-    def events(self) -> list[object]:
-        return [line["event"] for line in self.lines]
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        code = self.process.wait(30)
-        self._reader.join()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return code
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def approve(call: Invocation, named: Named, directory: SiloDir) -> Answer:
     if shelved.package.wheels:
         call.output.note(f"installing {len(shelved.package.wheels)} wheels, without an index")
     environments.prepare(shelved.package, packages.open(shelved.package) / "wheels")
-    shelved = packages.approve(shelved.package.digest, _user())
+    shelved = packages.approve(shelved.package.digest, user_name())
     package = shelved.package
     lines = (
         f"{package.name} {package.version} is approved\n{package.digest}",
@@ -145,7 +145,7 @@ def revoke(call: Invocation, named: Named, directory: SiloDir) -> Answer:
 
     packages = Packages(directory)
     digest = packages.meant(named)
-    packages.revoke(digest, _user())
+    packages.revoke(digest, user_name())
     name, version = packages.title(digest)
     data: dict[str, Json] = {"name": name, "version": version, "digest": digest, "approved": False}
     return Answer(data, (f"{name} {version} may not run here any more\n{digest}",))
@@ -162,7 +162,7 @@ def remove(call: Invocation, named: Named, directory: SiloDir) -> Answer:
     digest = named if packages.is_digest(named) else packages.meant(named)
     here = digest in packages.digests()
     name, version = packages.title(digest)
-    remove_package(directory, digest, _user())
+    remove_package(directory, digest, user_name())
     data: dict[str, Json] = {"name": name, "version": version, "digest": digest, "removed": here}
     if not here:
         return Answer(data, (f"there is no package {digest} here",))
@@ -184,7 +184,7 @@ def _taken(call: Invocation, shelved: Shelved, directory: Path) -> Answer:
     return Answer(_json(shelved), lines)
 
 
-def _user() -> str:
+def user_name() -> str:
     """Whose word it is: the user of the system, who need not have a name there."""
     try:
         return getpass.getuser()

@@ -259,7 +259,14 @@ def _next_step(run: Run, exchange: Exchange, silos: tuple[str, ...]) -> Done:
 
 
 def _combined(run: Run, stage: Stage) -> Done:
-    """The sum can be made. A silo whose part in the last steps was not needed is in it all the same."""
+    """The sum can be made. A silo whose part in the last steps was not needed is in it all the same.
+
+    One that gave no share to unmask it may have been killed, and its keys with it: also those that it exchanged ahead.
+    Then the next attempt begins with new ones, lest the silo be out of it.
+    """
+    exchange, ahead = run.exchange, run.ahead
+    if exchange is not None and ahead is not None and not ahead.sealed.keys() <= exchange.reveals.keys():
+        run = replace(run, ahead=None)
     reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures.keys() - run.reports.keys()))
     run = replace(run, combining=True, deadline=None, remaining_s=None)
     closed = Note(facts.StageClosed(stage, run.round, run.attempt, reported, missing))

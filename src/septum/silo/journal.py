@@ -4,22 +4,29 @@ Two sums over almost the same silos tell what the others sent: {1,2,3,4} minus {
 gives the same update again. So each sum that the silo signs is written down before it signs, and a later one about the
 same model (or the same statistics) is refused when it could be combined with those before into something about fewer
 silos than the policy's min_cohort (secagg/journal.py has the rule). It holds across runs, attempts and restarts.
+
+A steward may forgive what was signed about a model or statistics, with a reason. That is one more line: nothing is ever
+taken out, and an agent that is running heeds it from its next sum on. Sums that were signed before and after are then
+no longer kept apart, so whoever has both may know what one silo sent.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from septum.errors import SecAggError, StorageError
+from septum.errors import ConfigError, NotFoundError, SecAggError, StorageError
+from septum.protocol.codec import dumps, from_json, to_tagged_json
 from septum.secagg.context import Place
 from septum.secagg.journal import conflict
-from septum.silo.lines import add_record, records
+from septum.silo.lines import add_record, append_line, record, whole_lines
 
 FILE_NAME = "releases.jsonl"
+STATISTICS, MODEL = "statistics", "model"  # kinds of queries
+MAX_REASON_CHARS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,11 @@ class Query:
     kind: str
     app: str
     base: str
+
+    @property
+    def name(self) -> str:
+        """The digest by which people name it: the model's, for statistics the app's."""
+        return self.base or self.app
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +60,41 @@ class Release:
     silos: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Forgiven:
+    """What was signed about a query before counts no longer. `at`: Unix time, seconds. `by`: the system's user."""
+
+    at: float
+    query: Query
+    by: str
+    reason: str
+
+
+Entry = Release | Forgiven
+Known = dict[Query, set[frozenset[str]]]
+
+
 class Journal:
-    """The release journal of one silo. May be used by several threads."""
+    """The release journal of one silo. May be used by several threads; `forgive` may add to it from another process."""
 
     def __init__(self, silo_dir: Path, silo: str, unix: Callable[[], float] = time.time) -> None:
         self._path = silo_dir / FILE_NAME
         self._silo = silo
         self._unix = unix
         self._lock = threading.Lock()
-        self._known: dict[Query, set[frozenset[str]]] | None = None
+        self._known: Known = {}  # what counts of the first `_lines` lines, which have `_bytes` bytes
+        self._lines = 0
+        self._bytes = 0
 
     def release(self, query: Query, silos: frozenset[str], place: Place, min_cohort: int) -> None:
         """Write down that a sum over `silos` is signed; on the disk when this returns.
 
-        Raises SecAggError when it must not be, StorageError when it cannot be read or written, ConfigError for a
-        damaged file. Then it is not written down, and must not be signed.
+        Raises SecAggError when it must not be, StorageError when it cannot be read or written or has lost lines,
+        ConfigError for a damaged file. Then it is not written down, and must not be signed.
         """
         with self._lock:
-            known = self._read() if self._known is None else self._known
-            released = known.get(query, set())
+            self._read_on()
+            released = self._known.get(query, set())
             if silos in released:
                 return
             told = conflict(released, silos, self._silo, min_cohort)
@@ -75,22 +103,89 @@ class Journal:
                     f"this silo signed a sum over other silos for the same {query.kind} before: together with one over "
                     f"{', '.join(sorted(silos))} it would tell what {', '.join(sorted(told))} sent, "
                     f"and {min_cohort} silos at least are to be in everything that is told",
-                    hint="septum silo journal show",
+                    hint=f"septum silo journal list --dir {self._path.parent}",
                 )
             where = (place.run, place.stage, place.round, place.attempt)
             add_record(self._path, Release(self._unix(), *where, query, tuple(sorted(silos))))
-            known.setdefault(query, set()).add(silos)
-            self._known = known
+            self._read_on()
 
-    def all(self) -> Iterator[Release]:
-        """Every release, oldest first. Raises ConfigError for a line that is none, naming it."""
-        return records(self._path, Release)
+    def all(self) -> Iterator[Entry]:
+        """Every entry, oldest first. Raises ConfigError for a line that is none, naming it."""
+        return _entries(self._path, whole_lines(self._path), 0)
 
-    def _read(self) -> dict[Query, set[frozenset[str]]]:
-        known: dict[Query, set[frozenset[str]]] = {}
+    def _read_on(self) -> None:
+        """Take in what was added since: by `release`, or by a steward. Lines that were read stay in force."""
         try:
-            for release in self.all():
-                known.setdefault(release.query, set()).add(frozenset(release.silos))
+            size = self._path.stat().st_size if self._path.exists() else 0
+            lines = whole_lines(self._path, self._bytes)
         except OSError as error:
             raise StorageError(f"{self._path} cannot be read: {error.strerror}", hint=f"ls -l {self._path}") from error
-        return known
+        if size < self._bytes:
+            raise StorageError(
+                f"{self._path} has lost lines: it had {self._bytes} bytes, and has {size}",
+                hint="bring back the newest copy: without it this silo does not know what it signed",
+            )
+        entries = tuple(_entries(self._path, lines, self._lines))
+        self._known = counting(entries, self._known)
+        self._lines += len(lines)
+        self._bytes += sum(len(line) + 1 for line in lines)
+
+
+def counting(entries: Iterable[Entry], before: Known | None = None) -> Known:
+    """Which sums count, by what they are about: those that were signed since the query was last forgiven.
+
+    >>> query = Query("model", "sha256:app", "blake3:base")
+    >>> signed = Release(1.0, "r1", "train", 1, 1, query, ("a", "b"))
+    >>> counting([signed])[query] == {frozenset("ab")}
+    True
+    >>> counting([signed, Forgiven(2.0, query, "ann", "a is gone for good")])
+    {}
+    """
+    known = before or {}
+    for entry in entries:
+        match entry:
+            case Release(query=query, silos=silos):
+                known.setdefault(query, set()).add(frozenset(silos))
+            case Forgiven(query=query):
+                known.pop(query, None)
+    return known
+
+
+def read(silo_dir: Path) -> tuple[Entry, ...]:
+    """The journal of a silo, oldest first. Raises ConfigError for a line that is no entry, StorageError."""
+    path = silo_dir / FILE_NAME
+    try:
+        return tuple(_entries(path, whole_lines(path), 0))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
+
+
+def forgive(silo_dir: Path, kind: str, digest: str, by: str, reason: str, at: float) -> dict[Query, int]:
+    """Let what was signed about a model, or about an app's statistics, count no longer; how many sums of each query.
+
+    Raises NotFoundError when nothing that counts is about it, ConfigError for a reason that is none.
+    """
+    if not reason.strip() or len(reason) > MAX_REASON_CHARS:
+        raise ConfigError(f"a reason has 1 to {MAX_REASON_CHARS} characters: it is all that the journal will say of it")
+    known = counting(read(silo_dir))
+    meant = {query: len(sets) for query, sets in known.items() if query.kind == kind and query.name == digest}
+    if not meant:
+        raise NotFoundError(
+            f"no sum about the {kind} {digest} counts in this silo's journal",
+            hint=f"septum silo journal list --dir {silo_dir}",
+        )
+    for query in meant:
+        append_line(silo_dir / FILE_NAME, dumps(to_tagged_json(Forgiven(at, query, by, reason.strip()))))
+    return meant
+
+
+def _entries(path: Path, lines: Iterable[bytes], before: int) -> Iterator[Entry]:
+    for number, line in enumerate(lines, before + 1):
+        yield record(path, number, line, _entry)
+
+
+def _entry(body: object) -> Entry:
+    """A release is written without its kind: it was the only one at first."""
+    if isinstance(body, dict) and body.get("kind") == "forgiven":
+        return from_json(Forgiven, {name: value for name, value in body.items() if name != "kind"})
+    return from_json(Release, body)

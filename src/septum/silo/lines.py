@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,10 +25,15 @@ def add_record(path: Path, record: object) -> None:
 def records(path: Path, kind: type[T]) -> Iterator[T]:
     """What `add_record` added, oldest first; nothing if there is no file. Raises ConfigError naming a bad line."""
     for number, line in enumerate(whole_lines(path), 1):
-        try:
-            yield from_json(kind, loads(line, MAX_LINE_BYTES))
-        except SeptumError as error:
-            raise ConfigError(f"{path}, line {number}: {error.message}", hint=f"sed -n {number}p {path}") from error
+        yield record(path, number, line, partial(from_json, kind))
+
+
+def record(path: Path, number: int, line: bytes, read: Callable[[object], T]) -> T:
+    """What `read` makes of the line with this number. Raises ConfigError naming a bad line."""
+    try:
+        return read(loads(line, MAX_LINE_BYTES))
+    except SeptumError as error:
+        raise ConfigError(f"{path}, line {number}: {error.message}", hint=f"sed -n {number}p {path}") from error
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -52,10 +58,12 @@ def append_line(path: Path, line: bytes) -> None:
         ) from error
 
 
-def whole_lines(path: Path) -> list[bytes]:
-    """The lines of a file, none if there is no file. A piece at its end that a kill left was never a line."""
+def whole_lines(path: Path, start: int = 0) -> list[bytes]:
+    """The lines of a file from a byte on, none if there is no file. A piece at its end that a kill left was no line."""
     try:
-        return path.read_bytes().split(b"\n")[:-1]
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
 

@@ -28,6 +28,7 @@ from septum.errors import (
 )
 from septum.ports.channel import Channel
 from septum.ports.launcher import Launcher, Task, TaskResult, Worker, WorkerLimits, WorkerSpec
+from septum.protocol.codec import encode
 from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
     MAX_REASON_CHARS,
@@ -50,6 +51,7 @@ from septum.protocol.messages import (
     Train,
     blob_of,
 )
+from septum.protocol.plan import digest_of
 from septum.protocol.silo import (
     Consented,
     Denied,
@@ -252,7 +254,7 @@ class Session:
                 raise SecAggError("this silo takes no part in masked runs")
             return self._masked.answer(asked)
         except SeptumError as error:
-            self._log.error("not_exchanged", step=type(asked).__name__, error=error.message, hint=error.hint)
+            self._log.error("not_exchanged", error=error.message, hint=error.hint, **_evidence(asked))
             told = error.message
             if not (isinstance(error, SecAggError) or self._tools.send_error_texts):  # of its own files, say
                 told = "this silo cannot take part in a masked sum now, and keeps the reason to itself"
@@ -432,6 +434,12 @@ def _masked_part(tools: Tools, state: SiloRun) -> MaskedPart | None:
     from septum.silo.masking import MaskedPart  # numpy, which an agent without such runs does without
 
     return None if tools.masking is None else MaskedPart(tools.masking, state.run, state.silo, state.plan)
+
+
+def _evidence(asked: Barrier) -> dict[str, object]:
+    """What a silo can say of a request that it refused. All get the same one: another digest is another request."""
+    where = {"stage": asked.stage.value, "round": asked.round, "attempt": asked.attempt}
+    return {"step": type(asked).__name__, **where, "asked": digest_of(encode(asked))}
 
 
 def _to_be_saved(effects: tuple[Effect, ...]) -> bool:

@@ -207,6 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
             return encode(
                 service.exchange(silo, exchange[1], cast("SiloMessage", decode(SiloMessage, body, TO_COORDINATOR)))
             )
+        if self.path.startswith("/silo/v1/roster"):
+            return self.server.roster
         assert self.path == "/silo/v1/poll"
         return encode(service.poll(silo, cast("Poll", decode(Poll, body, TO_COORDINATOR))))
 
@@ -278,6 +280,7 @@ class SmallServer(ThreadingHTTPServer):
         self.ranges = True  # whether it knows them
         self.range_bytes = 2**30  # in one answer
         self.connections: list[ssl.SSLSocket] = []
+        self.roster = b""  # what it passes on as the newest one, whichever is asked for
         self.blobs_at = ""  # where blobs are, if not here
 
     @property
