@@ -20,6 +20,7 @@ from septum.protocol.messages import (
     Agreed,
     MakeKeys,
     Masked,
+    Revealed,
     ShareKeys,
     Stage,
     Unmask,
