@@ -30,7 +30,7 @@ def says_ahead(run: Play, *silos: str) -> None:
     for silo in silos:
         asked = instruction(run.run, silo)
         if isinstance(asked, Work) and asked.ahead is not None:
-            key = key_of(silo, asked.ahead.attempt)
+            key = key_of(silo, asked.ahead.stage, asked.ahead.round, asked.ahead.attempt)
             where = (asked.ahead.stage, asked.ahead.round, asked.ahead.attempt)
             run.answer(silo, ahead=Keys(*where, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES))))
         elif isinstance(asked, Agree) and (shares := asked.ahead) is not None:
@@ -88,7 +88,7 @@ def test_a_silo_that_leaves_is_not_in_what_was_exchanged_ahead():
 
 def test_what_is_said_ahead_of_another_attempt_is_dropped():
     run = up_to(Step.WORK)
-    key = key_of(CLEVELAND, 7)
+    key = key_of(CLEVELAND, Stage.TRAIN, 7, 7)
     run.answer(CLEVELAND, ahead=Keys(Stage.TRAIN, 2, 7, ROSTER, Advert(key, key, bytes(SIGNATURE_BYTES))))
     assert run.run.ahead is None
     assert CLEVELAND in run.run.reports
