@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.protocol.driving import (
     CLEVELAND,
@@ -10,13 +12,13 @@ from tests.protocol.driving import (
     ROSTER,
     SWITZERLAND,
     Play,
+    answer_of,
     key_of,
     masked_plan_of,
 )
 
 from septum.protocol.closing import ENOUGH_S
-from septum.protocol.messages import Agree, Keys, MakeKeys, Shares, Stage, Train, Work
-from septum.protocol.run import instruction
+from septum.protocol.messages import Keys, MakeKeys, Stage, Train
 from septum.protocol.run_state import Step
 from septum.secagg.messages import Advert
 from septum.secagg.primitives import SIGNATURE_BYTES
@@ -27,17 +29,7 @@ HOME = (CLEVELAND, HUNGARY, SWITZERLAND)  # of the four those who stay when long
 
 def says_ahead(run: Play, *silos: str) -> None:
     """These silos answer the step at hand, and what they are asked ahead."""
-    for silo in silos:
-        asked = instruction(run.run, silo)
-        if isinstance(asked, Work) and asked.ahead is not None:
-            key = key_of(silo, asked.ahead.stage, asked.ahead.round, asked.ahead.attempt)
-            where = (asked.ahead.stage, asked.ahead.round, asked.ahead.attempt)
-            run.answer(silo, ahead=Keys(*where, ROSTER, Advert(key, key[::-1], bytes(SIGNATURE_BYTES))))
-        elif isinstance(asked, Agree) and (shares := asked.ahead) is not None:
-            sealed = {other: f"{silo} for {other}".encode() for other in shares.adverts if other != silo}
-            run.answer(silo, ahead=Shares(shares.stage, shares.round, shares.attempt, sealed))
-        else:
-            run.answer(silo)
+    run.answer(*silos, ahead=True)
 
 
 def up_to(step: Step) -> Play:
@@ -89,6 +81,7 @@ def test_a_silo_that_leaves_is_not_in_what_was_exchanged_ahead():
 def test_what_is_said_ahead_of_another_attempt_is_dropped():
     run = up_to(Step.WORK)
     key = key_of(CLEVELAND, Stage.TRAIN, 7, 7)
-    run.answer(CLEVELAND, ahead=Keys(Stage.TRAIN, 2, 7, ROSTER, Advert(key, key, bytes(SIGNATURE_BYTES))))
+    keys = Keys(Stage.TRAIN, 2, 7, ROSTER, Advert(key, key, bytes(SIGNATURE_BYTES)))
+    run.says(CLEVELAND, replace(answer_of(run.run, CLEVELAND), ahead=keys))
     assert run.run.ahead is None
     assert CLEVELAND in run.run.reports
