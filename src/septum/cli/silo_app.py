@@ -139,7 +139,7 @@ def approve(call: Invocation, named: Named, directory: SiloDir) -> Answer:
 
 @command(app, "revoke")
 def revoke(call: Invocation, named: Named, directory: SiloDir) -> Answer:
-    """Take an approval back. Runs that were let in go on; no other is."""
+    """Take an approval back: no other run is let in. One at work goes on until its training process ends."""
     del call
     from septum.silo.packages import Packages
 
