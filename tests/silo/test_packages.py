@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -275,6 +276,16 @@ def test_what_is_removed_is_gone_and_the_last_word_is_no(packages, small, newer,
     assert words[2:] == [(Verdict.REVOKED, small.digest, "small 1.0.0", "ben")]
     assert not packages.add(small.path).approved
     assert packages.approve(small.digest, "ann").approved
+
+
+def test_an_approval_that_outlived_its_folder_is_taken_back(packages, small, tmp_path):
+    """Somebody deleted the folder by hand: fetched anew, the package must not count as approved."""
+    packages.add(small.path)
+    packages.approve(small.digest, "ann")
+    shutil.rmtree(place(tmp_path, small))
+    packages.remove(small.digest, "ben")
+    assert packages.revoked(small.digest)
+    assert not packages.add(small.path).approved
 
 
 def test_a_package_that_was_changed_here_can_be_removed(packages, small, tmp_path):

@@ -218,14 +218,16 @@ class Packages:
         return word is not None and word.verdict is Verdict.REVOKED
 
     def remove(self, digest: str, by: str) -> None:
-        """Take an approval back, and delete the package, sound or not; one that is not here is ignored.
+        """Take an approval back, and delete the package, sound or not; one that was never here is ignored.
 
-        What was said of it stays in the file of approvals, and a plan that names it is refused from now on.
+        What was said of it stays in the file of approvals, and a plan that names it is refused from now on: also where
+        its folder was deleted by hand before.
         """
-        if digest not in self.digests():
-            return
-        if not self.revoked(digest):
+        here, word = digest in self.digests(), self._last_word(digest)
+        if (here or word is not None) and not self.revoked(digest):
             self._say(Verdict.REVOKED, digest, self.title(digest), by)
+        if not here:
+            return
         with self._making():
             remove(self._of(digest))
 
