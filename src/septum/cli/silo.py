@@ -12,6 +12,7 @@ from septum.cli.access import resolve_access
 from septum.cli.command import Invocation, command, noun
 from septum.cli.options import pairs
 from septum.cli.output import Answer, Json
+from septum.cli.silo_dir import SiloDir
 from septum.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def enroll(
 @command(app, "start")
 def start(
     call: Invocation,
-    directory: Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")],
+    directory: SiloDir,
 ) -> Answer:
     """Run the silo's agent until SIGTERM or Ctrl-C. It dials out, listens on nothing, and logs to standard error."""
     del call

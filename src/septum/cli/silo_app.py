@@ -11,6 +11,7 @@ import typer
 
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table, one_line
+from septum.cli.silo_dir import SiloDir
 from septum.errors import ConfigError, SeptumError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 app = noun("app", "The apps of this silo: fetch, read, approve. Nothing of a package runs before it is approved.")
 
-SiloDir = Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")]
 Named = Annotated[
     str,
     typer.Argument(metavar="APP", help="NAME, NAME==VERSION or a digest's beginning, of a package that is here."),

@@ -10,6 +10,7 @@ import typer
 from septum.cli.command import Invocation, command, noun
 from septum.cli.options import pairs
 from septum.cli.output import Answer, Json
+from septum.cli.silo_dir import SiloDir
 from septum.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 app = noun("data", "Bring a silo's data into the shape that an app needs, and see what is wrong with them.")
 
 DataName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the data in silo.toml: [data.NAME].")]
-SiloDir = Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")]
 AppPath = Annotated[
     Path | None,
     typer.Option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,14 +9,13 @@ import typer
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.cli.silo_app import user_name
+from septum.cli.silo_dir import SiloDir, checked
 from septum.errors import ConfigError
 
 if TYPE_CHECKING:
     from septum.silo.journal import Entry, Query
 
 app = noun("journal", "The masked sums that this silo signed, so that no two of them tell what one silo sent.")
-
-SiloDir = Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")]
 
 
 @command(app, "list")
@@ -26,7 +24,7 @@ def list_(call: Invocation, directory: SiloDir) -> Answer:
     del call
     from septum.silo.journal import read  # protocol: blake3, which `--help` does not load
 
-    entries = read(_checked(directory))
+    entries = read(checked(directory))
     counts = _counts(entries)
     rows = tuple(_row(entry, counted) for entry, counted in zip(entries, counts, strict=True))
     data: list[Json] = [_json(entry, counted) for entry, counted in zip(entries, counts, strict=True)]
@@ -60,7 +58,7 @@ def forgive(
         )
     kind, digest = (STATISTICS, statistics) if statistics else (MODEL, model)
     by = user_name()
-    found = forgive_sums(_checked(directory), kind, digest, by, reason, SystemClock().unix())
+    found = forgive_sums(checked(directory), kind, digest, by, reason, SystemClock().unix())
     sums = sum(found.values())
     data: dict[str, Json] = {
         "kind": kind,
@@ -114,9 +112,3 @@ def _json(entry: Entry, counted: bool) -> Json:
     body = to_tagged_json(entry)
     assert isinstance(body, dict)
     return {**body, "counts": counted} if isinstance(entry, Release) else body
-
-
-def _checked(directory: Path) -> Path:
-    if not directory.is_dir():
-        raise ConfigError(f"there is no silo's directory {directory}", hint="septum silo enroll makes it")
-    return directory

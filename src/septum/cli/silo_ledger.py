@@ -9,6 +9,7 @@ import typer
 
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table, one_line
+from septum.cli.silo_dir import SiloDir, checked
 from septum.errors import ConfigError, LedgerError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from septum.silo.ledger import Contents, Head
 
 app = noun("ledger", "What was spent of the privacy of this silo's datasets.")
-
-SiloDir = Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")]
 
 
 @command(app, "show")
@@ -35,7 +34,7 @@ def show(
     from septum.silo.ledger import read
 
     check_delta(delta)
-    contents = read(_checked(directory))
+    contents = read(checked(directory))
     if not contents.entries:
         return Answer({"datasets": [], "entries": [], "head": to_json(contents.head)}, ("no releases yet",))
     costs, error = _epsilons(contents, delta)
@@ -84,7 +83,7 @@ def verify(
     from septum.protocol.codec import to_json  # blake3, which `--help` does not load
     from septum.silo.ledger import read
 
-    contents = read(_checked(directory))
+    contents = read(checked(directory))
     if head:
         _find(contents, head, directory)
     known = f"; the head {head} is in it" if head else ""
@@ -110,7 +109,7 @@ def recover(
     from septum.adapters.clock import SystemClock  # the protocol, which `--help` does not load
     from septum.silo.ledger import recover as recover_ledger
 
-    event, aside = recover_ledger(_checked(directory), charge, SystemClock().unix())
+    event, aside = recover_ledger(checked(directory), charge, SystemClock().unix())
     data: Json = {"charged": charge, "expected": event.expected, "damaged": str(aside)}
     return Answer(
         data,
@@ -189,9 +188,3 @@ def _head_text(head: Head) -> str:
 def _finite(epsilon: float) -> float | None:
     """JSON has no infinity: an epsilon too large to be told is null, as one that is not known."""
     return epsilon if epsilon < float("inf") else None
-
-
-def _checked(directory: Path) -> Path:
-    if not directory.is_dir():
-        raise ConfigError(f"there is no silo's directory {directory}", hint="septum silo enroll makes it")
-    return directory

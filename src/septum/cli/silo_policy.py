@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table
+from septum.cli.silo_dir import SiloDir
 
 app = noun("policy", "The rules by which this silo takes part in runs; nobody else can change them.")
 receipts_app = noun("receipt", "What this silo let run: one receipt a run. They stay here.")
-
-SiloDir = Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")]
 
 
 @command(app, "show")

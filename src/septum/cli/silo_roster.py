@@ -11,7 +11,7 @@ import typer
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table
 from septum.cli.roster import File, key_answer, roster_answer
-from septum.errors import ConfigError
+from septum.cli.silo_dir import SiloDir, checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 app = noun("roster", "Show, compare and approve the list of silos and their keys that this silo holds to.")
 
-Directory = Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")]
-
 
 def register(silo: typer.Typer) -> None:
     """Add the commands to those about silos."""
@@ -29,7 +27,7 @@ def register(silo: typer.Typer) -> None:
     silo.add_typer(app)
 
 
-def key(call: Invocation, directory: Directory) -> Answer:
+def key(call: Invocation, directory: SiloDir) -> Answer:
     """Print the silo's public key and its fingerprint, which an administrator compares with yours on the phone."""
     del call
     from septum.adapters.identity.keys import load_private_key  # cryptography
@@ -40,13 +38,13 @@ def key(call: Invocation, directory: Directory) -> Answer:
 
 
 @command(app, "show")
-def show(call: Invocation, directory: Directory) -> Answer:
+def show(call: Invocation, directory: SiloDir) -> Answer:
     """Print the roster that is pinned, and what would change with the one that waits, if one does."""
     del call
     from septum.protocol.roster import diff  # blake3, which `--help` does not load
     from septum.silo.roster import Rosters
 
-    rosters = Rosters(_checked(directory))
+    rosters = Rosters(checked(directory))
     pinned, pending = rosters.current(), rosters.pending()
     data: dict[str, Json] = {"pinned": None, "pending": None}
     lines: tuple[str | Table, ...] = ("no roster is pinned; next: septum silo roster fetch",)
@@ -60,17 +58,17 @@ def show(call: Invocation, directory: Directory) -> Answer:
 
 
 @command(app, "diff")
-def diff_(call: Invocation, file: File, directory: Directory) -> Answer:
+def diff_(call: Invocation, file: File, directory: SiloDir) -> Answer:
     """Say in words what a roster would change here. It fails where the roster may not follow the pinned one."""
     del call
     from septum.silo.roster import Rosters, read_document  # cryptography
 
-    found = Rosters(_checked(directory)).look_at(read_document(file))
+    found = Rosters(checked(directory)).look_at(read_document(file))
     return _told(found, f"approve {file} --dir {directory}")
 
 
 @command(app, "fetch")
-def fetch(call: Invocation, directory: Directory) -> Answer:
+def fetch(call: Invocation, directory: SiloDir) -> Answer:
     """Get the next roster from the coordinator and check its signatures. It waits until you approve it."""
     del call
     from septum.silo.config import CONFIG_NAME, read_config  # cryptography and the protocol
@@ -87,7 +85,7 @@ def fetch(call: Invocation, directory: Directory) -> Answer:
 @command(app, "approve")
 def approve(
     call: Invocation,
-    directory: Directory,
+    directory: SiloDir,
     digest: Annotated[
         str, typer.Option("--digest", help="The roster's digest, as an administrator told it to you, not as it came.")
     ],
@@ -100,13 +98,7 @@ def approve(
     from septum.silo.roster import Rosters, read_document  # cryptography
 
     document = None if file is None else read_document(file)
-    return _told(Rosters(_checked(directory)).approve(digest, document), "")
-
-
-def _checked(directory: Path) -> Path:
-    if not directory.is_dir():
-        raise ConfigError(f"there is no silo's directory {directory}", hint="septum silo enroll makes it")
-    return directory
+    return _told(Rosters(checked(directory)).approve(digest, document), "")
 
 
 def _told(found: Proposal, next_verb: str) -> Answer:

@@ -10,7 +10,7 @@ from septum.coordinator.spool import Spool, mark_of
 from septum.ports.store import Pending, StoredRun, Transition
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Instruction, Result, Stage
-from septum.protocol.run_state import Combine, Contribution, Discard, Effect, Note, Run, Step
+from septum.protocol.run_state import Combine, Contribution, Discard, Effect, Note, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,7 @@ class Live:
         """Whether a report is one that the run waits for, so that its payload matters. Its base is not looked at."""
         run = self.run
         asked = (run.stage, run.round, run.attempt) == (report.stage, report.round, report.attempt)
-        at_work = run.exchange is None or run.exchange.step is Step.WORK
-        return asked and at_work and not run.combining and silo in run.awaited
+        return asked and run.at_work and not run.combining and silo in run.awaited
 
     def opening(self) -> object:
         """A value that changes when silos that were waiting may have something to do."""

@@ -35,7 +35,6 @@ from septum.protocol.messages import (
     Masked,
     Poll,
     PollAnswer,
-    Report,
     Result,
     SiloMessage,
     Stage,
@@ -101,7 +100,7 @@ class RunService:
             await self._in_its_turn(live, silo)
             await self._driver.tell(live, FromSilo(silo, message))
             return Wait()
-        unread = isinstance(message, Report | Masked) and not await self._check(live, silo, message)
+        unread = isinstance(message, Result) and not await self._check(live, silo, message)
         held = self._driver.held.hold(silo, run_id)
         self._driver.post(live, FromSilo(silo, message), held, unread=unread)
         answer = await self._answer(held)

@@ -152,8 +152,9 @@ def close_if_complete(run: Run) -> Done:
         return run, ()
     if run.awaited:
         return _hurried(run), ()
-    if run.exchange is None or run.exchange.step is Step.WORK:
+    if run.at_work:
         return _worked(run, stage)
+    assert run.exchange is not None
     return _exchanged(run, stage, run.exchange)
 
 
@@ -253,9 +254,7 @@ def _next_step(run: Run, exchange: Exchange, silos: tuple[str, ...]) -> Done:
     """Ask these silos for the next step. One that has left meanwhile has lost its keys, and is not waited for."""
     gone = {silo: run.problems.get(silo, "it left") for silo in silos if silo not in run.active}
     run = replace(run, exchange=exchange, cohort=silos, failures={**run.failures, **gone})
-    masking = run.plan.masking
-    seconds = run.plan.deadline_s if masking is None or exchange.step is Step.WORK else masking.barrier_s
-    return close_if_complete(stages.wait(run, seconds))
+    return close_if_complete(stages.wait(run, run.step_s))
 
 
 def _combined(run: Run, stage: Stage) -> Done:

@@ -29,6 +29,7 @@ from septum.secagg.masks import Masker
 
 Wide = NDArray[np.uint64]  # (sums, 2): low and high 64 bits
 Words = NDArray[np.uint32]
+Entry = tuple[str, str, tuple[int, ...]]  # a tensor's name, dtype and shape
 
 
 def scale_of(plan: Plan) -> Scale:
@@ -39,12 +40,20 @@ def scale_of(plan: Plan) -> Scale:
 
 def layout_digest(layout: Layout) -> str:
     """The name of a masked vector's layout: silos whose vectors differ in it cannot agree on a sum."""
-    return digest_of(dumps([[spec.name, spec.dtype, list(spec.shape)] for spec in _masked(layout)]))
+    return _digest(_vector(layout))
 
 
 def masked_layout(stage: Stage, plain: Layout) -> str:
     """`layout_digest` of the result that a plain one becomes."""
-    entries = [(name, dtype, shape) for name, dtype, shape in _entries(stage, plain) if name.startswith(MASKED)]
+    return _digest([entry for entry in _entries(stage, plain) if entry[0].startswith(MASKED)])
+
+
+def _vector(layout: Layout) -> list[Entry]:
+    """What is masked of a masked result."""
+    return [(spec.name, spec.dtype, spec.shape) for spec in _masked(layout)]
+
+
+def _digest(entries: Sequence[Entry]) -> str:
     return digest_of(dumps([[name, dtype, list(shape)] for name, dtype, shape in entries]))
 
 
@@ -67,7 +76,7 @@ def masked_pieces(stage: Stage, plain: Source, weight: int, scale: Scale, masker
         yield words.tobytes()
 
 
-def _entries(stage: Stage, plain: Layout) -> list[tuple[str, str, tuple[int, ...]]]:
+def _entries(stage: Stage, plain: Layout) -> list[Entry]:
     """Name, dtype and shape of a masked result's tensors, in the order of its file."""
     match stage:
         case Stage.PREPARE:
@@ -146,9 +155,9 @@ class Sums:
 def sums(sources: Sequence[Source], masker: Masker | None, width: int = BLOCK_WIDTH) -> Sums:
     """The sum of masked results that have one layout; `masker` takes the masks off. Raises TensorError."""
     layouts = [layout_of(source) for source in sources]
-    wanted = [(spec.name, spec.dtype, spec.shape) for spec in _masked(layouts[0])]
+    wanted = _vector(layouts[0])
     for layout in layouts[1:]:
-        if [(spec.name, spec.dtype, spec.shape) for spec in _masked(layout)] != wanted:
+        if _vector(layout) != wanted:
             raise TensorError("the masked results of these silos do not have one layout")
     wide, words = _specs(layouts[0], "U64"), _specs(layouts[0], "U32")
     numbers = _numbers(sources, layouts, wide, masker)

@@ -61,7 +61,6 @@ from septum.protocol.run_state import (
     Stop,
     Tick,
 )
-from septum.protocol.run_state import Step as MaskStep
 from septum.protocol.stages import Step
 
 RETRY_S = 5.0  # engine time until something that failed for lack of space is tried again
@@ -201,7 +200,7 @@ def _answer(run: Run, silo: str, message: BarrierAnswer) -> Step:
 def _report(run: Run, silo: str, report: Result) -> Step:
     late = _is_past(run, report.stage, report.round, report.attempt)  # by what was asked before this silo was back
     run, effects = _present(run, silo) if run.presence[silo] is Presence.ABSENT else (run, ())
-    if late or silo not in run.awaited or run.combining or not _is_work(run):
+    if late or silo not in run.awaited or run.combining or not run.at_work:
         return run, effects  # late or repeated: delivery is at least once
     if isinstance(report, Masked) == (run.exchange is None):  # a silo's own numbers never pass for a masked result
         said, need = ("masked", "plain") if run.exchange is None else ("plain", "masked")
@@ -222,11 +221,6 @@ def _report(run: Run, silo: str, report: Result) -> Step:
         run = closing.advertised_ahead(run, silo, report.ahead)
     fact = facts.SiloReported(silo, report.stage, report.round, report.attempt, report.durations_s)
     return stages.then((run, (*effects, Note(fact))), closing.close_if_complete)
-
-
-def _is_work(run: Run) -> bool:
-    """Whether results are waited for now."""
-    return run.exchange is None or run.exchange.step is MaskStep.WORK
 
 
 def _failure(run: Run, silo: str, failure: Failure) -> Step:
@@ -275,9 +269,7 @@ def _tick(run: Run) -> Step:
         failures = {**run.failures, **dict.fromkeys(late, "its part was not needed")}
         return closing.close_if_complete(replace(run, failures=failures))
     presence = {**run.presence, **dict.fromkeys(late, Presence.ABSENT)}
-    masking = run.plan.masking
-    within = run.plan.deadline_s if masking is None or _is_work(run) else masking.barrier_s
-    reason = f"no {'report' if _is_work(run) else 'answer'} within {within:g} s"
+    reason = f"no {'report' if run.at_work else 'answer'} within {run.step_s:g} s"
     failures = {**run.failures, **dict.fromkeys(late, reason)}
     problems = {**run.problems, **dict.fromkeys(late, f"{wording.where(run.stage, run.round)}: {reason}")}
     run = replace(run, presence=presence, failures=failures, problems=problems)

@@ -181,6 +181,17 @@ class Run:
         return None if self.phase in (Phase.GATHER, Phase.ENDED) else Stage(self.phase.value)
 
     @property
+    def at_work(self) -> bool:
+        """Whether results are what this step waits for: always, but for the other steps of a masked attempt."""
+        return self.exchange is None or self.exchange.step is Step.WORK
+
+    @property
+    def step_s(self) -> float:
+        """How long this step waits for a silo."""
+        masking = self.plan.masking
+        return self.plan.deadline_s if masking is None or self.at_work else masking.barrier_s
+
+    @property
     def awaited(self) -> tuple[str, ...]:
         """Whom this attempt still waits for."""
         answered = self._answered()

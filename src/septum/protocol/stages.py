@@ -55,10 +55,8 @@ def open_next(run: Run) -> Step:
     # its number: a late report or a late `Combined` never passes for one of this attempt.
     run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=cohort)
     opened = Note(facts.StageOpened(stage, round_, run.attempt, cohort))
-    exchange = None if masking is None else _begun_ahead(run) or Exchange()
-    run = replace(run, exchange=exchange, ahead=None)
-    is_work = exchange is None or exchange.step is MaskStep.WORK
-    return wait(run, run.plan.deadline_s if masking is None or is_work else masking.barrier_s), (opened,)
+    run = replace(run, exchange=None if masking is None else _begun_ahead(run) or Exchange(), ahead=None)
+    return wait(run, run.step_s), (opened,)
 
 
 def _begun_ahead(run: Run) -> Exchange | None:

@@ -227,14 +227,14 @@ class Session:
 
     def _say(self, message: SiloMessage) -> Event:
         try:
-            if isinstance(message, Report | Masked):
+            if isinstance(message, Result):
                 message = self._with_payload(message)
             answer = self._tools.channel.exchange(self.state.run, message)
         except (ConnectionFailedError, TimedOutError, StorageError, AuthError) as error:
             self._pause(error)
             return Reconnected()
         except NotFoundError as error:
-            if isinstance(message, Report | Masked):  # a payload that was lost there: the work is asked for again
+            if isinstance(message, Result):  # a payload that was lost there: the work is asked for again
                 return self._rejected(error)
             return Instructed(End(Outcome.STOPPED, f"the coordinator does not know this run: {error.message}"[:500]))
         except SeptumError as error:
