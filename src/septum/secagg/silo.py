@@ -203,7 +203,7 @@ def _check_adverts(state: State, adverts: Mapping[str, Advert], bound: bytes) ->
             if key in owners:
                 raise SecAggError(f"the adverts of {owners[key]!r} and {name!r} have the same key")
             owners[key] = name
-    for name, advert in sorted(adverts.items()):
+    for name, advert in sorted((name, advert) for name, advert in adverts.items() if name != party.name):
         message = signed_advert(bound, name, advert.encryption, advert.masking)
         if not state.primitives.verify(party.keys[name], message, advert.signature):
             raise SecAggError(f"the advert of {name!r} is not signed by it for this attempt")
