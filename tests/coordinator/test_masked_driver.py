@@ -45,10 +45,14 @@ def never(_: Instruction) -> bool:
 
 
 class Silos:
-    """Masked parts with real keys that train as they are told, until something is asked at which they stop."""
+    """Masked parts with real keys that train as they are told, until something is asked at which they stop.
 
-    def __init__(self, folder: Path, plan: Plan, run: str) -> None:
+    In round `poisoned_in` one of them sends an update that is huge, though within the range.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, run: str, poisoned_in: Sequence[int] = ()) -> None:
         self.plan = plan
+        self.poisoned_in = poisoned_in
         self.parts = Parts(folder, plan, run)
 
     def say(self, silo: str, told: Instruction) -> SiloMessage:

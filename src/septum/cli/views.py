@@ -32,6 +32,7 @@ def run(view: RunView) -> Answer:
         f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
         f"rounds    {_progress(view)}, attempt {view.attempt}, quorum {view.quorum} of {len(view.silos)}",
         f"privacy   {_privacy(view)}",
+        *_vote(view),
         f"strategy  {view.strategy.name}{_settings(view.strategy.settings)}",
         f"hyper    {_settings(view.hyper)}",
         f"metrics   {metrics_text(view.metrics) if view.metrics else 'none measured yet'}",
@@ -42,6 +43,14 @@ def run(view: RunView) -> Answer:
         (silo.name, silo.presence.value, "yes" if silo.awaited else "", one_line(silo.problem)) for silo in view.silos
     )
     return Answer(to_json(view), ("\n".join(lines), Table(("SILO", "PRESENCE", "AWAITED", "PROBLEM"), silos)))
+
+
+def _vote(view: RunView) -> tuple[str, ...]:
+    if view.vote is None:
+        return ()
+    rule = f"{view.vote.metric.value} may be {view.vote.max_drop:g} worse, {view.vote.accepts:.0%} have to accept"
+    down = f"; the last {view.burnt} models were voted down, {view.vote.max_burnt} end the run" if view.burnt else ""
+    return (f"vote      {rule}{down}",)
 
 
 def models(found: Sequence[ModelView]) -> Answer:

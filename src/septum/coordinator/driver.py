@@ -3,7 +3,8 @@
 Nothing is answered before the commit that contains it, or one from which the same answer follows. What need not be
 answered yet is not committed at once: a report that leaves its attempt open waits for the one that closes it, for
 `flush_s` at most. Combining starts as soon as the attempt is closed, for it changes nothing that a crash would not
-undo; if it ends within `flush_s`, the whole round is one commit (two with masks). A state lost in a crash costs a repeated request, never a lie: silos offer again what was not acknowledged.
+undo; if it ends within `flush_s`, the whole round is one commit, with masks two. A state lost in a crash costs a
+repeated request, never a lie: silos offer again what was not acknowledged.
 """
 
 from __future__ import annotations

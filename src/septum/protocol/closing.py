@@ -168,7 +168,7 @@ def enough(run: Run) -> bool:
 
 
 def is_asked_again(stored: Run, run: Run) -> bool:
-    """Whether whoever goes on from `stored` comes to ask what `run` asks: the shares of the same silos for the same sum.
+    """Whether whoever goes on from `stored` comes to ask what `run` asks: shares of the same silos for the same sum.
 
     So it is between agreement and unmasking. The list of survivors is stored before it is sent to be signed. To be
     asked for it again gives the same signatures, and any that hold give the same shares.

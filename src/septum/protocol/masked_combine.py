@@ -13,8 +13,8 @@ from septum.algorithms.strategy import Strategy
 from septum.errors import TensorError
 from septum.protocol import combine, payload
 from septum.protocol.combine import Blobs, Weighted
-from septum.protocol.contents import INITIAL, STATISTICS, SUMS, UPDATE, WEIGHT
-from septum.protocol.facts import Metrics, ModelMeasured
+from septum.protocol.contents import INITIAL, STATISTICS, SUMS, UPDATE, VOTE, WEIGHT
+from septum.protocol.facts import Metrics, ModelMeasured, Votes
 from septum.protocol.layout import Layout, write_header
 from septum.protocol.masked import Sums, Words, layout_digest, sums
 from septum.protocol.messages import Stage
@@ -40,7 +40,7 @@ def perform(effect: Combine, strategy: Strategy, blobs: Blobs, scale: Scale, unm
     where = (effect.stage, effect.round, effect.attempt)
     if effect.stage is Stage.PREPARE:
         return Combined(*where, model=blobs.keep_model(_initial_model(sources, total)))
-    measured = _measured(effect.round - (effect.stage is Stage.TRAIN), total)
+    measured = _measured(effect.round - (effect.stage is Stage.TRAIN), total, len(sources))
     if effect.stage is Stage.EVALUATE:
         return Combined(*where, measured=measured)
     assert effect.base is not None
@@ -58,7 +58,7 @@ def _initial_model(sources: Sequence[Source], total: Sums) -> Iterator[bytes]:
     return combine.model_file(*made[0], statistics)
 
 
-def _measured(round_: int, total: Sums) -> ModelMeasured:
+def _measured(round_: int, total: Sums, silos: int) -> ModelMeasured:
     """Metrics over all rows alone: no silo's own are known."""
     rows, correct, log_loss = (float(value) for value in total.numbers[SUMS].reshape(-1))
     assert total.counts is not None
@@ -70,7 +70,19 @@ def _measured(round_: int, total: Sums) -> ModelMeasured:
             f"counts {counted}: a silo sent what cannot be"
         )
     auc, bound = binned_auc(counts) or (None, 0.0)
-    return ModelMeasured(round_, Metrics(int(rows), correct / rows, log_loss / rows, auc, bound), {})
+    return ModelMeasured(
+        round_, Metrics(int(rows), correct / rows, log_loss / rows, auc, bound), {}, _votes(total, silos)
+    )
+
+
+def _votes(total: Sums, silos: int) -> Votes | None:
+    """Of a run with a vote."""
+    if VOTE not in total.numbers:
+        return None
+    accepts, voters = (float(value) for value in total.numbers[VOTE].reshape(-1))
+    if not (accepts == int(accepts) and voters == int(voters) and 0 <= accepts <= voters <= silos):
+        raise TensorError(f"{accepts:g} of {voters:g} votes accept, of {silos} silos: a silo sent what cannot be")
+    return Votes(int(accepts), int(voters))
 
 
 def _mean_update(base: Layout, total: Sums, scale: Scale) -> Source:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from septum.protocol.codec import LATER
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
@@ -127,6 +128,7 @@ class Run:
     ahead        what was exchanged for the attempt that follows a masked one
     burned       silos whose masked sum was begun to be released, and is not a model yet: it may be asked again of
                  exactly these silos, for two sums over almost the same silos would tell one silo's numbers
+    burnt        models in a row that were voted down
     burned_later what `burned` is to be once a model that was lost is made again: its own next sum was begun already
     combining    all reports are in and are being combined
     retrying     it is paused only for lack of space: until there is some, or until combining, tried again at the
@@ -169,6 +171,7 @@ class Run:
     ahead: Ahead | None = None
     burned: tuple[str, ...] = ()
     burned_later: tuple[str, ...] = ()
+    burnt: int = field(default=0, metadata=LATER)
 
     @property
     def active(self) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 `begin` draws all secrets of the attempt; `step` takes the coordinator's messages R1 to R4 in turn, checks them, and
 answers. A repeated message gets the same answer again; another message for a step that was taken raises and changes
 nothing, as does every message that does not hold. (Other signatures that hold under the one list that this silo signed
-are the same message: a coordinator that was killed may have collected others the second time.) So under one attempt's keys a silo accepts one list U1, one set of
-terms, signs one U3, and of each other silo it reveals the share of the seed or that of the key, never both.
+are the same message: a coordinator that was killed may have collected others the second time.) So under one attempt's
+keys a silo accepts one list U1, one set of terms, signs one U3, and of each other silo it reveals the share of the seed
+or that of the key, never both.
 
 That holds for one line of states: to step an old state again is to forget what was agreed to since. The caller
 therefore makes its decision durable before it sends the signature of R3, and keeps no state on a disk. `step` draws

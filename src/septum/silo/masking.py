@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from septum.adapters.file_source import file_source
 from septum.errors import SecAggError, SeptumError
-from septum.protocol.masked import masked_layout, masked_pieces, scale_of
+from septum.protocol.masked import evaluation_sums, masked_layout, masked_pieces, scale_of
 from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
     Agree,
@@ -25,6 +25,7 @@ from septum.protocol.messages import (
     Keys,
     MakeKeys,
     Masked,
+    Prepare,
     Revealed,
     ShareKeys,
     Shares,
@@ -35,6 +36,7 @@ from septum.protocol.messages import (
 )
 from septum.protocol.plan import Plan
 from septum.protocol.sources import Source, layout_of, source_of
+from septum.protocol.vote import Ballot, Voter
 from septum.secagg import silo as machine
 from septum.secagg.context import Place, Terms, roster_digest, threshold
 from septum.secagg.masks import Masker
@@ -49,14 +51,14 @@ class _Attempt:
     """One attempt.
 
     base    of the work that was asked for
-    result  digest and weight of what was masked for it
+    result  digest and weight of what was masked for it, and the vote in it
     """
 
     place: Place
     state: machine.State
     roster: str
     base: str = ""
-    result: tuple[str, int] | None = None
+    result: tuple[str, int, Ballot | None] | None = None
 
 
 class MaskedPart:
@@ -69,11 +71,14 @@ class MaskedPart:
         self._plan = plan
         self._sealed: Mapping[str, bytes] = {}
         self._ahead: MakeKeys | None = None
+        self._against = ""
+        self._voter = None if plan.vote is None else Voter(plan.vote)
         self._attempts: dict[Place, _Attempt] = {}  # the one at work, and the one that follows
 
     def asked(self, work: Work) -> None:
         """Work was asked for: keep what the others sealed for this silo until it is done."""
         self._sealed, self._ahead = work.sealed, work.ahead
+        self._against = "" if isinstance(work, Prepare) else work.against
 
     def answer(self, asked: Barrier) -> Keys | Shares | Agreed | Revealed:
         """The answer to a step of an attempt. Raises SecAggError when what was asked is not to be done."""
@@ -103,14 +108,16 @@ class MaskedPart:
 
     def _protect(self, result: Masked, plain: Source, weight: int, target: Path) -> Masked:
         attempt = self._at(result.stage, result.round, result.attempt)
-        given = (result.payload.digest, weight)
+        vote = None if self._voter is None else self._vote(self._voter, result, plain)
+        given = (result.payload.digest, weight, vote)
         if attempt.result not in (None, given):  # work that was done twice need not have one result
             raise SecAggError("another result under the same keys: two under one mask would tell how they differ")
-        terms = Terms(result.base, self._plan.digest, masked_layout(result.stage, layout_of(plain)))
+        layout = masked_layout(result.stage, layout_of(plain), vote=vote is not None)
+        terms = Terms(result.base, self._plan.digest, layout)
         attempt.state, masks = machine.step(attempt.state, machine.Bundle(self._sealed, terms))
         attempt.base, attempt.result = result.base, given
         masker = Masker(masks, self._tools.primitives)
-        pieces = masked_pieces(result.stage, plain, weight, scale_of(self._plan), masker)
+        pieces = masked_pieces(result.stage, plain, weight, scale_of(self._plan), masker, vote)
         keys = self._keys_ahead(attempt.place)
         if plain.size_bytes <= KEPT_BYTES:
             data = b"".join(pieces)
@@ -118,6 +125,12 @@ class MaskedPart:
                 return replace(result, payload=blob_of(data), ahead=keys)
             pieces = iter((data,))
         return replace(result, payload=_written(pieces, target), ahead=keys)
+
+    def _vote(self, voter: Voter, result: Masked, plain: Source) -> Ballot | None:
+        """This silo's vote on the model that the result measured."""
+        if result.stage is Stage.PREPARE:
+            return None
+        return voter.vote(result.base, self._against, evaluation_sums(plain))
 
     def _keys_ahead(self, at_work: Place) -> Keys | None:
         """Keys for the attempt that follows; without them it asks for keys itself, and says then what is wrong."""
