@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.coordinator.support import CountingStore, Engine, engine, until, work
+from tests.coordinator.support import EVALUATION, CountingStore, Engine, engine, until, work
 from tests.protocol.driving import masked_plan_of
 from tests.silo.masked_parts import Parts
 
 from septum.coordinator.driver import Pace
 from septum.errors import StorageError
 from septum.ports.store import Pending, Transition
+from septum.protocol import payload, tensors
 from septum.protocol.closing import ENOUGH_S
 from septum.protocol.messages import (
     Agree,
@@ -23,14 +26,16 @@ from septum.protocol.messages import (
     Instruction,
     MakeKeys,
     Masked,
+    Outcome,
     Prepare,
     ShareKeys,
     SiloMessage,
     Stage,
     Train,
     Unmask,
+    blob_of,
 )
-from septum.protocol.plan import Plan
+from septum.protocol.plan import Plan, Vote
 from septum.protocol.run_state import Step
 from septum.testing.fakes import FakeClock, MemoryBlobs
 
@@ -44,15 +49,21 @@ def never(_: Instruction) -> bool:
     return False
 
 
+def poor_on_the_rows(round_: int) -> bytes:
+    update = {"w": np.full(3, 0.1 * round_, np.float32)}
+    return tensors.encode(payload.update_tensors(update, replace(EVALUATION, log_loss_sum=100.0)))
+
+
 class Silos:
     """Masked parts with real keys that train as they are told, until something is asked at which they stop.
 
-    In round `poisoned_in` one of them sends an update that is huge, though within the range.
+    The models of the rounds `poor` do badly on everybody's test rows.
     """
 
-    def __init__(self, folder: Path, plan: Plan, run: str, poisoned_in: Sequence[int] = ()) -> None:
+    def __init__(self, folder: Path, plan: Plan, run: str, poor: Sequence[int] = ()) -> None:
         self.plan = plan
-        self.poisoned_in = poisoned_in
+        self.poor = poor
+        self.trained: dict[int, str] = {}  # the base of each round
         self.parts = Parts(folder, plan, run)
 
     def say(self, silo: str, told: Instruction) -> SiloMessage:
@@ -63,6 +74,11 @@ class Silos:
             return Await()
         assert isinstance(told, Prepare | Train | Evaluate)
         report, plain = made
+        if isinstance(told, Train):
+            self.trained[told.round] = told.model.digest
+            if told.round - 1 in self.poor:
+                plain = poor_on_the_rows(told.round)
+                report = replace(report, payload=blob_of(plain))
         self.parts.parts[silo].asked(told)
         masked = Masked(report.stage, report.round, report.attempt, report.base, report.payload)
         return self.parts.parts[silo].protect(masked, plain, 10, self.parts.folder / silo)
@@ -142,3 +158,21 @@ async def test_a_coordinator_that_is_killed_before_the_end_of_unmasking_makes_th
         await silos.serve_all(e, names)
         assert await model_of(e, run) == expected
     assert {t.run.attempt for commit in store.commits for t in commit if t.run.round == 2} == {1}
+
+
+async def test_a_model_that_is_voted_down_is_trained_from_no_more_and_the_one_before_again_by_the_same_silos(tmp_path):
+    """The journals have the first sum about that model, and sign a second one over the same silos."""
+    plan = masked_plan_of(rounds=5, vote=Vote())
+    async with engine(pace=PATIENT) as e:
+        silos = Silos(tmp_path, plan, (await e.service.submit(plan, "k")).id, poor=[2])
+        ends = await silos.serve_all(e, plan.silos)
+        view = await e.service.run(silos.parts.run)
+        listed = await e.service.models(silos.parts.run)
+    assert {end.outcome for end in ends} == {Outcome.FINISHED}, ends
+    assert (view.finished_rounds, view.burnt, view.vote) == (5, 0, Vote())
+    assert silos.trained[4] == silos.trained[2] != silos.trained[3]
+    assert [model.round for model in listed] == [0, 1, 3, 4, 5]
+    assert silos.trained[3] not in [model.digest for model in listed]
+    for silo in plan.silos:  # written down once: both sums are over the same silos
+        about = [one for one in silos.parts.journal(silo).all() if one.query.base == silos.trained[2]]
+        assert [one.silos for one in about] == [plan.silos]

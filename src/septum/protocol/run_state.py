@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from septum.protocol.codec import LATER
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
@@ -171,7 +170,7 @@ class Run:
     ahead: Ahead | None = None
     burned: tuple[str, ...] = ()
     burned_later: tuple[str, ...] = ()
-    burnt: int = field(default=0, metadata=LATER)
+    burnt: int = 0
 
     @property
     def active(self) -> tuple[str, ...]:
