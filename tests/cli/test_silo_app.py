@@ -103,6 +103,7 @@ def test_a_review_shows_what_is_changed_since_the_approved_version(silo, home):
     assert "=== " not in silo("review", "small==1.0.0").out
 
 
+@pytest.mark.processes
 def test_approving_installs_the_wheels_and_the_list_says_so(silo, home):
     package = add(silo, home, wheels={"tiny": {"tiny.py": "x = 1\n"}})
     assert "absent" in silo("list").out
