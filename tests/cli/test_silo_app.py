@@ -64,6 +64,27 @@ def test_a_review_shows_the_signers_what_leaves_what_is_read_and_every_line(sept
             assert f"{number:5}  {line}".rstrip() in read
 
 
+def test_a_review_says_of_all_that_leaves_what_it_is_and_whether_only_in_sums(silo, small, home):
+    silo("add", small.path)
+    read = silo("review", "small").out
+    assert "ONLY IN SUMS" not in read
+    assert "WHAT LEAVES THIS SILO: in sums over silos; as it is only in a run without masks" in read
+    assert "  parameters   the change of the model's numbers, each round\n" in read
+
+    def change(app):
+        text = (app / "septum.toml").read_text()
+        (app / "septum.toml").write_text(text.replace('open = ["parameters", ', 'masked = ["parameters"]\nopen = ['))
+
+    add(silo, home, version="1.1.0", change=change)
+    read = silo("review", "small==1.1.0").out
+    only, _, rest = read.partition("WHAT ELSE LEAVES THIS SILO: in the same sums")
+    assert "WHAT LEAVES THIS SILO ONLY IN SUMS OVER SILOS, UNDER MASKS: a run without masks is refused" in only
+    assert "  parameters   the change" in only
+    assert "  rows         how many train and test rows" in rest.partition("WHAT IT READS")[0]
+    said = silo("list", "--json").envelope["data"]["apps"]
+    assert [one["masked"] for one in said] == [[], ["parameters"]]
+
+
 def test_what_would_steer_a_terminal_or_hide_a_line_is_shown_as_what_it_is(silo, home):
     source = "a = 1  # \x1b[2K\x1b[1A\u202e ok\rimport shutil\nb = 2  # fine\u2028import never\n"
 

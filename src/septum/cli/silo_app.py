@@ -208,6 +208,7 @@ def _json(shelved: Shelved) -> dict[str, Json]:
         "approved": shelved.approved,
         "columns": list(package.manifest.columns),
         "leaves": list(package.manifest.leaves),
+        "masked": list(package.manifest.masked),
         "wheels": [wheel.file for wheel in package.wheels],
         "preinstalled": list(package.preinstalled),
     }

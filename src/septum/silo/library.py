@@ -152,6 +152,7 @@ def packaged(shelved: Shelved, dataset: Dataset, path: Path, paths: tuple[Path, 
         tree=package.tree,
         columns=package.manifest.columns,
         leaves=package.manifest.leaves,
+        masked=package.manifest.masked,
         dataset=dataset,
         packaged=True,
         signers=shelved.signers,
@@ -193,6 +194,7 @@ def approve_folders(config: SiloConfig) -> Folders:
             tree=found,
             columns=manifest.columns,
             leaves=manifest.leaves,
+            masked=manifest.masked,
             dataset=config.dataset_of(settings),
         )
     return Folders(approved)
