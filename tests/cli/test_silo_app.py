@@ -7,6 +7,9 @@ import pytest
 from tests.sdk.packaging import app_folder, built
 
 from septum.errors import ExitCode
+from septum.protocol.plan import AppRef, Plan
+from septum.protocol.silo import SiloPhase, SiloRun
+from septum.silo.run_files import RunFiles
 
 
 @pytest.fixture
@@ -189,6 +192,39 @@ def test_a_user_whom_the_system_has_no_name_for_can_approve(silo, small, monkeyp
     silo("add", small.path)
     assert silo("approve", "small").code == 0
     assert "approved by user " in silo("list").out
+
+
+def at_work(home, digest):
+    files = RunFiles(home / "north" / "runs" / "r1")
+    files.make()
+    plan = Plan("small", AppRef("small", "1.0.0", digest), {"rounds": 2}, ("north",), rounds=2)
+    files.save(SiloRun("r1", "north", plan, phase=SiloPhase.ACTIVE))
+
+
+def test_revoking_names_the_runs_that_go_on(silo, small, home):
+    silo("add", small.path)
+    silo("approve", "small")
+    assert "still at work" not in silo("revoke", "small").out
+    at_work(home, small.digest)
+    done = silo("revoke", "small")
+    assert "still at work with it: r1; to end it now, end the agent or stop the run" in done.out
+    assert silo("revoke", "small", "--json").envelope["data"]["at_work"] == ["r1"]
+
+
+def test_a_package_with_a_run_whose_coordinator_is_gone_is_removed_by_force_and_what_is_lost_is_said(silo, small, home):
+    silo("add", small.path)
+    silo("approve", "small")
+    at_work(home, small.digest)
+    refused = silo("remove", "small", "--json")
+    assert refused.code != 0
+    assert "r1 at work" in refused.envelope["error"]["message"]
+    assert f"septum silo app remove {small.digest} --force" in refused.envelope["error"]["hint"]
+    assert "small" in silo("list").out
+    done = silo("remove", "small", "--force")
+    assert (done.code, "small 1.0.0 is deleted here" in done.out) == (0, True)
+    assert "lost: r1 has no app here any more" in done.out
+    assert f"rm -r {home / 'north' / 'runs' / 'r1'}" in done.out
+    assert silo("list", "--json").envelope["data"]["apps"] == []
 
 
 def test_a_package_is_removed_by_its_name_and_once_more_by_its_digest(silo, small, home):
