@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,6 @@ from septum.protocol.messages import (
     PollAnswer,
     Refuse,
     Report,
-    SiloMessage,
     Train,
     Wait,
     blob_of,

@@ -121,9 +121,9 @@ def test_what_was_revoked_is_not_unpacked_any_more(packages, small, tmp_path):
     packages.revoke(small.digest, "ann")
     assert packages.fold(lambda digest: digest == small.digest) == ()  # a run is at work with it
     assert (place(tmp_path, small) / "open" / "app" / "app.py").exists()
-    assert packages.fold(lambda digest: False) == (small.digest,)
+    assert packages.fold(lambda _: False) == (small.digest,)
     assert [path.name for path in place(tmp_path, small).iterdir()] == ["file.septum"]
-    assert packages.fold(lambda digest: False) == ()
+    assert packages.fold(lambda _: False) == ()
 
 
 def test_what_is_approved_stays_unpacked(packages, small, tmp_path):
@@ -131,7 +131,7 @@ def test_what_is_approved_stays_unpacked(packages, small, tmp_path):
     packages.open(packages.approve(small.digest, "ann").package)
     packages.revoke(small.digest, "ann")
     packages.approve(small.digest, "ann")
-    assert packages.fold(lambda digest: False) == ()
+    assert packages.fold(lambda _: False) == ()
     assert (place(tmp_path, small) / "open").exists()
 
 
