@@ -176,7 +176,7 @@ def test_a_file_or_a_silo_that_is_not_there_is_said_so(septum, silo, small):
     done = silo("add", "none.septum")
     assert (done.code, "none.septum cannot be read" in done.err) == (ExitCode.FAILED, True)
     done = septum("silo", "app", "add", small.path, "--dir", "nroth")
-    assert (done.code, "there is no folder nroth" in done.err) == (ExitCode.USAGE, True)
+    assert (done.code, "there is no silo's directory nroth" in done.err) == (ExitCode.USAGE, True)
     assert not Path("nroth").exists()
     Path("bad.septum").write_bytes(small.path.read_bytes()[:-1])
     done = silo("add", "bad.septum")

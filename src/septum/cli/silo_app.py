@@ -12,7 +12,7 @@ import typer
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.cli.silo_dir import SiloDir
-from septum.errors import ConfigError, SeptumError
+from septum.errors import SeptumError
 
 if TYPE_CHECKING:
     from septum.silo.packages import Shelved
@@ -57,8 +57,6 @@ def add(
     from septum.adapters.identity.app_signatures import sidecar  # cryptography
     from septum.silo.packages import Packages
 
-    if not directory.is_dir():
-        raise ConfigError(f"there is no folder {directory}", hint="septum silo enroll makes a silo's directory")
     signatures = sidecar(file).read_bytes() if sidecar(file).exists() else b""
     return _taken(call, Packages(directory).add(file, signatures), directory)
 
