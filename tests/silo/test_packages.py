@@ -54,7 +54,7 @@ def place(tmp_path, package):
 
 def names(tmp_path):
     found = (path.name for path in (tmp_path / "silo" / "packages").iterdir())
-    return sorted(name for name in found if name != ".lock")
+    return sorted(name for name in found if not name.endswith(".lock"))
 
 
 def rewrite(path, change):
@@ -119,7 +119,20 @@ def test_what_was_revoked_is_not_unpacked_any_more(packages, small, tmp_path):
     packages.add(small.path)
     packages.open(packages.approve(small.digest, "ann").package)
     packages.revoke(small.digest, "ann")
+    assert packages.fold(lambda digest: digest == small.digest) == ()  # a run is at work with it
+    assert (place(tmp_path, small) / "open" / "app" / "app.py").exists()
+    assert packages.fold(lambda _: False) == (small.digest,)
     assert [path.name for path in place(tmp_path, small).iterdir()] == ["file.septum"]
+    assert packages.fold(lambda _: False) == ()
+
+
+def test_what_is_approved_stays_unpacked(packages, small, tmp_path):
+    packages.add(small.path)
+    packages.open(packages.approve(small.digest, "ann").package)
+    packages.revoke(small.digest, "ann")
+    packages.approve(small.digest, "ann")
+    assert packages.fold(lambda _: False) == ()
+    assert (place(tmp_path, small) / "open").exists()
 
 
 @pytest.mark.parametrize("what", ["bytes", "link", "folder", "none", "large", "signature", "signatures"])
