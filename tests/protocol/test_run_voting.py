@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.protocol.driving import CLEVELAND, FOUR, HUNGARY, Play, blob, masked_plan_of, plan_of, result_of
+from tests.protocol.driving import CLEVELAND, FOUR, HUNGARY, Play, masked_plan_of, plan_of
 
 from septum.errors import ConfigError
 from septum.protocol import facts
@@ -24,18 +23,7 @@ def play(rounds: int = 6, **changes: Any) -> Play:
 
 
 def finish(run: Play, accepts: int = 4, voters: int = 4, log_loss: float = 0.7) -> None:
-    """Everybody answers in each step; so many accept the model that was measured."""
-    while not run.run.combining:
-        run.answer(*run.run.awaited)
-    result = result_of(run.combines[-1], log_loss=log_loss)
-    assert result.measured is not None
-    made = None if result.model is None else blob(f"from {result.stage} {result.round} {run.combines[-1].base}")
-    optimizer = None if made is None else blob(f"state behind {made.digest}")
-    run.do(
-        replace(
-            result, model=made, optimizer=optimizer, measured=replace(result.measured, votes=Votes(accepts, voters))
-        )
-    )
+    run.finish_voted(accepts, voters, log_loss=log_loss)
 
 
 def on_to_work(run: Play) -> None:
