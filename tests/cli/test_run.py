@@ -4,6 +4,7 @@ import pytest
 
 from septum.protocol.facts import RunEnded
 from septum.protocol.messages import Outcome
+from septum.protocol.plan import Metric, Vote
 from septum.protocol.views import RunStatus
 
 

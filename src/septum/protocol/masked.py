@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from septum.algorithms.roc_auc import dense_counts
+from septum.algorithms.roc_auc import counts_between, dense_counts
 from septum.errors import TensorError
 from septum.protocol import payload
-from septum.protocol.codec import dumps
+from septum.protocol.codec import Json, dumps
 from septum.protocol.contents import BINS, INITIAL, MASKED, STATISTICS, SUMS, UPDATE, VOTE, WEIGHT
 from septum.protocol.layout import Layout, TensorSpec, write_header
 from septum.protocol.messages import Stage
@@ -39,14 +39,31 @@ def scale_of(plan: Plan) -> Scale:
     return Scale(len(plan.silos), plan.masking.max_weight, plan.masking.max_update)
 
 
-def layout_digest(layout: Layout) -> str:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a masked result is asked for beside what all are. It is bound to the masks, as the layout is.
+
+    Else a coordinator that asks each silo for something else would find one silo's vote or scores in the sum.
+
+    against  digest of the model with which the one that is measured is compared in the vote; empty without one
+    edges    of the slots in which scores are counted; empty for the usual bins
+    """
+
+    against: str = ""
+    edges: tuple[int, ...] = ()
+
+
+NOTHING_ELSE = Asked()
+
+
+def layout_digest(layout: Layout, asked: Asked = NOTHING_ELSE) -> str:
     """The name of a masked vector's layout: silos whose vectors differ in it cannot agree on a sum."""
-    return _digest(_vector(layout))
+    return _digest(_vector(layout), asked)
 
 
-def masked_layout(stage: Stage, plain: Layout, *, vote: bool = False) -> str:
+def masked_layout(stage: Stage, plain: Layout, asked: Asked = NOTHING_ELSE, *, vote: bool = False) -> str:
     """`layout_digest` of the result that a plain one becomes; `vote`: in a run with a vote."""
-    return _digest([entry for entry in _entries(stage, plain, vote) if entry[0].startswith(MASKED)])
+    return _digest([entry for entry in _entries(stage, plain, vote) if entry[0].startswith(MASKED)], asked)
 
 
 def _vector(layout: Layout) -> list[Entry]:
@@ -54,26 +71,38 @@ def _vector(layout: Layout) -> list[Entry]:
     return [(spec.name, spec.dtype, spec.shape) for spec in _masked(layout)]
 
 
-def _digest(entries: Sequence[Entry]) -> str:
-    return digest_of(dumps([[name, dtype, list(shape)] for name, dtype, shape in entries]))
+def _digest(entries: Sequence[Entry], asked: Asked) -> str:
+    named: list[Json] = [[name, dtype, list(shape)] for name, dtype, shape in entries]
+    return digest_of(dumps(named if asked == NOTHING_ELSE else [*named, asked.against, list(asked.edges)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a silo puts into a masked result beside the plain one: its vote in a run with votes; see `Asked.edges`."""
+
+    vote: Ballot | None = None
+    edges: tuple[int, ...] = ()
+
+
+NOTHING_BESIDE = Beside()
 
 
 def masked_pieces(
-    stage: Stage, plain: Source, weight: int, scale: Scale, masker: Masker | None, vote: Ballot | None = None
+    stage: Stage, plain: Source, weight: int, scale: Scale, masker: Masker | None, beside: Beside = NOTHING_BESIDE
 ) -> Iterator[bytes]:
-    """The masked result, piece by piece; without a masker the same numbers, bare. `vote` in a run that has one.
+    """The masked result, piece by piece; without a masker the same numbers, bare.
 
     Raises SecAggError when the result may not be masked: too many coordinates to clip, too many rows, a number that is
     not finite. What was made by then says nothing, for it is masked; the caller drops it.
     """
     layout = layout_of(plain)
-    yield write_header(_entries(stage, layout, vote is not None))
-    wide = _wide(stage, plain, layout, _counts(stage, weight, vote), scale)
+    yield write_header(_entries(stage, layout, beside.vote is not None))
+    wide = _wide(stage, plain, layout, _counts(stage, weight, beside.vote), scale)
     if masker is not None:
         masker.wide(wide)
     yield wide.tobytes()
     yield from _clear(plain, layout)
-    for words in _words(stage, plain, layout, weight, scale):
+    for words in chain(_histogram(stage, plain, layout, beside.edges), _words(plain, layout, weight, scale)):
         if masker is not None:
             masker.words(words)
         yield words.tobytes()
@@ -128,10 +157,14 @@ def _clear(plain: Source, layout: Layout) -> Iterator[bytes]:
             yield bytes(buffer)
 
 
-def _words(stage: Stage, plain: Source, layout: Layout, weight: int, scale: Scale) -> Iterator[Words]:
+def _histogram(stage: Stage, plain: Source, layout: Layout, edges: tuple[int, ...]) -> Iterator[Words]:
     if stage is Stage.PREPARE:
         return
-    yield dense_counts(small_tensors(plain, layout, BINS)[BINS].astype(np.int64)).reshape(-1)
+    counts = small_tensors(plain, layout, BINS)[BINS].astype(np.int64)
+    yield (counts_between(counts, edges) if edges else dense_counts(counts)).reshape(-1)
+
+
+def _words(plain: Source, layout: Layout, weight: int, scale: Scale) -> Iterator[Words]:
     region = layout.region(UPDATE)
     if not region:
         return

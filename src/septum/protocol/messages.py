@@ -304,7 +304,12 @@ class Train:
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
-    """Measure `model`, the one that `round` made, on the test rows. `against`: as in `Train`."""
+    """Measure `model`, the one that `round` made, on the test rows.
+
+    against  as in `Train`
+    edges    in a masked run, count the scores between these logit bins instead of in the usual ones: see
+             `algorithms.roc_auc.finer_edges`
+    """
 
     round: int
     attempt: int
@@ -312,6 +317,7 @@ class Evaluate:
     sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
     ahead: MakeKeys | None = field(default=None, metadata=LATER)
     against: str = field(default="", metadata=LATER)
+    edges: tuple[int, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,10 +112,10 @@ def instruction(run: Run, silo: str) -> Instruction | None:
             return Prepare(run.attempt, silo == stages.initial_maker(run), *masked)
         case Phase.TRAIN:
             assert run.model is not None
-            return Train(run.round, run.attempt, run.model, *masked, voting.against(run), voting.burnt(run))
+            return Train(run.round, run.attempt, run.model, *masked, stages.against(run), voting.burnt(run))
         case Phase.EVALUATE:
             assert run.model is not None
-            return Evaluate(run.round, run.attempt, run.model, *masked, voting.against(run))
+            return Evaluate(run.round, run.attempt, run.model, *masked, stages.against(run), run.edges)
         case _:
             return None
 
@@ -298,7 +298,7 @@ def _combined(run: Run, result: Combined) -> Step:
         if measured.votes is not None and measured.votes.down:
             return voting.put_back(run, result.stage, measured, tuple(notes))
         best = early_stopping.after(run.plan.early_stopping, run.best, measured)
-        kept = 0 if voting.against(run) else run.burnt
+        kept = 0 if stages.against(run) else run.burnt
         run = replace(run, measured=measured.metrics, best=best, burnt=kept)
         notes.append(Note(measured))
     if result.model is not None:
@@ -306,6 +306,8 @@ def _combined(run: Run, result: Combined) -> Step:
         optimizer = result.optimizer.without_bytes() if result.optimizer else None
         run = replace(run, model=model, finished=result.round, optimizer=optimizer, previous=before)
         notes.append(Note(facts.ModelMade(result.round, model)))
+    if result.edges and not run.edges:
+        return stages.then((run, tuple(notes)), lambda r: stages.count_again(r, result.edges))
     if result.stage is Stage.EVALUATE:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
         return stages.then((run, tuple(notes)), lambda r: stages.end(r, Outcome.FINISHED, reason))
@@ -404,6 +406,7 @@ def _model_lost(run: Run, lost: ModelLost) -> Step:
         numbered=tried,
         burned=base.silos,
         burned_later=run.burned,
+        edges=(),
         previous=None,
     )
     return stages.then((run, (note,)), following)

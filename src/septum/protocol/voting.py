@@ -19,13 +19,6 @@ from septum.protocol.vote import objection
 BURNT = 2  # rounds: the one that made a model which is voted down, and the one that found out
 
 
-def against(run: Run) -> str:
-    """The digest of the model with which silos compare the newest one; empty where there is no vote on it."""
-    if run.plan.vote is None or run.previous is None or run.previous.model is None:
-        return ""
-    return run.previous.model.digest
-
-
 def burnt(run: Run) -> int:
     """How many rounds just before the open one came to nothing."""
     return BURNT if run.burnt and run.previous is None else 0
@@ -33,7 +26,7 @@ def burnt(run: Run) -> int:
 
 def voted(run: Run, measured: ModelMeasured) -> ModelMeasured:
     """What was measured, and in it why the model is voted down, if it is."""
-    if run.plan.vote is None or not against(run):
+    if run.plan.vote is None or not stages.against(run) or run.edges:  # which is about a model that was kept
         return measured
     votes = measured.votes or Votes(0, 0)
     return replace(measured, votes=replace(votes, down=objection(run.plan.vote, votes, run.measured, measured.metrics)))

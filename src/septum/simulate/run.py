@@ -15,9 +15,9 @@ from pathlib import Path
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
-from septum.protocol import combine, masked_combine, run, run_state, silo, tensors, voting
+from septum.protocol import combine, masked_combine, run, run_state, silo, stages, tensors
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
-from septum.protocol.masked import evaluation_sums, masked_pieces, scale_of
+from septum.protocol.masked import Beside, evaluation_sums, masked_pieces, scale_of
 from septum.protocol.messages import Blob, Masked, Outcome, SiloMessage, Stage, blob_of
 from septum.protocol.plan import Plan
 from septum.protocol.sources import Source, layout_of, source_of
@@ -199,8 +199,8 @@ class _Simulation:
             place = (result.stage, result.round)
             kept = self._evaluations[1] if self._evaluations[0] == place else {}
             self._evaluations = (place, {**kept, name: payload})
-        vote = self._vote(name, result, plain)
-        data = b"".join(masked_pieces(result.stage, plain, held.weight, self._scale, None, vote))
+        beside = Beside(self._vote(name, result, plain), self._run.edges)
+        data = b"".join(masked_pieces(result.stage, plain, held.weight, self._scale, None, beside))
         blob = blob_of(data)
         self._payloads[blob.digest] = data
         return replace(result, payload=blob.without_bytes())
@@ -208,7 +208,7 @@ class _Simulation:
     def _vote(self, name: str, result: Masked, plain: Source) -> Ballot | None:
         if result.stage is Stage.PREPARE or name not in self._voters:
             return None
-        return self._voters[name].vote(result.base, voting.against(self._run), evaluation_sums(plain))
+        return self._voters[name].vote(result.base, stages.against(self._run), evaluation_sums(plain))
 
     def _work(self, name: str, job: silo.Job, state: Tensors) -> silo.Event:
         model = None if job.model is None else self._blobs[job.model.digest]
