@@ -11,7 +11,6 @@ from septum.algorithms.roc_auc import (
     COARSE_BIN_COUNT,
     COARSE_LARGEST_BIN,
     COARSER_BITS,
-    LARGE_BOUND,
     LARGEST_BIN,
     MAX_ROWS,
     bin_counts,
@@ -25,6 +24,7 @@ from septum.algorithms.roc_auc import (
     roc_auc,
 )
 from septum.errors import TensorError
+from septum.protocol.facts import LARGE_BOUND
 
 ROUNDING = 1e-15  # of one division in float64
 

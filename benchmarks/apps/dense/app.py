@@ -69,4 +69,5 @@ def predict(p: Parameters, data: Data) -> Array:
 
 
 def _inputs(data: Data) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.sin(data.x[:, :1] * np.arange(1, INPUTS + 1)).astype(np.float32)
+    made: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = np.sin(data.x[:, :1] * np.arange(1, INPUTS + 1))
+    return made.astype(np.float32)

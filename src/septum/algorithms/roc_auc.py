@@ -34,7 +34,6 @@ COARSE_LARGEST_BIN = LARGEST_BIN >> COARSER_BITS
 COARSE_BIN_COUNT = (
     2 * COARSE_LARGEST_BIN + 1
 )  # 3,585: 28 KB a silo as 32-bit counts; bound below 1e-3 for centred logits
-LARGE_BOUND = 0.002  # an error of ROC-AUC above which the last model's scores are counted once more, more finely
 MAX_ROWS = 2**31 - 1  # keeps 2 P N below 2^63
 
 _FLOAT32_MANTISSA_BITS = 23
@@ -166,8 +165,8 @@ def finer_edges(dense: NDArray[np.uint32]) -> tuple[int, ...]:
     unordered, which are cut into the 2^COARSER_BITS fine bins that they are made of.
 
     >>> dense = dense_counts(bin_counts([1.0, 1.001, -1.0], [0, 1, 0]))
-    >>> len(finer_edges(dense))  # 32 in the bin of two rows, one for what is above it, one for all below
-    34
+    >>> len(finer_edges(dense))  # 32 of the bin with both classes, 1 of that with one; below, between, above them
+    36
     """
     unordered = dense[:, 0].astype(np.int64) * dense[:, 1].astype(np.int64)
     occupied = np.flatnonzero(dense.any(axis=1))

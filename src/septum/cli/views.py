@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.protocol.codec import to_json
-from septum.protocol.facts import Metrics
+from septum.protocol.facts import LARGE_BOUND, Metrics
 from septum.protocol.views import InviteView, ModelView, RunView, SiloView
 
 
@@ -91,8 +91,12 @@ def metrics_text(metrics: Metrics) -> str:
 
     >>> metrics_text(Metrics(rows=254, accuracy=0.81, log_loss=0.42, roc_auc=0.88))
     'roc_auc 0.8800, accuracy 0.8100, log_loss 0.4200, 254 rows'
+    >>> metrics_text(Metrics(rows=254, accuracy=0.81, log_loss=0.42, roc_auc=0.7, roc_auc_bound=0.1))
+    'roc_auc 0.7000 +- 0.1000 (too many scores are almost the same), accuracy 0.8100, log_loss 0.4200, 254 rows'
     """
     area = "undefined" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
+    if metrics.roc_auc_bound > LARGE_BOUND:
+        area += f" +- {metrics.roc_auc_bound:.4f} (too many scores are almost the same)"
     return f"roc_auc {area}, accuracy {metrics.accuracy:.4f}, log_loss {metrics.log_loss:.4f}, {metrics.rows} rows"
 
 
@@ -102,7 +106,10 @@ def roc_auc_text(metrics: Metrics | None) -> str:
     >>> roc_auc_text(Metrics(rows=3, accuracy=1.0, log_loss=0.1, roc_auc=None))
     '-'
     """
-    return f"{metrics.roc_auc:.4f}" if metrics and metrics.roc_auc is not None else "-"
+    if metrics is None or metrics.roc_auc is None:
+        return "-"
+    bound = f" +- {metrics.roc_auc_bound:.3f}" if metrics.roc_auc_bound > LARGE_BOUND else ""
+    return f"{metrics.roc_auc:.4f}{bound}"
 
 
 def when(unix_s: float) -> str:

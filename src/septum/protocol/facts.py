@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from septum.protocol.codec import LATER
 from septum.protocol.messages import Blob, Outcome, Stage
 
+LARGE_BOUND = 0.002  # of a ROC-AUC: above it the last model's scores are counted once more, and people are told it
+
 
 @dataclass(frozen=True, slots=True)
 class Metrics:

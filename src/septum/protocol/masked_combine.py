@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from septum.algorithms.roc_auc import LARGE_BOUND, binned_auc, counts_of_dense, finer_edges
+from septum.algorithms.roc_auc import binned_auc, counts_of_dense, finer_edges
 from septum.algorithms.strategy import Strategy
 from septum.errors import TensorError
 from septum.protocol import combine, payload
 from septum.protocol.combine import Blobs, Weighted
 from septum.protocol.contents import INITIAL, STATISTICS, SUMS, UPDATE, VOTE, WEIGHT
-from septum.protocol.facts import Metrics, ModelMeasured, Votes
+from septum.protocol.facts import LARGE_BOUND, Metrics, ModelMeasured, Votes
 from septum.protocol.layout import Layout, write_header
 from septum.protocol.masked import Asked, Sums, Words, layout_digest, sums
 from septum.protocol.messages import Stage
