@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TypeAlias
@@ -40,9 +41,11 @@ from benchmarks.profiled import TARGETS
 from benchmarks.rounds_of import Round, rounds_of
 from septum.cli.federation import Federation
 from septum.cli.shipped import example
-from septum.client import operator_access
+from septum.client import Client, operator_access
+from septum.errors import RunFailedError
 from septum.ports.launcher import Level
 from septum.protocol.plan import Masking, Plan
+from septum.protocol.views import RunStatus
 
 WARM_UP = 20  # rounds, at most
 STOP_S = 20.0
@@ -166,11 +169,19 @@ def _run_asked_twice(federation: Federation, plan: Plan, folder: Path) -> list[R
         run = client.submit(plan, key=str(uuid.uuid4()))
         margin = _warm_up(plan.rounds)
         for round_ in (margin, plan.rounds - margin):
-            until(lambda wanted=round_: client.run(run.id).round >= wanted, 60.0, f"round {round_}")  # type: ignore[misc]
+            until(partial(_has_reached, client, run.id, round_), 600.0, f"round {round_}")
             for path in folder.glob("*-*.jsonl"):
                 os.kill(int(path.stem.rpartition("-")[2]), signal.SIGUSR1)
         until(lambda: client.run(run.id).status.ended, 600.0, "the end of the run")
         return rounds_of(journal_of(client, run.id))
+
+
+def _has_reached(client: Client, run_id: str, round_: int) -> bool:
+    """Raises RunFailedError when the run has ended before."""
+    view = client.run(run_id)
+    if view.status in (RunStatus.FAILED, RunStatus.STOPPED):
+        raise RunFailedError(f"run {run_id} {view.status.value}: {view.reason}", hint="see the federation's logs")
+    return view.round >= round_
 
 
 def shares(folder: Path, role: str, rounds: Sequence[Round]) -> dict[str, Share]:
