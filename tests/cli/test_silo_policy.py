@@ -8,6 +8,7 @@ import pytest
 from tests.silo.small_app import write_app, write_data
 
 from septum.cli.main import main
+from septum.silo.config import Limits
 from septum.silo.receipts import Receipt, Receipts
 
 
@@ -38,6 +39,18 @@ def test_every_rule_is_shown_with_what_sets_it(silo, capsys):
     assert any("works 20:00-06:00" in line for line in lines)
     _, shown = answer(capsys, "silo", "policy", "show", "--dir", folder)
     assert (shown["data"]["policy"]["min_rows"], shown["data"]["policy"]["hours"]) == (50, "20:00-06:00")
+
+
+def test_every_limit_of_training_processes_is_shown_with_what_sets_it(silo, capsys):
+    folder = silo("\n[limits]\nmemory_mb = 4000\ncpu_s = 7200\nsandbox = 2\n")
+    assert main(["silo", "policy", "show", "--dir", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for said, key in (("at most 4000 MB", "memory_mb"), ("at most 7200 s", "cpu_s"), ("sandbox level 2", "sandbox")):
+        assert any(said in line and line.endswith(f"[limits] {key}") for line in lines), key
+    for name in Limits.__dataclass_fields__:
+        assert any(line.startswith(f"{name} ") for line in lines), name
+    _, shown = answer(capsys, "silo", "policy", "show", "--dir", folder)
+    assert shown["data"]["limits"]["memory_mb"] == 4000
 
 
 @pytest.mark.parametrize(
