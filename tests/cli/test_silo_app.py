@@ -129,6 +129,7 @@ def test_a_review_shows_what_is_changed_since_the_approved_version(silo, home):
     assert "=== " not in silo("review", "small==1.0.0").out
 
 
+@pytest.mark.processes
 def test_approving_installs_the_wheels_and_the_list_says_so(silo, home):
     package = add(silo, home, wheels={"tiny": {"tiny.py": "x = 1\n"}})
     assert "absent" in silo("list").out
@@ -138,6 +139,7 @@ def test_approving_installs_the_wheels_and_the_list_says_so(silo, home):
     assert list((home / "north" / "envs" / package.digest.removeprefix("sha256:")).rglob("tiny.py"))
 
 
+@pytest.mark.processes
 def test_a_package_whose_wheels_are_being_installed_is_listed_as_that_and_a_failure_with_its_reason(silo, home):
     package = add(silo, home, wheels={"tiny": {"tiny.py": "x = 1\n"}})
     assert silo("approve", "small").code == 0

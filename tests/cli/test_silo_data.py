@@ -7,6 +7,8 @@ import shutil
 import pytest
 from tests.sdk.packaging import built
 
+pytestmark = pytest.mark.processes
+
 SILO = '# ours\n[silo]\nname = "north"\ncoordinator = "https://localhost:1" # far away\n'
 
 

@@ -53,6 +53,7 @@ def test_every_limit_of_training_processes_is_shown_with_what_sets_it(silo, caps
     assert shown["data"]["limits"]["memory_mb"] == 4000
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("rules", "rule"),
     [
@@ -68,6 +69,7 @@ def test_the_rule_that_keeps_an_app_from_running_is_named(silo, capsys, rules, r
     assert [(one["app"], one["kind"], one["rule"]) for one in checked["data"]["apps"]] == [("small", "folder", rule)]
 
 
+@pytest.mark.processes
 def test_the_hosts_that_the_silo_dials_are_said(silo, capsys):
     assert main(["silo", "policy", "check", "--dir", str(silo())]) == 0
     assert "asks h:1 and no other host" in capsys.readouterr().out

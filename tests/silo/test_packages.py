@@ -182,6 +182,7 @@ def test_a_file_that_was_changed_after_approval_is_refused_and_can_still_be_revo
     assert [(one.verdict, one.app) for one in packages.approvals()][-1] == (Verdict.REVOKED, "small 1.0.0")
 
 
+@pytest.mark.processes
 def test_an_unpacked_app_that_was_changed_is_refused_and_unpacked_again_as_the_hint_says(packages, small, tmp_path):
     packages.add(small.path)
     package = packages.approve(small.digest, "ann").package
@@ -245,6 +246,7 @@ packages.Packages(Path(sys.argv[1])).add(Path(sys.argv[2]))
 """
 
 
+@pytest.mark.processes
 def test_what_a_killed_command_left_is_swept_and_what_a_living_one_has_is_not(packages, small, tmp_path):
     folder = tmp_path / "silo" / "packages"
     command = [sys.executable, "-c", HALF_WAY, str(tmp_path / "silo"), str(small.path)]

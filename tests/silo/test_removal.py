@@ -12,6 +12,8 @@ from septum.silo.receipts import FILE_NAME
 from septum.silo.removal import fold_revoked, remove_package, revoke_package, runs_at_work
 from septum.silo.run_files import RunFiles
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):

@@ -20,6 +20,7 @@ from septum.silo.run_files import RunFiles
 from septum.silo.session import Session
 from septum.silo.tables import Tables
 
+pytestmark = pytest.mark.processes
 pytest.importorskip("sqlalchemy")
 
 
