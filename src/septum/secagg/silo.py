@@ -291,9 +291,10 @@ def _reveal(state: State, event: Signatures) -> tuple[State, Reveal]:
     if len(signatures) < needed:
         raise SecAggError(f"{len(signatures)} silos signed the list of survivors, {needed} have to")
     message = signed_survivors(masked.context, signed.survivors)
-    for name, signature in sorted(signatures.items()):
-        if not state.primitives.verify(party.keys[name], message, signature):
-            raise SecAggError(f"{name!r} did not sign the survivors and terms that this silo signed")
+    others = [n for n, one in sorted(signatures.items()) if not state.primitives.verify(party.keys[n], message, one)]
+    if len(signatures) - len(others) < needed:  # one that is none hinders nobody where the others are enough
+        names = ", ".join(map(repr, others))
+        raise SecAggError(f"{names} did not sign the survivors and terms that this silo signed, {needed} silos have to")
     seeds = {name: masked.shares[name][:SHARE_BYTES] for name in signed.survivors}
     dropped = masked.shares.keys() - set(signed.survivors)
     reveal = Reveal(seeds, {name: masked.shares[name][SHARE_BYTES:] for name in sorted(dropped)})
