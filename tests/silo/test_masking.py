@@ -60,6 +60,19 @@ def test_a_whole_attempt_ends_in_the_model_of_the_bare_sum_also_when_a_silo_drop
         assert result.payload.inline[-200:-100] != data[-200:-100]  # of zeros, in the histogram
 
 
+def test_the_coordinator_logs_the_sum_that_it_unmasked_under_the_name_that_the_silos_have_for_it(tmp_path, caplog):
+    caplog.set_level("INFO", "septum.coordinator.combining")
+    parts = Parts(tmp_path)
+    keys, results = parts.up_to_work()
+    reveals = parts.unmask(parts.agree(THREE))
+    parts.combined(keys, {silo: results[silo] for silo in THREE}, reveals, tmp_path / "blobs")
+    (line,) = [one for one in caplog.records if one.message == "sum_unmasked"]
+    asked = Agree(*WHERE, THREE)
+    assert [parts.parts[silo].logged(asked) for silo in THREE] == 3 * [{"sum": line.sum, "silos": list(THREE)}]
+    assert (line.run_id, line.stage, line.round, line.attempt) == ("r1", "train", 1, 1)
+    assert (line.silos, line.revealed_by) == (THREE, list(THREE))
+
+
 def test_three_of_four_shares_are_enough_to_unmask(tmp_path):
     parts = Parts(tmp_path)
     keys, results = parts.up_to_work()

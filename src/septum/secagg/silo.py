@@ -32,6 +32,7 @@ from septum.secagg.messages import (
     check_share,
     signed_advert,
     signed_survivors,
+    sum_digest,
 )
 from septum.secagg.primitives import KEY_BYTES, Primitives, Sign
 from septum.secagg.shamir import SHARE_BYTES, split
@@ -131,6 +132,13 @@ class State:
     masked: _Masked | None = None
     signed: _Signed | None = None
     revealed: _Revealed | None = None
+
+    @property
+    def sum(self) -> str:
+        """The name of the sum that it signed; empty before."""
+        return (
+            "" if self.masked is None or self.signed is None else sum_digest(self.masked.context, self.signed.survivors)
+        )
 
 
 def begin(party: Party, primitives: Primitives, sign: Sign) -> tuple[State, Advert]:

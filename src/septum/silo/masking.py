@@ -91,6 +91,12 @@ class MaskedPart:
                 attempt.state, reveal = machine.step(attempt.state, machine.Signatures(signatures))
                 return Revealed(*where, reveal)
 
+    def logged(self, asked: Agree | Unmask) -> dict[str, object]:
+        """What the silo's log keeps of a sum that it signed or revealed shares for; two silos can compare it."""
+        state = self._at(asked.stage, asked.round, asked.attempt).state
+        who = asked.survivors if isinstance(asked, Agree) else asked.signatures
+        return {"sum": state.sum, "silos" if isinstance(asked, Agree) else "signed_by": sorted(who)}
+
     def protect(self, result: Masked, plain: bytes | Path, weight: int, target: Path) -> Masked:
         """The result with its masked payload: inside if it is small, else in the file `target`.
 
