@@ -168,7 +168,7 @@ def test_a_file_that_cannot_be_read_or_written_is_an_error_and_nothing_is_known_
 
 
 def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_path, monkeypatch):
-    """Of the file that holds it, and of the folder when the file is new."""
+    """The folder each time: a kill may have come between the file's first line and its name."""
     synced: list[str] = []
     fsync = os.fsync
 
@@ -181,7 +181,7 @@ def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_pat
     north.release(QUERY, SIX, PLACE, 3)
     assert synced == [FILE_NAME, tmp_path.name]
     north.release(Query("model", "sha256:app", ""), SIX, PLACE, 3)
-    assert synced[2:] == [FILE_NAME]
+    assert synced[2:] == [FILE_NAME, tmp_path.name]
 
 
 # --- what a steward forgives --------------------------------------------------------------------------------------
@@ -312,6 +312,16 @@ def test_the_attack_a_later_attempt_without_one_silo_is_refused_by_the_others(tm
         assert "it would tell what south sent" in refuses(parts, silo, Agree(*AGAIN, THREE))
     parts.up_to_work(where=(Stage.TRAIN, 1, 3))
     assert len(parts.agree(FOUR, (Stage.TRAIN, 1, 3))) == 4  # but the same four may
+
+
+def test_a_policy_that_allows_sums_over_one_silo_does_not_allow_to_tell_one_silo_from_two_sums(tmp_path):
+    """`min_cohort = 1` is for runs without masks: a masked sum over one silo would be no sum."""
+    parts = Parts(tmp_path, min_cohort=1)
+    parts.up_to_work()
+    parts.agree(FOUR)
+    parts.up_to_work(*THREE, where=AGAIN)
+    for silo in THREE:
+        assert "it would tell what south sent" in refuses(parts, silo, Agree(*AGAIN, THREE))
 
 
 def test_the_attack_a_later_attempt_on_almost_the_same_model_without_one_silo_is_refused_too(tmp_path):

@@ -42,6 +42,7 @@ from septum.silo.journal import Query
 from septum.silo.masking_tools import MaskingTools
 
 KEPT_BYTES = 4 * 2**20  # a masked result up to this size is made in memory, a larger one in a file
+LEAST_TOLD = 2  # silos that two sums may tell about together, whatever the policy: fewer would be no sum
 
 
 @dataclass(slots=True)
@@ -171,7 +172,8 @@ class MaskedPart:
         """Sign a sum over these silos. What was decided is on the disk before it is said, and stays said."""
         state, signature = machine.step(attempt.state, machine.Survivors(survivors))
         query = Query("statistics" if stage is Stage.PREPARE else "model", self._plan.app.digest, attempt.base)
-        self._tools.journal.release(query, frozenset(survivors), attempt.place, self._tools.min_cohort)
+        alone = max(LEAST_TOLD, self._tools.min_cohort)
+        self._tools.journal.release(query, frozenset(survivors), attempt.place, alone)
         attempt.state = state
         return signature
 
