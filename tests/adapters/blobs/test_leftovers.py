@@ -85,6 +85,7 @@ blobs.append("run-1", digest_of(new), stream(), sender="a")
 """
 
 
+@pytest.mark.processes
 def test_after_a_kill_no_byte_of_the_old_blob_shows_in_the_new_one(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
     assert done.returncode == -9
