@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from septum.algorithms.partition import check_patterns
 from septum.errors import AppError, ConfigError, SeptumError, StorageError, TooLargeError
 from septum.sdk import stored_zip
 from septum.sdk.contract import Column
@@ -150,6 +151,7 @@ class Description:
     version: str
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
+    private: tuple[str, ...] = ()
 
 
 def description_in(path: Path) -> bytes:
@@ -167,7 +169,10 @@ def read_description(data: bytes) -> Description:
         raise AppError(f"{_DESCRIPTION} has no version, or no presets")
     if not all(isinstance(values, dict) for values in presets.values()):
         raise AppError(f"{_DESCRIPTION} has a preset that is no table")
-    return Description(name, version, fields, presets)
+    private = content.get("private", [])
+    if not isinstance(private, list):
+        raise AppError(f"{_DESCRIPTION} has private patterns that are no list")
+    return Description(name, version, fields, presets, check_patterns(_DESCRIPTION, private))
 
 
 def unpack(package: Package, target: Path) -> None:
@@ -281,6 +286,8 @@ def _description(
         "preinstalled": list(manifest.preinstalled),
     }
     assert tuple(content) == _KEYS
+    if manifest.private:  # left out where there is none: packages of before keep their bytes
+        content["private"] = list(manifest.private)
     try:
         data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
@@ -308,7 +315,7 @@ def _json(data: bytes) -> Mapping[str, object]:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise AppError(f"{_DESCRIPTION} is no JSON: {error}") from error
-    if not isinstance(content, dict) or set(content) != set(_KEYS) or content["format"] != FORMAT:
+    if not isinstance(content, dict) or set(content) - {"private"} != set(_KEYS) or content["format"] != FORMAT:
         raise AppError(f"{_DESCRIPTION} is not of format {FORMAT}", hint="the package was built by another septum")
     if not isinstance(content["name"], str) or not _NAME.fullmatch(content["name"]):
         raise AppError(f"{str(content['name'])[:100]!r} is no name for a package")

@@ -28,6 +28,7 @@ class ApprovedApp:
     signers   the keys that signed the package
     python    the interpreter of its own environment; None for the agent's
     paths     folders with its own dependencies
+    private   patterns of the names of its parameters that never leave the silo
     """
 
     path: Path
@@ -40,6 +41,7 @@ class ApprovedApp:
     signers: tuple[str, ...] = ()
     python: Path | None = None
     paths: tuple[Path, ...] = ()
+    private: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,12 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
     `sandbox`: the level that training processes have here. Hyper-parameters are checked by the app itself, in the
     worker; how many rows there are, once the data were read (`enough_rows`).
     """
-    return of_app(policy, app, plan.app.name) or _of_plan(policy, plan) or _of_process(policy, sandbox)
+    return (
+        of_app(policy, app, plan.app.name)
+        or _of_private(app, plan)
+        or _of_plan(policy, plan)
+        or _of_process(policy, sandbox)
+    )
 
 
 def enough_rows(policy: Policy, rows: int) -> Denied | None:
@@ -83,6 +90,18 @@ def of_app(policy: Policy, app: ApprovedApp, name: str) -> Denied | None:
     if leaving:
         return Denied("policy.releases", f"with this app {', '.join(leaving)} would leave, which may not leave here")
     return None
+
+
+def _of_private(app: ApprovedApp, plan: Plan) -> Denied | None:
+    """Whether a plan says of the app's private parameters what its manifest says, which was approved."""
+    planned = () if plan.private is None else plan.private.parameters
+    if planned == app.private:
+        return None
+    here, there = (", ".join(patterns) or "none" for patterns in (app.private, planned))
+    return Denied(
+        f"apps.{plan.app.name}.private",
+        f"private parameters are {here} by the app's manifest that is approved here, {there} by the plan",
+    )
 
 
 def _of_process(policy: Policy, sandbox: int) -> Denied | None:
