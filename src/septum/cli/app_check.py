@@ -60,6 +60,7 @@ def _told(folder: Path, manifest: Manifest, found: Rehearsed, wheels: tuple[Whee
         f"presets           {', '.join(manifest.presets) or 'none'}",
         f"reads             {len(manifest.columns)} columns, target {manifest.target}",
         f"leaves            {', '.join(manifest.leaves)}",
+        f"never leaves      {', '.join(manifest.private) or 'no parameter is private'}",
         f"dependencies      {', '.join(f'{wheel.name} {wheel.version}' for wheel in wheels) or 'none'}",
     ]
     if manifest.preinstalled:
@@ -79,6 +80,7 @@ def _told(folder: Path, manifest: Manifest, found: Rehearsed, wheels: tuple[Whee
         "presets": list(manifest.presets),
         "columns": list(manifest.columns),
         "leaves": list(manifest.leaves),
+        "private": list(manifest.private),
         "wheels": [wheel.file for wheel in wheels],
         "preinstalled": list(manifest.preinstalled),
         "train_rows": done.train_rows,

@@ -25,6 +25,7 @@ def pages(shelved: Shelved, before: Shelved | None, directory: Path) -> tuple[st
         "WHAT LEAVES THIS SILO: in sums over silos; as it is only in a run without masks, if your policy lets one in",
         *(f"  {name}" for name in manifest.leaves),
         "",
+        *_stays(manifest.private),
         "WHAT IT READS",
     ]
     columns = tuple(
@@ -36,6 +37,13 @@ def pages(shelved: Shelved, before: Shelved | None, directory: Path) -> tuple[st
     changes = [] if before is None else _changes(before, shelved)
     foot = ["", f"next: septum silo app approve {package.digest} --dir {directory}"]
     return "\n".join(head), table, "\n".join(["", *code, *changes, *foot])
+
+
+def _stays(private: tuple[str, ...]) -> list[str]:
+    if not private:
+        return []
+    title = "WHAT NEVER LEAVES THIS SILO: parameters of the model with these names; the agent checks all that it sends"
+    return [title, *(f"  {pattern}" for pattern in private), ""]
 
 
 def _needs(shelved: Shelved) -> str:

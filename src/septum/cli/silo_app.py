@@ -208,6 +208,7 @@ def _json(shelved: Shelved) -> dict[str, Json]:
         "approved": shelved.approved,
         "columns": list(package.manifest.columns),
         "leaves": list(package.manifest.leaves),
+        "private": list(package.manifest.private),
         "wheels": [wheel.file for wheel in package.wheels],
         "preinstalled": list(package.preinstalled),
     }

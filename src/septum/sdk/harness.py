@@ -19,6 +19,7 @@ import numpy.typing as npt
 from septum.algorithms.evaluation import Evaluation
 from septum.algorithms.finite import all_finite
 from septum.algorithms.log_loss import log_loss_sum
+from septum.algorithms.partition import check_covers, parted
 from septum.algorithms.roc_auc import bin_counts, roc_auc
 from septum.errors import AppError, DataError, SeptumError, did_you_mean
 from septum.sdk.app import App
@@ -143,6 +144,15 @@ def initial(app: App, hyper: object, shape: Shape, seed: int) -> dict[str, Float
     """The model before round 1: the same in every silo."""
     made = _call(app, "initial", app.initial_function, shape, hyper, rng(seed))
     return _checked_parameters(app, "initial", made)
+
+
+def initial_parts(
+    app: App, hyper: object, shape: Shape, seed: int, private: tuple[str, ...]
+) -> tuple[dict[str, Float32], dict[str, Float32]]:
+    """The same, as the patterns `private` part it: what all silos share, and what is each silo's own."""
+    whole = initial(app, hyper, shape, seed)
+    check_covers(whole, private, app.name)
+    return parted(whole, private)
 
 
 def train(app: App, hyper: object, prepared: Prepared, parameters: Parameters, task: Task) -> TrainResult:

@@ -13,7 +13,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from septum.algorithms import partition
 from septum.errors import AppError
 from septum.privacy.clipping import clip_l2
 from septum.protocol import payload
@@ -134,9 +133,8 @@ class Station:
     def _initial(self) -> tuple[Floats, Floats]:
         """The shared and the private part of the model before round 1: the same in every silo."""
         if self._made is None:
-            whole = harness.initial(self._app, self._hyper, self._prepared.shape, self._part.seed)
-            partition.check_covers(whole, self._part.private, self._app.name)
-            self._made = partition.parted(whole, self._part.private)
+            part, shape = self._part, self._prepared.shape
+            self._made = harness.initial_parts(self._app, self._hyper, shape, part.seed, part.private)
         return self._made
 
     def _own(self, state: Tensors) -> tuple[Floats, Tensors]:
