@@ -29,6 +29,7 @@ from septum.silo.kept import Chosen, KeptModels
 from septum.silo.policy import Policy
 from septum.simulate.run import read_silos
 
+pytestmark = pytest.mark.processes  # a silo reads its rows in a process of its own
 MASKED = Masking(max_update=1000.0)
 
 

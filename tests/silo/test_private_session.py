@@ -19,6 +19,8 @@ from septum.protocol.silo import SiloRun
 from septum.silo.run_files import RunFiles
 from septum.silo.session import Session
 
+pytestmark = pytest.mark.processes
+
 TRAIN = """
 return {"w": p["w"] + p["head"], "head": p["head"] * 2 + np.float32(ctx.round)}
 """
