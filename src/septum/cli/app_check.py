@@ -52,9 +52,9 @@ def rehearsed(
 
 
 def _leaving(manifest: Manifest) -> list[str]:
-    """What leaves with it: what only in sums under masks, and what else."""
+    """What leaves with it: what only in sums under masks, what else, and which parameters never do."""
     opened = [name for name in manifest.leaves if name not in manifest.masked]
-    ways = {"leaves masked": manifest.masked, "leaves": opened}
+    ways = {"leaves masked": manifest.masked, "leaves": opened, "never leaves": manifest.private}
     return [f"{way:17} {', '.join(names)}" for way, names in ways.items() if names]
 
 
@@ -67,7 +67,6 @@ def _told(folder: Path, manifest: Manifest, found: Rehearsed, wheels: tuple[Whee
         f"presets           {', '.join(manifest.presets) or 'none'}",
         f"reads             {len(manifest.columns)} columns, target {manifest.target}",
         *_leaving(manifest),
-        f"never leaves      {', '.join(manifest.private) or 'no parameter is private'}",
         f"dependencies      {', '.join(f'{wheel.name} {wheel.version}' for wheel in wheels) or 'none'}",
     ]
     if manifest.preinstalled:
