@@ -16,6 +16,7 @@ STATISTICS = "statistics."
 BINS = "evaluation.bins"
 SUMS = "evaluation.sums"
 MASKED = "masked."  # what stands before the names of tensors whose values are masked
+VOTE = "vote"  # accepts, voters
 WEIGHT = "weight"
 PRIVATE = "private."  # in what a silo carries from round to round: its own parameters
 STATE = "state."  # and there, beside them, what the app carries
@@ -77,6 +78,8 @@ def check_masked(stage: Stage, layout: Layout, model: Layout | None, *, initial:
         raise TensorError("the tensors of this result are not in canonical order: largest items first, then by name")
     weight = _expect(MASKED + WEIGHT, "U64", (1, 2))
     evaluation = [_expect(MASKED + SUMS, "U64", (3, 2)), _expect(MASKED + BINS, "U32", (MASKED_BINS, 2))]
+    if layout.region(MASKED + VOTE):  # whether the run has a vote, the silos agree on in the layout that they sign
+        evaluation.append(_expect(MASKED + VOTE, "U64", (2, 2)))
     match stage:
         case Stage.PREPARE:
             _check_masked_statistics(layout, weight, initial=initial)
