@@ -223,8 +223,8 @@ class Plan:
             )
         if self.vote is not None and self.private is not None and self.private.personalise:
             raise ConfigError(
-                "plan: silos vote on the last model by its scores, and where models are personalised these are no longer "
-                "the model's own",
+                "plan: silos vote on the last model by its scores, and where models are personalised these are "
+                "no longer the model's own",
                 hint="leave out --vote or --personalise",
             )
         _fits_a_message(self)
