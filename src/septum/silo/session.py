@@ -33,6 +33,7 @@ from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
     MAX_REASON_CHARS,
     MAX_WEIGHT,
+    Agree,
     Barrier,
     Blob,
     End,
@@ -49,6 +50,7 @@ from septum.protocol.messages import (
     SiloMessage,
     Stage,
     Train,
+    Unmask,
     blob_of,
 )
 from septum.protocol.plan import digest_of
@@ -260,13 +262,17 @@ class Session:
         try:
             if self._masked is None:
                 raise SecAggError("this silo takes no part in masked runs")
-            return self._masked.answer(asked)
+            answer = self._masked.answer(asked)
         except SeptumError as error:
             self._log.error("not_exchanged", error=error.message, hint=error.hint, **_evidence(asked))
             told = error.message
             if not (isinstance(error, SecAggError) or self._tools.send_error_texts):  # of its own files, say
                 told = "this silo cannot take part in a masked sum now, and keeps the reason to itself"
             return Failure(asked.stage, asked.round, asked.attempt, told[:MAX_REASON_CHARS])
+        if isinstance(asked, Agree | Unmask):
+            event = "sum_signed" if isinstance(asked, Agree) else "shares_revealed"
+            self._log.info(event, **_where(asked), **self._masked.logged(asked))
+        return answer
 
     def _with_payload(self, result: Result) -> Result | Failure:
         """The result as it leaves: masked if the run is. Small payloads are inside, large ones go ahead of it."""
@@ -456,8 +462,11 @@ def _masked_part(tools: Tools, state: SiloRun) -> MaskedPart | None:
 
 def _evidence(asked: Barrier) -> dict[str, object]:
     """What a silo can say of a request that it refused. All get the same one: another digest is another request."""
-    where = {"stage": asked.stage.value, "round": asked.round, "attempt": asked.attempt}
-    return {"step": type(asked).__name__, **where, "asked": digest_of(encode(asked))}
+    return {"step": type(asked).__name__, **_where(asked), "asked": digest_of(encode(asked))}
+
+
+def _where(asked: Barrier) -> dict[str, object]:
+    return {"stage": asked.stage.value, "round": asked.round, "attempt": asked.attempt}
 
 
 def _to_be_saved(effects: tuple[Effect, ...]) -> bool:
