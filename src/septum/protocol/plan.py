@@ -221,6 +221,12 @@ class Plan:
                 "a vote is for masked runs: in an inspected one the coordinator sees each silo's own update",
                 hint="--strategy trimmed-mean or geometric-median, without --vote: docs/reference/strategies.md",
             )
+        if self.vote is not None and self.private is not None and self.private.personalise:
+            raise ConfigError(
+                "plan: silos vote on the last model by its scores, and where models are personalised these are "
+                "no longer the model's own",
+                hint="leave out --vote or --personalise",
+            )
         _fits_a_message(self)
 
     @property
