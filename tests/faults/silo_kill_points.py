@@ -90,6 +90,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
 READERS = frozenset(
     {
         "Journal.all",
+        "Journal.check",
         "RunFiles.load",
         "RunFiles.held",
         "RunFiles.masked",

@@ -101,7 +101,7 @@ class MaskedBench(Bench):
                 self.others.parts[silo].asked(Train(round_, number, base, sealed))
                 plain = tensors.encode(self.plain_like())
                 result = Masked(*where, base.digest, blob_of(plain))
-                self.others.parts[silo].protect(result, plain, 6, self.others.folder / silo)
+                self.others.parts[silo].protect(result, plain, 6, self.others.folder / f"{silo}.masked")
                 signed[silo] = self.others.parts[silo].answer(Agree(*where, SILOS)).signature
             return Unmask(*where, signed)
 
@@ -223,8 +223,13 @@ def test_a_damaged_journal_is_no_signature_and_its_place_stays_at_home(tmp_path,
     silo.send_error_texts = open_
     path = silo.others.folder / "north" / FILE_NAME
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"nonsense\n")
-    channel = silo.play(*silo.attempt(1, blob_of(model()), steps=4), Wait())
+    keys, share, work, agree = silo.attempt(1, blob_of(model()), steps=4)
+
+    def damaged() -> Instruction:
+        path.write_bytes(b"nonsense\n")
+        return agree
+
+    channel = silo.play(keys, share, work, damaged, Wait())
     assert kinds(channel)[:5] == [Join, Keys, Shares, Masked, Failure]
     assert (str(path) in channel.said[4].reason) == open_
     assert open_ or channel.said[4].reason.endswith("keeps the reason to itself")
