@@ -245,6 +245,14 @@ def _models_to_each(talk: Talk) -> Conversation:
     yield from talk.lie(Unmask(*talk.place, talk.signed(talk.plan.silos, other)))
 
 
+def _almost_the_same_model(talk: Talk) -> Conversation:
+    """Another attempt without one silo, on a model of another digest whose updates are almost the same."""
+    yield from talk.agreed()
+    talk.place, talk.base = (Stage.TRAIN, 1, 2), _other_model(talk)
+    yield from talk.worked()
+    yield from talk.lie(Agree(*talk.place, _without(talk)))
+
+
 def _other_model(talk: Talk) -> Blob:
     """One of the same shape: of its file, the last parameter is another."""
     assert talk.base.inline is not None
@@ -272,6 +280,9 @@ LIES: Mapping[str, Lie] = MappingProxyType(
         "other adverts for one attempt": Lie(_other_adverts, "a second list of adverts under the same keys"),
         "an attempt replayed": Lie(_replayed, "than this silo's own"),
         "two models for one attempt": Lie(_two_models, "another result under the same keys", "not_masked"),
+        "almost the same model in another attempt": Lie(
+            _almost_the_same_model, "signed a sum over other silos for another model of this round before"
+        ),
         "another model for each silo": Lie(_models_to_each, "did not sign the survivors and terms"),
     }
 )
