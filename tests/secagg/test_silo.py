@@ -353,5 +353,5 @@ def test_a_silo_reveals_the_same_to_other_signatures_of_the_same_list_if_they_ho
     state, reveal = step(states["a"], Signatures(signatures))
     assert step(state, Signatures({name: signatures[name] for name in "abc"})) == (state, reveal)
     refused(state, Signatures({name: signatures[name] for name in "ab"}), "2 silos signed")
-    assert step(state, Signatures({**signatures, "b": signatures["c"]})) == (state, reveal)  # the others are enough
-    refused(state, Signatures({**{name: signatures[name] for name in "ac"}, "b": signatures["c"]}), "'b' did not sign")
+    assert step(state, Signatures({**signatures, "b": signatures["c"]})) == (state, reveal)  # three others hold
+    refused(state, Signatures({**signatures, "b": signatures["c"], "c": signatures["b"]}), "'b', 'c' did not sign")

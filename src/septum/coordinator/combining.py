@@ -52,7 +52,7 @@ class Combiner:
         with ExitStack() as stack:
             blobs = Blobs(
                 payload=lambda blob: stack.enter_context(spool.source(blob)),
-                model=lambda blob: stack.enter_context(self.shelf.source(blob)),
+                model=lambda blob: stack.enter_context(self.shelf.source(blob, last=True)),
                 optimizer=lambda blob: stack.enter_context(file_source(self.blobs.path(area, blob.digest))),
                 keep_model=self.shelf.add,
                 open_optimizer=lambda: _pushed(lambda chunks: self.blobs.put(area, chunks, durable=True)),

@@ -407,8 +407,8 @@ def _model_lost(run: Run, lost: ModelLost) -> Step:
         numbered=tried,
         burned=base.silos,
         burned_later=run.begun,
-        edges=(),
         exchange=None,
+        edges=(),
         previous=None,
     )
     return stages.then((run, (note,)), following)

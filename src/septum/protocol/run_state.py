@@ -128,9 +128,9 @@ class Run:
     ahead        what was exchanged for the attempt that follows a masked one
     burned       silos whose masked sum an earlier attempt began to release, and is not a model yet: it may be asked
                  again of exactly these silos, for two sums over almost the same silos would tell one silo's numbers
-    burned_later what `burned` is to be once a model that was lost is made again: its own next sum was begun already
     burnt        models in a row that were voted down
     edges        of the slots in which the last model's scores are counted once more; see Evaluate
+    burned_later what `burned` is to be once a model that was lost is made again: its own next sum was begun already
     combining    all reports are in and are being combined
     retrying     it is paused only for lack of space: until there is some, or until combining, tried again at the
                  deadline, succeeds
