@@ -161,6 +161,7 @@ class MaskedPart:
         place = Place(self._run, asked.stage.value, asked.round, asked.attempt)
         attempt = self._attempts.get(place)
         if attempt is None or attempt.state.shared is not None:
+            self._tools.journal.check()  # what could not be signed in the end is not trained either
             keys = self._tools.keys(self._plan.silos)
             quorum = max(threshold(len(self._plan.silos)), self._tools.min_cohort, self._plan.quorum)
             party = machine.Party(self._silo, keys, quorum, place)
