@@ -24,7 +24,7 @@ from tests.coordinator.support import engine, plan_of, update, work
 from septum.client import Client
 from septum.coordinator.asgi import SILENCE_S
 from septum.coordinator.blob_api import UPLOADS_A_SILO
-from septum.protocol import payload
+from septum.protocol import payload as payloads
 from septum.protocol.codec import encode
 from septum.protocol.messages import Blob, Report, Stage
 from septum.protocol.plan import digest_of
@@ -389,7 +389,7 @@ async def test_an_upload_that_begins_as_its_run_ends_and_is_cut_leaves_nothing()
 async def test_numbers_that_were_finite_when_they_came_are_not_read_again_for_it(monkeypatch, value, size, seen):
     data = update(value)
     looked_at = []
-    monkeypatch.setattr(payload, "check_finite", lambda name, *_: looked_at.append(name))
+    monkeypatch.setattr(payloads, "check_finite", lambda name, *_: looked_at.append(name))
     async with engine() as e:
         run, _ = await e.start_round_one(plan_of())
         live, mark = await e.service.upload_to("hungary", run)
