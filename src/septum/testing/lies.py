@@ -263,7 +263,7 @@ LIES: Mapping[str, Lie] = MappingProxyType(
         "two lists of survivors": Lie(_two_lists, "a second list of survivors: this silo signs one in an attempt"),
         "survivors below the quorum": Lie(_too_small, "the list of survivors: 2 silos of 4"),
         "survivors without the silo": Lie(_without_itself, "the list of survivors is without"),
-        "both shares of one silo": Lie(_both_shares, "other signatures than those for which this silo revealed"),
+        "both shares of one silo": Lie(_both_shares, "2 silos signed the list of survivors, 3 have to"),
         "a list that others signed": Lie(_unsigned, "did not sign the survivors and terms that this silo signed"),
         "too few signatures": Lie(_few_signatures, "2 silos signed the list of survivors, 3 have to"),
         "a swapped key": Lie(_swapped_key, "is not signed by it for this attempt"),
