@@ -26,7 +26,7 @@ from septum.coordinator.driver import Driver
 from septum.coordinator.memory import MemoryService
 from septum.coordinator.service import RunService
 from septum.ports.launcher import WorkerLimits
-from septum.protocol.messages import Blob, Instruction, Masked, Poll, PollAnswer, Report, SiloMessage, Stage
+from septum.protocol.messages import Instruction, Masked, Poll, PollAnswer, Report, SiloMessage, Stage
 from septum.protocol.plan import Plan
 from septum.protocol.views import RunView
 from septum.sdk.package import load_app
@@ -51,19 +51,13 @@ class Held:
     messages: list[tuple[str, SiloMessage]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def payload(self, silo: str, stage: Stage, round_: int = 1) -> bytes:
-        """The result that a silo sent for a stage, plain or masked; the newest, if it sent several."""
-        sent = [
-            message.payload
-            for name, message in self.messages
-            if name == silo
-            and isinstance(message, Report | Masked)
-            and (message.stage, message.round) == (stage, round_)
-        ]
-        return self._bytes(sent[-1])
-
-    def _bytes(self, blob: Blob) -> bytes:
-        return self.files[blob.digest] if blob.inline is None else blob.inline
+    def payloads(self, stage: Stage, round_: int = 1) -> dict[str, bytes]:
+        """What each silo sent as its result for a stage, plain or masked; the newest, if it sent several."""
+        return {
+            silo: self.files[message.payload.digest] if message.payload.inline is None else message.payload.inline
+            for silo, message in self.messages
+            if isinstance(message, Report | Masked) and (message.stage, message.round) == (stage, round_)
+        }
 
 
 class _Listening:
