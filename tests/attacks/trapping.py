@@ -24,18 +24,16 @@ from pathlib import Path
 import numpy as np
 from tests.attacks.inversion import error
 from tests.attacks.rows import Row, Verdict
-from tests.attacks.victims import FEATURES, SILOS, plan, records, write_files
+from tests.attacks.victims import FEATURES, SCALE, SILOS, records, write_files
 from tests.protocol.masking import Store, masked, trained, unmasker
 
 from septum import losses
 from septum.algorithms.strategy import strategy
 from septum.privacy.dp_sgd import Settings, noisy_gradient
 from septum.protocol import payload, tensors
-from septum.protocol.masked import scale_of
 from septum.protocol.messages import Stage
 from septum.sdk import harness
 from septum.sdk.package import load_app
-from septum.secagg.fixed_point import Scale
 from septum.simulate.run import read_silos
 
 ROWS, TRAPS, STEEP = 8, 512, 150.0  # records in each silo; units of the first layer; how narrowly they open
@@ -78,22 +76,22 @@ def hospitals(hidden: int) -> Iterator[Callable[[Model], dict[str, np.ndarray]]]
     """
     with tempfile.TemporaryDirectory() as name:
         folder, files = write_files(Path(name), ROWS)
-        app, scale = load_app(folder), scale_of(plan(folder, masked=True))
+        app = load_app(folder)
         hyper = app.app.resolve({"rounds": 1, "rows": ROWS, "hidden": hidden})
         rows = read_silos(app, hyper, files)
 
         def round_of(model: Model) -> dict[str, np.ndarray]:
             made = [harness.train(app.app, hyper, rows[silo], model, harness.Task(1, 5, silo)) for silo in SILOS]
-            return summed(model, [one.update for one in made], scale)
+            return summed(model, [one.update for one in made])
 
         yield round_of
 
 
-def summed(model: Model, made: Sequence[Model], scale: Scale) -> dict[str, np.ndarray]:
+def summed(model: Model, made: Sequence[Model]) -> dict[str, np.ndarray]:
     store = Store()
     base = store.keep(tensors.encode(payload.model_tensors(model, {})))
-    sent = masked(Stage.TRAIN, [trained(update) for update in made], [ROWS] * len(made), scale)
-    done = store.combine(Stage.TRAIN, sent, strategy("fedavg"), scale, base=base, unmask=unmasker(len(made)))
+    sent = masked(Stage.TRAIN, [trained(update) for update in made], [ROWS] * len(made), SCALE)
+    done = store.combine(Stage.TRAIN, sent, strategy("fedavg"), SCALE, base=base, unmask=unmasker(len(made)))
     assert done.model is not None
     new = tensors.decode(store.files[done.model.digest])
     return {name: new[name].astype(np.float64) - tensor for name, tensor in model.items()}

@@ -12,9 +12,11 @@ import numpy as np
 from septum.protocol.plan import AppRef, Masking, Plan
 from septum.sdk.data import Data
 from septum.sdk.package import digest_of
+from septum.secagg.fixed_point import Scale
 
 SILOS = ("east", "north", "south", "west")
 FEATURES, HIDDEN, TEST_ROWS = 64, 16, 20
+SCALE = Scale(len(SILOS), weight_cap=100, clip=1.0)
 NAMES = tuple(f"f{number}" for number in range(FEATURES))
 
 APP = f"""
@@ -98,7 +100,7 @@ def write_files(folder: Path, rows: int) -> tuple[Path, Mapping[str, Path]]:
 
 def plan(app: Path, *, masked: bool, **hyper: int | float) -> Plan:
     """A run of one round over all four."""
-    masking = Masking(max_update=1.0, max_weight=100) if masked else None
+    masking = Masking(max_update=SCALE.clip, max_weight=SCALE.weight_cap) if masked else None
     ref = AppRef("victim", "1.0.0", digest_of(app))
     rounds = int(hyper.get("rounds", 1))
     return Plan("p", ref, hyper, SILOS, rounds, quorum=3, seed=5, masking=masking)
