@@ -124,7 +124,8 @@ def by_shadows(trainer: str) -> Shown:
     }
     half = TRIALS // 2
     absent, there = losses_of[0], losses_of[1]
-    thresholds = np.unique(np.concatenate([absent[:half], there[:half]]))
+    seen = np.unique(np.concatenate([absent[:half], there[:half]]))
+    thresholds = (seen[1:] + seen[:-1]) / 2
     chosen = max(thresholds, key=lambda t: bound(np.sum(absent[:half] <= t), np.sum(there[:half] <= t), half, DELTA))
     false, true = int(np.sum(absent[half:] <= chosen)), int(np.sum(there[half:] <= chosen))
     return Shown(true, false, half, bound(false, true, half, DELTA))
