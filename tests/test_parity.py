@@ -24,6 +24,7 @@ def a_plan(strategy: StrategyRef, clip_norm: float | None, masking: Masking | No
     return Plan("parity", ref, hyper, silos, 4, seed=3, strategy=strategy, clip_norm=clip_norm, masking=masking)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("strategy", "clip_norm", "masking"),
     [
