@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from tests.attacks.rows import Row, Verdict
 from tests.protocol.masking import bare
-from tests.silo.masked_parts import BASE, FOUR, SEVEN, WHERE, Parts, journal_in, masked_plan, plain_of, weight_of
+from tests.silo.masked_parts import BASE, FOUR, SEVEN, Parts, journal_in, masked_plan, plain_of, weight_of
 
 from septum.adapters.identity.masking_primitives import openssl
 from septum.errors import SecAggError
 from septum.protocol import tensors
 from septum.protocol.contents import MASKED, UPDATE, WEIGHT
 from septum.protocol.masked import layout_digest, scale_of, sums
-from septum.protocol.messages import Agree, Agreed
+from septum.protocol.messages import Agree, Agreed, Stage
 from septum.protocol.sources import layout_of, source_of
 from septum.secagg.context import Place, Terms, roster_digest, threshold
 from septum.secagg.masks import Masker
@@ -43,12 +43,28 @@ class NoJournal:
 
 
 @dataclass(frozen=True)
-class Sum:
-    """What a coordinator has of an attempt: the summed rows, and the silos' weighted updates summed, in words."""
+class Made:
+    """What silos send: each one's plain result, from which model (none: statistics)."""
 
-    rows: float
+    by: Callable[[str], bytes]
+    stage: Stage = Stage.TRAIN
+    base: str = BASE.digest
+
+
+UPDATES = Made(plain_of)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What a coordinator has of an attempt: summed numbers by name, and the sum of weighted updates, in words."""
+
+    numbers: Mapping[str, np.ndarray]
     words: np.ndarray
     steps: float  # words of a unit
+
+    @property
+    def rows(self) -> float:
+        return float(self.numbers[WEIGHT].item())
 
     @property
     def update(self) -> np.ndarray:
@@ -61,15 +77,18 @@ class Coordinator:
 
     folder: Path
     journaled: bool
+    min_cohort: int = 3
     refused: dict[str, str] = field(default_factory=dict)  # by silo: why
 
-    def sum(self, silos: Sequence[str], survivors: Sequence[str], attempt: int) -> Sum | None:
+    def sum(self, silos: Sequence[str], survivors: Sequence[str], attempt: int, made: Made = UPDATES) -> Sum | None:
         """The sum over `survivors` in a run of these silos; None when any of them does not sign."""
         plan, survivors = masked_plan(sorted(silos), quorum=threshold(len(silos))), tuple(sorted(survivors))
         journals = journal_in if self.journaled else NoJournal
-        parts = Parts(self.folder, plan, f"run-{'-'.join(silos)}", journals=journals)
-        where = (*WHERE[:2], attempt)
-        keys, results = parts.up_to_work(where=where)
+        parts = Parts(self.folder, plan, f"run-{'-'.join(silos)}", self.min_cohort, journals)
+        where = (made.stage, 1 if made.base else 0, attempt)
+        keys = parts.advertise(where=where)
+        parts.work(parts.share(keys, where), where)
+        results = {silo: parts.protect(silo, where, made.base, made.by(silo)) for silo in keys}
         signed: dict[str, Agreed] = {}
         for silo in survivors:
             try:
@@ -82,7 +101,7 @@ class Coordinator:
         sources = [source_of(results[silo].payload.inline or b"") for silo in survivors]
         transcript = Transcript(
             Place(parts.run, where[0].value, *where[1:]),
-            Terms(BASE.digest, plan.digest, layout_digest(layout_of(sources[0]))),
+            Terms(made.base, plan.digest, layout_digest(layout_of(sources[0]))),
             roster_digest(parts.public),
             plan.silos,
             {silo: one.advert for silo, one in keys.items()},
@@ -90,15 +109,15 @@ class Coordinator:
             survivors,
         )
         total = sums(sources, Masker(unmasking(transcript, reveals, openssl()), openssl()))
-        rows = float(total.numbers[WEIGHT].item())
-        return Sum(rows, np.concatenate(list(total.update)), scale_of(plan).steps)
+        words = np.concatenate([np.empty(0, np.uint32), *total.update])
+        return Sum(total.numbers, words, scale_of(plan).steps)
 
 
 def own(silo: str) -> Sum:
     """What a silo alone has in a run of four: the attack aims at this."""
     scale = scale_of(masked_plan(FOUR))
-    words = tensors.decode(bare(WHERE[0], plain_of(silo), weight_of(silo), scale))[f"{MASKED}{UPDATE}w"]
-    return Sum(float(weight_of(silo)), words, scale.steps)
+    words = tensors.decode(bare(Stage.TRAIN, plain_of(silo), weight_of(silo), scale))[f"{MASKED}{UPDATE}w"]
+    return Sum({WEIGHT: np.array([float(weight_of(silo))])}, words, scale.steps)
 
 
 # --- the attacks ---------------------------------------------------------------------------------------------------

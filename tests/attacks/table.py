@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.attacks import (
+    analytics,
     canaries,
     differencing,
     guessing,
@@ -15,6 +16,7 @@ from tests.attacks import (
     lying,
     membership,
     results,
+    rounds,
     trapping,
     under_masks,
     uniform,
@@ -35,8 +37,10 @@ In short:
 * **Under masks** a silo's upload is random bytes to it. The *sum* is not: with few records it is like one of them, and
   a coordinator that chooses the model reads records out of it, only not whose they are. Masks hide who sent what; what
   a sum says is for differential privacy to limit.
-* **The release journal** stops sums that would tell one silo's update, as far as some silo is in all of them. Where
-  none is, it does not.
+* **The release journal** stops sums of one model that would tell one silo's update, as far as some silo is in all of
+  them. It does not stop sums of which no silo sees the whole, nor sums of models that are almost the same: a silo that
+  is missing in one round shows most of its update, and a coordinator that hands out a model again with a bit of it
+  changed gets all of it. That, too, is for differential privacy to limit.
 * **A coordinator that lies** is refused, and the silo's log says what it asked.
 * **Differentially private training** keeps what its epsilon says.
 * **A dishonest silo** spoils a mean. Robust rules bear some of them, without masks; under masks the bounds in the plan
@@ -64,10 +68,10 @@ below 0.6. Division needs a layer with a bias. DLG is a search, and that it fail
         (inversion.rows, leakage.rows, trapping.rows),
     ),
     Section(
-        "Several sums of one model",
+        "Several sums",
         """Silos are numbered; training gives the same update each time. The machines of real agents with real keys, and
-journals on the disk. `min_cohort` is 3.""",
-        (differencing.rows,),
+journals on the disk. `min_cohort` is 3. *error* and *likeness* are of a silo's update, as above of a record.""",
+        (differencing.rows, rounds.rows, analytics.rows),
     ),
     Section(
         "Whether a record was there",
