@@ -4,7 +4,7 @@ The same plan over HTTPS between processes is compared with the simulator in tes
 """
 
 import pytest
-from tests.in_memory import run_in_memory
+from tests.in_memory import Place
 
 from septum.cli.shipped import example
 from septum.cli.silo_files import silo_files
@@ -49,11 +49,11 @@ def a_plan(strategy: StrategyRef, clip_norm: float | None, masking: Masking | No
 def test_simulator_and_memory_channel_give_the_same_bytes(tmp_path, strategy, clip_norm, masking):
     plan = a_plan(strategy, clip_norm, masking)
     simulated = simulate(APP, plan, read_silos(APP, APP.app.resolve(plan.hyper), FILES))
-    ended = run_in_memory(plan, APP_DIR, FILES, tmp_path)
-    assert ended.run.status.value == "finished"
-    assert ended.model == simulated.model
-    assert ended.run.model == simulated.model_digest
-    assert ended.run.metrics == simulated.metrics
+    ended, model = Place(APP, APP_DIR, FILES, tmp_path).run(plan)
+    assert ended.status.value == "finished"
+    assert model == simulated.model
+    assert ended.model == simulated.model_digest
+    assert ended.metrics == simulated.metrics
 
 
 def test_a_masked_model_is_as_good_as_a_plain_one_and_is_another():

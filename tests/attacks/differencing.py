@@ -44,11 +44,12 @@ class NoJournal:
 
 @dataclass(frozen=True)
 class Made:
-    """What silos send: each one's plain result, from which model (none: statistics)."""
+    """What silos send: each one's plain result, of which stage and round, from which model (none: statistics)."""
 
     by: Callable[[str], bytes]
     stage: Stage = Stage.TRAIN
     base: str = BASE.digest
+    round: int = 1
 
 
 UPDATES = Made(plain_of)
@@ -80,12 +81,14 @@ class Coordinator:
     min_cohort: int = 3
     refused: dict[str, str] = field(default_factory=dict)  # by silo: why
 
-    def sum(self, silos: Sequence[str], survivors: Sequence[str], attempt: int, made: Made = UPDATES) -> Sum | None:
+    def sum(
+        self, silos: Sequence[str], survivors: Sequence[str], attempt: int, made: Made = UPDATES, run: str = ""
+    ) -> Sum | None:
         """The sum over `survivors` in a run of these silos; None when any of them does not sign."""
         plan, survivors = masked_plan(sorted(silos), quorum=threshold(len(silos))), tuple(sorted(survivors))
         journals = journal_in if self.journaled else NoJournal
-        parts = Parts(self.folder, plan, f"run-{'-'.join(silos)}", self.min_cohort, journals)
-        where = (made.stage, 1 if made.base else 0, attempt)
+        parts = Parts(self.folder, plan, run or "-".join(silos), self.min_cohort, journals)
+        where = (made.stage, made.round, attempt)
         keys = parts.advertise(where=where)
         parts.work(parts.share(keys, where), where)
         results = {silo: parts.protect(silo, where, made.base, made.by(silo)) for silo in keys}

@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from tests.attacks.held import Ended, run_overheard
 from tests.attacks.rows import Row, Verdict
 from tests.attacks.victims import HIDDEN, SILOS, plan, records, write_files
-from tests.in_memory import Ended, run_in_memory
 
 from septum.protocol import tensors
 from septum.protocol.contents import INITIAL, MASKED, UPDATE
@@ -59,7 +59,7 @@ def played(model: str, *, masked: bool, rows: int = 1, epochs: int = 1) -> Ended
     with tempfile.TemporaryDirectory() as folder:
         app, files = write_files(Path(folder), rows)
         asked = plan(app, masked=masked, rounds=1, rows=rows, epochs=epochs, hidden=hidden)
-        return run_in_memory(asked, app, files, Path(folder))
+        return run_overheard(asked, app, files, Path(folder))
 
 
 def uploaded(ended: Ended, silo: str) -> dict[str, Vector]:

@@ -39,8 +39,9 @@ In short:
   a sum says is for differential privacy to limit.
 * **The release journal** stops sums of one model that would tell one silo's update, as far as some silo is in all of
   them. It does not stop sums of which no silo sees the whole, nor sums of models that are almost the same: a silo that
-  is missing in one round shows most of its update, and a coordinator that hands out a model again with a bit of it
-  changed gets all of it. That, too, is for differential privacy to limit.
+  is missing in one round shows most of its update, and a coordinator that hands out a model again in another run, with
+  a bit of it changed, gets all of it. A `min_cohort` of all silos stops that; otherwise it is for differential privacy
+  to limit.
 * **A coordinator that lies** is refused, and the silo's log says what it asked.
 * **Differentially private training** keeps what its epsilon says.
 * **A dishonest silo** spoils a mean. Robust rules bear some of them, without masks; under masks the bounds in the plan

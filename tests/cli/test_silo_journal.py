@@ -76,7 +76,7 @@ def test_what_is_forgiven_is_told_with_what_it_gives_up_and_stays_in_the_list(se
     journal.release(query, FOUR - {"west"}, Place("r-2", "train", 1, 1), 3)
     other = UPDATE if query is STATISTICS else STATISTICS
     with pytest.raises(SecAggError, match="would tell what west sent"):
-        journal.release(other, FOUR - {"west"}, Place("r-2", "train", 1, 1), 3)
+        journal.release(other, FOUR - {"west"}, Place("r-3", "train", 1, 1), 3)
 
 
 @pytest.mark.parametrize("named", [(), ("--statistics", APP, "--model", BASE)])
