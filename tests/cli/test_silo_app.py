@@ -23,6 +23,7 @@ def small(home):
 def silo(septum, home):
     """`septum silo app ...` in a silo's directory."""
     (home / "north").mkdir(mode=0o700)
+    (home / "north" / "silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
 
     def call(*arguments):
         return septum("silo", "app", *arguments, "--dir", home / "north")

@@ -19,6 +19,7 @@ STATISTICS, UPDATE = Query("statistics", APP, ""), Query("model", APP, BASE)
 def silo(tmp_path):
     folder = tmp_path / "silo"
     folder.mkdir()
+    (folder / "silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
     return folder
 
 
@@ -34,7 +35,7 @@ def test_a_silo_that_signed_nothing_says_so_and_gets_no_file(septum, silo):
     done = septum("silo", "journal", "list", "--dir", silo)
     assert (done.code, done.out) == (0, "no masked sum was signed here yet\n")
     assert septum("silo", "journal", "list", "--dir", silo, "--json").envelope["data"] == {"entries": []}
-    assert list(silo.iterdir()) == []
+    assert [path.name for path in silo.iterdir()] == ["silo.toml"]
 
 
 def test_every_sum_is_listed_with_when_where_over_whom_and_about_what_newest_first(septum, silo, journal):
