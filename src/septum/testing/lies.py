@@ -183,7 +183,10 @@ def _without_itself(talk: Talk) -> Conversation:
 
 
 def _both_shares(talk: Talk) -> Conversation:
-    """The seed share of each silo is known; with the key share of the last one its vector would be bare."""
+    """The seed share of each silo is known; with the key share of the last one its vector would be bare.
+
+    Enough signatures are shown: the silo's own, which it gave for all silos, is among them.
+    """
     yield from talk.unmasked()
     signatures = {**talk.signed(_without(talk), talk.terms), talk.silo: talk.signature}
     yield from talk.lie(Unmask(*talk.place, signatures))
