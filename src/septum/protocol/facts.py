@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from septum.protocol.messages import Blob, Outcome, Stage
+from septum.protocol.query import Query, QueryAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,14 @@ class ModelMade:
 
 
 @dataclass(frozen=True, slots=True)
+class StatisticsMade:
+    """What was asked of the silos' data, and the answer over all of them."""
+
+    query: Query
+    answer: QueryAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class ModelMeasured:
     """The model of round `round` on the test rows of all reporting silos, and silo by silo."""
 
@@ -198,6 +207,7 @@ Fact = (
     | ModelLost
     | ModelMade
     | ModelMeasured
+    | StatisticsMade
     | RunPaused
     | RunResumed
     | RunEnded

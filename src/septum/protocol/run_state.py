@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from septum.protocol.facts import Fact, Metrics, ModelMeasured
+from septum.protocol.facts import Fact, Metrics, ModelMeasured, StatisticsMade
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
 from septum.secagg.messages import Advert, Reveal
@@ -234,8 +234,9 @@ class Tick:
 class Combined:
     """The reports of an attempt were combined.
 
-    model      the new model; None for `evaluate`, which makes none
+    model      the new model; None for `evaluate`, which makes none, and where statistics were asked
     measured   the metrics of the model that the reports evaluated; None for `prepare`
+    answered   the statistics that were asked
     """
 
     stage: Stage
@@ -244,6 +245,7 @@ class Combined:
     model: Blob | None = None
     optimizer: Blob | None = None
     measured: ModelMeasured | None = None
+    answered: StatisticsMade | None = None
 
 
 @dataclass(frozen=True, slots=True)

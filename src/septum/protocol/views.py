@@ -60,6 +60,7 @@ class RunView:
     reason           why it is paused or has ended, when there is something to say
     created_at       Unix time, seconds
     masked           whether the coordinator learns sums over the silos alone
+    asks             whether it asks for statistics, and makes no model
     """
 
     id: str
@@ -80,6 +81,7 @@ class RunView:
     reason: str
     created_at: float
     masked: bool = False
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         reason=run.reason,
         created_at=created_at,
         masked=plan.masking is not None,
+        asks=plan.query is not None,
     )
 
 
