@@ -33,7 +33,7 @@ def submit(
         make_plan(here, silos, options)  # what is wrong on this side is said before the coordinator is asked
     with call.client() as client:
         app = here or _pushed(client, named)
-        plan = make_plan(app, silos or _enrolled(client), options)
+        plan = make_plan(app, silos or enrolled(client), options)
         view = send(client, plan, key or uuid.uuid4().hex)
         if watch:
             call.output.note(f"run {view.id} submitted")
@@ -57,7 +57,7 @@ def send(client: Client, plan: Plan, key: str, patience_s: float = PATIENCE_S) -
             backoff.pause_or_raise()
 
 
-def _enrolled(client: Client) -> tuple[str, ...]:
+def enrolled(client: Client) -> tuple[str, ...]:
     """The silos that could take part."""
     names = tuple(silo.name for silo in client.silos() if silo.status in (SiloStatus.ONLINE, SiloStatus.OFFLINE))
     if not names:

@@ -26,7 +26,7 @@ from typing import IO, cast
 
 from septum.errors import AppError, ConfigError, SeptumError, StorageError, TooLargeError
 from septum.sdk import stored_zip
-from septum.sdk.contract import Column
+from septum.sdk.contract import Column, read_columns
 from septum.sdk.hyper import HyperField, fields_in, schema_of
 from septum.sdk.package import (
     BESIDE,
@@ -144,12 +144,13 @@ def read_package(path: Path) -> Package:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a package says of itself, enough to plan a run of it: none of its code."""
+    """What a package says of itself, enough to plan a run of it: none of its code. `columns`: its data contract."""
 
     name: str
     version: str
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
+    columns: Mapping[str, Column]
 
 
 def description_in(path: Path) -> bytes:
@@ -167,7 +168,10 @@ def read_description(data: bytes) -> Description:
         raise AppError(f"{_DESCRIPTION} has no version, or no presets")
     if not all(isinstance(values, dict) for values in presets.values()):
         raise AppError(f"{_DESCRIPTION} has a preset that is no table")
-    return Description(name, version, fields, presets)
+    columns = content["columns"]
+    if not isinstance(columns, dict):
+        raise AppError(f"{_DESCRIPTION} has columns that are no table")
+    return Description(name, version, fields, presets, read_columns(_DESCRIPTION, {"columns": columns}))
 
 
 def unpack(package: Package, target: Path) -> None:
