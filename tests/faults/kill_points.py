@@ -30,6 +30,7 @@ class Story(Enum):
     PAYLOAD_LOST = "a payload vanishes from the disk"
     MODEL_LOST = "the newest model vanishes from the disk"
     ENROLLING = "silos come and go; no run"
+    ASKING = "statistics are asked, and nothing is trained"
     PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
 
 
@@ -50,6 +51,7 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "commit: ModelMade": Story.PLAIN,
     "commit: ModelMeasured": Story.PLAIN,
     "commit: RunEnded": Story.PLAIN,
+    "commit: StatisticsMade": Story.ASKING,
     "commit: SiloReturned": Story.LEFT,
     "commit: SiloLeft": Story.LEFT,
     "commit: SiloRefused": Story.REFUSED,
