@@ -39,6 +39,7 @@ from septum.testing.hostile import HostileCoordinator, addresses_past
 
 OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
 KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+THIRD = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"2"))
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Try:
 
 
 ASKS = {"query": Query((QueryColumn("x", cuts=(1.0, 2.0)),)), "masking": Masking(), "rounds": 1}
-BOTH = Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER, "south": KEY})
+BOTH = Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER, "south": THIRD})
 
 TRIES = {
     "silo.name": Try(plan={"silos": ("east", "west")}),
