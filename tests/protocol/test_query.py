@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_a_small_answer_worked_out_by_hand():
     assert sex.groups == (2, 2)
     (by_chol,) = told.tables
     assert by_chol.cells == ((1, 1, 0, 0), (0, 0, 1, 1), (0, 0, 0, 0))
-    assert (by_chol.chi_square, by_chol.degrees) == (3.0, 2)
+    assert (by_chol.chi_square, by_chol.degrees) == (pytest.approx(3.0, rel=1e-14), 2)
 
 
 def test_a_variance_does_not_drown_in_a_large_mean():
@@ -110,9 +111,8 @@ def test_a_variance_does_not_drown_in_a_large_mean():
 
 def test_a_table_larger_than_a_block_is_counted_as_one():
     table = people(np.random.default_rng(1), 200_000)
-    small = [
-        {name: values[start : start + 1000] for name, values in table.items()} for start in range(0, 200_000, 1000)
-    ]
+    starts = range(0, 200_000, 1000)
+    small = [{name: values[start : start + 1000] for name, values in table.items()} for start in starts]
     assert (count(QUERY, table) == sum(count(QUERY, part) for part in small)).all()
 
 
@@ -185,7 +185,7 @@ def test_no_two_quantiles_that_are_told_have_fewer_than_the_least_between_them(s
     ages = np.random.default_rng(seed).integers(18, 111, rows).astype(float)
     (told,) = answered(Query((column,)), {"age": ages}).columns
     ranks = [0, *(math.ceil(one.at * rows) for one in told.quantiles if one.value is not None), rows]
-    assert len(ranks) == 2 or all(after - before >= 5 for before, after in zip(ranks, ranks[1:], strict=False))
+    assert len(ranks) == 2 or all(after - before >= 5 for before, after in pairwise(ranks))
 
 
 def test_a_test_of_independence_is_not_told_beside_hidden_cells():

@@ -77,9 +77,8 @@ def test_a_model_is_no_answer():
 def test_sums_that_cannot_be_are_tried_again_and_then_the_run_has_failed():
     run = combining()
     for attempt in range(1, PLAN.attempts + 1):
-        run, _ = step(
-            replace(run, combining=True), CombineRefused(Stage.PREPARE, 0, attempt, "it does not add up"), 2.0
-        )
+        refused = CombineRefused(Stage.PREPARE, 0, attempt, "it does not add up")
+        run, _ = step(replace(run, combining=True), refused, 2.0)
     assert run.outcome is Outcome.FAILED
     assert "it does not add up" in run.reason
 
