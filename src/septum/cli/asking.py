@@ -68,9 +68,10 @@ def followed(output: Output, client: Client, run: str) -> Answer:
     """The answer of a run, once it has ended. Raises RunFailedError."""
     view = watching.wait(output, client, run)
     if view.status is not RunStatus.FINISHED:
+        problems = [f"{silo.name}: {silo.problem}" for silo in view.silos if silo.problem]
         raise RunFailedError(
-            f"run {run} {view.status.value} without an answer: {view.reason or 'no reason'}",
-            hint=f"septum run show {run} names the silos and their rules",
+            f"run {run} {view.status.value} without an answer: {'; '.join([view.reason or 'no reason', *problems])}",
+            hint=f"septum run show {run}; a rule of a silo's policy is for its steward to change",
         )
     return answer_of(client, run)
 
