@@ -68,6 +68,7 @@ TRIES = {
     "policy.require_signature": Try(allowing(require_signature=True), app={"packaged": True}),
     "policy.columns": Try(allowing(columns=("y",))),
     "policy.releases": Try(allowing(releases=("rows",))),
+    "leaves.masked": Try(app={"masked": ("parameters",)}),
     "policy.min_rows": Try(allowing(min_rows=7)),
     "policy.queries": Try(plan=ASKS, roster=BOTH),
     "policy.min_cell": Try(allowing(queries=("small",), min_cell=6), ASKS, roster=BOTH),
@@ -93,7 +94,10 @@ LOCAL = {
 
 def test_every_rule_is_tried():
     rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
-    assert rules | {"query", "silo.name", "roster", "apps", "apps.small.digest", "data"} == {*TRIES, *TRIED_ON_THE_LINE}
+    assert rules | {"query", "silo.name", "roster", "apps", "apps.small.digest", "leaves.masked", "data"} == {
+        *TRIES,
+        *TRIED_ON_THE_LINE,
+    }
 
 
 class Counting(InlineLauncher):

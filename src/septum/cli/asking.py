@@ -6,20 +6,16 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from septum.cli import stats_views, watching
-from septum.cli.app_store import chosen
-from septum.cli.planning import load
-from septum.cli.submitting import enrolled, send
+from septum.cli.submitting import app_named, enrolled, folder_named, send
 from septum.errors import ConfigError, NotFoundError, RunFailedError, did_you_mean
 from septum.protocol.facts import StatisticsMade
 from septum.protocol.plan import AppRef, Masking, Plan
 from septum.protocol.query import Pair, Query, QueryColumn
 from septum.protocol.views import RunStatus
 from septum.sdk.contract import Column, Kind
-from septum.sdk.package_file import read_description
 from septum.silo.query_rules import of_contract
 
 if TYPE_CHECKING:
@@ -55,10 +51,11 @@ class Terms:
 
 def ask(call: Invocation, named: str, asked: Asked, terms: Terms) -> Answer:
     """Ask the silos, wait for the answer and show it. Raises RunFailedError when there is none, with the reasons."""
-    folder = Path(named)
+    here = folder_named(named)
     with call.client() as client:
-        app, contract = _of_folder(folder) if folder.is_dir() or "/" in named else _pushed(client, named)
-        plan = plan_of(app, query_of(contract, asked), terms.silos or enrolled(client), terms)
+        app = here or app_named(client, named)
+        ref = AppRef(app.name, app.version, app.digest)
+        plan = plan_of(ref, query_of(app.columns, asked), terms.silos or enrolled(client), terms)
         run = send(client, plan, uuid.uuid4().hex).id
         call.output.note(f"run {run} asks {len(plan.silos)} silos")
         return followed(call.output, client, run)
@@ -104,18 +101,6 @@ def plan_of(app: AppRef, query: Query, silos: Sequence[str], terms: Terms) -> Pl
         masking=Masking(max_weight=MAX_WEIGHT),
         query=query,
     )
-
-
-def _of_folder(folder: Path) -> tuple[AppRef, Mapping[str, Column]]:
-    """An app's name and contract. Its module is imported here, for its name; silos run nothing of it."""
-    loaded = load(folder)
-    return AppRef(loaded.app.name, loaded.manifest.version, loaded.digest), loaded.manifest.columns
-
-
-def _pushed(client: Client, named: str) -> tuple[AppRef, Mapping[str, Column]]:
-    view = chosen(named, client.apps())
-    found = read_description(client.app_description(view.digest))
-    return AppRef(found.name, found.version, view.digest), found.columns
 
 
 # --- the query -----------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ class ApprovedApp:
     tree      digest of the folder
     columns   its data contract
     leaves    what leaves the silo with it
+    masked    what of that leaves only in sums under masks
     dataset   what it is trained on
     packaged  whether it came as a package; else it is a folder of this silo's
     signers   the keys that signed the package
@@ -41,6 +42,7 @@ class ApprovedApp:
     signers: tuple[str, ...] = ()
     python: Path | None = None
     paths: tuple[Path, ...] = ()
+    masked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,12 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
         name = plan.app.name
         asked = _of_origin(policy, app, name) or query_rules.of_query(policy, app.columns, name, plan.query)
         return asked or _of_cohort(policy, plan)
-    return of_app(policy, app, plan.app.name) or _of_plan(policy, plan) or _of_process(policy, sandbox)
+    return (
+        of_app(policy, app, plan.app.name)
+        or _of_plan(policy, plan)
+        or _of_leaves(app, plan)
+        or _of_process(policy, sandbox)
+    )
 
 
 def enough_rows(policy: Policy, rows: int) -> Denied | None:
@@ -98,6 +105,17 @@ def _of_origin(policy: Policy, app: ApprovedApp, name: str) -> Denied | None:
     if app.packaged and policy.require_signature and not app.signers:
         return Denied("policy.require_signature", f"nobody signed the package of {name} ({app.digest})")
     return None
+
+
+def _of_leaves(app: ApprovedApp, plan: Plan) -> Denied | None:
+    """The steward said yes to an app's own list, so it is a rule of the silo as well."""
+    if plan.masking is not None or not app.masked:
+        return None
+    return Denied(
+        "leaves.masked",
+        f"this run would show the coordinator this silo's own {', '.join(app.masked)}, "
+        "which leave with this app in masked sums alone",
+    )
 
 
 def _of_process(policy: Policy, sandbox: int) -> Denied | None:
