@@ -50,6 +50,16 @@ MaxUpdate = Annotated[
 MaxWeight = Annotated[
     int, typer.Option("--max-weight", metavar="ROWS", help="Masked runs: how many rows a silo may train on at most.")
 ]
+VoteRule = Annotated[
+    str,
+    typer.Option(
+        "--vote",
+        metavar="METRIC[:DROP[:SHARE[:BURNT]]]",
+        help="Masked runs: silos vote on each new model by METRIC on their own test rows, such as log_loss:0.1. "
+        "One that is worse by more than DROP, or that less than SHARE of them accept (2/3), is dropped; "
+        "after BURNT such models in a row (3) the run fails.",
+    ),
+]
 Attempts = Annotated[int, typer.Option("--attempts", min=1, help="How often a round is tried before the run fails.")]
 Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's name if left out.")]
 
@@ -73,6 +83,7 @@ class RunOptions:
     inspect: bool = False
     max_update: float = 10.0
     max_weight: int = 100_000
+    vote: str = ""
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

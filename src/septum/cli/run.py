@@ -36,6 +36,7 @@ def submit(
     inspect: options.Inspect = False,
     max_update: options.MaxUpdate = 10.0,
     max_weight: options.MaxWeight = 100_000,
+    vote: options.VoteRule = "",
     attempts: options.Attempts = 3,
     name: options.Name = "",
     key: Annotated[
@@ -61,6 +62,7 @@ def submit(
         inspect=inspect,
         max_update=max_update,
         max_weight=max_weight,
+        vote=vote,
         attempts=attempts,
         name=name,
     )

@@ -42,6 +42,7 @@ def simulate(
     inspect: options.Inspect = False,
     max_update: options.MaxUpdate = 10.0,
     max_weight: options.MaxWeight = 100_000,
+    vote: options.VoteRule = "",
     attempts: options.Attempts = 3,
     name: options.Name = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the model into this safetensors file.")] = None,
@@ -61,6 +62,7 @@ def simulate(
         inspect=inspect,
         max_update=max_update,
         max_weight=max_weight,
+        vote=vote,
         attempts=attempts,
         name=name,
     )

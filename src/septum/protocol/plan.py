@@ -111,6 +111,27 @@ class Masking:
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """A masked run's models are voted on: each silo measures a new one on its own test rows (docs/decisions/0016).
+
+    accepts    share of the silos that vote which have to accept a model for it to be kept
+    metric     what silos compare
+    max_drop   how much worse than the model before it a new one may be: in a silo that accepts it, and over all rows
+    max_burnt  after so many models in a row that were voted down the run fails
+    """
+
+    accepts: float = 2 / 3
+    metric: Metric = Metric.LOG_LOSS
+    max_drop: float = 0.1
+    max_burnt: int = 3
+
+    def __post_init__(self) -> None:
+        _in_range("vote.accepts", self.accepts, 0.01, 1)
+        _in_range("vote.max_drop", self.max_drop, 0, 1e6)
+        _in_range("vote.max_burnt", self.max_burnt, 1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The settled configuration of a run.
 
@@ -122,6 +143,7 @@ class Plan:
     masking     how what silos send is masked; None where the coordinator is to see each silo's own
     query       what is asked of the silos' data, by the data contract of `app`: then no model is made, and none of
                 the app's code runs; None for training
+    vote        how a masked run's silos judge each new model; None where it is kept whatever it is
     """
 
     name: str
@@ -139,6 +161,7 @@ class Plan:
     clip_norm: float | None = None
     masking: Masking | None = field(default=None, metadata=LATER)
     query: Query | None = field(default=None, metadata=LATER)
+    vote: Vote | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for silo in self.silos:
@@ -159,6 +182,11 @@ class Plan:
             _in_range("clip_norm", self.clip_norm, 1e-12, 1e12)
         if self.masking is not None:
             _check_masked(self)
+        elif self.vote is not None:
+            raise ConfigError(
+                "a vote is for masked runs: in an inspected one the coordinator sees each silo's own update",
+                hint="--strategy trimmed-mean or geometric-median, without --vote: docs/reference/strategies.md",
+            )
         if self.query is not None:
             _check_query(self)
         _fits_a_message(self)
@@ -195,6 +223,7 @@ def _check_query(plan: Plan) -> None:
         "strategy": plan.strategy != StrategyRef(),
         "early_stopping": plan.early_stopping is not None,
         "clip_norm": plan.clip_norm is not None,
+        "vote": plan.vote is not None,
     }
     for name, given in training.items():
         if given:
