@@ -15,7 +15,7 @@ from septum.errors import ConfigError, DataError, TensorError
 from septum.protocol.answering import answer
 from septum.protocol.codec import from_json, to_json
 from septum.protocol.counting import count, fine_value, steps_of
-from septum.protocol.plan import AppRef, EarlyStopping, Masking, Plan, StrategyRef, Vote
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Plan, Private, StrategyRef, Vote
 from septum.protocol.query import Code, Pair, Query, QueryColumn
 
 AGE = QueryColumn("age", "years", True, 18.0, 110.0, moments=True, quantiles=(0.25, 0.5, 0.75))
@@ -276,6 +276,7 @@ def test_a_plan_without_a_query_has_the_digest_that_it_always_had():
         ({"early_stopping": EarlyStopping()}, "early_stopping is of training"),
         ({"clip_norm": 1.0}, "clip_norm is of training"),
         ({"vote": Vote()}, "vote is of training"),
+        ({"private": Private(personalise=1)}, "private is of training"),
         ({"silos": ("a",)}, "2 to 200 silos"),
     ],
 )

@@ -50,6 +50,23 @@ MaxUpdate = Annotated[
 MaxWeight = Annotated[
     int, typer.Option("--max-weight", metavar="ROWS", help="Masked runs: how many rows a silo may train on at most.")
 ]
+PrivateStart = Annotated[
+    str,
+    typer.Option(
+        "--private",
+        metavar="fresh|continue",
+        help="Start private parameters afresh, or from those that each silo kept from its newest run of the app.",
+    ),
+]
+Personalise = Annotated[
+    int,
+    typer.Option(
+        "--personalise",
+        min=0,
+        metavar="ROUNDS",
+        help="Local rounds in each silo after the last; what comes of them stays there, where it is better.",
+    ),
+]
 VoteRule = Annotated[
     str,
     typer.Option(
@@ -84,6 +101,8 @@ class RunOptions:
     max_update: float = 10.0
     max_weight: int = 100_000
     vote: str = ""
+    private: str = "fresh"
+    personalise: int = 0
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

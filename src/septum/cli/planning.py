@@ -10,7 +10,7 @@ from septum.cli.options import RunOptions, pairs
 from septum.errors import ConfigError, did_you_mean
 from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
-from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef, Vote
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef, Vote
 from septum.sdk.contract import Column
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
@@ -31,6 +31,7 @@ class Described:
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
     masked: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
 
 
@@ -38,13 +39,14 @@ def described(loaded: LoadedApp) -> Described:
     """Of an app that was imported."""
     manifest = loaded.manifest
     return Described(
-        loaded.app.name,
-        manifest.version,
-        loaded.digest,
-        loaded.app.fields,
-        manifest.presets,
-        manifest.masked,
-        manifest.columns,
+        name=loaded.app.name,
+        version=manifest.version,
+        digest=loaded.digest,
+        fields=loaded.app.fields,
+        presets=manifest.presets,
+        masked=manifest.masked,
+        private=manifest.private,
+        columns=manifest.columns,
     )
 
 
@@ -52,7 +54,8 @@ def described_package(digest: str, description: bytes, added: Mapping[str, Mappi
     """Of a package, by what it says of itself, and the presets that were given to it besides."""
     found = read_description(description)
     presets = {**added, **found.presets}
-    return Described(found.name, found.version, digest, found.fields, presets, found.masked, found.columns)
+    shared = (found.masked, found.private, found.columns)
+    return Described(found.name, found.version, digest, found.fields, presets, *shared)
 
 
 def load(folder: Path) -> LoadedApp:
@@ -85,9 +88,25 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         clip_norm=options.clip_norm,
         masking=None if options.inspect else Masking(options.max_update, options.max_weight),
         vote=vote(options.vote),
+        private=_private(app, options),
     )
     strategy_for(plan)  # refuses one that needs more silos
     return plan
+
+
+def _private(app: Described, options: RunOptions) -> Private | None:
+    starts = [start.value for start in Start]
+    if options.private not in starts:
+        raise ConfigError(f"--private {options.private}: {did_you_mean(options.private, starts)}")
+    start = Start(options.private)
+    if start is Start.CONTINUE and not app.private:
+        raise ConfigError(
+            f"--private continue: app {app.name!r} has no private parameters to continue from",
+            hint="its septum.toml names them: [private] parameters = [...]",
+        )
+    if not app.private and not options.personalise:
+        return None
+    return Private(app.private, start, options.personalise)
 
 
 def hyper_values(app: Described, options: RunOptions) -> dict[str, object]:

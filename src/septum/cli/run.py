@@ -37,6 +37,8 @@ def submit(
     max_update: options.MaxUpdate = 10.0,
     max_weight: options.MaxWeight = 100_000,
     vote: options.VoteRule = "",
+    private: options.PrivateStart = "fresh",
+    personalise: options.Personalise = 0,
     attempts: options.Attempts = 3,
     name: options.Name = "",
     key: Annotated[
@@ -63,6 +65,8 @@ def submit(
         max_update=max_update,
         max_weight=max_weight,
         vote=vote,
+        private=private,
+        personalise=personalise,
         attempts=attempts,
         name=name,
     )
