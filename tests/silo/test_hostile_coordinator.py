@@ -21,7 +21,8 @@ from septum.errors import DataError
 from septum.ports.channel import Channel
 from septum.ports.launcher import WorkerLimits
 from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
-from septum.protocol.plan import AppRef, Plan, StrategyRef
+from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
+from septum.protocol.query import Query, QueryColumn
 from septum.protocol.roster import Roster, SignedRoster, write_roster
 from septum.silo.admission import Admission
 from septum.silo.agent import Agent
@@ -38,6 +39,7 @@ from septum.testing.hostile import HostileCoordinator, addresses_past
 
 OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
 KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+THIRD = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"2"))
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Try:
     rows: int = 6
     roster: Roster | None = None
 
+
+ASKS = {"query": Query((QueryColumn("x", cuts=(1.0, 2.0)),)), "masking": Masking(), "rounds": 1}
+BOTH = Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER, "south": THIRD})
 
 TRIES = {
     "silo.name": Try(plan={"silos": ("east", "west")}),
@@ -66,6 +71,13 @@ TRIES = {
     "policy.releases": Try(allowing(releases=("rows",))),
     "leaves.masked": Try(app={"masked": ("parameters",)}),
     "policy.min_rows": Try(allowing(min_rows=7)),
+    "policy.queries": Try(plan=ASKS, roster=BOTH),
+    "policy.min_cell": Try(allowing(queries=("small",), min_cell=6), ASKS, roster=BOTH),
+    "query": Try(
+        allowing(queries=("small",)),
+        {**ASKS, "query": Query((QueryColumn("x", unit="mm", cuts=(1.0,)),))},
+        roster=BOTH,
+    ),
     "policy.min_sandbox": Try(allowing(min_sandbox=2)),
     "roster": Try(roster=Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER})),
     "policy.require_roster": Try(allowing(require_roster=True)),
@@ -84,7 +96,16 @@ LOCAL = {
 
 def test_every_rule_is_tried():
     rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
-    others = {"silo.name", "roster", "apps", "apps.small.digest", "apps.small.private", "leaves.masked", "data"}
+    others = {
+        "query",
+        "silo.name",
+        "roster",
+        "apps",
+        "apps.small.digest",
+        "apps.small.private",
+        "leaves.masked",
+        "data",
+    }
     assert rules | others == {
         *TRIES,
         *TRIED_ON_THE_LINE,

@@ -59,6 +59,8 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "hours": Hours(60, 120),
         "send_error_texts": True,
         "keep_models": False,
+        "queries": ("heart",),
+        "min_cell": 11,
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))
     words, digests = explained(Policy()), {Policy().digest}
@@ -75,6 +77,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         ({"signers": ("ed25519:short",)}, "signers has 'ed25519:short'"),
         ({"releases": ("records",)}, "releases has 'records'; possible are parameters"),
         ({"min_sandbox": 3}, "min_sandbox is 3"),
+        ({"min_cell": 0}, "min_cell is 0"),
         ({"egress_hosts": ("*.example.org",)}, r"egress_hosts has '\*\.example\.org', which is no host"),
     ],
 )

@@ -42,10 +42,11 @@ from septum.protocol.messages import (
     Wait,
 )
 from septum.protocol.plan import Plan
+from septum.protocol.query_combine import check_sums
 from septum.protocol.run import create
 from septum.protocol.run_state import Event, FromSilo, Note, Presence, Run
 from septum.protocol.sources import Source, source_of
-from septum.protocol.stages import initial_maker
+from septum.protocol.stages import is_maker
 from septum.protocol.views import (
     JournalView,
     ModelView,
@@ -157,7 +158,9 @@ class RunService:
     ) -> None:
         base = self._driver.shelf.layout(run.model) if report.stage is Stage.TRAIN and run.model else None
         masked = isinstance(report, Masked)
-        check(report.stage, source, base, initial=silo == initial_maker(run), masked=masked, finite_from=finite_from)
+        check(report.stage, source, base, initial=is_maker(run, silo), masked=masked, finite_from=finite_from)
+        if run.plan.query is not None:
+            check_sums(run.plan.query, source)
 
     async def upload_to(self, silo: str, run_id: str) -> tuple[Live, Mark]:
         """Where a payload of this silo may go now. Raises NotFoundError, or ProtocolError when none is expected."""

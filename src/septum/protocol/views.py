@@ -62,6 +62,7 @@ class RunView:
     masked           whether the coordinator learns sums over the silos alone
     vote             by which rule its silos vote on each model; None where they do not
     burnt            models in a row that were voted down
+    asks             whether it asks for statistics, and makes no model
     """
 
     id: str
@@ -84,6 +85,7 @@ class RunView:
     masked: bool = False
     vote: Vote | None = field(default=None, metadata=LATER)
     burnt: int = field(default=0, metadata=LATER)
+    asks: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         masked=plan.masking is not None,
         vote=plan.vote,
         burnt=run.burnt,
+        asks=plan.query is not None,
     )
 
 

@@ -262,6 +262,8 @@ def _policy(section: Section) -> Policy:
         hours=hours_of(hours, section.where) if hours else None,
         send_error_texts=section.flag("send_error_texts", off.send_error_texts),
         keep_models=section.flag("keep_models", off.keep_models),
+        queries=section.texts("queries") or (),
+        min_cell=section.whole("min_cell", off.min_cell) or off.min_cell,
     )
     section.end()
     return policy

@@ -35,7 +35,8 @@ from septum.secagg.journal import conflict
 from septum.silo.lines import MAX_LINE_BYTES, add_record, append_line, record, whole_lines
 
 FILE_NAME, HEAD_NAME = "releases.jsonl", "releases.head"
-STATISTICS, MODEL = "statistics", "model"  # kinds of queries
+STATISTICS, MODEL, QUERIES = "statistics", "model", "queries"  # kinds of queries
+EVERYTHING = "all"  # what queries are about
 MAX_REASON_CHARS = 2_000
 
 
@@ -43,7 +44,10 @@ MAX_REASON_CHARS = 2_000
 class Query:
     """What a sum is about.
 
-    kind  `statistics` of an app's columns, or what was trained from and measured of a `model`
+    kind  `statistics` of an app's columns, or what was trained from and measured of a `model`; or `queries`: of these
+          all are about the same, whatever they ask of which app's columns. Other bins of the same people, or the same
+          people in another dataset, are no other question
+    app   the app's digest; EVERYTHING for queries
     base  the model's digest; empty for statistics, whatever run and seed ask for them
     """
 
@@ -53,7 +57,7 @@ class Query:
 
     @property
     def name(self) -> str:
-        """The digest by which people name it: the model's, for statistics the app's."""
+        """The digest by which people name it: the model's, for statistics the app's; for queries `all`."""
         return self.base or self.app
 
 

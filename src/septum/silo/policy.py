@@ -84,6 +84,9 @@ class Policy:
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
     keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends
+    queries            apps, by name, of whose columns statistics may be asked without training (`septum stats run`); of
+                       none unless it is said here, for to approve an app is to approve what its own code lets leave
+    min_cell           statistics that tell counts of fewer people over all silos are refused
     """
 
     min_cohort: int = 3
@@ -103,6 +106,8 @@ class Policy:
     send_error_texts: bool = False
     require_masking: bool = True
     keep_models: bool = True
+    queries: tuple[str, ...] = ()
+    min_cell: int = 5
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -115,6 +120,8 @@ class Policy:
                 raise ConfigError(f"[policy]: releases has {name!r}; possible are {', '.join(LEAVES)}")
         for host in self.egress_hosts:
             host_of(host)
+        if self.min_cell < 1:
+            raise ConfigError(f"[policy]: min_cell is {self.min_cell}, 1 or more people are possible")
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
 
@@ -171,6 +178,10 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
         "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
         "keep_models": "this silo's own models are kept" if policy.keep_models else "no model is kept when a run ends",
+        "queries": f"statistics may be asked about the columns of {', '.join(policy.queries)}, in sums over silos"
+        if policy.queries
+        else "no statistics may be asked but those of an app's own code",
+        "min_cell": f"in statistics no count of fewer than {policy.min_cell} people is told",
     }
 
 

@@ -410,7 +410,7 @@ class Session:
         if self._worker is None or not self._worker.alive:
             self.interrupt()
             self._worker = None
-            self._worker = self._tools.launcher.start(self._spec(self._granted), self._tools.limits)
+            self._worker = self._launcher(self._granted).start(self._spec(self._granted), self._tools.limits)
             self._log.info("worker_started", pid=self._worker.pid)
             if self._tools.stop.is_set():  # `interrupt` came between
                 self.interrupt()
@@ -419,6 +419,14 @@ class Session:
         state = self._files.carried(effect.state) if effect.state else self._own.start(app, job, model)
         task = Task(job.stage, job.round, model, job.initial, state, self._files.carried(job.name))
         return self._worker.perform(task, self._files.output(job.name))
+
+    def _launcher(self, granted: Granted) -> Launcher:
+        """What does the work: for statistics septum's own code alone."""
+        if self.state.plan.query is None:
+            return self._tools.launcher
+        from septum.silo.counting import Counting  # numpy, as for what is masked: an idle agent does without
+
+        return Counting(self.state.plan.query, tuple(granted.app.columns))
 
     def _spec(self, granted: Granted) -> WorkerSpec:
         plan, app = self.state.plan, granted.app
