@@ -66,6 +66,7 @@ def test_a_hidden_count_of_a_line_may_be_two_even_for_who_knows_the_rule(groups,
     assert hiding > 20
 
 
+@pytest.mark.laws
 @pytest.mark.parametrize(("shape", "totals"), [((2, 2), (6, 20)), ((2, 3), (8, 13)), ((3, 3), (8,))])
 def test_a_hidden_count_of_a_table_may_be_two_whatever_is_added_and_subtracted(shape, totals):
     least, rng, looked = 3, np.random.default_rng(5), 0

@@ -134,6 +134,14 @@ def test_show_prints_units_meanings_and_what_is_hidden(coordinator, septum, exam
     assert "chi-square: none, for counts are hidden or fewer than two groups have people" in lines
 
 
+def test_run_show_says_that_it_asks_and_where_the_answer_is(coordinator, septum, example):
+    septum("stats", "run", example, "--silos", "austin,boston", "--columns", "age")
+    said = septum("run", "show", "run-1").out
+    assert "asks      for statistics, attempt 1, of 2 of 2 silos at least" in said
+    assert "answer    septum stats show run-1" in said
+    assert "model " not in said
+
+
 def test_a_run_that_trains_has_no_statistics(coordinator, septum, example):
     septum("run", "submit", example, "--silos", "austin,boston")
     done = septum("stats", "show", "run-1", "--json")
