@@ -1,6 +1,8 @@
 """A steward reads a package, says yes or no by its digest, and sees what was changed."""
 
+import fcntl
 import getpass
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ def small(home):
 def silo(septum, home):
     """`septum silo app ...` in a silo's directory."""
     (home / "north").mkdir(mode=0o700)
+    (home / "north" / "silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
 
     def call(*arguments):
         return septum("silo", "app", *arguments, "--dir", home / "north")
@@ -137,6 +140,22 @@ def test_approving_installs_the_wheels_and_the_list_says_so(silo, home):
     assert list((home / "north" / "envs" / package.digest.removeprefix("sha256:")).rglob("tiny.py"))
 
 
+@pytest.mark.processes
+def test_a_package_whose_wheels_are_being_installed_is_listed_as_that_and_a_failure_with_its_reason(silo, home):
+    package = add(silo, home, wheels={"tiny": {"tiny.py": "x = 1\n"}})
+    assert silo("approve", "small").code == 0
+    envs, name = home / "north" / "envs", package.digest.removeprefix("sha256:")
+    state = json.loads((envs / name / "state.json").read_text())
+    (envs / name / "state.json").write_text(json.dumps(state | {"state": "preparing"}))
+    with (envs / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as whoever installs does
+        assert "preparing" in silo("list").out
+        assert silo("list", "--json").envelope["data"]["apps"][0]["environment"] == "preparing"
+    assert "absent" in silo("list").out  # whoever was at it has died
+    (envs / name / "state.json").write_text(json.dumps(state | {"state": "failed", "reason": "no such platform"}))
+    assert f"{package.digest}: its wheels are not installed: no such platform" in silo("list").out
+
+
 def test_what_the_silo_lacks_keeps_a_package_from_being_approved(silo, home):
     def change(app):
         text = (app / "septum.toml").read_text()
@@ -238,3 +257,17 @@ def test_a_package_is_removed_by_its_name_and_once_more_by_its_digest(silo, smal
     done = silo("remove", "small")
     assert (done.code, "there is no package 'small' in this silo" in done.err) == (ExitCode.USAGE, True)
     assert not [path for path in (home / "north" / "packages").iterdir() if path.is_dir()]
+
+
+def test_a_review_shows_what_never_leaves_and_says_nothing_of_it_where_all_is_shared(silo, home):
+    def change(app):
+        manifest = app / "septum.toml"
+        manifest.write_text(f'{manifest.read_text()}\n[private]\nparameters = ["head.*", "w"]\n')
+
+    add(silo, home)
+    add(silo, home, version="1.1.0", change=change)
+    lines = silo("review", "small==1.1.0").out.split("\n")
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("WHAT NEVER LEAVES THIS SILO")]
+    assert lines[at + 1 : at + 4] == ["  head.*", "  w", ""]
+    assert silo("review", "small==1.1.0", "--json").envelope["data"]["private"] == ["head.*", "w"]
+    assert "WHAT NEVER LEAVES" not in silo("review", "small==1.0.0").out

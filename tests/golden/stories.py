@@ -21,7 +21,7 @@ from tests.protocol.driving import (
 
 from septum.errors import ProtocolError
 from septum.protocol.messages import Await, Stage
-from septum.protocol.plan import EarlyStopping, Metric
+from septum.protocol.plan import EarlyStopping, Metric, Private, Start, Vote
 from septum.protocol.run_state import CombineRefused, ModelLost, PayloadsLost, Step
 
 
@@ -68,6 +68,19 @@ def a_silo_leaves_and_returns() -> Play:
     play.combine()
     play.finish_stage()
     play.finish_stage()
+    return play
+
+
+def masked_models_are_voted_down() -> Play:
+    """The model of round 1 is voted down in round 2, that of round 4 is worse over all rows, the last one is kept."""
+    play = Play(masked_plan_of(rounds=6, vote=Vote())).open(Stage.TRAIN, 1)
+    play.finish_voted(0, 0)
+    play.finish_voted(1)
+    play.finish_voted(0, 0, log_loss=0.7)
+    play.finish_voted(3, log_loss=0.65)
+    play.finish_voted(4, log_loss=0.85)
+    play.finish_voted(0, 0)
+    play.finish_voted(3)
     return play
 
 
@@ -230,6 +243,16 @@ def masked_a_model_is_lost_while_the_next_sum_is_begun() -> Play:
     return play
 
 
+def private_parameters_and_models_personalised() -> Play:
+    """The plan names what is each silo's own; the run goes on as any other, and what is private is not in it."""
+    private = Private(("head.*", "norm?"), Start.CONTINUE, personalise=3)
+    play = Play(plan_of(private=private))
+    play.join(SWITZERLAND, CLEVELAND, HUNGARY)
+    for _ in range(4):
+        play.finish_stage()
+    return play
+
+
 STORIES = (
     happy_path,
     straggler_and_deadline,
@@ -245,4 +268,6 @@ STORIES = (
     masked_silos_drop_out_at_every_step,
     masked_a_sum_that_was_begun_is_asked_of_the_same_silos,
     masked_a_model_is_lost_while_the_next_sum_is_begun,
+    masked_models_are_voted_down,
+    private_parameters_and_models_personalised,
 )

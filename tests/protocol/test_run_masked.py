@@ -18,6 +18,7 @@ from tests.protocol.driving import (
     masked_plan_of,
     plan_of,
     report_of,
+    result_of,
 )
 from tests.protocol.histories import other_kind_of
 
@@ -513,6 +514,61 @@ def test_a_stop_does_not_forget_which_silos_a_sum_was_begun_over():
     assert told(run) == dict.fromkeys(HOME, MakeKeys)
 
 
+def test_a_list_that_every_silo_of_it_refused_to_sign_binds_nobody():
+    """The journals know a sum over others; of this list none can have been released, so who is back is asked too."""
+    run = without_long_beach(Step.AGREE)
+    for silo in HOME:
+        run.fail(silo, "its journal")
+    assert run.run.attempt == 2
+    assert told(run) == dict.fromkeys(FOUR, MakeKeys)
+
+
+def test_neither_does_it_after_a_resume():
+    run = at(Step.WORK, attempts=1)
+    run.answer(*HOME)
+    run.after(100.0)
+    for silo in HOME:
+        run.fail(silo, "its journal")
+    assert run.run.outcome is Outcome.FAILED
+    run.resume()
+    run.here(*FOUR)
+    assert told(run) == dict.fromkeys(FOUR, MakeKeys)
+
+
+@pytest.mark.parametrize("last", ["signed", "silent", "gone"])
+def test_a_list_that_one_silo_signed_or_may_have_signed_binds_all_of_it(last):
+    run = without_long_beach(Step.AGREE)
+    for silo in HOME[1:]:
+        run.fail(silo, "its journal")
+    match last:
+        case "signed":
+            run.answer(CLEVELAND)
+        case "silent":
+            run.after(100.0)
+        case "gone":
+            run.leave(CLEVELAND)
+    run.here(CLEVELAND)
+    assert told(run) == dict.fromkeys(HOME, MakeKeys)
+
+
+def test_a_list_of_an_earlier_attempt_binds_although_all_refuse_it_now():
+    """Somebody may have signed it then; that they cannot now, started again say, changes nothing."""
+    run = without_long_beach(Step.UNMASK)
+    lose(run, CLEVELAND)
+    run.on_to(Step.AGREE)
+    for silo in HOME:
+        run.fail(silo, "no keys")
+    assert run.run.attempt == 3
+    assert told(run) == dict.fromkeys(HOME, MakeKeys)
+
+
+@pytest.mark.parametrize("step", [Step.AGREE, Step.UNMASK])
+def test_a_run_that_is_stopped_while_silos_sign_or_reveal_is_bound_to_them_when_it_goes_on(step):
+    run = without_long_beach(step)
+    run.stop()
+    assert (run.run.burned, run.run.exchange) == (HOME, None)
+
+
 def test_a_lost_model_is_made_again_of_exactly_the_silos_that_it_was_made_of():
     run = without_long_beach(Step.UNMASK)
     run.answer(*HOME)
@@ -587,3 +643,51 @@ def test_a_reveal_counts_once_and_only_of_a_silo_that_signed():
     assert isinstance(answer_of(run.run, CLEVELAND), Revealed)
     assert set(run.run.exchange.reveals) == {CLEVELAND}
     assert not run.run.combining
+
+
+# --- scores counted once more ----------------------------------------------------------------------------------------
+
+EDGES = (-57344, 5, 9)
+
+
+def evaluated(run: Play, bound: float, edges: tuple[int, ...] = ()) -> None:
+    """Everybody answers; the last model's ROC-AUC is known to `bound`, and could be known better."""
+    while not run.run.combining:
+        run.answer(*run.run.awaited)
+    result = result_of(run.combines[-1])
+    measured = replace(result.measured, metrics=replace(result.measured.metrics, roc_auc_bound=bound))
+    run.do(replace(result, measured=measured, edges=edges))
+
+
+def test_the_last_models_scores_are_counted_once_more_by_the_same_silos_and_no_third_time():
+    run = Play(masked_plan_of(rounds=1, attempts=1)).open(Stage.EVALUATE, 1)
+    run.on_to(Step.WORK).leave(LONG_BEACH)
+    evaluated(run, 0.3, EDGES)
+    assert (run.run.outcome, run.run.measured.roc_auc_bound) == (None, 0.3)
+    run.here(LONG_BEACH)
+    run.on_to(Step.WORK)
+    assert run.run.cohort == HOME
+    assert {asked.edges for asked in run.asked().values()} == {EDGES}
+    evaluated(run, 0.1, EDGES)
+    assert run.combines[-1].edges == EDGES
+    assert (run.run.outcome, run.run.measured.roc_auc_bound, run.run.reason) == (Outcome.FINISHED, 0.1, "")
+    assert [fact.metrics.roc_auc_bound for fact in run.facts_of(facts.ModelMeasured)[-2:]] == [0.3, 0.1]
+
+
+def test_when_that_fails_the_run_has_what_was_measured_first():
+    run = Play(masked_plan_of(rounds=1)).open(Stage.EVALUATE, 1)
+    evaluated(run, 0.3, EDGES)
+    run.leave(LONG_BEACH)
+    while run.run.outcome is None:
+        run.after(100.0)
+    assert (run.run.outcome, run.run.measured.roc_auc_bound) == (Outcome.FINISHED, 0.3)
+    assert run.run.reason.startswith("the last model was not measured more finely")
+
+
+def test_a_model_that_is_lost_before_that_is_measured_anew_from_the_beginning():
+    run = Play(masked_plan_of(rounds=1)).open(Stage.EVALUATE, 1)
+    evaluated(run, 0.3, EDGES)
+    run.do(ModelLost(run.run.model.digest, "rotten"))
+    assert (run.run.stage, run.run.edges) == (Stage.TRAIN, ())
+    run.finish_stage()
+    assert run.on_to(Step.WORK).asked()[CLEVELAND].edges == ()

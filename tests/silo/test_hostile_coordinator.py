@@ -55,6 +55,7 @@ TRIES = {
     "silo.name": Try(plan={"silos": ("east", "west")}),
     "apps": Try(plan={"app": AppRef("another", "1", "sha256:" + "0" * 64)}),
     "apps.small.digest": Try(plan={"app": AppRef("small", "1", "sha256:" + "0" * 64)}),
+    "apps.small.private": Try(app={"private": ("w",)}),
     "policy.min_cohort": Try(plan={"quorum": 1}),
     "policy.require_masking": Try(allowing(require_masking=True)),
     "policy.max_rounds": Try(allowing(max_rounds=10), {"rounds": 11}),
@@ -77,12 +78,14 @@ LOCAL = {
     "hours",
     "roster",
     "send_error_texts",
+    "keep_models",
 }  # these forbid no run
 
 
 def test_every_rule_is_tried():
     rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
-    assert rules | {"silo.name", "roster", "apps", "apps.small.digest", "leaves.masked", "data"} == {
+    others = {"silo.name", "roster", "apps", "apps.small.digest", "apps.small.private", "leaves.masked", "data"}
+    assert rules | others == {
         *TRIES,
         *TRIED_ON_THE_LINE,
     }

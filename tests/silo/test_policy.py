@@ -58,6 +58,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "egress_hosts": ("blobs.example.org",),
         "hours": Hours(60, 120),
         "send_error_texts": True,
+        "keep_models": False,
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))
     words, digests = explained(Policy()), {Policy().digest}

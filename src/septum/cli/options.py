@@ -50,6 +50,33 @@ MaxUpdate = Annotated[
 MaxWeight = Annotated[
     int, typer.Option("--max-weight", metavar="ROWS", help="Masked runs: how many rows a silo may train on at most.")
 ]
+PrivateStart = Annotated[
+    str,
+    typer.Option(
+        "--private",
+        metavar="fresh|continue",
+        help="Start private parameters afresh, or from those that each silo kept from its newest run of the app.",
+    ),
+]
+Personalise = Annotated[
+    int,
+    typer.Option(
+        "--personalise",
+        min=0,
+        metavar="ROUNDS",
+        help="Local rounds in each silo after the last; what comes of them stays there, where it is better.",
+    ),
+]
+VoteRule = Annotated[
+    str,
+    typer.Option(
+        "--vote",
+        metavar="METRIC[:DROP[:SHARE[:BURNT]]]",
+        help="Masked runs: silos vote on each new model by METRIC on their own test rows, such as log_loss:0.1. "
+        "One that is worse by more than DROP, or that less than SHARE of them accept (2/3), is dropped; "
+        "after BURNT such models in a row (3) the run fails.",
+    ),
+]
 Attempts = Annotated[int, typer.Option("--attempts", min=1, help="How often a round is tried before the run fails.")]
 Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's name if left out.")]
 
@@ -73,6 +100,9 @@ class RunOptions:
     inspect: bool = False
     max_update: float = 10.0
     max_weight: int = 100_000
+    vote: str = ""
+    private: str = "fresh"
+    personalise: int = 0
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

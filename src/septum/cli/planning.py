@@ -10,7 +10,7 @@ from septum.cli.options import RunOptions, pairs
 from septum.errors import ConfigError, did_you_mean
 from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
-from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef, Vote
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
 from septum.sdk.package_file import read_description
@@ -26,20 +26,28 @@ class Described:
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
     masked: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
 
 def described(loaded: LoadedApp) -> Described:
     """Of an app that was imported."""
     manifest = loaded.manifest
     return Described(
-        loaded.app.name, manifest.version, loaded.digest, loaded.app.fields, manifest.presets, manifest.masked
+        name=loaded.app.name,
+        version=manifest.version,
+        digest=loaded.digest,
+        fields=loaded.app.fields,
+        presets=manifest.presets,
+        masked=manifest.masked,
+        private=manifest.private,
     )
 
 
 def described_package(digest: str, description: bytes, added: Mapping[str, Mapping[str, object]]) -> Described:
     """Of a package, by what it says of itself, and the presets that were given to it besides."""
     found = read_description(description)
-    return Described(found.name, found.version, digest, found.fields, {**added, **found.presets}, found.masked)
+    presets = {**added, **found.presets}
+    return Described(found.name, found.version, digest, found.fields, presets, found.masked, found.private)
 
 
 def load(folder: Path) -> LoadedApp:
@@ -71,9 +79,26 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         early_stopping=early_stopping(options.early_stopping),
         clip_norm=options.clip_norm,
         masking=None if options.inspect else Masking(options.max_update, options.max_weight),
+        vote=vote(options.vote),
+        private=_private(app, options),
     )
     strategy_for(plan)  # refuses one that needs more silos
     return plan
+
+
+def _private(app: Described, options: RunOptions) -> Private | None:
+    starts = [start.value for start in Start]
+    if options.private not in starts:
+        raise ConfigError(f"--private {options.private}: {did_you_mean(options.private, starts)}")
+    start = Start(options.private)
+    if start is Start.CONTINUE and not app.private:
+        raise ConfigError(
+            f"--private continue: app {app.name!r} has no private parameters to continue from",
+            hint="its septum.toml names them: [private] parameters = [...]",
+        )
+    if not app.private and not options.personalise:
+        return None
+    return Private(app.private, start, options.personalise)
 
 
 def hyper_values(app: Described, options: RunOptions) -> dict[str, object]:
@@ -120,6 +145,31 @@ def early_stopping(text: str) -> EarlyStopping | None:
     if len(rest) > 2:
         raise ConfigError(f"--early-stopping {text!r} is not METRIC:PATIENCE:MIN_DELTA", hint="roc_auc:5:0.001, say")
     return EarlyStopping(Metric(name), patience, min_delta)
+
+
+def vote(text: str) -> Vote | None:
+    """`METRIC[:DROP[:SHARE[:BURNT]]]`; nothing for an empty text.
+
+    >>> vote("roc_auc:0.05")
+    Vote(accepts=0.6666666666666666, metric=<Metric.ROC_AUC: 'roc_auc'>, max_drop=0.05, max_burnt=3)
+    """
+    if not text:
+        return None
+    name, *rest = text.split(":")
+    metrics = [metric.value for metric in Metric]
+    if name not in metrics:
+        raise ConfigError(f"--vote {text}: no metric {name!r}; {did_you_mean(name, metrics)}")
+    plain = Vote()
+    wrong = ConfigError(f"--vote {text!r} is not METRIC:DROP:SHARE:BURNT", hint="log_loss:0.1:0.67:3, say")
+    if len(rest) > 3:
+        raise wrong
+    try:
+        drop = float(rest[0]) if rest else plain.max_drop
+        share = float(rest[1]) if len(rest) > 1 else plain.accepts
+        burnt = int(rest[2]) if len(rest) > 2 else plain.max_burnt
+    except ValueError:
+        raise wrong from None
+    return Vote(share, Metric(name), drop, burnt)
 
 
 def _preset(presets: Mapping[str, Mapping[str, object]], name: str) -> Mapping[str, object]:

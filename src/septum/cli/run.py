@@ -36,6 +36,9 @@ def submit(
     inspect: options.Inspect = False,
     max_update: options.MaxUpdate = 10.0,
     max_weight: options.MaxWeight = 100_000,
+    vote: options.VoteRule = "",
+    private: options.PrivateStart = "fresh",
+    personalise: options.Personalise = 0,
     attempts: options.Attempts = 3,
     name: options.Name = "",
     key: Annotated[
@@ -61,6 +64,9 @@ def submit(
         inspect=inspect,
         max_update=max_update,
         max_weight=max_weight,
+        vote=vote,
+        private=private,
+        personalise=personalise,
         attempts=attempts,
         name=name,
     )

@@ -42,9 +42,15 @@ def simulate(
     inspect: options.Inspect = False,
     max_update: options.MaxUpdate = 10.0,
     max_weight: options.MaxWeight = 100_000,
+    vote: options.VoteRule = "",
+    personalise: options.Personalise = 0,
     attempts: options.Attempts = 3,
     name: options.Name = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the model into this safetensors file.")] = None,
+    own: Annotated[
+        Path | None,
+        typer.Option("--own", metavar="DIR", help="Write each silo's own model into DIR, with what never leaves it."),
+    ] = None,
 ) -> Answer:
     """Run an app's whole federation in this one process: same rounds, same model as over the network."""
     from septum.cli import simulating  # numpy and the app itself
@@ -61,8 +67,10 @@ def simulate(
         inspect=inspect,
         max_update=max_update,
         max_weight=max_weight,
+        vote=vote,
+        personalise=personalise,
         attempts=attempts,
         name=name,
     )
     files = options.pairs(data or (), "--data")
-    return simulating.simulate(call.output, app_dir, files, wanted, silo_count=silos, out=out)
+    return simulating.simulate(call.output, app_dir, files, wanted, silo_count=silos, out=out, own=own)

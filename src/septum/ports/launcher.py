@@ -36,6 +36,8 @@ class WorkerSpec:
     readable    further files and folders that it may read
     python      the interpreter, with septum installed in it; None for the agent's own
     paths       folders of packages of the app's own: on `sys.path` behind Python's library, before all others
+    private     patterns of the names of the parameters that are the silo's own
+    personalise local rounds after the last round; 0 for none
     """
 
     run: str
@@ -52,6 +54,8 @@ class WorkerSpec:
     readable: tuple[Path, ...] = ()
     python: Path | None = None
     paths: tuple[Path, ...] = ()
+    private: tuple[str, ...] = ()
+    personalise: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Task:
 
     model     the model's bytes, or its file; None for `prepare`
     initial   make the initial model too (`prepare` only)
-    state     the app's carried state, a file made by an earlier task; None at first
+    state     what is carried, a file made by an earlier task: the app's state, the silo's own parameters; None at first
     carry     where the app's new carried state is put: a file in the run directory
     """
 

@@ -5,6 +5,7 @@ See the table in docs/decisions/0002-the-wire.md. No numpy: the silo's agent che
 
 from __future__ import annotations
 
+from septum.algorithms.partition import is_private
 from septum.errors import TensorError, did_you_mean
 from septum.protocol.layout import NAME, Layout, TensorSpec
 from septum.protocol.messages import Stage
@@ -15,7 +16,12 @@ STATISTICS = "statistics."
 BINS = "evaluation.bins"
 SUMS = "evaluation.sums"
 MASKED = "masked."  # what stands before the names of tensors whose values are masked
+VOTE = "vote"  # accepts, voters
 WEIGHT = "weight"
+PRIVATE = "private."  # in what a silo carries from round to round: its own parameters
+STATE = "state."  # and there, beside them, what the app carries
+OWN = "own."  # in what comes of the last evaluation, and stays in the silo: tensors of the model that it keeps
+CHOSEN = "chosen"  # and where that model came from: the number of a sdk.personal.Origin
 MASKED_BINS = 3585  # of algorithms.roc_auc, which needs numpy: a test compares them
 MAX_STATISTICS_BYTES = 16 * 2**20  # summands are a few numbers a feature; they are summed in memory
 MAX_BINS = 1 << 20  # occupied logit bins of one silo
@@ -43,6 +49,26 @@ def check_report(stage: Stage, layout: Layout, model: Layout | None, *, initial:
             _check_exactly(layout, evaluation + update)
 
 
+def check_shared(layout: Layout, model: Layout | None, private: tuple[str, ...]) -> None:
+    """Whether neither a report's payload nor the model that it started from has a private parameter.
+
+    `private`: the patterns of the app's manifest. With `check_report` it follows that what leaves has the names and
+    shapes of the shared model, and no others. Raises TensorError naming the first.
+    """
+    for spec in layout.region(INITIAL):
+        if is_private(spec.name.removeprefix(INITIAL), private):
+            raise TensorError(
+                f"tensor {spec.name!r} is private by the app's manifest and stays in the silo: {', '.join(private)}"
+            )
+    for spec in () if model is None else model.tensors:
+        if not spec.name.startswith(STATISTICS) and is_private(spec.name, private):
+            raise TensorError(
+                f"the model that came has a tensor {spec.name!r}, which is private by the app's manifest: "
+                f"{', '.join(private)}",
+                hint="submit a new run: this one's model was not made by this app",
+            )
+
+
 def check_masked(stage: Stage, layout: Layout, model: Layout | None, *, initial: bool | None = None) -> None:
     """The same for a masked result: sums as U64 pairs (128-bit words), counts and update as U32 words.
 
@@ -52,6 +78,8 @@ def check_masked(stage: Stage, layout: Layout, model: Layout | None, *, initial:
         raise TensorError("the tensors of this result are not in canonical order: largest items first, then by name")
     weight = _expect(MASKED + WEIGHT, "U64", (1, 2))
     evaluation = [_expect(MASKED + SUMS, "U64", (3, 2)), _expect(MASKED + BINS, "U32", (MASKED_BINS, 2))]
+    if layout.region(MASKED + VOTE):  # whether the run has a vote, the silos agree on in the layout that they sign
+        evaluation.append(_expect(MASKED + VOTE, "U64", (2, 2)))
     match stage:
         case Stage.PREPARE:
             _check_masked_statistics(layout, weight, initial=initial)

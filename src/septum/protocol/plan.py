@@ -10,6 +10,7 @@ from enum import Enum
 
 from blake3 import blake3
 
+from septum.algorithms.partition import check_patterns
 from septum.errors import ConfigError, MessageError
 from septum.protocol.codec import LATER, Scalar, dumps, to_json
 from septum.secagg.context import MAX_SILOS as MAX_MASKED_SILOS
@@ -18,6 +19,7 @@ from septum.secagg.context import threshold
 MAX_SILOS = 1_000
 MAX_ROUNDS = 100_000
 MAX_MASKED_ROWS = 2**24  # of one silo: with more, 32-bit words would hold too little of an update
+MAX_PERSONALISE = 10_000
 MAX_PLAN_BYTES = 192 * 1024  # an invitation carries the plan in one message
 SILO_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label: usable in file names, URLs and key ids
 
@@ -109,6 +111,61 @@ class Masking:
         _in_range("barrier_s", self.barrier_s, 0.001, 86_400)
 
 
+class Start(Enum):
+    """What a silo's private parameters are before round 1.
+
+    FRESH     made by the app's `initial`, with the run's seed
+    CONTINUE  those that the silo kept from its newest run of the app on the same dataset; fresh where it kept none
+    """
+
+    FRESH = "fresh"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """What is each silo's own in a run.
+
+    parameters   patterns of the names of parameters that never leave a silo, sorted: those of the app's manifest
+    personalise  local rounds of training after the last round; what comes of them is the silo's own, and is kept where
+                 it is no worse on rows that were held out. 0 for none
+    """
+
+    parameters: tuple[str, ...] = ()
+    start: Start = Start.FRESH
+    personalise: int = 0
+
+    def __post_init__(self) -> None:
+        if check_patterns("plan: private", self.parameters) != self.parameters:
+            raise ConfigError(f"plan: private: {', '.join(self.parameters)} are not sorted")
+        _in_range("personalise", self.personalise, 0, MAX_PERSONALISE)
+        if not self.parameters and not self.personalise:
+            raise ConfigError("plan: private: there are no private parameters, and nothing is personalised")
+        if not self.parameters and self.start is not Start.FRESH:
+            raise ConfigError("plan: private: no parameter is private, so there is none to continue from")
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A masked run's models are voted on: each silo measures a new one on its own test rows (docs/decisions/0016).
+
+    accepts    share of the silos that vote which have to accept a model for it to be kept
+    metric     what silos compare
+    max_drop   how much worse than the model before it a new one may be: in a silo that accepts it, and over all rows
+    max_burnt  after so many models in a row that were voted down the run fails
+    """
+
+    accepts: float = 2 / 3
+    metric: Metric = Metric.LOG_LOSS
+    max_drop: float = 0.1
+    max_burnt: int = 3
+
+    def __post_init__(self) -> None:
+        _in_range("vote.accepts", self.accepts, 0.01, 1)
+        _in_range("vote.max_drop", self.max_drop, 0, 1e6)
+        _in_range("vote.max_burnt", self.max_burnt, 1, 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The settled configuration of a run.
@@ -119,6 +176,8 @@ class Plan:
     attempts    how often a round is tried before the run fails
     clip_norm   L2 bound on a silo's update, applied in the silo; None leaves updates as they are
     masking     how what silos send is masked; None where the coordinator is to see each silo's own
+    vote        how a masked run's silos judge each new model; None where it is kept whatever it is
+    private     what is each silo's own: parameters that never leave it, a model personalised there; None for nothing
     """
 
     name: str
@@ -135,6 +194,8 @@ class Plan:
     early_stopping: EarlyStopping | None = None
     clip_norm: float | None = None
     masking: Masking | None = field(default=None, metadata=LATER)
+    vote: Vote | None = field(default=None, metadata=LATER)
+    private: Private | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for silo in self.silos:
@@ -155,6 +216,17 @@ class Plan:
             _in_range("clip_norm", self.clip_norm, 1e-12, 1e12)
         if self.masking is not None:
             _check_masked(self)
+        elif self.vote is not None:
+            raise ConfigError(
+                "a vote is for masked runs: in an inspected one the coordinator sees each silo's own update",
+                hint="--strategy trimmed-mean or geometric-median, without --vote: docs/reference/strategies.md",
+            )
+        if self.vote is not None and self.private is not None and self.private.personalise:
+            raise ConfigError(
+                "plan: silos vote on the last model by its scores, and where models are personalised these are "
+                "no longer the model's own",
+                hint="leave out --vote or --personalise",
+            )
         _fits_a_message(self)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from septum.protocol.codec import LATER
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
@@ -125,8 +126,10 @@ class Run:
     problems     why a silo refused, left, or last failed; gone with its next accepted report
     exchange     what a masked attempt has so far; None without masking
     ahead        what was exchanged for the attempt that follows a masked one
-    burned       silos whose masked sum was begun to be released, and is not a model yet: it may be asked again of
-                 exactly these silos, for two sums over almost the same silos would tell one silo's numbers
+    burned       silos whose masked sum an earlier attempt began to release, and is not a model yet: it may be asked
+                 again of exactly these silos, for two sums over almost the same silos would tell one silo's numbers
+    burnt        models in a row that were voted down
+    edges        of the slots in which the last model's scores are counted once more; see Evaluate
     burned_later what `burned` is to be once a model that was lost is made again: its own next sum was begun already
     combining    all reports are in and are being combined
     retrying     it is paused only for lack of space: until there is some, or until combining, tried again at the
@@ -169,6 +172,8 @@ class Run:
     ahead: Ahead | None = None
     burned: tuple[str, ...] = ()
     burned_later: tuple[str, ...] = ()
+    burnt: int = 0
+    edges: tuple[int, ...] = ()
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -184,6 +189,12 @@ class Run:
     def at_work(self) -> bool:
         """Whether results are what this step waits for: always, but for the other steps of a masked attempt."""
         return self.exchange is None or self.exchange.step is Step.WORK
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """Over whom a sum was begun to be released: by an earlier attempt, or by this one if it was the first."""
+        signing = self.exchange is not None and self.exchange.step in (Step.AGREE, Step.UNMASK)
+        return tuple(sorted(self.reports)) if signing and not self.burned else self.burned
 
     @property
     def step_s(self) -> float:
@@ -236,6 +247,7 @@ class Combined:
 
     model      the new model; None for `evaluate`, which makes none
     measured   the metrics of the model that the reports evaluated; None for `prepare`
+    edges      for `evaluate`: how to count the scores once more, since too many lie in one bin; empty if they need not
     """
 
     stage: Stage
@@ -244,6 +256,7 @@ class Combined:
     model: Blob | None = None
     optimizer: Blob | None = None
     measured: ModelMeasured | None = None
+    edges: tuple[int, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +351,10 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """Combine these reports, in canonical order, into statistics, a model, metrics; answer with `Combined`."""
+    """Combine these reports, in canonical order, into statistics, a model, metrics; answer with `Combined`.
+
+    `against` and `edges` are what masked results were asked for besides; see Train and Evaluate.
+    """
 
     stage: Stage
     round: int
@@ -347,6 +363,8 @@ class Combine:
     optimizer: Blob | None
     contributions: Mapping[str, Contribution]
     exchange: Exchange | None = None
+    against: str = field(default="", metadata=LATER)
+    edges: tuple[int, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from septum.protocol.codec import Scalar
+from septum.protocol.codec import LATER, Scalar
 from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
 from septum.protocol.messages import Blob
-from septum.protocol.plan import AppRef, StrategyRef
+from septum.protocol.plan import AppRef, StrategyRef, Vote
 from septum.protocol.run_state import Phase, Presence, Run
 
 ONLINE_S = 60.0  # an agent's request is held for 25 s at most, so two missed ones mean that it is away
@@ -60,6 +60,8 @@ class RunView:
     reason           why it is paused or has ended, when there is something to say
     created_at       Unix time, seconds
     masked           whether the coordinator learns sums over the silos alone
+    vote             by which rule its silos vote on each model; None where they do not
+    burnt            models in a row that were voted down
     """
 
     id: str
@@ -80,6 +82,8 @@ class RunView:
     reason: str
     created_at: float
     masked: bool = False
+    vote: Vote | None = field(default=None, metadata=LATER)
+    burnt: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,8 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         reason=run.reason,
         created_at=created_at,
         masked=plan.masking is not None,
+        vote=plan.vote,
+        burnt=run.burnt,
     )
 
 
@@ -226,6 +232,8 @@ def models_of(run_id: str, facts: Iterable[Fact]) -> tuple[ModelView, ...]:
         match fact:
             case ModelMade(round_, model):
                 made[round_] = model
+            case ModelMeasured(round_, votes=votes) if votes is not None and votes.down:
+                made.pop(round_, None)  # the next `ModelMade` names the model that is kept
             case ModelMeasured(round_, metrics, _):
                 measured[round_] = metrics
             case _:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from septum.algorithms.partition import check_patterns
 from septum.errors import AppError, ConfigError, SeptumError, TooLargeError
 from septum.sdk.app import App
 from septum.sdk.contract import Column, Role, known_keys, read_columns
@@ -44,6 +45,7 @@ class Manifest:
     masked        what of that leaves only inside a sum under masks
     lock          the file with the app's pinned dependencies; empty for none
     preinstalled  requirements that a silo has to meet itself
+    private       patterns of the names of the parameters that never leave a silo
     """
 
     module: str
@@ -55,6 +57,7 @@ class Manifest:
     lock: str = ""
     preinstalled: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
     @property
     def missing(self) -> dict[str, tuple[str | float, ...]]:
@@ -127,7 +130,7 @@ def load_app(folder: Path) -> LoadedApp:
 
 
 def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
-    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets", "dependencies"))
+    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "private", "presets", "dependencies"))
     entry = content.get("app")
     if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
         raise ConfigError(f"{path}: app is {entry!r}", hint='write: app = "app:app" (module:name)')
@@ -155,7 +158,13 @@ def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
         lock=lock,
         preinstalled=tuple(str(one) for one in preinstalled),
         masked=masked,
+        private=_private(f"{path}, [private]", _table(path, content, "private")),
     )
+
+
+def _private(where: str, table: Mapping[str, object]) -> tuple[str, ...]:
+    known_keys(where, table, ("parameters",))
+    return check_patterns(where, _list(where, "parameters", table.get("parameters", [])))
 
 
 def _table(path: str, parent: Mapping[str, object], key: str) -> Mapping[str, object]:

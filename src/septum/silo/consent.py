@@ -29,6 +29,7 @@ class ApprovedApp:
     signers   the keys that signed the package
     python    the interpreter of its own environment; None for the agent's
     paths     folders with its own dependencies
+    private   patterns of the names of its parameters that never leave the silo
     """
 
     path: Path
@@ -42,6 +43,7 @@ class ApprovedApp:
     python: Path | None = None
     paths: tuple[Path, ...] = ()
     masked: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
         of_app(policy, app, plan.app.name)
         or _of_plan(policy, plan)
         or _of_leaves(app, plan)
+        or _of_private(app, plan)
         or _of_process(policy, sandbox)
     )
 
@@ -100,6 +103,18 @@ def _of_leaves(app: ApprovedApp, plan: Plan) -> Denied | None:
         "leaves.masked",
         f"this run would show the coordinator this silo's own {', '.join(app.masked)}, "
         "which leave with this app in masked sums alone",
+    )
+
+
+def _of_private(app: ApprovedApp, plan: Plan) -> Denied | None:
+    """Whether a plan says of the app's private parameters what its manifest says, which was approved."""
+    planned = () if plan.private is None else plan.private.parameters
+    if planned == app.private:
+        return None
+    here, there = (", ".join(patterns) or "none" for patterns in (app.private, planned))
+    return Denied(
+        f"apps.{plan.app.name}.private",
+        f"private parameters are {here} by the app's manifest that is approved here, {there} by the plan",
     )
 
 

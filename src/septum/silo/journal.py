@@ -5,6 +5,14 @@ gives the same update again. So each sum that the silo signs is written down bef
 same model (or the same statistics) is refused when it could be combined with those before into something about fewer
 silos than the policy's min_cohort (secagg/journal.py has the rule). It holds across runs, attempts and restarts.
 
+A model is known by its digest, and a coordinator that lies can change one bit of it: the updates stay almost the same.
+So models that were given out for one round of a run count as one. No honest run is hindered by that: whatever makes it
+do a round again, a lost model or answer, a resume, it asks the silos of then.
+
+`releases.head` says how many bytes there are and what their SHA-256 is. It is written after each line, so it is at most
+behind; a journal that does not begin with what it says is an older or a changed one, and nothing is signed on it.
+Somebody who may write both files, or brings back older copies of both, is not noticed.
+
 A steward may forgive what was signed about a model or statistics, with a reason. That is one more line: nothing is ever
 taken out, and an agent that is running heeds it from its next sum on. Sums that were signed before and after are then
 no longer kept apart, so whoever has both may know what one silo sent.
@@ -15,16 +23,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
-from septum.errors import ConfigError, NotFoundError, SecAggError, StorageError
-from septum.protocol.codec import dumps, from_json, to_tagged_json
+from septum.adapters.files import replace_file
+from septum.errors import ConfigError, NotFoundError, SecAggError, SeptumError, StorageError
+from septum.protocol.codec import dumps, from_json, loads, to_json, to_tagged_json
 from septum.secagg.context import Place
 from septum.secagg.journal import conflict
-from septum.silo.lines import add_record, append_line, record, whole_lines
+from septum.silo.lines import MAX_LINE_BYTES, add_record, append_line, record, whole_lines
 
-FILE_NAME = "releases.jsonl"
+FILE_NAME, HEAD_NAME = "releases.jsonl", "releases.head"
 STATISTICS, MODEL = "statistics", "model"  # kinds of queries
 MAX_REASON_CHARS = 2_000
 
@@ -61,6 +71,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """What a journal begins with: so many bytes, with this digest (hex)."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forgiven:
     """What was signed about a query before counts no longer. `at`: Unix time, seconds. `by`: the system's user."""
 
@@ -71,7 +89,23 @@ class Forgiven:
 
 
 Entry = Release | Forgiven
-Known = dict[Query, set[frozenset[str]]]
+Round = tuple[str, str, int]  # a run's, with its stage
+
+
+@dataclass(slots=True)
+class Known:
+    """What counts: `sums` by what they are about, and what was asked about in each round of a run."""
+
+    sums: dict[Query, set[frozenset[str]]] = field(default_factory=dict)
+    rounds: dict[Round, set[Query]] = field(default_factory=dict)
+
+    def about(self, query: Query, round_: Round) -> set[frozenset[str]]:
+        """The sums that one about this would be combined with: about the same, or asked in its place."""
+        return {one for asked in {query, *self.rounds.get(round_, ())} for one in self.sums.get(asked, ())}
+
+    def has(self, query: Query, round_: Round, silos: frozenset[str]) -> bool:
+        """Whether this very sum was written down."""
+        return silos in self.sums.get(query, ()) and query in self.rounds.get(round_, ())
 
 
 class Journal:
@@ -82,9 +116,16 @@ class Journal:
         self._silo = silo
         self._unix = unix
         self._lock = threading.Lock()
-        self._known: Known = {}  # what counts of the first `_lines` lines, which have `_bytes` bytes
+        self._known = Known()  # what counts of the first `_lines` lines, which have `_bytes` bytes
         self._lines = 0
         self._bytes = 0
+        self._hash = sha256()
+        self._trusted = False  # whether it begins with what the head says
+
+    def check(self) -> None:
+        """Raises as `release` does for a journal that is no longer what this silo wrote."""
+        with self._lock:
+            self._read_on()
 
     def release(self, query: Query, silos: frozenset[str], place: Place, min_cohort: int) -> None:
         """Write down that a sum over `silos` is signed; on the disk when this returns.
@@ -94,13 +135,14 @@ class Journal:
         """
         with self._lock:
             self._read_on()
-            released = self._known.get(query, set())
-            if silos in released:
+            round_ = (place.run, place.stage, place.round)
+            if self._known.has(query, round_, silos):
                 return
-            told = conflict(released, silos, self._silo, min_cohort)
+            told = conflict(self._known.about(query, round_), silos, self._silo, min_cohort)
             if told is not None:
+                before = f"the same {query.kind}" if query in self._known.sums else "another model of this round"
                 raise SecAggError(
-                    f"this silo signed a sum over other silos for the same {query.kind} before: together with one over "
+                    f"this silo signed a sum over other silos for {before} before: together with one over "
                     f"{', '.join(sorted(silos))} it would tell what {', '.join(sorted(told))} sent, "
                     f"and {min_cohort} silos at least are to be in everything that is told",
                     hint=f"septum silo journal list --dir {self._path.parent}",
@@ -108,6 +150,7 @@ class Journal:
             where = (place.run, place.stage, place.round, place.attempt)
             add_record(self._path, Release(self._unix(), *where, query, tuple(sorted(silos))))
             self._read_on()
+            self._write_head()
 
     def all(self) -> Iterator[Entry]:
         """Every entry, oldest first. Raises ConfigError for a line that is none, naming it."""
@@ -125,30 +168,59 @@ class Journal:
                 f"{self._path} has lost lines: it had {self._bytes} bytes, and has {size}",
                 hint="bring back the newest copy: without it this silo does not know what it signed",
             )
+        if not self._trusted:
+            self._compare(b"".join(line + b"\n" for line in lines))
         entries = tuple(_entries(self._path, lines, self._lines))
-        self._known = counting(entries, self._known)
+        count(entries, self._known)
         self._lines += len(lines)
-        self._bytes += sum(len(line) + 1 for line in lines)
+        for line in lines:
+            self._bytes += len(line) + 1
+            self._hash.update(line + b"\n")
+
+    def _compare(self, data: bytes) -> None:
+        """Whether the journal begins with what its head says, once after a start. Raises StorageError."""
+        path = self._path.with_name(HEAD_NAME)
+        try:
+            head = from_json(Head, loads(path.read_bytes(), MAX_LINE_BYTES))
+        except FileNotFoundError:  # nothing was signed yet, or by a septum that kept none
+            self._trusted = True
+            return
+        except (OSError, SeptumError) as error:
+            raise StorageError(f"{path} cannot be read: {error}", hint=f"ls -l {path}") from error
+        if len(data) < head.bytes or sha256(data[: max(0, head.bytes)]).hexdigest() != head.sha256:
+            raise StorageError(
+                f"{self._path} is not the journal that this silo wrote: {path.name} knows of {head.bytes} bytes, and "
+                f"of {len(data)} that are there some were changed, or these are an older copy",
+                hint=f"put the newest copy of {self._path} back; where there is none: docs/how-to/train-under-masks.md",
+            )
+        self._trusted = True
+
+    def _write_head(self) -> None:
+        path = self._path.with_name(HEAD_NAME)
+        try:
+            replace_file(path, dumps(to_json(Head(self._bytes, self._hash.hexdigest()))), durable=True)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written: {error.strerror}", hint=f"df -h {path.parent}") from error
 
 
-def counting(entries: Iterable[Entry], before: Known | None = None) -> Known:
-    """Which sums count, by what they are about: those that were signed since the query was last forgiven.
+def count(entries: Iterable[Entry], known: Known) -> None:
+    """Take in further entries: a sum counts from its signature on, until what it is about is forgiven.
 
-    >>> query = Query("model", "sha256:app", "blake3:base")
-    >>> signed = Release(1.0, "r1", "train", 1, 1, query, ("a", "b"))
-    >>> counting([signed])[query] == {frozenset("ab")}
+    >>> query, known = Query("model", "sha256:app", "blake3:base"), Known()
+    >>> count([Release(1.0, "r1", "train", 1, 1, query, ("a", "b"))], known)
+    >>> known.about(query, ("r2", "train", 7)) == {frozenset("ab")}
     True
-    >>> counting([signed, Forgiven(2.0, query, "ann", "a is gone for good")])
-    {}
+    >>> count([Forgiven(2.0, query, "ann", "a is gone for good")], known)
+    >>> known.about(query, ("r1", "train", 1))
+    set()
     """
-    known = before or {}
     for entry in entries:
         match entry:
             case Release(query=query, silos=silos):
-                known.setdefault(query, set()).add(frozenset(silos))
+                known.sums.setdefault(query, set()).add(frozenset(silos))
+                known.rounds.setdefault((entry.run, entry.stage, entry.round), set()).add(query)
             case Forgiven(query=query):
-                known.pop(query, None)
-    return known
+                known.sums.pop(query, None)
 
 
 def read(silo_dir: Path) -> tuple[Entry, ...]:
@@ -167,8 +239,9 @@ def forgive(silo_dir: Path, kind: str, digest: str, by: str, reason: str, at: fl
     """
     if not reason.strip() or len(reason) > MAX_REASON_CHARS:
         raise ConfigError(f"a reason has 1 to {MAX_REASON_CHARS} characters: it is all that the journal will say of it")
-    known = counting(read(silo_dir))
-    meant = {query: len(sets) for query, sets in known.items() if query.kind == kind and query.name == digest}
+    known = Known()
+    count(read(silo_dir), known)
+    meant = {query: len(sets) for query, sets in known.sums.items() if query.kind == kind and query.name == digest}
     if not meant:
         raise NotFoundError(
             f"no sum about the {kind} {digest} counts in this silo's journal",

@@ -83,6 +83,7 @@ class Policy:
     hours              when this silo works for others; outside of them it waits
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
+    keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends
     """
 
     min_cohort: int = 3
@@ -101,6 +102,7 @@ class Policy:
     hours: Hours | None = None
     send_error_texts: bool = False
     require_masking: bool = True
+    keep_models: bool = True
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -168,6 +170,7 @@ def explained(policy: Policy) -> Mapping[str, str]:
         + (f", and from {', '.join(policy.egress_hosts)} when it says so" if policy.egress_hosts else " alone"),
         "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
         "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
+        "keep_models": "this silo's own models are kept" if policy.keep_models else "no model is kept when a run ends",
     }
 
 

@@ -26,6 +26,7 @@ from septum.silo.consent import ApprovedApp
 from septum.silo.egress import WatchedChannel
 from septum.silo.environment import Environments
 from septum.silo.journal import Journal
+from septum.silo.kept import KeptModels
 from septum.silo.launchers import launcher
 from septum.silo.library import Folders, Library, approve_folders
 from septum.silo.line import KEY_NAME, open_line
@@ -80,6 +81,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
             journal=Journal(silo_dir, config.name),
             min_cohort=config.policy.min_cohort,
         ),
+        kept=KeptModels(silo_dir) if config.policy.keep_models else None,
     )
     tables = Tables(silo_dir / "tables", ReadLimits(config.limits.task_s))
     packages = Packages(silo_dir)

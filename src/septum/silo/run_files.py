@@ -5,7 +5,8 @@
                    JOB.masked the same masked, as it leaves; .leftover one that gives way to the next
     model/DIGEST   the base model of the newest work, if it is large
     table          the rows that the run was given (tables.py)
-    work/          the worker's own directory: its log, the app's carried state (JOB.state)
+    work/          the worker's own directory: its log, what is carried (JOB.state), and the kept private parameters
+                   that the run started from (start.tensors; empty if there were none)
 
 Nothing is synced: the page cache outlives a killed process, and after a power loss the silo trains the round again.
 """
@@ -77,6 +78,11 @@ class RunFiles:
     def carried(self, job: str) -> Path:
         """Where the worker puts the app's state after a job."""
         return self.work / f"{job}{STATE_SUFFIX}"
+
+    @property
+    def start(self) -> Path:
+        """The private parameters that this run started from."""
+        return self.work / "start.tensors"
 
     def model(self, blob: Blob) -> Path:
         """Where a base model lies, and beside it what has come of it; other models are deleted."""

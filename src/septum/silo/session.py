@@ -33,6 +33,7 @@ from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
     MAX_REASON_CHARS,
     MAX_WEIGHT,
+    Agree,
     Barrier,
     Blob,
     End,
@@ -49,6 +50,7 @@ from septum.protocol.messages import (
     SiloMessage,
     Stage,
     Train,
+    Unmask,
     blob_of,
 )
 from septum.protocol.plan import digest_of
@@ -74,8 +76,10 @@ from septum.protocol.silo import (
 )
 from septum.silo import outgoing
 from septum.silo.consent import Granted
+from septum.silo.kept import KeptModels
 from septum.silo.log import Log
 from septum.silo.masking_tools import MaskingTools
+from septum.silo.own_model import OwnModel
 from septum.silo.policy import Hours
 from septum.silo.run_files import RunFiles
 
@@ -116,6 +120,7 @@ class Tools:
     minute  of the day, by the silo's own clock
     hours and send_error_texts are the policy's
     masking   None where this silo takes no part in masked runs
+    kept      None where this silo keeps no models of its own
     """
 
     channel: Channel
@@ -128,6 +133,8 @@ class Tools:
     hours: Hours | None = None
     minute: Callable[[], int] = minute_of_the_day
     masking: MaskingTools | None = None
+    kept: KeptModels | None = None
+    unix: Callable[[], float] = time.time
 
 
 class Session:
@@ -143,6 +150,7 @@ class Session:
         self._failures = 0  # of the line, one after another
         self._small = blob_of(b"")  # the newest model that came with its bytes
         self._masked = None if state.plan.masking is None else _masked_part(tools, state)
+        self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
         self.state = state
 
     def serve(self) -> None:
@@ -152,6 +160,8 @@ class Session:
         try:
             while event is not None and not self._tools.stop.is_set():
                 state, effects = step(self.state, event)
+                if any(isinstance(effect, Finish) and effect.outcome is Outcome.FINISHED for effect in effects):
+                    self._own.keep(state, None if self._granted is None else self._granted.app)  # before it has ended
                 if state != self.state:
                     if _to_be_saved(effects):
                         self._save(state)
@@ -252,13 +262,17 @@ class Session:
         try:
             if self._masked is None:
                 raise SecAggError("this silo takes no part in masked runs")
-            return self._masked.answer(asked)
+            answer = self._masked.answer(asked)
         except SeptumError as error:
             self._log.error("not_exchanged", error=error.message, hint=error.hint, **_evidence(asked))
             told = error.message
             if not (isinstance(error, SecAggError) or self._tools.send_error_texts):  # of its own files, say
                 told = "this silo cannot take part in a masked sum now, and keeps the reason to itself"
             return Failure(asked.stage, asked.round, asked.attempt, told[:MAX_REASON_CHARS])
+        if isinstance(asked, Agree | Unmask):
+            event = "sum_signed" if isinstance(asked, Agree) else "shares_revealed"
+            self._log.info(event, **_where(asked), **self._masked.logged(asked))
+        return answer
 
     def _with_payload(self, result: Result) -> Result | Failure:
         """The result as it leaves: masked if the run is. Small payloads are inside, large ones go ahead of it."""
@@ -338,6 +352,7 @@ class Session:
             result = self._work(effect, model)
             _check_weight(job, result.weight)
             payload = self._take(job, result, model)
+            self._own.hold(job, model)
         except (ConnectionFailedError, TimedOutError, AuthError) as error:  # the model could not be fetched
             self._pause(error)
             return Reconnected()
@@ -363,9 +378,15 @@ class Session:
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
         if isinstance(result.payload, bytes):
-            return outgoing.take(result.payload, job, model)
-        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model)
+            return outgoing.take(result.payload, job, model, self._private)
+        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model, self._private)
         return result.payload
+
+    @property
+    def _private(self) -> tuple[str, ...]:
+        """What the manifest that was approved here calls private, whatever the plan says."""
+        assert self._granted is not None
+        return self._granted.app.private
 
     def _model(self, blob: Blob) -> Path | bytes:
         """The base model: as it came with the instruction, or its file, which is fetched if it is not there."""
@@ -394,7 +415,8 @@ class Session:
             if self._tools.stop.is_set():  # `interrupt` came between
                 self.interrupt()
         job = effect.job
-        state = self._files.carried(effect.state) if effect.state else None
+        app = self._granted.app
+        state = self._files.carried(effect.state) if effect.state else self._own.start(app, job, model)
         task = Task(job.stage, job.round, model, job.initial, state, self._files.carried(job.name))
         return self._worker.perform(task, self._files.output(job.name))
 
@@ -413,6 +435,8 @@ class Session:
             run_dir=self._files.work.absolute(),
             python=app.python,
             paths=app.paths,
+            private=app.private,
+            personalise=0 if plan.private is None else plan.private.personalise,
         )
 
     def _work_failed(
@@ -438,8 +462,11 @@ def _masked_part(tools: Tools, state: SiloRun) -> MaskedPart | None:
 
 def _evidence(asked: Barrier) -> dict[str, object]:
     """What a silo can say of a request that it refused. All get the same one: another digest is another request."""
-    where = {"stage": asked.stage.value, "round": asked.round, "attempt": asked.attempt}
-    return {"step": type(asked).__name__, **where, "asked": digest_of(encode(asked))}
+    return {"step": type(asked).__name__, **_where(asked), "asked": digest_of(encode(asked))}
+
+
+def _where(asked: Barrier) -> dict[str, object]:
+    return {"stage": asked.stage.value, "round": asked.round, "attempt": asked.attempt}
 
 
 def _to_be_saved(effects: tuple[Effect, ...]) -> bool:

@@ -15,13 +15,14 @@ from pathlib import Path
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
-from septum.protocol import combine, masked_combine, run, run_state, silo, tensors
+from septum.protocol import combine, contents, masked_combine, run, run_state, silo, stages, tensors
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
-from septum.protocol.masked import masked_pieces, scale_of
+from septum.protocol.masked import Beside, evaluation_sums, masked_pieces, scale_of
 from septum.protocol.messages import Blob, Masked, Outcome, SiloMessage, Stage, blob_of
 from septum.protocol.plan import Plan
-from septum.protocol.sources import layout_of, source_of
+from septum.protocol.sources import Source, layout_of, source_of
 from septum.protocol.tensors import Tensors
+from septum.protocol.vote import Ballot, Voter
 from septum.sdk import harness
 from septum.sdk.package import LoadedApp
 from septum.sdk.table import read_csv
@@ -32,7 +33,10 @@ RUN_ID = "simulation"
 
 @dataclass(frozen=True, slots=True)
 class SimulationResult:
-    """How a simulation ended. `metrics` are those of the last model, over all silos' test rows and silo by silo."""
+    """How a simulation ended. `metrics` are those of the last model, over all silos' test rows and silo by silo.
+
+    own  of a run with private parameters, or one that personalises: each silo's own model, the whole file
+    """
 
     outcome: Outcome
     reason: str
@@ -41,6 +45,7 @@ class SimulationResult:
     model_digest: str
     metrics: Metrics | None
     silos: Mapping[str, Metrics]
+    own: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def read_silos(app: LoadedApp, hyper: object, data: Mapping[str, Path]) -> dict[str, harness.Prepared]:
@@ -86,10 +91,15 @@ class _Simulation:
         self._measured: ModelMeasured | None = None
         self._said: deque[tuple[str, SiloMessage]] = deque()
         hyper = app.app.resolve(plan.hyper)
-        parts = {name: Part(name, plan.seed, self._strategy.proximal_mu, plan.clip_norm) for name in plan.silos}
+        self._private, further = (
+            ((), 0) if plan.private is None else (plan.private.parameters, plan.private.personalise)
+        )
+        mu = self._strategy.proximal_mu
+        parts = {name: Part(name, plan.seed, mu, plan.clip_norm, self._private, further) for name in plan.silos}
         self._stations = {name: Station(app.app, hyper, prepared[name], part) for name, part in parts.items()}
         # Of a masked run: the newest stage's evaluations, which nobody else would see silo by silo.
         self._evaluations: tuple[tuple[Stage, int], dict[str, bytes]] = ((Stage.PREPARE, 0), {})
+        self._voters = {} if plan.vote is None else {name: Voter(plan.vote) for name in plan.silos}
         self._states: dict[tuple[str, str], Tensors] = {}  # (silo, job) -> the app's carried state
         self._silos = {name: silo.SiloRun(RUN_ID, name, plan) for name in plan.silos}
         self._run, effects = run.create(RUN_ID, plan, now=0.0)
@@ -125,13 +135,20 @@ class _Simulation:
         for effect in effects:
             match effect:
                 case run_state.Note(fact):
-                    self._measured = fact if isinstance(fact, ModelMeasured) else self._measured
+                    if isinstance(fact, ModelMeasured):
+                        self._took(fact)
                     if self._on_fact is not None:
                         self._on_fact(fact)
                 case run_state.Discard():
                     self._payloads.clear()
                 case run_state.Combine():
                     self._combine(effect)
+
+    def _took(self, measured: ModelMeasured) -> None:
+        if measured.votes is not None and measured.votes.down:  # of a model that is dropped
+            self._evaluations = ((Stage.PREPARE, 0), {})
+        else:
+            self._measured = measured
 
     def _combine(self, effect: run_state.Combine) -> None:
         blobs = combine.Blobs(
@@ -145,7 +162,10 @@ class _Simulation:
             combined = combine.perform(effect, self._strategy, blobs)
         else:
             combined = masked_combine.perform(effect, self._strategy, blobs, self._scale, unmask=None)
-        kept = {blob.digest for blob in (combined.model, combined.optimizer) if blob is not None}
+        named = [combined.model, combined.optimizer, effect.base, effect.optimizer]
+        before = self._run.previous  # what a vote may put back
+        named += [] if before is None else [before.model, before.optimizer]
+        kept = {blob.digest for blob in named if blob is not None}
         if combined.model is not None:
             self._blobs = {digest: data for digest, data in self._blobs.items() if digest in kept}
         self._run_step(combined, self._run.now)
@@ -187,10 +207,16 @@ class _Simulation:
             place = (result.stage, result.round)
             kept = self._evaluations[1] if self._evaluations[0] == place else {}
             self._evaluations = (place, {**kept, name: payload})
-        data = b"".join(masked_pieces(result.stage, plain, held.weight, self._scale, masker=None))
+        beside = Beside(self._vote(name, result, plain), self._run.edges)
+        data = b"".join(masked_pieces(result.stage, plain, held.weight, self._scale, None, beside))
         blob = blob_of(data)
         self._payloads[blob.digest] = data
         return replace(result, payload=blob.without_bytes())
+
+    def _vote(self, name: str, result: Masked, plain: Source) -> Ballot | None:
+        if result.stage is Stage.PREPARE or name not in self._voters:
+            return None
+        return self._voters[name].vote(result.base, stages.against(self._run), evaluation_sums(plain))
 
     def _work(self, name: str, job: silo.Job, state: Tensors) -> silo.Event:
         model = None if job.model is None else self._blobs[job.model.digest]
@@ -199,6 +225,7 @@ class _Simulation:
             data = tensors.encode(made.leaving)
             base = None if model is None else layout_of(source_of(model))
             combine.check(job.stage, source_of(data), base)
+            contents.check_shared(layout_of(source_of(data)), base, self._private)
         except SeptumError as error:
             return silo.WorkFailed(job, error.message)
         blob = blob_of(data)
@@ -220,7 +247,18 @@ class _Simulation:
             model_digest=ended.model.digest,
             metrics=None if measured is None else measured.metrics,
             silos=self._by_silo(measured),
+            own={} if ended.plan.private is None else self._own(tensors.decode(self._blobs[ended.model.digest])),
         )
+
+    def _own(self, model: Tensors) -> Mapping[str, bytes]:
+        """What each silo would keep: the model, and over it what came of the last evaluation."""
+        own = {}
+        for (name, job), state in sorted(self._states.items()):
+            if job.startswith(Stage.EVALUATE.value):
+                found = {key.removeprefix(contents.OWN): array for key, array in state.items()}
+                found.pop(contents.CHOSEN, None)
+                own[name] = tensors.encode({**model, **found})
+        return own
 
     def _by_silo(self, measured: ModelMeasured | None) -> Mapping[str, Metrics]:
         """How the last model does in each silo; a simulation knows it of a masked run, too."""
@@ -237,5 +275,5 @@ def _make(station: Station, job: silo.Job, model: bytes | None, state: Tensors) 
         return station.prepare(timer, initial=job.initial)
     content = tensors.decode(model)
     if job.stage is Stage.EVALUATE:
-        return station.evaluate(timer, content)
+        return station.evaluate(timer, content, state)
     return station.train(timer, job.round, content, state)

@@ -61,9 +61,9 @@ class Workplace:
         if task.stage is Stage.PREPARE:
             return station.prepare(timer, initial=task.initial)
         model = timer.run("load", lambda: _read(task.model))
-        if task.stage is Stage.EVALUATE:
-            return station.evaluate(timer, model)
         state = {} if task.state is None else timer.run("load", lambda: _read(task.state))
+        if task.stage is Stage.EVALUATE:
+            return station.evaluate(timer, model, state)
         return station.train(timer, task.round, model, state)
 
 
@@ -114,7 +114,7 @@ def _open(spec: WorkerSpec) -> Station:
     else:
         table = read_csv(spec.data_path, names, manifest.missing, manifest.target)
     mu = proximal_mu(spec.strategy.name, spec.strategy.settings)
-    part = Part(spec.silo, spec.seed, mu, spec.clip_norm)
+    part = Part(spec.silo, spec.seed, mu, spec.clip_norm, spec.private, spec.personalise)
     return Station(loaded.app, hyper, harness.prepare(loaded.app, hyper, table), part)
 
 
