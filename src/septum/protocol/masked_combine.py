@@ -58,12 +58,14 @@ def _initial_model(sources: Sequence[Source], total: Sums) -> Iterator[bytes]:
     return combine.model_file(*made[0], statistics)
 
 
-def _measured(round_: int, total: Sums) -> ModelMeasured:
-    """Metrics over all rows alone: no silo's own are known."""
+def _measured(round_: int, total: Sums) -> ModelMeasured | None:
+    """Metrics over all rows alone: no silo's own are known. None where no silo measured anything."""
     rows, correct, log_loss = (float(value) for value in total.numbers[SUMS].reshape(-1))
     assert total.counts is not None
     counts = counts_of_dense(total.counts)
     counted = int(counts[:, 1:].sum())
+    if (rows, correct, log_loss, counted) == (0, 0, 0, 0):
+        return None
     if not (1 <= rows == int(rows) == counted and 0 <= correct == int(correct) <= rows and log_loss >= 0):
         raise TensorError(
             f"the summed evaluation has {rows:g} rows, {correct:g} of them correct, a log loss of {log_loss:g}, and "

@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from septum.errors import ConfigError, MessageError
 from septum.protocol.codec import LATER, Scalar, dumps, to_json
+from septum.protocol.privacy import Privacy
 from septum.secagg.context import MAX_SILOS as MAX_MASKED_SILOS
 from septum.secagg.context import threshold
 
@@ -119,6 +120,7 @@ class Plan:
     attempts    how often a round is tried before the run fails
     clip_norm   L2 bound on a silo's update, applied in the silo; None leaves updates as they are
     masking     how what silos send is masked; None where the coordinator is to see each silo's own
+    privacy     how silos train with differential privacy; None where they train without
     """
 
     name: str
@@ -135,6 +137,7 @@ class Plan:
     early_stopping: EarlyStopping | None = None
     clip_norm: float | None = None
     masking: Masking | None = field(default=None, metadata=LATER)
+    privacy: Privacy | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for silo in self.silos:
@@ -155,6 +158,8 @@ class Plan:
             _in_range("clip_norm", self.clip_norm, 1e-12, 1e12)
         if self.masking is not None:
             _check_masked(self)
+        if self.privacy is not None:
+            _check_private(self)
         _fits_a_message(self)
 
     @property
@@ -176,6 +181,21 @@ def _check_masked(plan: Plan) -> None:
             f"a masked run over {silos} silos needs a quorum of {threshold(silos)} at least, not {plan.quorum}: "
             "fewer cannot take the masks off",
             hint=f"--quorum {threshold(silos)}",
+        )
+
+
+def _check_private(plan: Plan) -> None:
+    """What looks at rows, or asks for another training than septum's own, is not there in a run with privacy."""
+    if plan.early_stopping is not None:
+        raise ConfigError(
+            "early stopping looks at the test rows after each round, which a run with differential privacy does not",
+            hint="leave out --early-stopping, or --target-epsilon",
+        )
+    if plan.strategy.settings.get("mu"):
+        raise ConfigError(
+            f"strategy {plan.strategy.name!r} changes the training in the silos, which with differential privacy is"
+            " septum's own",
+            hint="--strategy fedavg",
         )
 
 

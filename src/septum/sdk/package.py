@@ -22,6 +22,7 @@ from types import CodeType, ModuleType
 from septum.errors import AppError, ConfigError, SeptumError, TooLargeError, did_you_mean
 from septum.sdk.app import App
 from septum.sdk.contract import Column, Role, known_keys, read_columns
+from septum.sdk.private_loss import PrivateLoss, read_private_loss
 from septum.sdk.requirements import WHEELS_FOLDER, check_requirement
 
 MANIFEST = "septum.toml"
@@ -43,6 +44,7 @@ class Manifest:
 
     lock          the file with the app's pinned dependencies; empty for none
     preinstalled  requirements that a silo has to meet itself
+    private       what septum trains by itself where that is to be differentially private; None: it cannot
     """
 
     module: str
@@ -53,6 +55,7 @@ class Manifest:
     presets: Mapping[str, Mapping[str, object]]
     lock: str = ""
     preinstalled: tuple[str, ...] = ()
+    private: PrivateLoss | None = None
 
     @property
     def missing(self) -> dict[str, tuple[str | float, ...]]:
@@ -130,7 +133,7 @@ def load_app(folder: Path) -> LoadedApp:
 
 
 def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
-    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets", "dependencies"))
+    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets", "dependencies", "privacy"))
     entry = content.get("app")
     if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
         raise ConfigError(f"{path}: app is {entry!r}", hint='write: app = "app:app" (module:name)')
@@ -162,6 +165,7 @@ def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
         presets={name: _table(path, presets, name) for name in presets},
         lock=lock,
         preinstalled=tuple(str(one) for one in preinstalled),
+        private=read_private_loss(path, _table(path, content, "privacy")),
     )
 
 

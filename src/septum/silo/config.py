@@ -241,6 +241,11 @@ def _policy(section: Section) -> Policy:
         egress_hosts=section.texts("egress_hosts") or (),
         hours=hours_of(hours, section.where) if hours else None,
         send_error_texts=section.flag("send_error_texts", off.send_error_texts),
+        require_privacy=section.flag("require_privacy", off.require_privacy),
+        max_epsilon=section.number("max_epsilon", off.max_epsilon),
+        max_delta=section.number("max_delta", off.max_delta),
+        epsilon_budget=section.number("epsilon_budget", off.epsilon_budget),
+        budget_delta=section.number("budget_delta", off.budget_delta),
     )
     section.end()
     return policy

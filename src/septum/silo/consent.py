@@ -9,6 +9,7 @@ from pathlib import Path
 from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied
 from septum.sdk.contract import Column
+from septum.sdk.private_loss import NOT_DECLARED, PrivateLoss
 from septum.silo.datasets import Dataset
 from septum.silo.policy import Policy
 from septum.silo.tables import Table
@@ -28,6 +29,7 @@ class ApprovedApp:
     signers   the keys that signed the package
     python    the interpreter of its own environment; None for the agent's
     paths     folders with its own dependencies
+    private   what septum trains by itself in a run with differential privacy; None: no such run
     """
 
     path: Path
@@ -40,6 +42,7 @@ class ApprovedApp:
     signers: tuple[str, ...] = ()
     python: Path | None = None
     paths: tuple[Path, ...] = ()
+    private: PrivateLoss | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,12 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
     `sandbox`: the level that training processes have here. Hyper-parameters are checked by the app itself, in the
     worker; how many rows there are, once the data were read (`enough_rows`).
     """
-    return of_app(policy, app, plan.app.name) or _of_plan(policy, plan) or _of_process(policy, sandbox)
+    return (
+        of_app(policy, app, plan.app.name)
+        or _of_plan(policy, plan)
+        or _of_privacy(policy, app, plan)
+        or _of_process(policy, sandbox)
+    )
 
 
 def enough_rows(policy: Policy, rows: int) -> Denied | None:
@@ -92,6 +100,25 @@ def _of_process(policy: Policy, sandbox: int) -> Denied | None:
         "policy.min_sandbox",
         f"training processes have sandbox level {sandbox} here, this silo asks for {policy.min_sandbox}",
     )
+
+
+def _of_privacy(policy: Policy, app: ApprovedApp, plan: Plan) -> Denied | None:
+    """What a run with differential privacy may ask for, and whether one without may run."""
+    wanted = plan.privacy
+    if wanted is None:
+        if policy.require_privacy:
+            return Denied("policy.require_privacy", "this run is not differentially private")
+        return None
+    if app.private is None:
+        return Denied("privacy", NOT_DECLARED.format(app=plan.app.name))
+    if wanted.target_epsilon > policy.max_epsilon:
+        return Denied(
+            "policy.max_epsilon",
+            f"this run may cost epsilon {wanted.target_epsilon:g}, at most {policy.max_epsilon:g} is allowed here",
+        )
+    if wanted.delta is not None and wanted.delta > policy.max_delta:
+        return Denied("policy.max_delta", f"a delta of {wanted.delta:g}, at most {policy.max_delta:g} is allowed here")
+    return None
 
 
 def _of_plan(policy: Policy, plan: Plan) -> Denied | None:

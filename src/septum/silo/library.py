@@ -156,6 +156,7 @@ def packaged(shelved: Shelved, dataset: Dataset, path: Path, paths: tuple[Path, 
         packaged=True,
         signers=shelved.signers,
         paths=paths,
+        private=package.manifest.private,
     )
 
 
@@ -194,5 +195,6 @@ def approve_folders(config: SiloConfig) -> Folders:
             columns=manifest.columns,
             leaves=manifest.leaves,
             dataset=config.dataset_of(settings),
+            private=manifest.private,
         )
     return Folders(approved)

@@ -83,6 +83,11 @@ class Policy:
     hours              when this silo works for others; outside of them it waits
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
+    require_privacy    whether a run without differential privacy is refused
+    max_epsilon        a run that would cost this silo's records more is refused
+    max_delta          and one that asks for a larger delta
+    epsilon_budget     the most that all runs together may cost the records of a dataset; what is beyond is refused
+    budget_delta       the delta at which that holds
     """
 
     min_cohort: int = 3
@@ -101,6 +106,11 @@ class Policy:
     hours: Hours | None = None
     send_error_texts: bool = False
     require_masking: bool = True
+    require_privacy: bool = False
+    max_epsilon: float = 10.0
+    max_delta: float = 0.01
+    epsilon_budget: float = 20.0
+    budget_delta: float = 1e-5
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -167,6 +177,13 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "egress_hosts": "blobs come from the coordinator"
         + (f", and from {', '.join(policy.egress_hosts)} when it says so" if policy.egress_hosts else " alone"),
         "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
+        "require_privacy": "runs with differential privacy only"
+        if policy.require_privacy
+        else "also runs without differential privacy",
+        "max_epsilon": f"a run with differential privacy costs epsilon {policy.max_epsilon:g} at most",
+        "max_delta": f"at a delta of {policy.max_delta:g} at most",
+        "epsilon_budget": f"all of them cost a dataset epsilon {policy.epsilon_budget:g} at most",
+        "budget_delta": f"at a delta of {policy.budget_delta:g}",
         "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
     }
 
@@ -178,5 +195,5 @@ def _plain(value: object) -> Json:
         return str(value)
     if isinstance(value, Enum):
         return str(value.value)
-    assert value is None or isinstance(value, bool | int | str)
+    assert value is None or isinstance(value, bool | int | float | str)
     return value

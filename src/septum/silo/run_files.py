@@ -5,6 +5,8 @@
                    JOB.masked the same masked, as it leaves
     model/DIGEST   the base model of the newest work, if it is large
     table          the rows that the run was given (tables.py)
+    rows           the rows that the app made of it, in a run with differential privacy (private_run.py)
+    privacy.json   what such a run reserved, and how many steps it began
     work/          the worker's own directory: its log, the app's carried state (JOB.state)
 
 Nothing is synced: the page cache outlives a killed process, and after a power loss the silo trains the round again.
@@ -61,6 +63,16 @@ class RunFiles:
     def table(self) -> Path:
         """The rows that this run was given."""
         return self.folder / "table"
+
+    @property
+    def rows(self) -> Path:
+        """What the app made of them, in a run with differential privacy."""
+        return self.folder / "rows"
+
+    @property
+    def privacy(self) -> Path:
+        """What such a run reserved and used."""
+        return self.folder / "privacy.json"
 
     def held(self, job: str) -> Path:
         """Where a job's payload is kept."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from septum.adapters.launch.private_station import PrivateStation
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
@@ -25,7 +26,7 @@ from septum.protocol.tensors import Tensors
 from septum.sdk import harness
 from septum.sdk.package import LoadedApp
 from septum.sdk.table import read_csv
-from septum.simulate import unmasked
+from septum.simulate import private, unmasked
 
 RUN_ID = "simulation"
 
@@ -87,7 +88,12 @@ class _Simulation:
         self._said: deque[tuple[str, SiloMessage]] = deque()
         hyper = app.app.resolve(plan.hyper)
         parts = {name: Part(name, plan.seed, self._strategy.proximal_mu, plan.clip_norm) for name in plan.silos}
-        self._stations = {name: Station(app.app, hyper, prepared[name], part) for name, part in parts.items()}
+        self._stations: dict[str, Station | PrivateStation] = {
+            name: Station(app.app, hyper, prepared[name], part)
+            if plan.privacy is None
+            else private.station(app, hyper, plan, prepared[name], part)
+            for name, part in parts.items()
+        }
         # Of a masked run: the newest stage's evaluations, which nobody else would see silo by silo.
         self._evaluations: tuple[tuple[Stage, int], dict[str, bytes]] = ((Stage.PREPARE, 0), {})
         self._states: dict[tuple[str, str], Tensors] = {}  # (silo, job) -> the app's carried state
@@ -231,7 +237,7 @@ class _Simulation:
         return combine.measured(measured.round, evaluations).silos
 
 
-def _make(station: Station, job: silo.Job, model: bytes | None, state: Tensors) -> Made:
+def _make(station: Station | PrivateStation, job: silo.Job, model: bytes | None, state: Tensors) -> Made:
     timer = Timer()
     if model is None:
         return station.prepare(timer, initial=job.initial)
