@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test unit e2e faults attacks attacktable bench setup check format clean
+.PHONY: help demo test unit slow e2e faults attacks attacktable bench setup check format clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,13 +13,16 @@ demo: $(VENV)/.demo  ## four hospitals train one model over HTTPS, on this machi
 	$(BIN)/septum demo
 
 test: $(VENV)/.setup  ## all tests, with the time of each suite
-	@for suite in unit attacks e2e faults; do \
+	@for suite in unit slow attacks e2e faults; do \
 	  started=$$(date +%s); $(MAKE) --no-print-directory $$suite || exit 1; \
 	  echo "== $$suite: $$(( $$(date +%s) - started )) s"; \
 	done
 
-unit: $(VENV)/.setup  ## the fast tests
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not e2e and not faults and not attacks"
+unit: $(VENV)/.setup  ## the fast tests: no process, no long computation
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not processes and not laws and not e2e and not faults and not attacks"
+
+slow: $(VENV)/.setup  ## workers, sandboxes and commands, each by itself; histories drawn at random; accounting
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "(processes or laws) and not e2e and not faults and not attacks"
 
 e2e: $(VENV)/.setup  ## real processes over real HTTPS
 	$(BIN)/pytest -q -m e2e

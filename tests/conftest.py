@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 
+import pytest
 from hypothesis import settings
 
 # Busy machines make wall-clock deadlines flaky. CI draws the same examples each time: a submission is judged by its own
@@ -13,3 +15,25 @@ settings.load_profile("ci" if os.environ.get("CI") else "septum")
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts: be as at a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The unit suite is what one runs while working, so it stays fast: what starts processes is in another suite.
+STARTS = frozenset({"os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"})
+MAY_START = frozenset({"processes", "e2e", "faults", "attacks"})
+_running: list[pytest.Item] = []
+
+
+def _no_process(event: str, _arguments: tuple[object, ...]) -> None:
+    if event in STARTS and _running and not any(_running[-1].get_closest_marker(name) for name in MAY_START):
+        raise AssertionError(f"{_running[-1].nodeid} starts a process: a unit test does not; mark it `processes`")
+
+
+sys.addaudithook(_no_process)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item):
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.pop()

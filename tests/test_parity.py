@@ -128,6 +128,7 @@ async def over_the_memory_channel(plan: Plan, folder: Path) -> tuple[RunView, by
     return ended, model
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("strategy", "clip_norm", "masking"),
     [

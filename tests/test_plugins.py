@@ -116,6 +116,7 @@ def test_what_is_no_rule_is_refused_by_name(install, code, why):
     assert f"{distribution} 1.2.3 {why}" in refused.value.message
 
 
+@pytest.mark.processes
 def test_a_plugin_with_the_name_of_septums_own_is_an_error_for_that_name(tmp_path, install):
     distribution, _ = install(Group.STRATEGIES, HALF, name="fedyogi")
     program = (
@@ -288,6 +289,7 @@ async def test_a_plan_with_a_strategy_that_cannot_be_loaded_is_refused_when_it_i
             await e.service.submit(replace(plan_of(), strategy=StrategyRef("never-heard-of")), "k")
 
 
+@pytest.mark.processes
 def test_looking_for_plugins_loads_no_numpy():
     program = "import sys, septum.plugins.found as f; print(f.installed(f.Group.STRATEGIES), *sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -22,6 +22,7 @@ def test_the_gradient_is_float32():
     assert proximal_gradient({"w": F([1])}, {"w": F([0])}, mu=0.1)["w"].dtype == F
 
 
+@pytest.mark.processes
 @given(st.floats(-5, 5), st.floats(-5, 5), st.floats(0, 10))
 def test_the_gradient_is_the_slope_of_the_proximal_term(w, w_t, mu):
     def term(at):

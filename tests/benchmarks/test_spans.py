@@ -93,6 +93,7 @@ def test_a_generator_is_timed_item_by_item_and_not_what_its_reader_does(counted)
     assert 0.03 <= wall <= time.perf_counter() - began - 0.15
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("role", profiled.TARGETS)
 def test_the_profile_names_functions_that_exist(role):
     code = f"from benchmarks import profiled, spans; print(spans.install(profiled.TARGETS[{role!r}]))"

@@ -9,6 +9,8 @@ from tests.sdk.packaging import app_folder, write_wheel
 from septum.errors import ExitCode
 from septum.sdk.requirements import wheel_at
 
+pytestmark = pytest.mark.processes
+
 NAME = "small-1.0.0.septum"
 
 

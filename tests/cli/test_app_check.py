@@ -7,6 +7,8 @@ import pytest
 from septum.cli.main import main
 from septum.errors import ExitCode
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def made(septum, home):

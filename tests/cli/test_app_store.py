@@ -8,6 +8,7 @@ from tests.sdk.packaging import app_folder, built
 
 from septum.client import Client
 from septum.errors import ConfigError, ConflictError, ExitCode
+from septum.sdk.package import digest_of
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,42 @@ def test_presets_are_given_at_upload_and_later_and_the_package_stays_as_it_is(ca
         assert (done.code, said in done.err) == (ExitCode.USAGE, True)
     done = call("run", "submit", "small==2.0.0", "--inspect", "--silos", "north", "--preset", "long")
     assert (done.code, "no preset 'long'" in done.err) == (ExitCode.USAGE, True)
+
+
+def test_a_name_of_a_folder_and_of_a_package_is_ambiguous_and_both_are_named(call, running, tuned, home):
+    assert call("app", "push", tuned.path).code == 0
+    running.enrolled("west")
+    mine = app_folder(Path("small"))
+    (mine / "app.py").write_text((mine / "app.py").read_text() + "\nimport pathlib\npathlib.Path('imported').touch()\n")
+    done = call("run", "submit", "small", "--inspect", "--silos", "west", "--json")
+    assert done.code == ExitCode.USAGE
+    assert "'small' is a folder here and a package that was pushed" in done.envelope["error"]["message"]
+    assert "./small is the folder" in done.envelope["error"]["hint"]
+    assert not Path("imported").exists()
+    for named, digest in (("./small", digest_of(mine)), ("small==2.0.0", tuned.digest)):
+        done = call("run", "submit", named, "--inspect", "--silos", "west", "--json")
+        assert (done.code, done.envelope["data"]["app"]["digest"]) == (0, digest), named
+
+
+def test_a_folder_that_no_package_is_named_after_is_taken_by_its_name(call, running, home):
+    running.enrolled("south")
+    app = app_folder(Path("lonely"))
+    done = call("run", "submit", "lonely", "--inspect", "--silos", "south", "--json")
+    assert done.envelope["data"]["app"]["digest"] == digest_of(app)
+
+
+def test_a_name_of_several_versions_is_not_removed_and_they_are_listed(call, home):
+    packages = {version: built(app_folder(home / version, version=version), home) for version in ("7.0.0", "7.1.0")}
+    for package in packages.values():
+        assert call("app", "push", package.path).code == 0
+    done = call("app", "remove", "small", "--json")
+    assert done.code == ExitCode.USAGE
+    assert "small==7.1.0" in done.envelope["error"]["message"]
+    assert "small==7.0.0" in done.envelope["error"]["message"]
+    listed = call("app", "list").out
+    for version, package in packages.items():
+        assert package.digest in listed
+        assert call("app", "remove", f"small=={version}").code == 0
 
 
 def test_a_preset_that_does_not_fit_is_refused_and_nothing_is_sent(call, tuned, home):

@@ -8,6 +8,8 @@ from tests.sdk.packages import make_wheel
 from septum.errors import ExitCode
 from septum.sdk.package_file import read_package
 
+pytestmark = pytest.mark.processes
+
 USES_TINY = "import numpy as np\nfrom tiny import ANSWER\nassert ANSWER == 42"
 
 

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", [["coordinator", "start", "--data-dir", "c"], ["demo"]], ids=["start", "demo"])
 def test_a_missing_extra_names_the_command_that_installs_it(home, command):
     program = (

@@ -7,6 +7,8 @@ from septum.cli.checks import Level, clock, directory, python_version, worker_pr
 from septum.ports.launcher import WorkerLimits
 from septum.silo.config import AppSettings, SiloConfig, write_config
 
+pytestmark = pytest.mark.processes
+
 
 def test_doctor_is_well_with_a_coordinator_that_answers(coordinator, septum, home):
     done = septum("doctor", "--json")

@@ -39,6 +39,7 @@ def test_every_usage_error_is_an_envelope_with_a_hint(arguments, septum):
     assert len(done.out.splitlines()) == 1
 
 
+@pytest.mark.processes
 def test_a_usage_error_of_a_process_is_an_envelope_on_stdout_and_nothing_else(process):
     done = process("run", "list", "--nope", "--json")
     assert (done.code, done.err) == (2, "")
@@ -65,6 +66,7 @@ def test_a_misspelt_command_names_the_nearest(septum):
     assert "'list'" in septum("run", "lst").err
 
 
+@pytest.mark.processes
 def test_nobody_there_is_exit_code_4(process):
     done = process("run", "list", "--url", "https://127.0.0.1:1", "--token", "t", "--json")
     assert done.code == 4
@@ -127,6 +129,7 @@ def test_an_empty_table_says_which_command_fills_it(coordinator, septum):
     assert septum("run", "list").out == "no runs yet: septum run submit APP_DIR\n"
 
 
+@pytest.mark.processes
 def test_a_reader_who_went_away_causes_no_traceback(home):
     command = [sys.executable, "-m", "septum.cli.main", "config", "show"]
     reader, writer = os.pipe()
@@ -137,6 +140,7 @@ def test_a_reader_who_went_away_causes_no_traceback(home):
     assert done.stderr == ""
 
 
+@pytest.mark.processes
 def test_ctrl_c_in_watch_detaches_and_says_how_to_come_back(coordinator, septum, example):
     septum("run", "submit", example, "--inspect", "--rounds", "2")
     coordinator.facts = coordinator.facts[:-1]  # the run goes on

@@ -93,6 +93,15 @@ def test_what_does_not_fit_is_refused_before_anybody_is_asked(arguments, message
     assert coordinator.asked == []
 
 
+def test_an_app_whose_leaves_are_masked_is_not_submitted_without_masks(coordinator, septum, home):
+    septum("app", "new", "mine")
+    done = septum("run", "submit", "./mine", "--inspect", "--silos", "boston", "--json")
+    assert done.code == 2
+    assert "mine 0.1.0 is for masked runs alone" in done.envelope["error"]["message"]
+    assert "run it without --inspect" in done.envelope["error"]["hint"]
+    assert coordinator.asked == []
+
+
 def test_a_preset_is_under_the_set_values(coordinator, septum, example, home):
     app = home / "app"
     app.mkdir()

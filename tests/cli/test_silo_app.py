@@ -7,6 +7,9 @@ import pytest
 from tests.sdk.packaging import app_folder, built
 
 from septum.errors import ExitCode
+from septum.protocol.plan import AppRef, Plan
+from septum.protocol.silo import SiloPhase, SiloRun
+from septum.silo.run_files import RunFiles
 
 
 @pytest.fixture
@@ -64,6 +67,27 @@ def test_a_review_shows_the_signers_what_leaves_what_is_read_and_every_line(sept
             assert f"{number:5}  {line}".rstrip() in read
 
 
+def test_a_review_says_of_all_that_leaves_what_it_is_and_whether_only_in_sums(silo, small, home):
+    silo("add", small.path)
+    read = silo("review", "small").out
+    assert "ONLY IN SUMS" not in read
+    assert "WHAT LEAVES THIS SILO: in sums over silos; as it is only in a run without masks" in read
+    assert "  parameters   the change of the model's numbers, each round\n" in read
+
+    def change(app):
+        text = (app / "septum.toml").read_text()
+        (app / "septum.toml").write_text(text.replace('open = ["parameters", ', 'masked = ["parameters"]\nopen = ['))
+
+    add(silo, home, version="1.1.0", change=change)
+    read = silo("review", "small==1.1.0").out
+    only, _, rest = read.partition("WHAT ELSE LEAVES THIS SILO: in the same sums")
+    assert "WHAT LEAVES THIS SILO ONLY IN SUMS OVER SILOS, UNDER MASKS: a run without masks is refused" in only
+    assert "  parameters   the change" in only
+    assert "  rows         how many train and test rows" in rest.partition("WHAT IT READS")[0]
+    said = silo("list", "--json").envelope["data"]["apps"]
+    assert [one["masked"] for one in said] == [[], ["parameters"]]
+
+
 def test_what_would_steer_a_terminal_or_hide_a_line_is_shown_as_what_it_is(silo, home):
     source = "a = 1  # \x1b[2K\x1b[1A\u202e ok\rimport shutil\nb = 2  # fine\u2028import never\n"
 
@@ -103,6 +127,7 @@ def test_a_review_shows_what_is_changed_since_the_approved_version(silo, home):
     assert "=== " not in silo("review", "small==1.0.0").out
 
 
+@pytest.mark.processes
 def test_approving_installs_the_wheels_and_the_list_says_so(silo, home):
     package = add(silo, home, wheels={"tiny": {"tiny.py": "x = 1\n"}})
     assert "absent" in silo("list").out
@@ -152,7 +177,7 @@ def test_a_file_or_a_silo_that_is_not_there_is_said_so(septum, silo, small):
     done = silo("add", "none.septum")
     assert (done.code, "none.septum cannot be read" in done.err) == (ExitCode.FAILED, True)
     done = septum("silo", "app", "add", small.path, "--dir", "nroth")
-    assert (done.code, "there is no folder nroth" in done.err) == (ExitCode.USAGE, True)
+    assert (done.code, "there is no silo's directory nroth" in done.err) == (ExitCode.USAGE, True)
     assert not Path("nroth").exists()
     Path("bad.septum").write_bytes(small.path.read_bytes()[:-1])
     done = silo("add", "bad.septum")
@@ -168,6 +193,39 @@ def test_a_user_whom_the_system_has_no_name_for_can_approve(silo, small, monkeyp
     silo("add", small.path)
     assert silo("approve", "small").code == 0
     assert "approved by user " in silo("list").out
+
+
+def at_work(home, digest):
+    files = RunFiles(home / "north" / "runs" / "r1")
+    files.make()
+    plan = Plan("small", AppRef("small", "1.0.0", digest), {"rounds": 2}, ("north",), rounds=2)
+    files.save(SiloRun("r1", "north", plan, phase=SiloPhase.ACTIVE))
+
+
+def test_revoking_names_the_runs_that_go_on(silo, small, home):
+    silo("add", small.path)
+    silo("approve", "small")
+    assert "still at work" not in silo("revoke", "small").out
+    at_work(home, small.digest)
+    done = silo("revoke", "small")
+    assert "still at work with it: r1; to end it now, end the agent or stop the run" in done.out
+    assert silo("revoke", "small", "--json").envelope["data"]["at_work"] == ["r1"]
+
+
+def test_a_package_with_a_run_whose_coordinator_is_gone_is_removed_by_force_and_what_is_lost_is_said(silo, small, home):
+    silo("add", small.path)
+    silo("approve", "small")
+    at_work(home, small.digest)
+    refused = silo("remove", "small", "--json")
+    assert refused.code != 0
+    assert "r1 at work" in refused.envelope["error"]["message"]
+    assert f"septum silo app remove {small.digest} --force" in refused.envelope["error"]["hint"]
+    assert "small" in silo("list").out
+    done = silo("remove", "small", "--force")
+    assert (done.code, "small 1.0.0 is deleted here" in done.out) == (0, True)
+    assert "lost: r1 has no app here any more" in done.out
+    assert f"rm -r {home / 'north' / 'runs' / 'r1'}" in done.out
+    assert silo("list", "--json").envelope["data"]["apps"] == []
 
 
 def test_a_package_is_removed_by_its_name_and_once_more_by_its_digest(silo, small, home):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 SILO = '# ours\n[silo]\nname = "north"\ncoordinator = "https://localhost:1" # far away\n'
 
 

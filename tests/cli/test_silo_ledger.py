@@ -10,6 +10,8 @@ from septum.privacy.accounting import Gaussian, Laplace, SampledGaussian
 from septum.privacy.ledger import Budget, Charge, Unit
 from septum.silo.ledger import FILE_NAME, Ledger, read
 
+pytestmark = pytest.mark.laws
+
 BUDGET = Budget(2.0, 1e-5)
 
 

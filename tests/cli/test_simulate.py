@@ -42,6 +42,13 @@ def test_krum_learns_from_five(septum, example):
         assert done.envelope["data"]["metrics"]["roc_auc"] > 0.8
 
 
+def test_an_app_whose_leaves_are_masked_is_tried_as_silos_run_it_under_masks(septum, home):
+    septum("app", "new", "mine")
+    refused = septum("simulate", "mine", "--inspect", "--rounds", "1", "--json")
+    assert (refused.code, "masked runs alone" in refused.envelope["error"]["message"]) == (2, True)
+    assert septum("simulate", "mine", "--rounds", "1").code == 0
+
+
 def test_rows_can_be_dealt_out_to_any_number_of_silos(septum, example):
     data = septum("simulate", example, "--silos", "12", "--rounds", "1", "--json").envelope["data"]
     assert len(data["silos"]) == 12

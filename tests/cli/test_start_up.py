@@ -7,6 +7,8 @@ import pytest
 
 from septum import __version__
 
+pytestmark = pytest.mark.processes
+
 HEAVY = (
     "numpy",
     "httpx",

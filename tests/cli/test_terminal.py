@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 HIDE_CURSOR = "\x1b[?25l"  # what a display that redraws itself begins with
 
 

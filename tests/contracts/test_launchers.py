@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from septum.adapters.launch.inline import InlineLauncher
 from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.testing.contracts.launcher import LauncherContract
@@ -12,6 +14,7 @@ class TestInlineLauncher(LauncherContract):
         return InlineLauncher()
 
 
+@pytest.mark.processes
 class TestSubprocessLauncher(LauncherContract):
     def make(self):
         return SubprocessLauncher()

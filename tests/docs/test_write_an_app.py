@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from septum.cli.main import main
 from septum.cli.reference import commands
 from septum.sdk.contract import read_columns
@@ -24,6 +26,7 @@ def test_every_command_on_the_page_exists():
     assert shown <= known
 
 
+@pytest.mark.processes
 def test_the_first_steps_print_what_the_page_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for arguments in (["app", "new", "sepsis"], ["simulate", "sepsis"], ["app", "check", "sepsis"]):

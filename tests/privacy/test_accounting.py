@@ -23,6 +23,8 @@ from septum.privacy.accounting import (
     noise_for,
 )
 
+pytestmark = pytest.mark.laws
+
 
 def above(x):
     """P(N(0, 1) > x)."""
@@ -207,6 +209,7 @@ def test_delta_auto_is_a_tenth_of_a_record_and_never_too_small_to_account_with()
     assert delta_for(10**12) == 1e-9
 
 
+@pytest.mark.processes
 def test_without_the_extra_the_command_that_installs_it_is_told():
     program = (
         "import sys; sys.modules['dp_accounting.pld'] = None\n"

@@ -74,6 +74,7 @@ def test_a_model_combined_in_blocks_of_any_width_equals_the_plain_loop_bit_for_b
     assert len(set(outputs.values())) == 1
 
 
+@pytest.mark.laws
 @pytest.mark.parametrize("name", ["fedavg", "median", "multi-krum"])
 def test_a_block_of_many_silos_takes_no_more_memory_than_one_of_a_few(name):
     size, peaks = 100_000, {}

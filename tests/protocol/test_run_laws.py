@@ -7,6 +7,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from tests.protocol.driving import Play, answer_of, masked_plan_of, plan_of
@@ -52,6 +53,8 @@ from septum.protocol.run_state import (
     Step,
     Tick,
 )
+
+pytestmark = pytest.mark.laws
 
 laws = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _STAGES = list(Stage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from tests.protocol.driving import (
     key_of,
@@ -21,6 +22,8 @@ from septum.protocol.run_state import (
     Step,
 )
 from septum.secagg.context import threshold
+
+pytestmark = pytest.mark.laws
 
 laws = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _STEPS = list(Step)

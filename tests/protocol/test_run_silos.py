@@ -306,6 +306,7 @@ def test_when_nobody_can_measure_the_last_model_the_run_finishes_unmeasured():
     assert play.run.reason == "the last model was not measured"
 
 
+@pytest.mark.laws
 @pytest.mark.parametrize("failing", ["they fail", "they never join"])
 def test_the_end_of_a_run_of_a_thousand_silos_fits_into_a_message(failing):
     silos = tuple(f"s-{number:04d}" + "x" * 57 for number in range(1000))

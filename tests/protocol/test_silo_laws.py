@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,8 @@ from septum.protocol.silo import (
     WorkFailed,
     step,
 )
+
+pytestmark = pytest.mark.laws
 
 ROUNDS = 4
 PLAN = Plan("p", AppRef("a", "1", "sha256:0"), {}, ("north", "south"), rounds=ROUNDS)

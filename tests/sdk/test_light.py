@@ -10,6 +10,8 @@ import pytest
 
 import septum
 
+pytestmark = pytest.mark.processes
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "heart_disease"
 
 

@@ -111,7 +111,7 @@ def test_a_manifest_says_columns_markers_target_and_presets(folder: Path) -> Non
         ("age = {}", 'age = { role = "target" }', "one column must have the role target, 2 have"),
         ("[0, ", "[true, ", "missing holds True"),
         ('["?"]', '"?"', r"missing is '\?', a list is needed"),
-        ("open = [", 'masked = ["parameters"]\nopen = [', "unknown key 'masked'"),
+        ("open = [", 'masked = ["rows"]\nopen = [', "rows is in masked and in open"),
         ('"rows"', '"row"', r"'row' cannot leave; did you mean 'rows'\?"),
         ('"app:app"', '"app"', "app is 'app'"),
         ('"app:app"', '"../evil:app"', "app is '../evil:app'"),

@@ -76,6 +76,7 @@ print(built(Path(sys.argv[1]), Path(sys.argv[2])).digest)
 """
 
 
+@pytest.mark.processes
 def test_the_same_folder_gives_the_same_bytes_wherever_and_whenever_it_is_built(good, tmp_path):
     first = app_folder(tmp_path / "first", wheels=WHEELS)
     other = tmp_path / "somewhere" / "else"

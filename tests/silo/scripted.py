@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from septum.adapters.launch.inline import InlineLauncher
 from septum.errors import ConnectionFailedError, NotFoundError, SeptumError
 from septum.ports.launcher import Launcher, WorkerLimits
 from septum.protocol.codec import decode, encode
-from septum.protocol.messages import Instruction, PollAnswer, SiloMessage, Wait
+from septum.protocol.messages import Await, Instruction, Leave, PollAnswer, SiloMessage, Wait
 from septum.protocol.plan import digest_of
+from septum.silo.agent import Agent
 from septum.silo.log import Log
 from septum.silo.session import Tools
 
@@ -83,6 +85,52 @@ class ScriptedChannel:
 
     def close(self) -> None:
         self.closed = True
+
+
+class HeldChannel(ScriptedChannel):
+    """Holds the polls after the script's, and every Await, until it is closed; then they fail."""
+
+    def __init__(self, *script: Answer, polls: list[PollAnswer | SeptumError]) -> None:
+        super().__init__(threading.Event(), *script, polls=polls)
+        self.holding = threading.Semaphore(0)
+        self._over = threading.Event()
+
+    def poll(self, serving: tuple[str, ...]) -> PollAnswer:
+        if self.polls:
+            return super().poll(serving)
+        self.polled.append(tuple(serving))
+        return self._hold()
+
+    def exchange(self, run: str, message: SiloMessage) -> Instruction:
+        if isinstance(message, Await):
+            self.said.append(message)
+            return self._hold()
+        if isinstance(message, Leave):
+            self.said.append(message)
+            return Wait()
+        return super().exchange(run, message)
+
+    def _hold(self) -> Wait:
+        self.holding.release()
+        self._over.wait(30)
+        raise ConnectionFailedError("closed")
+
+    def close(self) -> None:
+        super().close()
+        self._over.set()
+
+
+def serve(agent: Agent) -> threading.Thread:
+    thread = threading.Thread(target=agent.serve, daemon=True)
+    thread.start()
+    return thread
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
 
 
 def tools_for(channel: ScriptedChannel, launcher: Launcher | None = None, limits: WorkerLimits | None = None) -> Tools:

@@ -6,13 +6,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
+from tests.silo.scripted import HeldChannel, ScriptedChannel, ScriptedStop, serve, tools_for, until
 from tests.silo.small_app import admission, allowing, approved, write_app, write_data
 
 from septum.adapters.channel.http1 import StaleLineError
@@ -29,7 +28,6 @@ from septum.protocol.messages import (
     PollAnswer,
     Refuse,
     Report,
-    SiloMessage,
     Train,
     Wait,
     blob_of,
@@ -60,52 +58,6 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-class HeldChannel(ScriptedChannel):
-    """Holds the polls after the script's, and every Await, until it is closed; then they fail."""
-
-    def __init__(self, *script: Answer, polls: list[PollAnswer | SeptumError]) -> None:
-        super().__init__(threading.Event(), *script, polls=polls)
-        self.holding = threading.Semaphore(0)
-        self._over = threading.Event()
-
-    def poll(self, serving: tuple[str, ...]) -> PollAnswer:
-        if self.polls:
-            return super().poll(serving)
-        self.polled.append(tuple(serving))
-        return self._hold()
-
-    def exchange(self, run: str, message: SiloMessage) -> Instruction:
-        if isinstance(message, Await):
-            self.said.append(message)
-            return self._hold()
-        if isinstance(message, Leave):
-            self.said.append(message)
-            return Wait()
-        return super().exchange(run, message)
-
-    def _hold(self) -> Wait:
-        self.holding.release()
-        self._over.wait(30)
-        raise ConnectionFailedError("closed")
-
-    def close(self) -> None:
-        super().close()
-        self._over.set()
-
-
-def serve(agent: Agent) -> threading.Thread:
-    thread = threading.Thread(target=agent.serve, daemon=True)
-    thread.start()
-    return thread
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
 
 
 def test_an_invitation_that_the_policy_allows_is_served_to_its_end(bench: Bench) -> None:

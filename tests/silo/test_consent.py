@@ -102,6 +102,16 @@ def test_a_package_that_nobody_signed_is_denied_where_signatures_are_asked_for()
     assert consider(policy, replace(package, signers=("ed25519:" + "a" * 64,)), PLAN, 1) is None
 
 
+def test_an_app_whose_leaves_are_masked_runs_under_masks_alone_whatever_the_policy_lets_in() -> None:
+    sums_only = replace(APP, masked=("parameters",))
+    denied = consider(allowing(), sums_only, PLAN, 1)
+    assert denied is not None
+    assert denied.rule == "leaves.masked"
+    assert "this silo's own parameters, which leave with this app in masked sums alone" in denied.reason
+    assert consider(allowing(), sums_only, replace(PLAN, masking=Masking()), 1) is None
+    assert consider(allowing(), APP, PLAN, 1) is None
+
+
 def test_rules_that_are_met_exactly_let_a_run_pass() -> None:
     policy = allowing(
         min_cohort=2, max_rounds=10, columns=("chol", "age", "sex"), releases=("rows", "parameters"), min_sandbox=2

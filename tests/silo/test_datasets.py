@@ -135,6 +135,7 @@ def test_what_is_written_reads_back_as_it_was(tmp_path):
     assert read_config(tmp_path / "silo.toml") == config
 
 
+@pytest.mark.processes
 def test_neither_settings_nor_reading_load_numpy_or_a_driver():
     program = "import sys, septum.silo.config, septum.silo.reading; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -18,6 +18,8 @@ from septum.sdk import wheel_content
 from septum.sdk.package_file import Package
 from septum.silo.environment import Environments, State, check_preinstalled
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(autouse=True)
 def no_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

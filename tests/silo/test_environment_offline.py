@@ -18,6 +18,8 @@ from septum.sdk.package_file import unpack
 from septum.sdk.requirements import wheel_at
 from septum.silo.environment import Environments, State
 
+pytestmark = pytest.mark.processes
+
 
 class Index(BaseHTTPRequestHandler):
     """A package index, and a proxy on the way to any other, that notes who asks."""

@@ -16,6 +16,8 @@ from septum.sdk.package import read_manifest
 from septum.silo.datasets import Dataset, plain_file
 from septum.silo.reading import check_data, make_table
 
+pytestmark = pytest.mark.processes
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "heart_disease"
 CONTRACT = read_manifest(EXAMPLE).columns
 NAMES = list(CONTRACT)

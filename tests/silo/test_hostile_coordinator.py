@@ -6,12 +6,14 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.adapters.channel.servers import SmallCoordinator, SmallServer, Storage, running
 from tests.silo.small_app import admission, allowing, approved, granted, write_app, write_data
 
+from septum.adapters.accountant import epsilon_of
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.identity.http_signatures import Ed25519Signer
 from septum.adapters.identity.keys import public_bytes
@@ -20,9 +22,12 @@ from septum.adapters.launch.inline import InlineLauncher
 from septum.errors import DataError
 from septum.ports.channel import Channel
 from septum.ports.launcher import WorkerLimits
+from septum.privacy.ledger import Budget
 from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
 from septum.protocol.plan import AppRef, Plan, StrategyRef
+from septum.protocol.privacy import Privacy
 from septum.protocol.roster import Roster, SignedRoster, write_roster
+from septum.sdk.private_loss import PrivateLoss
 from septum.silo.admission import Admission
 from septum.silo.agent import Agent
 from septum.silo.config import SiloConfig
@@ -31,12 +36,14 @@ from septum.silo.egress import WatchedChannel
 from septum.silo.library import Folders
 from septum.silo.log import Log
 from septum.silo.policy import Policy
+from septum.silo.private_budget import affordable
 from septum.silo.roster import Rosters
 from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
 from septum.testing.hostile import HostileCoordinator, addresses_past
 
 OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
+LOSS = PrivateLoss("logistic", ("x",), (0.0,), (1.0,))
 KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 
 
@@ -63,7 +70,15 @@ TRIES = {
     "policy.require_signature": Try(allowing(require_signature=True), app={"packaged": True}),
     "policy.columns": Try(allowing(columns=("y",))),
     "policy.releases": Try(allowing(releases=("rows",))),
+    "leaves.masked": Try(app={"masked": ("parameters",)}),
     "policy.min_rows": Try(allowing(min_rows=7)),
+    "policy.require_privacy": Try(allowing(require_privacy=True)),
+    "policy.max_epsilon": Try(allowing(max_epsilon=1.0), {"privacy": Privacy(2.0)}, {"private": LOSS}),
+    "policy.max_delta": Try(allowing(max_delta=1e-4), {"privacy": Privacy(1.0, delta=1e-3)}, {"private": LOSS}),
+    "policy.epsilon_budget": Try(
+        allowing(epsilon_budget=1.0, max_epsilon=5.0), {"privacy": Privacy(5.0)}, {"private": LOSS}
+    ),
+    "privacy": Try(plan={"privacy": Privacy(1.0)}),
     "policy.min_sandbox": Try(allowing(min_sandbox=2)),
     "roster": Try(roster=Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER})),
     "policy.require_roster": Try(allowing(require_roster=True)),
@@ -76,12 +91,16 @@ LOCAL = {
     "hours",
     "roster",
     "send_error_texts",
+    "budget_delta",  # at which policy.epsilon_budget holds
 }  # these forbid no run
 
 
 def test_every_rule_is_tried():
     rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
-    assert rules | {"silo.name", "roster", "apps", "apps.small.digest", "data"} == {*TRIES, *TRIED_ON_THE_LINE}
+    assert rules | {"privacy", "silo.name", "roster", "apps", "apps.small.digest", "leaves.masked", "data"} == {
+        *TRIES,
+        *TRIED_ON_THE_LINE,
+    }
 
 
 class Counting(InlineLauncher):
@@ -171,7 +190,17 @@ class Silo:
             return replace(granted(app).table, rows=attempt.rows)
 
         made = admission(self.folder, app, attempt.policy, table=rows)
-        return replace(made, library=Folders({"small": app}), roster=self.roster_rule(attempt).check)
+        return replace(
+            made,
+            library=Folders({"small": app}),
+            roster=self.roster_rule(attempt).check,
+            affordable=self.purse(attempt),
+        )
+
+    def purse(self, attempt: Try):
+        """A ledger of which nothing was spent, with the rules' budget."""
+        budget = Budget(attempt.policy.epsilon_budget, attempt.policy.budget_delta)
+        return partial(affordable, self.folder, budget, epsilon_of, Log(silo="north"))
 
     def roster_rule(self, attempt: Try) -> RosterRule:
         """A silo that pinned the roster, and a coordinator that has none."""

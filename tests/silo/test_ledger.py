@@ -228,6 +228,7 @@ def start(path, count, budget):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.processes
 def test_killed_at_any_moment_it_holds_and_what_was_reserved_is_spent(tmp_path):
     choice = random.Random(3)
     reserved, settled = set(), set()
@@ -249,6 +250,7 @@ def test_killed_at_any_moment_it_holds_and_what_was_reserved_is_spent(tmp_path):
     assert len(ids) > len(written) > 0
 
 
+@pytest.mark.processes
 def test_two_processes_spend_one_budget_once(tmp_path):
     # each reserves 30 times, settles every second at 0; 20 fit. Without the lock both would build on one head
     processes = [start(tmp_path, 30, 20) for _ in range(2)]

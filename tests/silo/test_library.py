@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from hashlib import sha256
 
@@ -147,6 +150,49 @@ def test_a_package_that_was_revoked_stays_so_whoever_signed_it(library, small):
     denied = replace(library, policy=Policy(signers=(key_of(ANN),))).find(ref(small))
     assert denied == Denied("apps", f"the package small 1.0.0 ({small.digest}) was revoked here")
     assert not library.packages.get(small.digest).approved
+
+
+REVOKE = """
+import sys
+from pathlib import Path
+from septum.silo.packages import Packages
+
+Packages(Path(sys.argv[1])).revoke(sys.argv[2], "ann")
+"""
+
+
+class Interrupted(Packages):
+    """Packages that a steward revokes, in a process of her own, just after they were read for the `at`-th time."""
+
+    def __init__(self, folder, at):
+        super().__init__(folder)
+        self.at, self.reads, self.folder, self.steward = at, 0, folder, None
+
+    def get(self, digest):
+        found = super().get(digest)
+        self.reads += 1
+        if self.reads == self.at:
+            self.steward = subprocess.Popen([sys.executable, "-c", REVOKE, str(self.folder), digest])
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.steward.wait(1.5)
+        return found
+
+
+def test_a_steward_who_revokes_while_a_signature_is_looked_at_has_the_last_word(library, small, tmp_path):
+    library.packages.add(small.path, signed(small, ANN))
+    packages = Interrupted(tmp_path, at=1)
+    denied = replace(library, packages=packages, policy=Policy(signers=(key_of(ANN),))).find(ref(small))
+    assert packages.steward.wait(20) == 0
+    assert denied == Denied("apps", f"the package small 1.0.0 ({small.digest}) was revoked here")
+    assert [one.verdict for one in packages.approvals()] == [Verdict.REVOKED]
+
+
+def test_a_steward_who_revokes_while_a_signer_is_given_the_word_waits_and_has_the_last_one(library, small, tmp_path):
+    library.packages.add(small.path, signed(small, ANN))
+    packages = Interrupted(tmp_path, at=2)
+    replace(library, packages=packages, policy=Policy(signers=(key_of(ANN),))).find(ref(small))
+    assert packages.steward.wait(20) == 0
+    assert [one.verdict for one in packages.approvals()] == [Verdict.APPROVED, Verdict.REVOKED]
 
 
 def test_a_package_that_was_removed_is_denied_and_not_fetched_again(tmp_path, library, small, shelf):

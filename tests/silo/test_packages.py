@@ -54,7 +54,7 @@ def place(tmp_path, package):
 
 def names(tmp_path):
     found = (path.name for path in (tmp_path / "silo" / "packages").iterdir())
-    return sorted(name for name in found if name != ".lock")
+    return sorted(name for name in found if not name.endswith(".lock"))
 
 
 def rewrite(path, change):
@@ -119,7 +119,20 @@ def test_what_was_revoked_is_not_unpacked_any_more(packages, small, tmp_path):
     packages.add(small.path)
     packages.open(packages.approve(small.digest, "ann").package)
     packages.revoke(small.digest, "ann")
+    assert packages.fold(lambda digest: digest == small.digest) == ()  # a run is at work with it
+    assert (place(tmp_path, small) / "open" / "app" / "app.py").exists()
+    assert packages.fold(lambda _: False) == (small.digest,)
     assert [path.name for path in place(tmp_path, small).iterdir()] == ["file.septum"]
+    assert packages.fold(lambda _: False) == ()
+
+
+def test_what_is_approved_stays_unpacked(packages, small, tmp_path):
+    packages.add(small.path)
+    packages.open(packages.approve(small.digest, "ann").package)
+    packages.revoke(small.digest, "ann")
+    packages.approve(small.digest, "ann")
+    assert packages.fold(lambda _: False) == ()
+    assert (place(tmp_path, small) / "open").exists()
 
 
 @pytest.mark.parametrize("what", ["bytes", "link", "folder", "none", "large", "signature", "signatures"])
@@ -169,6 +182,7 @@ def test_a_file_that_was_changed_after_approval_is_refused_and_can_still_be_revo
     assert [(one.verdict, one.app) for one in packages.approvals()][-1] == (Verdict.REVOKED, "small 1.0.0")
 
 
+@pytest.mark.processes
 def test_an_unpacked_app_that_was_changed_is_refused_and_unpacked_again_as_the_hint_says(packages, small, tmp_path):
     packages.add(small.path)
     package = packages.approve(small.digest, "ann").package
@@ -232,6 +246,7 @@ packages.Packages(Path(sys.argv[1])).add(Path(sys.argv[2]))
 """
 
 
+@pytest.mark.processes
 def test_what_a_killed_command_left_is_swept_and_what_a_living_one_has_is_not(packages, small, tmp_path):
     folder = tmp_path / "silo" / "packages"
     command = [sys.executable, "-c", HALF_WAY, str(tmp_path / "silo"), str(small.path)]

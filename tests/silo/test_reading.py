@@ -31,6 +31,8 @@ from septum.silo.read_messages import (
 )
 from septum.silo.reading import ReadLimits, _environment, check_data, describe_source, make_table
 
+pytestmark = pytest.mark.processes
+
 CONTRACT = {
     "age": Column(kind=Kind.INTEGER, unit="years", minimum=0.0, maximum=120.0, about="at admission"),
     "sex": Column(kind=Kind.CODE, codes={0.0: "female", 1.0: "male"}, missing=("?", 9.0)),

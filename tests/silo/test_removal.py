@@ -9,8 +9,10 @@ from septum.protocol.silo import SiloPhase, SiloRun
 from septum.silo.environment import Environments, State
 from septum.silo.packages import Packages
 from septum.silo.receipts import FILE_NAME
-from septum.silo.removal import remove_package, runs_at_work
+from septum.silo.removal import fold_revoked, remove_package, revoke_package, runs_at_work
 from septum.silo.run_files import RunFiles
+
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,29 @@ def test_a_run_at_work_keeps_a_package_and_its_approval_and_is_named(silo, small
     assert runs_at_work(silo, small.digest) == ()
     remove_package(silo, small.digest, "ben")
     assert left(silo, small.digest) == []
+
+
+def test_by_force_a_package_goes_under_a_run_at_work_which_is_named(silo, small):
+    serving(silo, "r-works", small.digest, SiloPhase.ACTIVE)
+    assert remove_package(silo, small.digest, "ben", force=True) == ("r-works",)
+    assert left(silo, small.digest) == []
+    assert Packages(silo).revoked(small.digest)
+    assert remove_package(silo, small.digest, "ben") == ()  # nothing is here that a run could hold
+
+
+def test_what_is_revoked_stays_unpacked_until_the_last_run_at_work_has_ended(silo, small):
+    opened = silo / "packages" / small.digest.removeprefix("sha256:") / "open"
+    for run in ("r-one", "r-two"):
+        serving(silo, run, small.digest, SiloPhase.ACTIVE)
+    assert revoke_package(silo, small.digest, "ben") == ("r-one", "r-two")
+    assert Packages(silo).revoked(small.digest)
+    serving(silo, "r-one", small.digest, SiloPhase.ENDED)
+    assert fold_revoked(silo) == ()
+    assert opened.exists()
+    RunFiles(silo / "runs" / "r-two").remove()
+    assert fold_revoked(silo) == (small.digest,)
+    assert not opened.exists()
+    assert revoke_package(silo, small.digest, "ben") == ()
 
 
 def test_a_session_that_cannot_be_read_keeps_nothing(silo, small):

@@ -190,6 +190,7 @@ def agent(run_agent: Callable[[], AgentProcess]) -> AgentProcess:
     return run_agent()
 
 
+@pytest.mark.processes
 def test_a_round_over_tls_and_an_orderly_end(site: Site, agent: AgentProcess) -> None:
     until(lambda: bool(site.said(Await)) or bool(site.said(Report)))
     (report,) = site.said(Report)
@@ -211,6 +212,7 @@ def test_a_round_over_tls_and_an_orderly_end(site: Site, agent: AgentProcess) ->
     assert {line["run_id"] for line in agent.lines if line["event"] in ("joined", "working", "left")} == {"r-1"}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("named", [True, False])
 def test_a_model_comes_from_another_host_if_silo_toml_names_it_and_else_both_sides_learn_the_rule(
     site: Site, run_agent: Callable[[], AgentProcess], tmp_path: Path, named: bool
@@ -239,6 +241,7 @@ def test_a_model_comes_from_another_host_if_silo_toml_names_it_and_else_both_sid
         assert (storage.connections, refused) == ([], [("policy.egress_hosts", "r-1")])
 
 
+@pytest.mark.processes
 def test_the_key_is_not_in_the_log(site: Site, agent: AgentProcess) -> None:
     until(lambda: bool(site.said(Report)))
     agent.end()
@@ -247,6 +250,7 @@ def test_the_key_is_not_in_the_log(site: Site, agent: AgentProcess) -> None:
     assert secret not in agent.text
 
 
+@pytest.mark.processes
 def test_an_agent_that_serves_a_run_is_small_and_has_not_loaded_numpy(site: Site, agent: AgentProcess) -> None:
     until(lambda: bool(site.said(Report)))
     maps = Path(f"/proc/{agent.process.pid}/maps").read_text()
@@ -257,6 +261,7 @@ def test_an_agent_that_serves_a_run_is_small_and_has_not_loaded_numpy(site: Site
     agent.end()
 
 
+@pytest.mark.processes
 def test_importing_the_agent_imports_no_numpy_and_no_web_stack() -> None:
     heavy = ("numpy", "torch", "httpx", "fastapi", "sqlalchemy", "pydantic", "asyncio")
     code = f"import sys, septum.silo.root, septum.silo.enroll; print([m for m in {heavy} if m in sys.modules])"
@@ -264,6 +269,7 @@ def test_importing_the_agent_imports_no_numpy_and_no_web_stack() -> None:
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.processes
 def test_a_killed_agent_leaves_no_worker_and_reports_again_without_training(
     site: Site, agent: AgentProcess, run_agent: Callable[[], AgentProcess]
 ) -> None:
@@ -279,6 +285,7 @@ def test_a_killed_agent_leaves_no_worker_and_reports_again_without_training(
     assert again.end() == 0
 
 
+@pytest.mark.processes
 def test_a_second_agent_on_one_directory_names_the_first(
     agent: AgentProcess, run_agent: Callable[[], AgentProcess]
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_coordinator_that_sends_the_same_one_for_ever_is_noticed(pinned):
         pinned.fetch(lambda _: write_roster(FIRST), chain=True)
 
 
+@pytest.mark.processes
 def test_rosters_load_no_numpy():
     program = "import sys; import septum.silo.roster; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()

@@ -258,6 +258,7 @@ def test_a_model_larger_than_the_silos_files_may_be_is_not_even_fetched(tmp_path
     assert "takes at most 1000000000" in channel.said[1].reason
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("train", "limits", "says"),
     [
@@ -280,6 +281,7 @@ def test_a_worker_that_dies_twice_is_reported_and_a_new_attempt_gets_a_new_one(
     assert silo.trained == 4
 
 
+@pytest.mark.processes
 def test_a_failure_names_the_silos_next_step_and_a_log_that_is_still_there_when_the_run_has_failed(
     tmp_path: Path,
 ) -> None:
@@ -293,6 +295,7 @@ def test_a_failure_names_the_silos_next_step_and_a_log_that_is_still_there_when_
     assert Path(log).read_text() == "here\n"
 
 
+@pytest.mark.processes
 def test_a_worker_that_dies_once_is_replaced_and_the_round_reported(tmp_path: Path) -> None:
     once = "if not os.path.exists(COUNT):\n    open(COUNT, 'w').close()\n    os._exit(1)\nreturn p"
     silo = Bench(tmp_path, once)

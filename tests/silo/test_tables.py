@@ -18,6 +18,8 @@ from septum.silo.datasets import plain_file
 from septum.silo.policy import Policy
 from septum.silo.tables import Tables, key_of
 
+pytestmark = pytest.mark.processes
+
 COLUMNS = {"x": Column(), "y": Column(Role.TARGET)}
 ROWS = "x,y\n1,0\n2,1\n3,1\n"
 

@@ -13,6 +13,8 @@ from septum.errors import AppError, WorkerError
 from septum.ports.launcher import Level
 from septum.simulate.rehearsal import _rehearsed, rehearse
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -35,6 +35,7 @@ def test_files_of_memory_blobs_go_with_the_object():
     assert not path.parents[1].exists()
 
 
+@pytest.mark.processes
 def test_the_fakes_need_neither_pytest_nor_a_database():
     script = "import sys, septum.testing.fakes; print([m for m in ('pytest', 'sqlalchemy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)

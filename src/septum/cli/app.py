@@ -52,5 +52,11 @@ def digest(call: Invocation, app_dir: AppDir) -> Answer:
 
     manifest = read_manifest(app_dir)
     found = digest_of(app_dir)
-    data: Json = {"path": str(app_dir), "version": manifest.version, "digest": found, "leaves": list(manifest.leaves)}
+    data: dict[str, Json] = {
+        "path": str(app_dir),
+        "version": manifest.version,
+        "digest": found,
+        "leaves": list(manifest.leaves),
+        "masked": list(manifest.masked),
+    }
     return Answer(data, (found,))

@@ -152,6 +152,7 @@ def _json(package: Package) -> dict[str, Json]:
         "tree": package.tree,
         "columns": list(package.manifest.columns),
         "leaves": list(package.manifest.leaves),
+        "masked": list(package.manifest.masked),
         "wheels": [wheel.file for wheel in package.wheels],
         "preinstalled": list(package.preinstalled),
     }

@@ -51,6 +51,13 @@ def rehearsed(
         yield rehearse(folder, paths=environments.paths(package), preset=preset, rows=rows), wheels
 
 
+def _leaving(manifest: Manifest) -> list[str]:
+    """What leaves with it: what only in sums under masks, and what else."""
+    opened = [name for name in manifest.leaves if name not in manifest.masked]
+    ways = {"leaves masked": manifest.masked, "leaves": opened}
+    return [f"{way:17} {', '.join(names)}" for way, names in ways.items() if names]
+
+
 def _told(folder: Path, manifest: Manifest, found: Rehearsed, wheels: tuple[Wheel, ...]) -> Answer:
     done = found.round
     assert done is not None
@@ -59,7 +66,7 @@ def _told(folder: Path, manifest: Manifest, found: Rehearsed, wheels: tuple[Whee
         f"hyper-parameters  {', '.join(field.name for field in found.fields)}",
         f"presets           {', '.join(manifest.presets) or 'none'}",
         f"reads             {len(manifest.columns)} columns, target {manifest.target}",
-        f"leaves            {', '.join(manifest.leaves)}",
+        *_leaving(manifest),
         f"dependencies      {', '.join(f'{wheel.name} {wheel.version}' for wheel in wheels) or 'none'}",
     ]
     if manifest.preinstalled:
@@ -79,6 +86,7 @@ def _told(folder: Path, manifest: Manifest, found: Rehearsed, wheels: tuple[Whee
         "presets": list(manifest.presets),
         "columns": list(manifest.columns),
         "leaves": list(manifest.leaves),
+        "masked": list(manifest.masked),
         "wheels": [wheel.file for wheel in wheels],
         "preinstalled": list(manifest.preinstalled),
         "train_rows": done.train_rows,

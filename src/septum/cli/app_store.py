@@ -110,13 +110,18 @@ def show(call: Invocation, named: Named) -> Answer:
 
 
 @command(app, "remove", remote=True)
-def remove(call: Invocation, named: Named) -> Answer:
+def remove(
+    call: Invocation,
+    named: Annotated[
+        str, typer.Argument(metavar="APP", help="NAME==VERSION or a digest; or NAME, if there is one version of it.")
+    ],
+) -> Answer:
     """Remove a package from the coordinator, unless a run of it has not ended. Silos keep what they have fetched."""
     with call.client() as client:
         found = client.apps()
         if named.startswith("sha256:") and all(view.digest != named for view in found):
             return Answer({"digest": named, "removed": False}, (f"there is no package {named}",))
-        view = chosen(named, found)
+        view = _only(named, found)
         client.remove_app(view.digest)
     lines = (
         f"{view.name} {view.version} is removed; no other package can have this name and version\n{view.digest}",
@@ -150,6 +155,15 @@ def chosen(named: str, found: Sequence[P]) -> P:
     known = sorted({view.name for view in found} | {f"{view.name}=={view.version}" for view in found})
     nearest = did_you_mean(named, known) if known else "none was pushed yet"
     raise NotFoundError(f"there is no app {named!r}; {nearest}", hint="septum app list")
+
+
+def _only(named: str, found: Sequence[P]) -> P:
+    """The package that is meant, where one of several is not good enough. Raises ConfigError that lists them."""
+    view = chosen(named, found)
+    meant = [f"{one.name}=={one.version}" for one in found if one.name == named]
+    if len(meant) > 1:
+        raise ConfigError(f"{named!r} could be {', '.join(meant)}", hint="name it with ==VERSION, or by its digest")
+    return view
 
 
 def in_words(values: Mapping[str, object]) -> str:

@@ -19,25 +19,28 @@ from septum.sdk.package_file import read_description
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What has to be known of an app to plan a run of it; none of its code."""
+    """What has to be known of an app to plan a run of it; none of its code. `masked`: what leaves under masks alone."""
 
     name: str
     version: str
     digest: str
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
+    masked: tuple[str, ...] = ()
 
 
 def described(loaded: LoadedApp) -> Described:
     """Of an app that was imported."""
     manifest = loaded.manifest
-    return Described(loaded.app.name, manifest.version, loaded.digest, loaded.app.fields, manifest.presets)
+    return Described(
+        loaded.app.name, manifest.version, loaded.digest, loaded.app.fields, manifest.presets, manifest.masked
+    )
 
 
 def described_package(digest: str, description: bytes, added: Mapping[str, Mapping[str, object]]) -> Described:
     """Of a package, by what it says of itself, and the presets that were given to it besides."""
     found = read_description(description)
-    return Described(found.name, found.version, digest, found.fields, {**added, **found.presets})
+    return Described(found.name, found.version, digest, found.fields, {**added, **found.presets}, found.masked)
 
 
 def load(folder: Path) -> LoadedApp:
@@ -47,6 +50,12 @@ def load(folder: Path) -> LoadedApp:
 
 def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan:
     """The plan of a run of this app over these silos. Raises ConfigError for every option that does not fit."""
+    if options.inspect and app.masked:
+        raise ConfigError(
+            f"{app.name} {app.version} is for masked runs alone: under [leaves] in its septum.toml, "
+            f"{', '.join(app.masked)} may leave a silo only in sums",
+            hint="run it without --inspect; or its author lists all that leaves under `open`, as a new version",
+        )
     hyper = resolve(app.fields, hyper_values(app, options), app.name)
     plan = Plan(
         name=options.name or app.name,

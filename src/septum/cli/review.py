@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 from septum.cli.output import Table, plain
+from septum.sdk.leaves import LEAVES
+from septum.sdk.package import Manifest
 from septum.silo.packages import Shelved
 
 _NEW_LINE = re.compile(r"\r\n|\r|\n")  # as Python takes them: to it, no other character ends a comment
@@ -21,9 +23,7 @@ def pages(shelved: Shelved, before: Shelved | None, directory: Path) -> tuple[st
         f"digest   {package.digest}",
         f"signers  {', '.join(shelved.signers) or 'nobody signed it'}",
         f"needs    {_needs(shelved)}",
-        "",
-        "WHAT LEAVES THIS SILO: in sums over silos; as it is only in a run without masks, if your policy lets one in",
-        *(f"  {name}" for name in manifest.leaves),
+        *_leaving(manifest),
         "",
         "WHAT IT READS",
     ]
@@ -36,6 +36,20 @@ def pages(shelved: Shelved, before: Shelved | None, directory: Path) -> tuple[st
     changes = [] if before is None else _changes(before, shelved)
     foot = ["", f"next: septum silo app approve {package.digest} --dir {directory}"]
     return "\n".join(head), table, "\n".join(["", *code, *changes, *foot])
+
+
+def _leaving(manifest: Manifest) -> list[str]:
+    """What leaves, by how."""
+    opened = [name for name in manifest.leaves if name not in manifest.masked]
+    only = "WHAT LEAVES THIS SILO ONLY IN SUMS OVER SILOS, UNDER MASKS: a run without masks is refused"
+    also = "WHAT LEAVES THIS SILO: in sums over silos; as it is only in a run without masks, if your policy lets one in"
+    if manifest.masked:
+        also = "WHAT ELSE LEAVES THIS SILO: in the same sums"
+    found = []
+    for title, names in ((only, manifest.masked), (also, opened)):
+        if names:
+            found += ["", title, *(f"  {name:12} {LEAVES[name]}" for name in names)]
+    return found
 
 
 def _needs(shelved: Shelved) -> str:

@@ -12,7 +12,7 @@ import typer
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.cli.silo_dir import SiloDir
-from septum.errors import ConfigError, SeptumError
+from septum.errors import SeptumError
 
 if TYPE_CHECKING:
     from septum.silo.packages import Shelved
@@ -57,8 +57,6 @@ def add(
     from septum.adapters.identity.app_signatures import sidecar  # cryptography
     from septum.silo.packages import Packages
 
-    if not directory.is_dir():
-        raise ConfigError(f"there is no folder {directory}", hint="septum silo enroll makes a silo's directory")
     signatures = sidecar(file).read_bytes() if sidecar(file).exists() else b""
     return _taken(call, Packages(directory).add(file, signatures), directory)
 
@@ -139,20 +137,37 @@ def approve(call: Invocation, named: Named, directory: SiloDir) -> Answer:
 
 @command(app, "revoke")
 def revoke(call: Invocation, named: Named, directory: SiloDir) -> Answer:
-    """Take an approval back: no other run is let in. One at work goes on until its training process ends."""
+    """Take an approval back: no other run is let in. One at work goes on to its end, or the agent's."""
     del call
     from septum.silo.packages import Packages
+    from septum.silo.removal import revoke_package
 
     packages = Packages(directory)
     digest = packages.meant(named)
-    packages.revoke(digest, user_name())
+    runs = revoke_package(directory, digest, user_name())
     name, version = packages.title(digest)
-    data: dict[str, Json] = {"name": name, "version": version, "digest": digest, "approved": False}
-    return Answer(data, (f"{name} {version} may not run here any more\n{digest}",))
+    data: dict[str, Json] = {
+        "name": name,
+        "version": version,
+        "digest": digest,
+        "approved": False,
+        "at_work": list(runs),
+    }
+    lines = [f"{name} {version} may not run here any more\n{digest}"]
+    if runs:
+        lines.append(f"still at work with it: {', '.join(runs)}; to end it now, end the agent or stop the run")
+    return Answer(data, tuple(lines))
 
 
 @command(app, "remove")
-def remove(call: Invocation, named: Named, directory: SiloDir) -> Answer:
+def remove(
+    call: Invocation,
+    named: Named,
+    directory: SiloDir,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also under a run at work, whose coordinator is gone, say. It is lost here.")
+    ] = False,
+) -> Answer:
     """Take an approval back and delete the package, unless a run of it is at work here. Receipts stay."""
     del call
     from septum.silo.packages import Packages
@@ -162,15 +177,24 @@ def remove(call: Invocation, named: Named, directory: SiloDir) -> Answer:
     digest = named if packages.is_digest(named) else packages.meant(named)
     here = digest in packages.digests()
     name, version = packages.title(digest)
-    remove_package(directory, digest, user_name())
-    data: dict[str, Json] = {"name": name, "version": version, "digest": digest, "removed": here}
+    lost = remove_package(directory, digest, user_name(), force=force)
+    data: dict[str, Json] = {"name": name, "version": version, "digest": digest, "removed": here, "lost": list(lost)}
     if not here:
         return Answer(data, (f"there is no package {digest} here",))
     lines = (
         f"{name} {version} is deleted here, and may not run\n{digest}",
         f"a plan that names it is refused; to have it again: septum silo app fetch {digest} --dir {directory}",
+        *(_lost(run, directory) for run in lost),
     )
     return Answer(data, lines)
+
+
+def _lost(run: str, directory: Path) -> str:
+    """What becomes of a run whose package was taken from under it."""
+    return (
+        f"lost: {run} has no app here any more. A training process that is alive ends with the agent; what this silo "
+        f"trained and did not send stays unsent. Once the agent has ended: rm -r {directory / 'runs' / run}"
+    )
 
 
 def _taken(call: Invocation, shelved: Shelved, directory: Path) -> Answer:
@@ -208,6 +232,7 @@ def _json(shelved: Shelved) -> dict[str, Json]:
         "approved": shelved.approved,
         "columns": list(package.manifest.columns),
         "leaves": list(package.manifest.leaves),
+        "masked": list(package.manifest.masked),
         "wheels": [wheel.file for wheel in package.wheels],
         "preinstalled": list(package.preinstalled),
     }

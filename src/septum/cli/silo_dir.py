@@ -9,11 +9,14 @@ import typer
 
 from septum.errors import ConfigError
 
-SiloDir = Annotated[Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.")]
-
 
 def checked(directory: Path) -> Path:
     """The directory itself, if there is one. Raises ConfigError."""
     if not directory.is_dir():
         raise ConfigError(f"there is no silo's directory {directory}", hint="septum silo enroll makes it")
     return directory
+
+
+SiloDir = Annotated[
+    Path, typer.Option("--dir", help="The silo's directory, as `septum silo enroll` made it.", callback=checked)
+]

@@ -9,7 +9,7 @@ import typer
 
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table, one_line
-from septum.cli.silo_dir import SiloDir, checked
+from septum.cli.silo_dir import SiloDir
 from septum.errors import ConfigError, LedgerError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show(
     from septum.silo.ledger import read
 
     check_delta(delta)
-    contents = read(checked(directory))
+    contents = read(directory)
     if not contents.entries:
         return Answer({"datasets": [], "entries": [], "head": to_json(contents.head)}, ("no releases yet",))
     costs, error = _epsilons(contents, delta)
@@ -83,7 +83,7 @@ def verify(
     from septum.protocol.codec import to_json  # blake3, which `--help` does not load
     from septum.silo.ledger import read
 
-    contents = read(checked(directory))
+    contents = read(directory)
     if head:
         _find(contents, head, directory)
     known = f"; the head {head} is in it" if head else ""
@@ -109,7 +109,7 @@ def recover(
     from septum.adapters.clock import SystemClock  # the protocol, which `--help` does not load
     from septum.silo.ledger import recover as recover_ledger
 
-    event, aside = recover_ledger(checked(directory), charge, SystemClock().unix())
+    event, aside = recover_ledger(directory, charge, SystemClock().unix())
     data: Json = {"charged": charge, "expected": event.expected, "damaged": str(aside)}
     return Answer(
         data,

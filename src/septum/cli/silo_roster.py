@@ -11,7 +11,7 @@ import typer
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table
 from septum.cli.roster import File, key_answer, roster_answer
-from septum.cli.silo_dir import SiloDir, checked
+from septum.cli.silo_dir import SiloDir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def show(call: Invocation, directory: SiloDir) -> Answer:
     from septum.protocol.roster import diff  # blake3, which `--help` does not load
     from septum.silo.roster import Rosters
 
-    rosters = Rosters(checked(directory))
+    rosters = Rosters(directory)
     pinned, pending = rosters.current(), rosters.pending()
     data: dict[str, Json] = {"pinned": None, "pending": None}
     lines: tuple[str | Table, ...] = ("no roster is pinned; next: septum silo roster fetch",)
@@ -63,7 +63,7 @@ def diff_(call: Invocation, file: File, directory: SiloDir) -> Answer:
     del call
     from septum.silo.roster import Rosters, read_document  # cryptography
 
-    found = Rosters(checked(directory)).look_at(read_document(file))
+    found = Rosters(directory).look_at(read_document(file))
     return _told(found, f"approve {file} --dir {directory}")
 
 
@@ -98,7 +98,7 @@ def approve(
     from septum.silo.roster import Rosters, read_document  # cryptography
 
     document = None if file is None else read_document(file)
-    return _told(Rosters(checked(directory)).approve(digest, document), "")
+    return _told(Rosters(directory).approve(digest, document), "")
 
 
 def _told(found: Proposal, next_verb: str) -> Answer:

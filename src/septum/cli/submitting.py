@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from septum.cli.app_store import chosen
 from septum.cli.options import RunOptions
 from septum.cli.planning import Described, described, described_package, load, make_plan
 from septum.client.stream import Backoff
-from septum.errors import ConfigError, ConnectionFailedError
+from septum.errors import ConfigError, ConnectionFailedError, NotFoundError
 from septum.protocol.views import RunView, SiloStatus
 
 if TYPE_CHECKING:
@@ -27,12 +28,11 @@ def submit(
     call: Invocation, named: str, options: RunOptions, silos: tuple[str, ...], *, key: str, watch: bool
 ) -> Answer:
     """Submit a run of the app in a folder, or of a package that was pushed; with `watch`, follow it until it ends."""
-    folder = Path(named)
-    here = described(load(folder)) if folder.is_dir() or "/" in named else None
+    here = described(load(Path(named))) if "/" in named else None
     if silos and here is not None:
         make_plan(here, silos, options)  # what is wrong on this side is said before the coordinator is asked
     with call.client() as client:
-        app = here or _pushed(client, named)
+        app = here or _named(client, named)
         plan = make_plan(app, silos or _enrolled(client), options)
         view = send(client, plan, key or uuid.uuid4().hex)
         if watch:
@@ -41,8 +41,19 @@ def submit(
     return views.run(view)
 
 
-def _pushed(client: Client, named: str) -> Described:
-    view = chosen(named, client.apps())
+def _named(client: Client, named: str) -> Described:
+    """The package of that name, or else the folder; both are one too many."""
+    folder, found = Path(named), client.apps()
+    if folder.is_dir():
+        with contextlib.suppress(NotFoundError):
+            package = chosen(named, found)
+            titled = f"{package.name}=={package.version}"
+            raise ConfigError(
+                f"{named!r} is a folder here and a package that was pushed ({titled})",
+                hint=f"./{named} is the folder, {titled if named != titled else package.digest} the package",
+            )
+        return described(load(folder))
+    view = chosen(named, found)
     return described_package(view.digest, client.app_description(view.digest), view.presets)
 
 

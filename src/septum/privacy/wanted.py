@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from septum.privacy.accounting import MAX_NOISE, MIN_NOISE, Gaussian
 
 SPARE_ROUNDS = 2  # paid for beyond the plan's: work that a crash lost may be done again within the target
-_COUNT_SHARE = 11.3  # noise on N is this / epsilon rows: the accountant finds that to be a few percent of the cost
+_COUNT_SHARE = 11.25  # noise on N is this / epsilon rows: the accountant finds that to be a few percent of the cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,6 @@ def count_noise(target_epsilon: float) -> Gaussian:
     """The mechanism that N is released by.
 
     >>> count_noise(5.0).noise_multiplier
-    2.26
+    2.25
     """
     return Gaussian(min(MAX_NOISE, max(MIN_NOISE, _COUNT_SHARE / target_epsilon)))

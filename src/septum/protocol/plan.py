@@ -191,7 +191,7 @@ def _check_private(plan: Plan) -> None:
             "early stopping looks at the test rows after each round, which a run with differential privacy does not",
             hint="leave out --early-stopping, or --target-epsilon",
         )
-    if plan.strategy.settings.get("mu"):
+    if plan.strategy.settings.get("mu") or plan.strategy.settings.get("proximal_mu"):
         raise ConfigError(
             f"strategy {plan.strategy.name!r} changes the training in the silos, which with differential privacy is"
             " septum's own",

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from septum.errors import AppError, ConfigError, SeptumError, TooLargeError, did_you_mean
+from septum.errors import AppError, ConfigError, SeptumError, TooLargeError
 from septum.sdk.app import App
 from septum.sdk.contract import Column, Role, known_keys, read_columns
+from septum.sdk.leaves import check_leaves, read_leaves
 from septum.sdk.private_loss import PrivateLoss, read_private_loss
 from septum.sdk.requirements import WHEELS_FOLDER, check_requirement
 
@@ -32,8 +33,6 @@ MAX_FILES = 2_000  # an app is code that a steward reads
 MAX_BYTES = 64 * 1024 * 1024
 MODULE_PREFIX = "_septum_app_"  # of the names under which apps' modules are imported
 
-_ALWAYS_LEAVE = ("parameters", "rows", "accuracy", "log_loss", "roc_auc")
-_LEAVES = (*_ALWAYS_LEAVE, "statistics")
 _ENTRY = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*", re.ASCII)
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
 
@@ -42,6 +41,8 @@ _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
 class Manifest:
     """`septum.toml`: what a steward reads before saying yes. Columns are in the order of the file.
 
+    leaves        all that leaves a silo with it
+    masked        what of that leaves only inside a sum under masks
     lock          the file with the app's pinned dependencies; empty for none
     preinstalled  requirements that a silo has to meet itself
     private       what septum trains by itself where that is to be differentially private; None: it cannot
@@ -56,6 +57,7 @@ class Manifest:
     lock: str = ""
     preinstalled: tuple[str, ...] = ()
     private: PrivateLoss | None = None
+    masked: tuple[str, ...] = ()
 
     @property
     def missing(self) -> dict[str, tuple[str | float, ...]]:
@@ -122,13 +124,8 @@ def load_app(folder: Path) -> LoadedApp:
             app.resolve(overrides)
         except ConfigError as error:
             raise ConfigError(f"{folder / MANIFEST}, [presets.{name}]: {error.message}", hint=error.hint) from error
-    leaving = {*_ALWAYS_LEAVE, *(["statistics"] if app.statistic_handles else [])}
-    if leaving != set(manifest.leaves):
-        raise ConfigError(
-            f"{folder / MANIFEST}, [leaves]: it lists {', '.join(sorted(manifest.leaves)) or 'nothing'}; "
-            f"what leaves a silo with this app is {', '.join(sorted(leaving))}",
-            hint=f"open = {sorted(leaving)}",
-        )
+    with_statistics = bool(app.statistic_handles)
+    check_leaves(f"{folder / MANIFEST}, [leaves]", manifest.leaves, manifest.masked, with_statistics=with_statistics)
     return LoadedApp(app, manifest, digest)
 
 
@@ -140,12 +137,7 @@ def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
     version = content.get("version")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise ConfigError(f"{path}: version is {version!r}", hint='write: version = "1.0.0"')
-    leaves = _table(path, content, "leaves")
-    known_keys(f"{path}, [leaves]", leaves, ("open",))
-    opened = _list(f"{path}, [leaves]", "open", leaves.get("open", []))
-    for name in opened:
-        if name not in _LEAVES:
-            raise ConfigError(f"{path}, [leaves]: {name!r} cannot leave; {did_you_mean(str(name), _LEAVES)}")
+    masked, opened = read_leaves(f"{path}, [leaves]", _table(path, content, "leaves"))
     presets = _table(path, content, "presets")
     needs = _table(path, content, "dependencies")
     known_keys(f"{path}, [dependencies]", needs, ("lock", "preinstalled"))
@@ -161,11 +153,12 @@ def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
         attribute=attribute,
         version=version,
         columns=read_columns(path, _table(path, content, "data")),
-        leaves=tuple(str(name) for name in opened),
+        leaves=(*masked, *opened),
         presets={name: _table(path, presets, name) for name in presets},
         lock=lock,
         preinstalled=tuple(str(one) for one in preinstalled),
         private=read_private_loss(path, _table(path, content, "privacy")),
+        masked=masked,
     )
 
 

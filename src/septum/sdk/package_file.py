@@ -46,6 +46,7 @@ MAX_MANIFEST_BYTES = 1024 * 1024
 _DESCRIPTION = "septum-package.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _KEYS = ("format", "name", "version", "tree", "hyper", "columns", "leaves", "presets", "wheels", "preinstalled")
+_MASKED = "masked"  # a key that is there when it names something: what was built before has the bytes that it had
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ class Description:
     version: str
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
+    masked: tuple[str, ...] = ()
 
 
 def description_in(path: Path) -> bytes:
@@ -167,7 +169,10 @@ def read_description(data: bytes) -> Description:
         raise AppError(f"{_DESCRIPTION} has no version, or no presets")
     if not all(isinstance(values, dict) for values in presets.values()):
         raise AppError(f"{_DESCRIPTION} has a preset that is no table")
-    return Description(name, version, fields, presets)
+    masked = content.get(_MASKED, [])
+    if not isinstance(masked, list) or not all(isinstance(one, str) for one in masked):
+        raise AppError(f"{_DESCRIPTION}: {_MASKED} is no list of texts")
+    return Description(name, version, fields, presets, tuple(masked))
 
 
 def unpack(package: Package, target: Path) -> None:
@@ -268,7 +273,7 @@ def _check_sources(files: Mapping[str, bytes]) -> None:
 def _description(
     name: str, manifest: Manifest, fields: Sequence[HyperField], wheels: Sequence[Wheel], tree: str
 ) -> bytes:
-    content = {
+    content: dict[str, object] = {
         "format": FORMAT,
         "name": name,
         "version": manifest.version,
@@ -281,6 +286,8 @@ def _description(
         "preinstalled": list(manifest.preinstalled),
     }
     assert tuple(content) == _KEYS
+    if manifest.masked:
+        content[_MASKED] = list(manifest.masked)
     try:
         data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
@@ -308,7 +315,7 @@ def _json(data: bytes) -> Mapping[str, object]:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise AppError(f"{_DESCRIPTION} is no JSON: {error}") from error
-    if not isinstance(content, dict) or set(content) != set(_KEYS) or content["format"] != FORMAT:
+    if not isinstance(content, dict) or {*content, _MASKED} != {*_KEYS, _MASKED} or content["format"] != FORMAT:
         raise AppError(f"{_DESCRIPTION} is not of format {FORMAT}", hint="the package was built by another septum")
     if not isinstance(content["name"], str) or not _NAME.fullmatch(content["name"]):
         raise AppError(f"{str(content['name'])[:100]!r} is no name for a package")

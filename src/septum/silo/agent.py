@@ -29,7 +29,10 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # it becomes a folder
 
 
 class Agent:
-    """One silo's agent. `serve` until the stop signal; `shut_down` from another thread gives it."""
+    """One silo's agent. `serve` until the stop signal; `shut_down` from another thread gives it.
+
+    `ended` is called when the thread of a run is through, with nothing of the run at work any more.
+    """
 
     def __init__(
         self,
@@ -38,12 +41,14 @@ class Agent:
         runs_dir: Path,
         max_runs: int,
         tools: Tools,
+        ended: Callable[[], object] = lambda: None,
     ) -> None:
         self._silo = silo
         self._admit = admit
         self._runs_dir = runs_dir
         self._max_runs = max_runs
         self._tools = tools
+        self._ended = ended
         self._log = tools.log
         self._stop = tools.stop
         self._changed = threading.Condition()
@@ -151,6 +156,7 @@ class Agent:
         while not self._stop.is_set():
             try:
                 session.serve()
+                self._ended()
                 break
             except Exception as error:  # noqa: BLE001  a run's driver loop: logged, and tried again
                 self._log.exception("session_failed", error, run_id=session.state.run)

@@ -24,6 +24,7 @@ class ApprovedApp:
     tree      digest of the folder
     columns   its data contract
     leaves    what leaves the silo with it
+    masked    what of that leaves only in sums under masks
     dataset   what it is trained on
     packaged  whether it came as a package; else it is a folder of this silo's
     signers   the keys that signed the package
@@ -43,6 +44,7 @@ class ApprovedApp:
     python: Path | None = None
     paths: tuple[Path, ...] = ()
     private: PrivateLoss | None = None
+    masked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
         of_app(policy, app, plan.app.name)
         or _of_plan(policy, plan)
         or _of_privacy(policy, app, plan)
+        or _of_leaves(app, plan)
         or _of_process(policy, sandbox)
     )
 
@@ -91,6 +94,17 @@ def of_app(policy: Policy, app: ApprovedApp, name: str) -> Denied | None:
     if leaving:
         return Denied("policy.releases", f"with this app {', '.join(leaving)} would leave, which may not leave here")
     return None
+
+
+def _of_leaves(app: ApprovedApp, plan: Plan) -> Denied | None:
+    """The steward said yes to an app's own list, so it is a rule of the silo as well."""
+    if plan.masking is not None or not app.masked:
+        return None
+    return Denied(
+        "leaves.masked",
+        f"this run would show the coordinator this silo's own {', '.join(app.masked)}, "
+        "which leave with this app in masked sums alone",
+    )
 
 
 def _of_process(policy: Policy, sandbox: int) -> Denied | None:

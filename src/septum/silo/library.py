@@ -121,8 +121,10 @@ class Library:
             return Denied("apps", f"the plan calls it {app.name} {app.version}, the package is {named}")
         trusted = [signer for signer in shelved.signers if signer in self.policy.signers]
         if shelved.approval is None and trusted:
-            shelved = self.packages.approve(app.digest, trusted[0])
-            self.log.info("package_approved", app=app.name, app_digest=app.digest, rule="policy.signers", by=trusted[0])
+            shelved = self.packages.approve_unless_said(app.digest, trusted[0])
+            if _by_signature(shelved):
+                by = {"rule": "policy.signers", "by": trusted[0]}
+                self.log.info("package_approved", app=app.name, app_digest=app.digest, **by)
         if not shelved.approved:
             said = "was revoked here" if shelved.approval is not None else "is not approved here"
         elif _by_signature(shelved) and not trusted:  # the key was taken out of the rules since
@@ -152,6 +154,7 @@ def packaged(shelved: Shelved, dataset: Dataset, path: Path, paths: tuple[Path, 
         tree=package.tree,
         columns=package.manifest.columns,
         leaves=package.manifest.leaves,
+        masked=package.manifest.masked,
         dataset=dataset,
         packaged=True,
         signers=shelved.signers,
@@ -194,6 +197,7 @@ def approve_folders(config: SiloConfig) -> Folders:
             tree=found,
             columns=manifest.columns,
             leaves=manifest.leaves,
+            masked=manifest.masked,
             dataset=config.dataset_of(settings),
             private=manifest.private,
         )

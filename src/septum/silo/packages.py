@@ -4,6 +4,7 @@
     packages/DIGEST/open/         unpacked, read-only: app/ and wheels/
     packages/approvals.jsonl      who approved or revoked what, and when: one line each, only ever added to
     packages/.lock                shared by whoever has a temporary folder here, alone by who sweeps those of the dead
+    packages/.approvals.lock      held by whoever reads what was said, decides, and says something
 
 A package that is here runs nothing. What runs is looked at again each time: the file by its digest, the folder by its
 tree's.
@@ -18,7 +19,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -44,6 +45,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BEGINNING = re.compile(r"(sha256:)?[0-9a-f]{8,64}")
 _FILE = "file.septum"
 _LOCK = ".lock"
+_APPROVALS_LOCK = ".approvals.lock"
 
 
 class Verdict(Enum):
@@ -200,17 +202,32 @@ class Packages:
     def approve(self, digest: str, by: str) -> Shelved:
         """Approve a package: from now on plans that name this digest may run."""
         self.sweep()
-        shelved = self.get(digest)
-        title = (shelved.package.name, shelved.package.version)
-        return replace(shelved, approval=self._say(Verdict.APPROVED, digest, title, by))
+        with self._deciding():
+            return self._approved(self.get(digest), by)
+
+    def approve_unless_said(self, digest: str, signer: str) -> Shelved:
+        """Approve a package for a signer, unless somebody said yes or no before: then that counts."""
+        self.sweep()
+        with self._deciding():
+            shelved = self.get(digest)
+            return shelved if shelved.approval is not None else self._approved(shelved, signer)
 
     def revoke(self, digest: str, by: str) -> None:
-        """Take an approval back, and what was unpacked away; also of a package that is not sound any more."""
-        if digest not in self.digests():
-            self.get(digest)
-        self._say(Verdict.REVOKED, digest, self.title(digest), by)
-        with self._making():
-            remove(self._of(digest) / "open")
+        """Take an approval back; also of a package that is not sound any more. What is unpacked stays until `fold`."""
+        with self._deciding():
+            if digest not in self.digests():
+                self.get(digest)
+            self._say(Verdict.REVOKED, digest, self.title(digest), by)
+
+    def fold(self, at_work: Callable[[str], bool]) -> tuple[str, ...]:
+        """Delete what is unpacked of revoked packages, but of those with which a run is at work; their digests."""
+        with self._deciding():
+            opened = [digest for digest in self.digests() if (self._of(digest) / "open").exists()]
+            going = tuple(digest for digest in opened if self.revoked(digest) and not at_work(digest))
+            for digest in going:
+                with self._making():
+                    remove(self._of(digest) / "open")
+        return going
 
     def revoked(self, digest: str) -> bool:
         """Whether the last word of the steward is no, be the package here or not."""
@@ -223,13 +240,14 @@ class Packages:
         What was said of it stays in the file of approvals, and a plan that names it is refused from now on: also where
         its folder was deleted by hand before.
         """
-        here, word = digest in self.digests(), self._last_word(digest)
-        if (here or word is not None) and not self.revoked(digest):
-            self._say(Verdict.REVOKED, digest, self.title(digest), by)
-        if not here:
-            return
-        with self._making():
-            remove(self._of(digest))
+        with self._deciding():
+            here, word = digest in self.digests(), self._last_word(digest)
+            if (here or word is not None) and not self.revoked(digest):
+                self._say(Verdict.REVOKED, digest, self.title(digest), by)
+            if not here:
+                return
+            with self._making():
+                remove(self._of(digest))
 
     def sweep(self) -> int:
         """Delete the temporary folders that a kill left; how many. None while somebody, who may live, has one."""
@@ -255,8 +273,18 @@ class Packages:
             yield
 
     @contextmanager
-    def _lock(self) -> Iterator[int]:
-        descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _deciding(self) -> Iterator[None]:
+        """While this lasts nobody else says anything: no word is decided on by one that does not count any more."""
+        if not self._folder.is_dir():  # nothing was said
+            yield
+            return
+        with self._lock(_APPROVALS_LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _lock(self, name: str = _LOCK) -> Iterator[int]:
+        descriptor = os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             yield descriptor
         finally:
@@ -279,6 +307,10 @@ class Packages:
     def approvals(self) -> Iterator[Approval]:
         """Every word of the steward, oldest first. Raises ConfigError naming a line that is none."""
         return records(self._approvals, Approval)
+
+    def _approved(self, shelved: Shelved, by: str) -> Shelved:
+        title = (shelved.package.name, shelved.package.version)
+        return replace(shelved, approval=self._say(Verdict.APPROVED, shelved.package.digest, title, by))
 
     def _say(self, verdict: Verdict, digest: str, title: tuple[str, str], by: str) -> Approval:
         word = Approval(time.time(), verdict, digest, " ".join(title), by)

@@ -16,10 +16,10 @@ from blake3 import blake3
 from septum.adapters.channel.elsewhere import host_of
 from septum.errors import ConfigError
 from septum.protocol.codec import Json, dumps
+from septum.sdk.leaves import LEAVES
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 _SIGNER = re.compile(r"ed25519:[0-9a-f]{64}")
-LEAVES = ("parameters", "statistics", "rows", "accuracy", "log_loss", "roc_auc")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from septum.silo.private_receipts import PrivateReceipts
 from septum.silo.private_run import PrivacyTools
 from septum.silo.reading import ReadLimits
 from septum.silo.receipts import Receipts
+from septum.silo.removal import fold_revoked
 from septum.silo.roster import Rosters
 from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
@@ -98,6 +99,8 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
     packages = Packages(silo_dir)
     if swept := packages.sweep():
         log.info("packages_swept", folders=swept)
+    fold = partial(_fold, silo_dir, log)
+    fold()
     library = Library(
         folders=folders,
         packages=packages,
@@ -120,7 +123,16 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         log=log,
     )
     _make_tables(tables, folders, log)
-    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools)
+    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, fold)
+
+
+def _fold(silo_dir: Path, log: Log) -> None:
+    """Delete what was kept of revoked packages for runs that have ended; what cannot be deleted now waits."""
+    try:
+        for digest in fold_revoked(silo_dir):
+            log.info("package_folded", app_digest=digest)
+    except (OSError, SeptumError) as error:
+        log.warning("package_not_folded", error=str(error), hint=f"ls -ld {silo_dir / 'packages'}")
 
 
 def _make_tables(tables: Tables, folders: Folders, log: Log) -> None:

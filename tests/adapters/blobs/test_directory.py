@@ -136,6 +136,7 @@ blobs.put("models", stream(), durable=True)
 """
 
 
+@pytest.mark.processes
 def test_a_kill_in_the_middle_of_an_upload_leaves_what_was_put_before_and_nothing_else(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == -9
@@ -169,6 +170,7 @@ print(blobs.get("models", blobs.put("models", b"small", durable=True)))
 """
 
 
+@pytest.mark.processes
 def test_when_no_more_can_be_written_the_error_says_where_and_no_piece_stays(tmp_path):
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], stdout=subprocess.PIPE, text=True, check=True)
     message, small = done.stdout.splitlines()
@@ -228,6 +230,7 @@ DirectoryBlobs(Path(sys.argv[1])).append("run-1", sys.argv[2], stream(), sender=
 """
 
 
+@pytest.mark.processes
 def test_a_kill_in_the_middle_of_an_upload_leaves_what_came(tmp_path):
     data = b"x" * (3 << 20) + b"y" * (2 << 20)
     command = [sys.executable, "-c", KILLED_APPENDING, str(tmp_path), digest_of(data)]
@@ -268,6 +271,7 @@ def test_cut_uploads_are_kept_up_to_a_bound_and_the_oldest_go_first(tmp_path):
     assert len(files(tmp_path)) == 2
 
 
+@pytest.mark.processes
 def test_an_upload_for_which_there_is_no_room_leaves_nothing_in_the_way(tmp_path):
     append = 'blobs.append("models", "blake3:" + "0" * 64, [b"x" * (3 << 20)], sender="north")'
     code = FULL.replace('blobs.put("models", b"x" * (3 << 20), durable=False)', append)

@@ -416,6 +416,7 @@ def test_a_proxy_cannot_pretend_to_be_the_coordinator(connect, server, proxy, tm
 # --- weight ---
 
 
+@pytest.mark.processes
 def test_the_channel_brings_neither_numpy_nor_a_web_framework_nor_httpx():
     code = (
         "import sys, septum.adapters.channel.https, septum.adapters.channel.enroll, septum.adapters.channel.backoff\n"

@@ -13,6 +13,8 @@ import pytest
 from septum.adapters.launch.confine import confine, keep_out
 from septum.ports.launcher import WorkerLimits
 
+pytestmark = pytest.mark.processes
+
 NOBODY = 65534
 _PR_SET_DUMPABLE = 4
 

@@ -57,6 +57,7 @@ def test_a_frame_of_another_version_is_refused_in_either_direction() -> None:
                 receive(theirs, FromWorker, TO_AGENT)
 
 
+@pytest.mark.processes
 def test_a_worker_that_does_not_speak_the_agents_frames_says_so_and_ends(tmp_path: Path) -> None:
     process, control = worker_process(["-m", ENTRY])
     with control, process:
@@ -68,6 +69,7 @@ def test_a_worker_that_does_not_speak_the_agents_frames_says_so_and_ends(tmp_pat
     assert "start the agent again" in said.hint
 
 
+@pytest.mark.processes
 def test_an_agent_tells_its_operator_to_start_it_again_after_an_upgrade(tmp_path: Path) -> None:
     process, control = worker_process(["-c", A_LATER_WORKER])
     worker = SubprocessWorker(spec_for(tmp_path), WorkerLimits(), WorkerProcess(process), control)

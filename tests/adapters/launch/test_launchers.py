@@ -19,6 +19,8 @@ from septum.protocol import payload, tensors
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import StrategyRef, digest_of
 
+pytestmark = pytest.mark.processes
+
 Start = Callable[[WorkerSpec], Worker]
 
 

@@ -18,6 +18,8 @@ from septum.adapters.launch.subprocess import SubprocessLauncher
 from septum.errors import ConfigError, WorkerError
 from septum.ports.launcher import Level, Worker, WorkerLimits, WorkerSpec
 
+pytestmark = pytest.mark.processes
+
 
 def seen(view: View, script: str) -> str:
     """What a shell script prints in a sandbox."""

@@ -22,6 +22,8 @@ from septum.adapters.launch.subprocess import SubprocessLauncher, SubprocessWork
 from septum.errors import WorkerError
 from septum.ports.launcher import Level, Worker, WorkerLimits, WorkerSpec
 
+pytestmark = pytest.mark.processes
+
 Start = Callable[..., Worker]
 
 

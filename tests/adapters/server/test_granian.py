@@ -150,6 +150,7 @@ def test_the_limit_on_open_files_is_raised_to_what_its_connections_need(certific
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (256 + OTHER_FILES, open_files[1])
 
 
+@pytest.mark.processes
 def test_where_that_is_not_allowed_there_are_fewer_connections_and_the_log_says_so(certificate, tmp_path):
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (400, 600));"

@@ -14,6 +14,8 @@ from septum.adapters.store.sqlite import open_store
 from septum.errors import ConflictError
 from septum.protocol.facts import SiloJoined
 
+pytestmark = pytest.mark.processes
+
 COMMITTER = Path(__file__).with_name("committer.py")
 
 

@@ -38,6 +38,7 @@ def shared(tmp_path_factory):
         yield stores.runs, itertools.count(1)
 
 
+@pytest.mark.laws
 @settings(max_examples=60)
 @given(world=lives())
 def test_every_state_that_a_run_reaches_survives_storing(shared, world):
