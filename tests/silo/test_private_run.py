@@ -243,3 +243,50 @@ def test_the_weight_of_an_update_is_the_noisy_count(silo):
     mechanism = silo.events[1].charge.mechanism
     assert isinstance(mechanism, SampledGaussian)
     assert mechanism.sampling_rate == min(1.0, 16 / loop.weight)
+
+
+class Killed(BaseException):
+    """The process is gone: nobody catches it."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("owner", "method", "times"),
+    [(Ledger, "release", 1), (Ledger, "reserve", 1), (Ledger, "settle", 1), (PrivateRun, "_save", 5)],
+)
+def test_wherever_the_agent_is_killed_the_ledger_has_every_step_that_was_begun(
+    tmp_path, monkeypatch, owner, method, times, when
+):
+    """Every durable write of such a run, each time it comes by."""
+    for time in range(times):
+        silo = Silo(tmp_path / str(time), budget=40.0)
+        plain, calls = getattr(owner, method), []
+
+        def dying(*arguments, plain=plain, calls=calls, time=time):
+            calls.append(arguments)
+            if when == "before" and len(calls) == time + 1:
+                raise Killed
+            done = plain(*arguments)
+            if when == "after" and len(calls) == time + 1:
+                raise Killed
+            return done
+
+        done = []  # what is held is offered again, and not done again
+
+        def live(silo=silo, done=done):
+            run = silo.run()
+            for job in (PREPARE, train(1), train(2), train(3)):
+                if job not in done:
+                    silo.spec_for(run, job)
+                    done.append(job)
+            run.settle()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, method, dying)
+            with pytest.raises(Killed):
+                live()
+        live()
+        book = silo.tools.ledger.read().book
+        account = json.loads(silo.files.privacy.read_text())
+        begun = SampledGaussian(account["noise_multiplier"], account["sampling_rate"], 6)
+        assert concentrated(book.costs(DATASET), 1e-5) >= concentrated([Gaussian(2.25), begun], 1e-5) - 1e-9
