@@ -17,7 +17,8 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TypeAlias
@@ -40,8 +41,11 @@ from benchmarks.profiled import TARGETS
 from benchmarks.rounds_of import Round, rounds_of
 from septum.cli.federation import Federation
 from septum.cli.shipped import example
-from septum.client import operator_access
-from septum.protocol.plan import Plan
+from septum.client import Client, operator_access
+from septum.errors import RunFailedError
+from septum.ports.launcher import Level
+from septum.protocol.plan import Masking, Plan
+from septum.protocol.views import RunStatus
 
 WARM_UP = 20  # rounds, at most
 STOP_S = 20.0
@@ -66,12 +70,13 @@ def main() -> None:
     options.add_argument("--silos", type=int, default=4)
     options.add_argument("--rounds", type=int, default=300)
     options.add_argument("--mb", type=int, default=0, help="echo a model of so many 10^6 bytes instead")
+    options.add_argument("--masked", action="store_true", help="with secure aggregation")
     given = options.parse_args()
-    figures, roles = measure(given.silos, given.rounds, given.mb)
+    figures, roles = measure(given.silos, given.rounds, given.mb, masked=given.masked)
     report.say(figures, table(figures["round_ms"], roles), as_json=given.json)
 
 
-def measure(silos: int, rounds: int, mb: int = 0) -> tuple[report.Figures, Roles]:
+def measure(silos: int, rounds: int, mb: int = 0, *, masked: bool = False) -> tuple[report.Figures, Roles]:
     """All figures, and those of the roles once more for the table."""
     facts = report.machine()
     with tempfile.TemporaryDirectory(prefix="septum-profile-") as name:
@@ -79,6 +84,8 @@ def measure(silos: int, rounds: int, mb: int = 0) -> tuple[report.Figures, Roles
         app = ECHO if mb else example(HEART_DISEASE)
         files = echo_silos(silos, folder) if mb else hospitals(silos)
         plan = plan_for(app, files, rounds, mb=mb) if mb else plan_for(app, files, rounds)
+        if masked:
+            plan = replace(plan, masking=Masking())
         with federation_of(app, files) as federation:
             with client_of(federation) as client:
                 plain = rounds_of(run_to_end(client, plan).journal)
@@ -92,6 +99,7 @@ def measure(silos: int, rounds: int, mb: int = 0) -> tuple[report.Figures, Roles
         "silos": silos,
         "rounds": rounds,
         "mb": mb,
+        "masked": masked,
         "round_ms": {"plain": _round_ms(plain), "with_spans": _round_ms(spanned)},
         "roles": {role: {label: _figure(share) for label, share in found.items()} for role, found in roles.items()},
         "machine": facts,
@@ -118,12 +126,17 @@ def _figure(share: Share) -> report.Figure:
 
 @contextmanager
 def _profiled(federation: Federation, port: str, folder: Path) -> Iterator[None]:
-    """The federation's coordinator and agents again, under the profile."""
+    """The federation's coordinator and agents again, under the profile; workers outside of the sandbox's file system.
+
+    A sandboxed worker could leave its figures nowhere.
+    """
     with ExitStack() as stack:
         where = ["--data-dir", str(federation.operator_dir), "--listen", f"127.0.0.1:{port}"]
         coordinator = stack.enter_context(_process("coordinator", folder, where))
         until(lambda: READY in coordinator.read_text(), STOP_S, "the coordinator")
         for site in federation.sites:
+            config = site.folder / "state" / "silo.toml"
+            config.write_text(config.read_text().replace("[limits]\n", f"[limits]\nsandbox = {Level.PROCESS.value}\n"))
             arguments = ["--dir", str(site.folder / "state")]
             stack.enter_context(_process("agent", folder, arguments, site.name))
         yield
@@ -156,11 +169,19 @@ def _run_asked_twice(federation: Federation, plan: Plan, folder: Path) -> list[R
         run = client.submit(plan, key=str(uuid.uuid4()))
         margin = _warm_up(plan.rounds)
         for round_ in (margin, plan.rounds - margin):
-            until(lambda wanted=round_: client.run(run.id).round >= wanted, 600.0, f"round {round_}")  # type: ignore[misc]
+            until(partial(_has_reached, client, run.id, round_), 600.0, f"round {round_}")
             for path in folder.glob("*-*.jsonl"):
                 os.kill(int(path.stem.rpartition("-")[2]), signal.SIGUSR1)
         until(lambda: client.run(run.id).status.ended, 600.0, "the end of the run")
         return rounds_of(journal_of(client, run.id))
+
+
+def _has_reached(client: Client, run_id: str, round_: int) -> bool:
+    """Raises RunFailedError when the run has ended before."""
+    view = client.run(run_id)
+    if view.status in (RunStatus.FAILED, RunStatus.STOPPED):
+        raise RunFailedError(f"run {run_id} {view.status.value}: {view.reason}", hint="see the federation's logs")
+    return view.round >= round_
 
 
 def shares(folder: Path, role: str, rounds: Sequence[Round]) -> dict[str, Share]:

@@ -72,7 +72,7 @@ def measure(silos: int, rounds: int, repeats: int, *, masked: bool = False) -> r
         for _ in range(repeats):
             with Sampler(pids_of(federation), SAMPLE_EVERY_S) as sampler:
                 finished = run_to_end(client, plan)
-            runs.append(_measured(finished, sampler.samples))
+            runs.append(measured(finished, sampler.samples))
             for name, values in floor_ms(silos, rounds).items():
                 floors.setdefault(name, []).extend(values)
             wait_until_quiet(federation)
@@ -98,7 +98,7 @@ def _idle_mb(federation: Federation) -> dict[str, float]:
     }
 
 
-def _measured(finished: Finished, samples: Sequence[Sample]) -> Measured:
+def measured(finished: Finished, samples: Sequence[Sample]) -> Measured:
     """The processors' part is counted between the first and the last sample of the rounds: no start-up is in it."""
     rounds = tuple(rounds_of(finished.journal))
     began, ended = rounds[0].opened_at, rounds[-1].opened_at

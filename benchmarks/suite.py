@@ -15,7 +15,10 @@ SUITE: Mapping[str, Sequence[str]] = {
     "aggregate, 16 silos": ("aggregate", "--silos", "16", "--parameters", "25000000", "--repeats", "3"),
     "secure aggregation, 4 silos": ("secagg", "--silos", "4", "--parameters", "1000000"),
     "secure aggregation, 64 silos": ("secagg", "--silos", "64", "--parameters", "100000"),
+    "masks beside training, 100,000 parameters": ("masking", "--parameters", "100000"),
+    "masks beside training, 1,000,000 parameters": ("masking", "--parameters", "1000000", "--rounds", "8"),
     "profile of a round": ("profile_round", "--silos", "4", "--rounds", "300"),
+    "profile of a masked round": ("profile_round", "--silos", "4", "--rounds", "300", "--masked"),
     "profile of a large round": ("profile_round", "--silos", "4", "--rounds", "10", "--mb", "100"),
     "connections": ("connections", "--silos", "1000"),
 }

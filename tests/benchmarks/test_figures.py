@@ -83,9 +83,9 @@ def test_processors_are_counted_between_samples_within_the_rounds_only():
         return Sample(at, dict.fromkeys(rounds.ROLES, seconds), dict.fromkeys(rounds.ROLES, 0))
 
     # the start-up's 100 s and what comes after round 2 has opened do not count
-    measured = rounds._measured(RUN.finished, [sample(9, 100), sample(10, 100), sample(10.9, 100.2), sample(12, 300)])
+    measured = rounds.measured(RUN.finished, [sample(9, 100), sample(10, 100), sample(10.9, 100.2), sample(12, 300)])
     assert measured.cpu_ms == dict.fromkeys(rounds.ROLES, pytest.approx(200.0))
-    assert rounds._measured(RUN.finished, [sample(9, 100)]).cpu_ms == {}
+    assert rounds.measured(RUN.finished, [sample(9, 100)]).cpu_ms == {}
 
 
 def test_payload_speed_is_all_bytes_over_the_round_without_training():

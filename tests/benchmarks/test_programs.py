@@ -38,3 +38,14 @@ def test_payload_says_how_fast_a_model_travels_beside_its_floor():
     assert found["ratio"] == pytest.approx(found["gb_per_s"] / found["floor_gb_per_s"], rel=2e-3)
     assert len(found["coordinator_models_round_by_round"]) == len(found["round_s"]) == 2
     assert found["coordinator_peak_models"] >= found["coordinator_peak_models_in_rounds"]
+
+
+def test_masking_says_how_much_more_a_silo_computes_under_masks():
+    found = run(
+        *("benchmarks.masking", "--silos", "2", "--parameters", "2000", "--rows", "40", "--rounds", "12"),
+        *("--repeats", "1"),
+    )
+    cpu = found["silo_cpu_ms"]
+    assert cpu.keys() == {"plain", "masked"}
+    assert found["cpu_ratio"] == pytest.approx(cpu["masked"] / cpu["plain"], rel=5e-3)
+    assert found["masks_cost_ms"] == pytest.approx(cpu["masked"] - cpu["plain"], rel=5e-3, abs=5e-3)

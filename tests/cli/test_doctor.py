@@ -1,11 +1,13 @@
 import json
 
 import pytest
+from tests.sdk.packaging import app_folder, built
 from tests.silo.small_app import write_app, write_data
 
 from septum.cli.checks import Level, clock, directory, python_version, worker_process
 from septum.ports.launcher import WorkerLimits
 from septum.silo.config import AppSettings, SiloConfig, write_config
+from septum.silo.packages import Packages
 
 pytestmark = pytest.mark.processes
 
@@ -122,6 +124,37 @@ def test_a_silos_directory_is_looked_at_as_its_agent_will(coordinator, septum, s
     }
     assert (code, checks["silo.toml"]["status"]) == (0, "ok")
     assert checks["app small"]["message"].startswith("10 rows in ")
+
+
+def test_of_an_app_that_comes_as_a_package_each_approved_version_is_looked_at(septum, silo_dir, home):
+    config = silo_dir / "silo.toml"
+    config.write_text(config.read_text().replace(f'path = "{home / "app"}"\n', ""))
+    code, checks = checked(septum, silo_dir)
+    assert (code, checks["app small"]["status"]) == (0, "warn")
+    assert checks["app small"]["message"] == "its package is not in this silo"
+    assert checks["app small"]["hint"] == f"septum silo app fetch small --dir {silo_dir}"
+
+    packages = Packages(silo_dir)
+    versions = ("1.0.0", "1.1.0", "1.2.0")
+    made = [built(app_folder(home / one, version=one), home / "dist") for one in versions]
+    for package in made:
+        packages.add(package.path)
+    assert checked(septum, silo_dir)[1]["app small"]["message"] == "none of its packages is approved here"
+    for package in made[:2]:
+        packages.approve(package.digest, "ann")
+    code, checks = checked(septum, silo_dir)
+    assert (code, "app small" in checks, "app small 1.2.0" in checks) == (0, False, False)
+    for package in made[:2]:
+        assert checks[f"app small {package.version}"]["message"].startswith("10 rows in ")
+        assert checks[f"app small {package.version}"]["message"].endswith(package.digest)
+
+    path = silo_dir / "packages" / made[0].digest.removeprefix("sha256:") / "file.septum"
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1])
+    (home / "data.csv").write_text("xx,y\n1,2\n")
+    code, checks = checked(septum, silo_dir)
+    assert (code, "directory" in checks["app small 1.0.0"]["message"]) == (1, True)
+    assert "no column 'x'" in checks["app small 1.1.0"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,23 @@ def test_every_usage_error_is_an_envelope_with_a_hint(arguments, septum):
     assert len(done.out.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("app", "approve", "sepsis"), "septum silo app approve --help"),
+        (("app", "review"), "septum silo app review --help"),
+        (("data", "check", "heart"), "septum silo data check --help"),
+        (("app", "aprove"), "septum app --help"),
+        (("nonsense",), "septum --help"),
+    ],
+)
+def test_a_command_that_hangs_on_another_noun_is_named(septum, typed, meant):
+    done = septum(*typed, "--json")
+    assert (done.code, done.envelope["error"]["hint"]) == (2, meant)
+    if meant.startswith("septum silo"):
+        assert "Did you mean" not in done.envelope["error"]["message"]  # that was another verb of the wrong noun
+
+
 @pytest.mark.processes
 def test_a_usage_error_of_a_process_is_an_envelope_on_stdout_and_nothing_else(process):
     done = process("run", "list", "--nope", "--json")

@@ -1,11 +1,16 @@
 import io
+from dataclasses import replace
 
 from rich.console import Console
+from tests.golden.samples import VIEW_SAMPLES
 
+from septum.cli import views
 from septum.cli.progress import Progress, advance, drawn, line
 from septum.protocol import facts
 from septum.protocol.facts import Metrics
 from septum.protocol.messages import Outcome, Stage, blob_of
+from septum.protocol.plan import Vote
+from septum.protocol.views import RunView
 
 METRICS = Metrics(rows=9, accuracy=0.5, log_loss=0.7, roc_auc=None)
 HISTORY = (
@@ -80,3 +85,16 @@ def test_the_display_shows_rounds_silos_and_metrics_without_the_silos_control_ch
     assert "accuracy 0.5000" in text
     assert "\x1b[2J" not in text
     assert "[bold]x" in text
+
+
+def test_a_model_that_was_voted_down_is_told_with_the_reason_and_its_metrics_are_not_shown_as_the_runs():
+    fact = facts.ModelMeasured(3, Metrics(30, 0.5, 9.0, 0.5), {}, facts.Votes(1, 4, "1 of 4 silos accept it"))
+    assert line(fact, 5).endswith("30 rows; voted down: 1 of 4 silos accept it")
+    assert line(replace(fact, votes=facts.Votes(4, 4)), 5).endswith("30 rows")
+
+
+def test_a_run_with_a_vote_shows_its_rule_and_how_many_were_voted_down():
+    run = next(view for view in VIEW_SAMPLES if isinstance(view, RunView))
+    assert "vote " not in str(views.run(run))
+    shown = str(views.run(replace(run, vote=Vote(), burnt=2)))
+    assert "log_loss may be 0.1 worse, 67% have to accept; the last 2 models were voted down, 3 end the run" in shown

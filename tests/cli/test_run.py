@@ -4,6 +4,7 @@ import pytest
 
 from septum.protocol.facts import RunEnded
 from septum.protocol.messages import Outcome
+from septum.protocol.plan import Metric, Vote
 from septum.protocol.views import RunStatus
 
 
@@ -37,6 +38,15 @@ def test_submit_sends_the_plan_that_the_options_say(coordinator, septum, example
     assert len(plan.strategy.settings) > 1  # defaults are resolved: they are part of the plan's digest
     assert (plan.early_stopping.metric.value, plan.early_stopping.patience) == ("log_loss", 3)
     assert plan.app.digest.startswith("sha256:")
+
+
+def test_submit_takes_the_rule_of_a_vote_on_models(coordinator, septum, example):
+    assert septum("run", "submit", example, "--silos", "a,b", "--vote", "roc_auc:0.05:0.75:2").code == 0
+    assert coordinator.plans["run-1"].vote == Vote(accepts=0.75, metric=Metric.ROC_AUC, max_drop=0.05, max_burnt=2)
+    assert septum("run", "submit", example, "--silos", "a,b", "--vote", "roc_acu").code != 0
+    assert septum("run", "submit", example, "--silos", "a,b", "--vote", "roc_auc:much").code != 0
+    assert septum("run", "submit", example, "--silos", "a,b", "--inspect", "--vote", "roc_auc").code != 0
+    assert len(coordinator.plans) == 1
 
 
 def test_submit_without_silos_takes_those_that_have_enrolled(coordinator, septum, example):

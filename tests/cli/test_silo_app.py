@@ -1,6 +1,8 @@
 """A steward reads a package, says yes or no by its digest, and sees what was changed."""
 
+import fcntl
 import getpass
+import json
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,22 @@ def test_approving_installs_the_wheels_and_the_list_says_so(silo, home):
     assert silo("approve", "small").code == 0
     assert "ready" in silo("list").out
     assert list((home / "north" / "envs" / package.digest.removeprefix("sha256:")).rglob("tiny.py"))
+
+
+@pytest.mark.processes
+def test_a_package_whose_wheels_are_being_installed_is_listed_as_that_and_a_failure_with_its_reason(silo, home):
+    package = add(silo, home, wheels={"tiny": {"tiny.py": "x = 1\n"}})
+    assert silo("approve", "small").code == 0
+    envs, name = home / "north" / "envs", package.digest.removeprefix("sha256:")
+    state = json.loads((envs / name / "state.json").read_text())
+    (envs / name / "state.json").write_text(json.dumps(state | {"state": "preparing"}))
+    with (envs / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as whoever installs does
+        assert "preparing" in silo("list").out
+        assert silo("list", "--json").envelope["data"]["apps"][0]["environment"] == "preparing"
+    assert "absent" in silo("list").out  # whoever was at it has died
+    (envs / name / "state.json").write_text(json.dumps(state | {"state": "failed", "reason": "no such platform"}))
+    assert f"{package.digest}: its wheels are not installed: no such platform" in silo("list").out
 
 
 def test_what_the_silo_lacks_keeps_a_package_from_being_approved(silo, home):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
+from tests.sdk.packaging import built
 
 pytestmark = pytest.mark.processes
 
@@ -129,6 +132,56 @@ def test_without_an_app_the_apps_of_silo_toml_that_use_the_data_are_checked(add,
         file.write(f'\n[apps.heart-disease]\npath = "{example}"\ndata = "heart"\n')
     checked = septum("silo", "data", "check", "heart", "--dir", silo, "--json").envelope["data"]["apps"]
     assert [one["app"] for one in checked] == ["heart-disease"]
+
+
+@pytest.fixture
+def two(septum, silo, example, home):
+    """Two versions of the example's package in the silo."""
+    folder = home / "app"
+    shutil.copytree(example, folder, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    for version in ("1.0.0", "1.1.0"):
+        manifest = (folder / "septum.toml").read_text()
+        (folder / "septum.toml").write_text(manifest.replace('version = "1.0.0"', f'version = "{version}"'))
+        package = built(folder, home / "dist")
+        assert septum("silo", "app", "add", package.path, "--dir", silo).code == 0
+    return package
+
+
+def test_a_contract_is_that_of_a_package_which_the_steward_has_fetched(add, septum, silo, two):
+    """She has no folder of the app's, and nothing about it in silo.toml yet."""
+    add()
+
+    def check(*arguments):
+        return septum("silo", "data", "check", "heart", "--dir", silo, *arguments, "--json")
+
+    hint = "say which contract: --app heart-disease==1.0.0, or --app heart-disease==1.1.0"
+    assert check().envelope["error"]["hint"] == hint
+    for named in ("heart-disease==1.1.0", two.digest, two.digest[:20], two.path):
+        assert check("--app", named).envelope["data"]["apps"][0]["accepted"] is True, named
+    assert "could be" in check("--app", "heart-disease").envelope["error"]["message"]
+    assert "heart-disease" in check("--app", "hart-disease").envelope["error"]["message"]
+    with (silo / "silo.toml").open("a") as file:
+        file.write('\n[apps.heart-disease]\ndata = "heart"\n')
+    assert [one["app"] for one in check().envelope["data"]["apps"]] == ["heart-disease==1.0.0", "heart-disease==1.1.0"]
+
+
+def test_a_name_of_a_folder_and_of_a_package_here_is_ambiguous(add, septum, silo, two, example):
+    add()
+    septum("silo", "app", "remove", "heart-disease==1.0.0", "--dir", silo)
+    shutil.copytree(example, "heart-disease")
+    done = septum("silo", "data", "check", "heart", "--dir", silo, "--app", "heart-disease", "--json")
+    assert "is a folder here and a package in this silo" in done.envelope["error"]["message"]
+    assert done.envelope["error"]["hint"] == f"./heart-disease is the folder, {two.digest} the package"
+    assert septum("silo", "data", "check", "heart", "--dir", silo, "--app", "./heart-disease").code == 0
+
+
+def test_a_package_that_silo_toml_names_and_nobody_fetched_is_said_so(add, septum, silo):
+    add()
+    with (silo / "silo.toml").open("a") as file:
+        file.write('\n[apps.heart-disease]\ndata = "heart"\n')
+    done = septum("silo", "data", "check", "heart", "--dir", silo, "--json")
+    assert "its package is not in this silo" in done.envelope["error"]["message"]
+    assert done.envelope["error"]["hint"] == f"septum silo app fetch heart-disease --dir {silo}"
 
 
 def test_data_that_are_not_there_name_the_nearest(add, septum, silo):

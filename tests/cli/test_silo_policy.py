@@ -8,6 +8,7 @@ import pytest
 from tests.silo.small_app import write_app, write_data
 
 from septum.cli.main import main
+from septum.silo.config import Limits
 from septum.silo.receipts import Receipt, Receipts
 
 
@@ -40,6 +41,19 @@ def test_every_rule_is_shown_with_what_sets_it(silo, capsys):
     assert (shown["data"]["policy"]["min_rows"], shown["data"]["policy"]["hours"]) == (50, "20:00-06:00")
 
 
+def test_every_limit_of_training_processes_is_shown_with_what_sets_it(silo, capsys):
+    folder = silo("\n[limits]\nmemory_mb = 4000\ncpu_s = 7200\nsandbox = 2\n")
+    assert main(["silo", "policy", "show", "--dir", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for said, key in (("at most 4000 MB", "memory_mb"), ("at most 7200 s", "cpu_s"), ("sandbox level 2", "sandbox")):
+        assert any(said in line and line.endswith(f"[limits] {key}") for line in lines), key
+    for name in Limits.__dataclass_fields__:
+        assert any(line.startswith(f"{name} ") for line in lines), name
+    _, shown = answer(capsys, "silo", "policy", "show", "--dir", folder)
+    assert shown["data"]["limits"]["memory_mb"] == 4000
+
+
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("rules", "rule"),
     [
@@ -55,6 +69,7 @@ def test_the_rule_that_keeps_an_app_from_running_is_named(silo, capsys, rules, r
     assert [(one["app"], one["kind"], one["rule"]) for one in checked["data"]["apps"]] == [("small", "folder", rule)]
 
 
+@pytest.mark.processes
 def test_the_hosts_that_the_silo_dials_are_said(silo, capsys):
     assert main(["silo", "policy", "check", "--dir", str(silo())]) == 0
     assert "asks h:1 and no other host" in capsys.readouterr().out

@@ -29,7 +29,18 @@ from septum.protocol.run_state import Effect, Event, Run
 
 # Fields that the state of a run got since the first history was recorded, in that order, each with a default. So what a
 # history lacks is what was added after it: an end of this list, and nothing else.
-ADDED = ("problems", "previous", "numbered", "retrying", "exchange", "ahead", "burned", "burned_later")
+ADDED = (
+    "problems",
+    "previous",
+    "numbered",
+    "retrying",
+    "exchange",
+    "ahead",
+    "burned",
+    "burned_later",
+    "burnt",
+    "edges",
+)
 
 HISTORIES = Path(__file__).parent / "histories"
 WIRE_1 = Path(__file__).parent / "wire-1"

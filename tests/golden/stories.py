@@ -21,7 +21,7 @@ from tests.protocol.driving import (
 
 from septum.errors import ProtocolError
 from septum.protocol.messages import Await, Stage
-from septum.protocol.plan import EarlyStopping, Metric
+from septum.protocol.plan import EarlyStopping, Metric, Vote
 from septum.protocol.run_state import CombineRefused, ModelLost, PayloadsLost, Step
 
 
@@ -68,6 +68,19 @@ def a_silo_leaves_and_returns() -> Play:
     play.combine()
     play.finish_stage()
     play.finish_stage()
+    return play
+
+
+def masked_models_are_voted_down() -> Play:
+    """The model of round 1 is voted down in round 2, that of round 4 is worse over all rows, the last one is kept."""
+    play = Play(masked_plan_of(rounds=6, vote=Vote())).open(Stage.TRAIN, 1)
+    play.finish_voted(0, 0)
+    play.finish_voted(1)
+    play.finish_voted(0, 0, log_loss=0.7)
+    play.finish_voted(3, log_loss=0.65)
+    play.finish_voted(4, log_loss=0.85)
+    play.finish_voted(0, 0)
+    play.finish_voted(3)
     return play
 
 
@@ -245,4 +258,5 @@ STORIES = (
     masked_silos_drop_out_at_every_step,
     masked_a_sum_that_was_begun_is_asked_of_the_same_silos,
     masked_a_model_is_lost_while_the_next_sum_is_begun,
+    masked_models_are_voted_down,
 )

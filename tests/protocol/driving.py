@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from septum.protocol.facts import Fact, Metrics, ModelMeasured
+from septum.protocol.facts import Fact, Metrics, ModelMeasured, Votes
 from septum.protocol.messages import (
     SIGNATURE_BYTES,
     Agree,
@@ -228,6 +228,22 @@ class Play:
         while not self.run.combining:
             self.answer(*self.run.awaited)
         self.combine(**metrics)
+
+    def finish_voted(self, accepts: int = 4, voters: int = 4, **metrics: float) -> None:
+        """The same in a masked run with a vote: so many accept the model that was measured.
+
+        What is made names the model that it was made from; a server optimizer's state belongs to it.
+        """
+        while not self.run.combining:
+            self.answer(*self.run.awaited)
+        effect = self.combines[-1]
+        result = result_of(effect, **metrics)
+        assert result.measured is not None
+        measured = replace(result.measured, silos={}, votes=Votes(accepts, voters))
+        if result.model is not None:
+            made = blob(f"{effect.stage.value} {effect.round} from {effect.base and effect.base.digest}")
+            result = replace(result, model=made, optimizer=blob(f"state behind {made.digest}"))
+        self.do(replace(result, measured=measured))
 
     def open(self, stage: Stage, round_: int = 0) -> Play:
         """Everybody joins and works until this stage and round are open."""

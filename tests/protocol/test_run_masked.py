@@ -18,6 +18,7 @@ from tests.protocol.driving import (
     masked_plan_of,
     plan_of,
     report_of,
+    result_of,
 )
 from tests.protocol.histories import other_kind_of
 
@@ -587,3 +588,51 @@ def test_a_reveal_counts_once_and_only_of_a_silo_that_signed():
     assert isinstance(answer_of(run.run, CLEVELAND), Revealed)
     assert set(run.run.exchange.reveals) == {CLEVELAND}
     assert not run.run.combining
+
+
+# --- scores counted once more ----------------------------------------------------------------------------------------
+
+EDGES = (-57344, 5, 9)
+
+
+def evaluated(run: Play, bound: float, edges: tuple[int, ...] = ()) -> None:
+    """Everybody answers; the last model's ROC-AUC is known to `bound`, and could be known better."""
+    while not run.run.combining:
+        run.answer(*run.run.awaited)
+    result = result_of(run.combines[-1])
+    measured = replace(result.measured, metrics=replace(result.measured.metrics, roc_auc_bound=bound))
+    run.do(replace(result, measured=measured, edges=edges))
+
+
+def test_the_last_models_scores_are_counted_once_more_by_the_same_silos_and_no_third_time():
+    run = Play(masked_plan_of(rounds=1, attempts=1)).open(Stage.EVALUATE, 1)
+    run.on_to(Step.WORK).leave(LONG_BEACH)
+    evaluated(run, 0.3, EDGES)
+    assert (run.run.outcome, run.run.measured.roc_auc_bound) == (None, 0.3)
+    run.here(LONG_BEACH)
+    run.on_to(Step.WORK)
+    assert run.run.cohort == HOME
+    assert {asked.edges for asked in run.asked().values()} == {EDGES}
+    evaluated(run, 0.1, EDGES)
+    assert run.combines[-1].edges == EDGES
+    assert (run.run.outcome, run.run.measured.roc_auc_bound, run.run.reason) == (Outcome.FINISHED, 0.1, "")
+    assert [fact.metrics.roc_auc_bound for fact in run.facts_of(facts.ModelMeasured)[-2:]] == [0.3, 0.1]
+
+
+def test_when_that_fails_the_run_has_what_was_measured_first():
+    run = Play(masked_plan_of(rounds=1)).open(Stage.EVALUATE, 1)
+    evaluated(run, 0.3, EDGES)
+    run.leave(LONG_BEACH)
+    while run.run.outcome is None:
+        run.after(100.0)
+    assert (run.run.outcome, run.run.measured.roc_auc_bound) == (Outcome.FINISHED, 0.3)
+    assert run.run.reason.startswith("the last model was not measured more finely")
+
+
+def test_a_model_that_is_lost_before_that_is_measured_anew_from_the_beginning():
+    run = Play(masked_plan_of(rounds=1)).open(Stage.EVALUATE, 1)
+    evaluated(run, 0.3, EDGES)
+    run.do(ModelLost(run.run.model.digest, "rotten"))
+    assert (run.run.stage, run.run.edges) == (Stage.TRAIN, ())
+    run.finish_stage()
+    assert run.on_to(Step.WORK).asked()[CLEVELAND].edges == ()

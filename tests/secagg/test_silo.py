@@ -332,4 +332,13 @@ def test_a_silo_reveals_once_and_again_the_same():
     states, signatures = signed(masked(shared(fed, fed.names), fed.names), "abcd", "abcd")
     state, reveal = step(states["a"], Signatures(signatures))
     assert step(state, Signatures(signatures)) == (state, reveal)
-    refused(state, Signatures({n: signatures[n] for n in "abc"}), "other signatures")
+
+
+def test_a_silo_reveals_the_same_to_other_signatures_of_the_same_list_if_they_hold_too():
+    """A coordinator that was killed meanwhile may have others the second time; what is revealed is the same."""
+    fed = federation(4)
+    states, signatures = signed(masked(shared(fed, fed.names), fed.names), "abcd", "abcd")
+    state, reveal = step(states["a"], Signatures(signatures))
+    assert step(state, Signatures({name: signatures[name] for name in "abc"})) == (state, reveal)
+    refused(state, Signatures({name: signatures[name] for name in "ab"}), "2 silos signed")
+    refused(state, Signatures({**signatures, "b": signatures["c"]}), "'b' did not sign")

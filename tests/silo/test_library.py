@@ -178,6 +178,7 @@ class Interrupted(Packages):
         return found
 
 
+@pytest.mark.processes
 def test_a_steward_who_revokes_while_a_signature_is_looked_at_has_the_last_word(library, small, tmp_path):
     library.packages.add(small.path, signed(small, ANN))
     packages = Interrupted(tmp_path, at=1)
@@ -187,6 +188,7 @@ def test_a_steward_who_revokes_while_a_signature_is_looked_at_has_the_last_word(
     assert [one.verdict for one in packages.approvals()] == [Verdict.REVOKED]
 
 
+@pytest.mark.processes
 def test_a_steward_who_revokes_while_a_signer_is_given_the_word_waits_and_has_the_last_one(library, small, tmp_path):
     library.packages.add(small.path, signed(small, ANN))
     packages = Interrupted(tmp_path, at=2)

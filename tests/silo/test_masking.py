@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.protocol.masking import Store, bare
+from tests.protocol.masking import Store, bare, evaluated, rows
 from tests.silo.masked_parts import BASE, FOUR, WHERE, Parts, masked_plan, plain_of, refuses, weight_of
 
 from septum.algorithms.strategy import strategy
@@ -18,6 +19,7 @@ from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
     Agree,
     Agreed,
+    Evaluate,
     MakeKeys,
     Masked,
     Revealed,
@@ -26,7 +28,7 @@ from septum.protocol.messages import (
     Unmask,
     blob_of,
 )
-from septum.protocol.plan import digest_of
+from septum.protocol.plan import Vote, digest_of
 from septum.silo.masking import KEPT_BYTES
 
 THREE = ("east", "north", "west")
@@ -198,6 +200,28 @@ def test_silos_that_were_given_different_models_do_not_agree(tmp_path):
     asked = Unmask(*WHERE, {silo: one.signature for silo, one in signed.items()})
     for silo in FOUR:
         assert "did not sign the survivors and terms that this silo signed" in refuses(parts, silo, asked)
+
+
+@pytest.mark.parametrize("other", [{"against": "blake3:another"}, {"edges": (-57344, 7)}])
+def test_silos_that_were_asked_for_different_things_beside_the_result_do_not_agree(tmp_path, other):
+    """Else a coordinator would ask one silo alone for its vote, or have its scores counted in slots of their own."""
+    parts = Parts(tmp_path, replace(masked_plan(), vote=Vote()))
+    where, edges = (Stage.EVALUATE, 3, 1), (-57344, 5, 9)
+    shares = parts.share(parts.advertise(where=where), where)
+    for silo in FOUR:
+        sealed = {peer: one.sealed[silo] for peer, one in shares.items() if peer != silo}
+        asked = Evaluate(3, 1, BASE, sealed, None, "blake3:before", edges)
+        parts.parts[silo].asked(asked if silo != "west" else replace(asked, **other))
+        plain = tensors.encode(payload.evaluation_tensors(evaluated(*rows(1))))
+        result = Masked(*where, BASE.digest, blob_of(plain))
+        parts.parts[silo].protect(result, plain, 0, parts.folder / "masked")
+        if silo == "north":  # one mask, one vector
+            parts.parts[silo].asked(replace(asked, **other))
+            with pytest.raises(SecAggError, match="same keys"):
+                parts.parts[silo].protect(result, plain, 0, parts.folder / "masked")
+    signed = {silo: one.signature for silo, one in parts.agree(FOUR, where).items()}
+    for silo in FOUR:
+        assert "did not sign the survivors and terms" in refuses(parts, silo, Unmask(*where, signed))
 
 
 def test_silos_that_were_told_different_survivors_do_not_agree(tmp_path):

@@ -28,6 +28,8 @@ from septum.silo.packages import Packages
 from septum.silo.policy import Policy
 from septum.silo.removal import fold_revoked, remove_package, revoke_package
 
+pytestmark = pytest.mark.processes
+
 BASE = blob_of(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, {})))
 FINISHED = End(Outcome.FINISHED)
 

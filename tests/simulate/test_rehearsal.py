@@ -87,3 +87,15 @@ def test_no_process_and_no_descriptor_is_left(folder: Path) -> None:
     with pytest.raises(WorkerError):
         rehearse(first_line(folder, "import os; os._exit(3)"))
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.torch
+def test_the_example_trains_with_torch_in_the_sandbox() -> None:
+    """Its libraries, threads and temporary files have to do with what the sandbox leaves them."""
+    pytest.importorskip("torch")
+    if detect() is not Level.SANDBOX:
+        pytest.skip("no sandbox here")
+    example = Path(__file__).parents[2] / "examples" / "heart_disease"
+    found = rehearse(example, preset="torch", level=Level.SANDBOX)
+    assert found.round is not None
+    assert (found.level, found.round.numbers, found.notes) == (Level.SANDBOX, 14, ())

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from septum.algorithms.roc_auc import roc_auc
 from septum.cli.shipped import example
 from septum.cli.silo_files import silo_files
 from septum.errors import ConfigError, RunFailedError
 from septum.protocol import facts, payload, tensors
+from septum.protocol.facts import LARGE_BOUND
 from septum.protocol.messages import Outcome
-from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef
 from septum.sdk.package import LoadedApp, load_app
 from septum.simulate.run import SimulationResult, read_silos, simulate
 
@@ -207,3 +209,27 @@ def test_torch_trains_the_same_model_as_numpy_up_to_rounding():
 def test_a_model_file_carries_the_statistics_that_it_needs():
     _, statistics = payload.split_model(tensors.decode(heart_disease().model))
     assert int(statistics["mean_and_std.count"].reshape(-1)[0]) == 199 + 172 + 30 + 85
+
+
+def test_scores_far_from_zero_are_counted_once_more_until_their_order_is_known(tmp_path):
+    """As of a rare disease: logits of -5 to -7, which the usual bins of a masked sum know to a sixty-fourth only."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "septum.toml").write_text(MANIFEST)
+    (folder / "app.py").write_text(COUNTING.replace("data.x[:, 0] * p", "data.x[:, 0] - 6 + 0 * p"))
+    rng, files, rows = np.random.default_rng(1), {}, []
+    for silo in "abcd":
+        ill = rng.random(300) < 0.3
+        x = rng.uniform(-1, 1, 300) + 0.3 * ill
+        rows.append((x, ill))
+        files[silo] = tmp_path / f"{silo}.csv"
+        files[silo].write_text("x,ill\n" + "".join(f"{a!r},{int(b)}\n" for a, b in zip(x.tolist(), ill, strict=True)))
+    seen: list[facts.Fact] = []
+    result = play((load_app(folder), files), on_fact=seen.append, masking=Masking())
+    of_last = [fact.metrics for fact in seen if isinstance(fact, facts.ModelMeasured) and fact.round == 3]
+    exact = roc_auc(np.concatenate([x for x, _ in rows]), np.concatenate([ill for _, ill in rows]))
+    assert of_last[-1] == result.metrics
+    assert of_last[0].roc_auc_bound > 2 * LARGE_BOUND
+    assert abs(result.metrics.roc_auc - exact) <= result.metrics.roc_auc_bound + 1e-12 <= LARGE_BOUND
+    assert (of_last[0].rows, of_last[0].log_loss) == (result.metrics.rows, result.metrics.log_loss)
+    assert set(result.silos) == set("abcd")

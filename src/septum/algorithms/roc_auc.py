@@ -16,6 +16,7 @@ Where that matters, they leave a silo only inside a masked sum.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -132,6 +133,61 @@ def counts_of_dense(dense: NDArray[np.uint32]) -> NDArray[np.int64]:
     rows = np.concatenate([bins[:, None], dense.astype(np.int64)], axis=1)
     occupied: NDArray[np.int64] = rows[rows[:, 1:].any(axis=1)]
     return occupied
+
+
+def counts_between(counts: NDArray[np.int64], edges: Sequence[int]) -> NDArray[np.uint32]:
+    """Counts in the form of `dense_counts`, but per slot between `edges`: of a bin b, the last edge <= b is its slot.
+
+    So any edges keep the order of scores, and `binned_auc` of the sum has its exact bound. There are COARSE_BIN_COUNT
+    slots, of which the last ones may stay empty.
+
+    Raises:
+        TensorError: counts that no silo could have made, too many edges, or such as do not rise.
+
+    >>> counts_between(bin_counts([-1.0, 1.0], [0, 1]), [-LARGEST_BIN, 0])[:3].tolist()
+    [[1, 0], [0, 1], [0, 0]]
+    """
+    _check_counts(counts, what="the histogram")
+    if not 1 <= len(edges) <= COARSE_BIN_COUNT or any(a >= b for a, b in pairwise(edges)) or edges[0] > -LARGEST_BIN:
+        raise TensorError(f"{len(edges)} edges of bins: 1 to {COARSE_BIN_COUNT} can be, rising from {-LARGEST_BIN}")
+    slots = np.searchsorted(np.asarray(edges, np.int64), counts[:, 0], side="right") - 1
+    dense = np.zeros((COARSE_BIN_COUNT, 2), np.int64)
+    np.add.at(dense, slots, counts[:, 1:])
+    if int(dense.max()) > MAX_ROWS:
+        raise TensorError(f"a histogram counts {int(dense.max())} rows in one bin; at most {MAX_ROWS} can be")
+    return dense.astype(np.uint32)
+
+
+def finer_edges(dense: NDArray[np.uint32]) -> tuple[int, ...]:
+    """Edges with which the same rows are counted more finely where that matters, from their summed `dense_counts`.
+
+    Bins without rows need no slot of their own. Those that are gained are given to the bins that leave most pairs
+    unordered, which are cut into the 2^COARSER_BITS fine bins that they are made of.
+
+    >>> dense = dense_counts(bin_counts([1.0, 1.001, -1.0], [0, 1, 0]))
+    >>> len(finer_edges(dense))  # 32 of the bin with both classes, 1 of that with one; below, between, above them
+    36
+    """
+    unordered = dense[:, 0].astype(np.int64) * dense[:, 1].astype(np.int64)
+    occupied = np.flatnonzero(dense.any(axis=1))
+    width = 1 << COARSER_BITS
+    room = max(0, COARSE_BIN_COUNT - 2 - 2 * len(occupied)) // width  # two edges for each bin: its own, and above it
+    heaviest = occupied[np.argsort(-unordered[occupied], kind="stable")][:room]
+    edges = {-LARGEST_BIN}
+    for position in (*occupied.tolist(), *(occupied + 1).tolist()):
+        edges.add(_first_fine_bin(position))
+    for position in heaviest[unordered[heaviest] > 0].tolist():
+        edges.update(range(_first_fine_bin(position), _first_fine_bin(position + 1)))
+    return tuple(sorted(edge for edge in edges if edge <= LARGEST_BIN))
+
+
+def _first_fine_bin(position: int) -> int:
+    """Of the coarse bin at this place in a dense histogram; its fine bins end before the next one's first.
+
+    Coarse bin k > 0 holds the fine bins 32 (k - 1) + 1 to 32 k, and -k their opposites.
+    """
+    coarse = position - COARSE_LARGEST_BIN
+    return (coarse - (coarse > 0)) * (1 << COARSER_BITS) + (coarse > 0)
 
 
 def merge_counts(counts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Start-up imports Typer and the standard library only: commands import what they 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -37,6 +37,7 @@ from septum.cli.output import Answer, Output
 from septum.errors import SeptumError
 
 # Typer carries its own copy of click since 0.26, so the classes are found by way of what Typer exports.
+_NO_COMMAND = "No such command"
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
@@ -112,7 +113,30 @@ def _output_options(arguments: list[str]) -> tuple[Output, list[str]]:
 def _usage_problem(error: Exception, arguments: Sequence[str]) -> SeptumError:
     path = _command_path(arguments)
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if message.startswith(_NO_COMMAND) and (meant := _elsewhere(path, arguments)):
+        return UsageProblem(f"{path}: {message.partition(' Did you mean')[0]}", hint=f"{meant} --help")
     return UsageProblem(f"{path}: {message}", hint=f"{path} --help")
+
+
+def _elsewhere(path: str, arguments: Sequence[str]) -> str:
+    """The one command that ends in the noun and verb that were asked for; empty if there is none, or several.
+
+    >>> _elsewhere("septum app", ["app", "approve", "sepsis"]), _elsewhere("septum", ["data", "check", "heart"])
+    ('septum silo app approve', 'septum silo data check')
+    """
+    at = len(path.split()) - 1
+    words = [*path.split()[1:], *arguments[at : at + 2]]
+    pairs = [f" {words[index]} {words[index + 1]}" for index in range(len(words) - 1)]
+    found = {one for pair in pairs for one in _paths(typer.main.get_command(app), "septum") if one.endswith(pair)}
+    return found.pop() if len(found) == 1 and path not in found else ""
+
+
+def _paths(command: object, path: str) -> Iterator[str]:
+    children = getattr(command, "commands", {})
+    if not children:
+        yield path
+    for name, child in children.items():
+        yield from _paths(child, f"{path} {name}")
 
 
 def _command_path(arguments: Sequence[str]) -> str:

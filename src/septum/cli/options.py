@@ -71,6 +71,16 @@ DpBatch = Annotated[
 ]
 DpSteps = Annotated[int, typer.Option("--dp-steps", help="With --target-epsilon: steps a round.")]
 DpRate = Annotated[float, typer.Option("--dp-learning-rate", help="With --target-epsilon: the size of a step.")]
+VoteRule = Annotated[
+    str,
+    typer.Option(
+        "--vote",
+        metavar="METRIC[:DROP[:SHARE[:BURNT]]]",
+        help="Masked runs: silos vote on each new model by METRIC on their own test rows, such as log_loss:0.1. "
+        "One that is worse by more than DROP, or that less than SHARE of them accept (2/3), is dropped; "
+        "after BURNT such models in a row (3) the run fails.",
+    ),
+]
 Attempts = Annotated[int, typer.Option("--attempts", min=1, help="How often a round is tried before the run fails.")]
 Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's name if left out.")]
 
@@ -100,6 +110,7 @@ class RunOptions:
     dp_batch: int = DP_BATCH
     dp_steps: int = DP_STEPS
     dp_learning_rate: float = DP_RATE
+    vote: str = ""
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

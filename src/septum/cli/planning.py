@@ -10,7 +10,7 @@ from septum.cli.options import RunOptions, pairs
 from septum.errors import ConfigError, did_you_mean
 from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
-from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef, Vote
 from septum.protocol.privacy import Privacy
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
@@ -73,6 +73,7 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         clip_norm=options.clip_norm,
         masking=None if options.inspect else Masking(options.max_update, options.max_weight),
         privacy=privacy(options),
+        vote=vote(options.vote),
     )
     strategy_for(plan)  # refuses one that needs more silos
     return plan
@@ -144,6 +145,31 @@ def early_stopping(text: str) -> EarlyStopping | None:
     if len(rest) > 2:
         raise ConfigError(f"--early-stopping {text!r} is not METRIC:PATIENCE:MIN_DELTA", hint="roc_auc:5:0.001, say")
     return EarlyStopping(Metric(name), patience, min_delta)
+
+
+def vote(text: str) -> Vote | None:
+    """`METRIC[:DROP[:SHARE[:BURNT]]]`; nothing for an empty text.
+
+    >>> vote("roc_auc:0.05")
+    Vote(accepts=0.6666666666666666, metric=<Metric.ROC_AUC: 'roc_auc'>, max_drop=0.05, max_burnt=3)
+    """
+    if not text:
+        return None
+    name, *rest = text.split(":")
+    metrics = [metric.value for metric in Metric]
+    if name not in metrics:
+        raise ConfigError(f"--vote {text}: no metric {name!r}; {did_you_mean(name, metrics)}")
+    plain = Vote()
+    wrong = ConfigError(f"--vote {text!r} is not METRIC:DROP:SHARE:BURNT", hint="log_loss:0.1:0.67:3, say")
+    if len(rest) > 3:
+        raise wrong
+    try:
+        drop = float(rest[0]) if rest else plain.max_drop
+        share = float(rest[1]) if len(rest) > 1 else plain.accepts
+        burnt = int(rest[2]) if len(rest) > 2 else plain.max_burnt
+    except ValueError:
+        raise wrong from None
+    return Vote(share, Metric(name), drop, burnt)
 
 
 def _preset(presets: Mapping[str, Mapping[str, object]], name: str) -> Mapping[str, object]:

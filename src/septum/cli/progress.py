@@ -63,8 +63,8 @@ def advance(known: Progress, fact: Fact) -> Progress:
             return replace(known, silos={**known.silos, **at_work}, state=_AT_WORK[stage])
         case facts.ModelMade(round_, _):
             return replace(known, finished=round_)
-        case facts.ModelMeasured(_, metrics, _):
-            return replace(known, metrics=metrics)
+        case facts.ModelMeasured(metrics=metrics, votes=votes):
+            return known if votes is not None and votes.down else replace(known, metrics=metrics)
         case facts.RunPaused(reason):
             return replace(known, state=f"paused: {reason}" if reason else "paused")
         case facts.RunResumed():
@@ -98,8 +98,9 @@ def line(fact: Fact, rounds: int) -> str:
                 f"{stage.value}, round {round_}, attempt {attempt}: {len(reported)} reported, "
                 f"missing {', '.join(missing) or 'none'}"
             )
-        case facts.ModelMeasured(round_, metrics, _):
-            return f"round {round_}/{rounds}: {views.metrics_text(metrics)}"
+        case facts.ModelMeasured(round_, metrics, _, votes):
+            told = "" if votes is None or not votes.down else f"; voted down: {votes.down}"
+            return f"round {round_}/{rounds}: {views.metrics_text(metrics)}{told}"
         case facts.RunPaused(reason):
             return one_line(f"paused{f': {reason}' if reason else ''}")
         case facts.RunResumed():

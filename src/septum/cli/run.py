@@ -42,6 +42,7 @@ def submit(
     dp_batch: options.DpBatch = options.DP_BATCH,
     dp_steps: options.DpSteps = options.DP_STEPS,
     dp_learning_rate: options.DpRate = options.DP_RATE,
+    vote: options.VoteRule = "",
     attempts: options.Attempts = 3,
     name: options.Name = "",
     key: Annotated[
@@ -73,6 +74,7 @@ def submit(
         dp_batch=dp_batch,
         dp_steps=dp_steps,
         dp_learning_rate=dp_learning_rate,
+        vote=vote,
         attempts=attempts,
         name=name,
     )

@@ -75,12 +75,13 @@ def list_(call: Invocation, directory: SiloDir) -> Answer:
         (one for one in looked.values() if not isinstance(one, SeptumError)),
         key=lambda one: (one.package.name, one.package.version),
     )
+    standing = {one.package.digest: environments.standing(one.package) for one in found}
     rows = tuple(
         (
             one.package.name,
             one.package.version,
             _verdict(one),
-            environments.standing(one.package).state.value,
+            standing[one.package.digest].state.value,
             str(len(one.signers)),
             one.package.digest,
         )
@@ -94,8 +95,17 @@ def list_(call: Invocation, directory: SiloDir) -> Answer:
         "no packages yet: septum silo app fetch NAME",
     )
     problems: list[Json] = [{"digest": digest, "problem": problem.message} for digest, problem in bad.items()]
-    said = tuple(f"{digest} may not run: {problem.message}" for digest, problem in bad.items())
-    return Answer({"apps": [_json(one) for one in found], "problems": problems}, (table, *said))
+    said = [f"{digest} may not run: {problem.message}" for digest, problem in bad.items()]
+    said += [f"{digest}: its wheels are not installed: {one.reason}" for digest, one in standing.items() if one.reason]
+    apps: list[Json] = [
+        {
+            **_json(one),
+            "environment": standing[one.package.digest].state.value,
+            "environment_problem": standing[one.package.digest].reason,
+        }
+        for one in found
+    ]
+    return Answer({"apps": apps, "problems": problems}, (table, *said))
 
 
 @command(app, "review")

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 app = noun("data", "Bring a silo's data into the shape that an app needs, and see what is wrong with them.")
 
 DataName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the data in silo.toml: [data.NAME].")]
-AppPath = Annotated[
-    Path | None,
+AppNamed = Annotated[
+    str,
     typer.Option(
-        "--app", metavar="PATH", help="An app's folder, or its septum.toml: the contract to hold them against."
+        "--app",
+        metavar="APP",
+        help="Whose contract to hold them against: a package in this silo (NAME, NAME==VERSION or a digest), "
+        "a package's file, or an app's folder.",
     ),
 ]
 
@@ -53,11 +56,12 @@ def add(
         str,
         typer.Option("--on-violation", help="What becomes of rows that violate a contract: refuse, missing or drop."),
     ] = "refuse",
-    app_path: AppPath = None,
+    app_named: AppNamed = "",
 ) -> Answer:
     """Write a [data.NAME] into silo.toml, after a trial read. The rest of the file stays as it is."""
     del call
     from septum.cli import data_views  # the report's values, which `--help` does not load
+    from septum.cli.contracts import contract_of  # cryptography
     from septum.silo.add_data import add_to_config, dataset_from_options
     from septum.silo.reading import describe_source
 
@@ -67,8 +71,8 @@ def add(
     given = pairs(columns or (), "--column")
     dataset = dataset_from_options(name, source, pairs(settings or (), "--set"), given, on_violation)
     described = describe_source(dataset)
-    if app_path is not None:
-        checked = _checked(dataset, {str(app_path): _contract(app_path)})
+    if app_named:
+        checked = _checked(dataset, {app_named: contract_of(app_named, directory)})
         if checked.error is not None:
             return checked
     written = add_to_config(directory.absolute(), dataset)
@@ -93,28 +97,21 @@ def check(
     call: Invocation,
     name: DataName,
     directory: SiloDir,
-    app_path: AppPath = None,
+    app_named: AppNamed = "",
     shared: Annotated[
         bool, typer.Option("--for-others", help="Show only what may leave the silo: no small count, no value.")
     ] = False,
 ) -> Answer:
     """Read the data as a run would, hold them against an app's contract, and fail if they would be refused."""
     del call
-    from septum.silo.packages import Packages  # cryptography
+    from septum.cli.contracts import contract_of, contracts_of_users  # cryptography
 
     config = _config(directory)
     dataset = _dataset(config, name)
-    if app_path is not None:
-        contracts = {str(app_path): _contract(app_path)}
+    if app_named:
+        contracts = {app_named: contract_of(app_named, directory)}
     else:
-        packages = Packages(directory)
-        contracts = {
-            title: _contract(app.path) if app.path else packages.find(title).package.manifest.columns
-            for title, app in config.apps.items()
-            if app.dataset == name
-        }
-    if not contracts:
-        raise ConfigError(f"no app in silo.toml is trained on {name!r}", hint="say which contract: --app APP_DIR")
+        contracts = contracts_of_users(config, name, directory)
     return _checked(dataset, contracts, shared=shared)
 
 
@@ -149,9 +146,3 @@ def _dataset(config: SiloConfig, name: str) -> Dataset:
         known = did_you_mean(name, config.data) if config.data else "there is none yet"
         raise ConfigError(f"silo.toml has no [data.{name}]; {known}", hint=f"septum silo data add {name} --help")
     return config.data[name]
-
-
-def _contract(path: Path) -> Mapping[str, Column]:
-    from septum.sdk.package import MANIFEST, read_manifest  # only the commands that read apps need it
-
-    return read_manifest(path.parent if path.name == MANIFEST else path).columns

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json, Table
 from septum.cli.silo_dir import SiloDir
@@ -12,20 +15,28 @@ receipts_app = noun("receipt", "What this silo let run: one receipt a run. They 
 
 @command(app, "show")
 def show(call: Invocation, directory: SiloDir) -> Answer:
-    """Show every rule as it holds now, with the defaults of those that silo.toml does not name."""
+    """Show every rule and limit as it holds now, with the defaults of those that silo.toml does not name."""
     del call
-    from septum.silo.config import CONFIG_NAME, read_config  # protocol: blake3, which `--help` does not load
+    from septum.silo.config import CONFIG_NAME, Limits, read_config  # protocol: blake3, which `--help` does not load
     from septum.silo.policy import Policy, explained
 
-    policy = read_config(directory / CONFIG_NAME).policy
-    off = explained(Policy())
-    rows = tuple(
-        (name, text, "" if text == off[name] else f"[policy] {name}") for name, text in explained(policy).items()
-    )
+    config = read_config(directory / CONFIG_NAME)
+    policy, limits = config.policy, config.limits
+    data: dict[str, Json] = {"policy": policy.as_json(), "digest": policy.digest, "limits": asdict(limits)}
     return Answer(
-        {"policy": policy.as_json(), "digest": policy.digest},
-        (Table(("RULE", "MEANS", "SET BY"), rows), f"digest {policy.digest}"),
+        data,
+        (
+            _told("RULE", "policy", explained(policy), explained(Policy())),
+            f"digest {policy.digest}",
+            _told("LIMIT", "limits", limits.explained(), Limits().explained()),
+        ),
     )
+
+
+def _told(title: str, section: str, now: Mapping[str, str], off: Mapping[str, str]) -> Table:
+    """What holds now, and what of it silo.toml says."""
+    rows = tuple((name, text, "" if text == off[name] else f"[{section}] {name}") for name, text in now.items())
+    return Table((title, "MEANS", "SET BY"), rows)
 
 
 @command(app, "check")

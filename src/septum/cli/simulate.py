@@ -48,6 +48,7 @@ def simulate(
     dp_batch: options.DpBatch = options.DP_BATCH,
     dp_steps: options.DpSteps = options.DP_STEPS,
     dp_learning_rate: options.DpRate = options.DP_RATE,
+    vote: options.VoteRule = "",
     attempts: options.Attempts = 3,
     name: options.Name = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the model into this safetensors file.")] = None,
@@ -73,6 +74,7 @@ def simulate(
         dp_batch=dp_batch,
         dp_steps=dp_steps,
         dp_learning_rate=dp_learning_rate,
+        vote=vote,
         attempts=attempts,
         name=name,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.protocol.codec import to_json
-from septum.protocol.facts import Metrics
+from septum.protocol.facts import LARGE_BOUND, Metrics
 from septum.protocol.views import InviteView, ModelView, RunView, SiloView
 
 
@@ -32,6 +32,7 @@ def run(view: RunView) -> Answer:
         f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
         f"rounds    {_progress(view)}, attempt {view.attempt}, quorum {view.quorum} of {len(view.silos)}",
         f"privacy   {_privacy(view)}",
+        *_vote(view),
         f"strategy  {view.strategy.name}{_settings(view.strategy.settings)}",
         f"hyper    {_settings(view.hyper)}",
         f"metrics   {metrics_text(view.metrics) if view.metrics else 'none measured yet'}",
@@ -42,6 +43,14 @@ def run(view: RunView) -> Answer:
         (silo.name, silo.presence.value, "yes" if silo.awaited else "", one_line(silo.problem)) for silo in view.silos
     )
     return Answer(to_json(view), ("\n".join(lines), Table(("SILO", "PRESENCE", "AWAITED", "PROBLEM"), silos)))
+
+
+def _vote(view: RunView) -> tuple[str, ...]:
+    if view.vote is None:
+        return ()
+    rule = f"{view.vote.metric.value} may be {view.vote.max_drop:g} worse, {view.vote.accepts:.0%} have to accept"
+    down = f"; the last {view.burnt} models were voted down, {view.vote.max_burnt} end the run" if view.burnt else ""
+    return (f"vote      {rule}{down}",)
 
 
 def models(found: Sequence[ModelView]) -> Answer:
@@ -82,8 +91,12 @@ def metrics_text(metrics: Metrics) -> str:
 
     >>> metrics_text(Metrics(rows=254, accuracy=0.81, log_loss=0.42, roc_auc=0.88))
     'roc_auc 0.8800, accuracy 0.8100, log_loss 0.4200, 254 rows'
+    >>> metrics_text(Metrics(rows=254, accuracy=0.81, log_loss=0.42, roc_auc=0.7, roc_auc_bound=0.1))
+    'roc_auc 0.7000 +- 0.1000 (too many scores are almost the same), accuracy 0.8100, log_loss 0.4200, 254 rows'
     """
     area = "undefined" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
+    if metrics.roc_auc_bound > LARGE_BOUND:
+        area += f" +- {metrics.roc_auc_bound:.4f} (too many scores are almost the same)"
     return f"roc_auc {area}, accuracy {metrics.accuracy:.4f}, log_loss {metrics.log_loss:.4f}, {metrics.rows} rows"
 
 
@@ -93,7 +106,10 @@ def roc_auc_text(metrics: Metrics | None) -> str:
     >>> roc_auc_text(Metrics(rows=3, accuracy=1.0, log_loss=0.1, roc_auc=None))
     '-'
     """
-    return f"{metrics.roc_auc:.4f}" if metrics and metrics.roc_auc is not None else "-"
+    if metrics is None or metrics.roc_auc is None:
+        return "-"
+    bound = f" +- {metrics.roc_auc_bound:.3f}" if metrics.roc_auc_bound > LARGE_BOUND else ""
+    return f"{metrics.roc_auc:.4f}{bound}"
 
 
 def when(unix_s: float) -> str:

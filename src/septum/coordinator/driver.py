@@ -1,9 +1,10 @@
 """How do runs move? One task takes what happened, steps the runs, commits, and answers: load, step, commit, perform.
 
-Nothing is answered before the commit that contains it. What need not be answered yet is not committed at once: a report
-that leaves its attempt open waits for the one that closes it, for `flush_s` at most. Combining starts as soon as the
-attempt is closed, for it changes nothing that a crash would not undo; if it ends within `flush_s`, the whole round is
-one commit. A state lost in a crash costs a repeated request, never a lie: silos offer again what was not acknowledged.
+Nothing is answered before the commit that contains it, or one from which the same answer follows. What need not be
+answered yet is not committed at once: a report that leaves its attempt open waits for the one that closes it, for
+`flush_s` at most. Combining starts as soon as the attempt is closed, for it changes nothing that a crash would not
+undo; if it ends within `flush_s`, the whole round is one commit, with masks two. A state lost in a crash costs a
+repeated request, never a lie: silos offer again what was not acknowledged.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from septum.errors import ConflictError, NotFoundError, ProtocolError, SeptumErr
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
 from septum.ports.store import Pending, RunStore, Transition
+from septum.protocol.closing import is_asked_again
 from septum.protocol.messages import Evaluate, Instruction, Invitation, Masked, Report, Result, Train, Wait
 from septum.protocol.run import instruction, step
 from septum.protocol.run_state import (
@@ -287,11 +289,15 @@ class Driver:
         dirty = [live for live in self.lives.values() if live.dirty]
         if not dirty or "retry" in self._timers:
             return False
-        if self._flush_now or any(live.replies or self._has_answer(live) for live in dirty):
+        if self._flush_now or any(live.replies or self._has_new_answer(live) for live in dirty):
             return True
         if "flush" not in self._timers:
             self._later("flush", self.pace.flush_s)
         return False
+
+    def _has_new_answer(self, live: Live) -> bool:
+        """Whether a silo waits for what is not committed, and would not be said again from what is."""
+        return not is_asked_again(live.stored, live.run) and self._has_answer(live)
 
     def _has_answer(self, live: Live) -> bool:
         waiting = (silo for silo in live.look if self.held.get(live.run.id, silo) is not None)
@@ -357,7 +363,7 @@ class Driver:
             if not reply.done():
                 reply.set_result(live.run)
         for live in self.lives.values():
-            if not live.look or (live.dirty and self._has_answer(live)):
+            if not live.look or (live.dirty and self._has_new_answer(live)):
                 continue
             for silo in live.look:
                 held = self.held.get(live.run.id, silo)

@@ -167,6 +167,20 @@ def enough(run: Run) -> bool:
     return len(answers) >= threshold(len(run.plan.silos))
 
 
+def is_asked_again(stored: Run, run: Run) -> bool:
+    """Whether whoever goes on from `stored` comes to ask what `run` asks: shares of the same silos for the same sum.
+
+    So it is between agreement and unmasking. The list of survivors is stored before it is sent to be signed. To be
+    asked for it again gives the same signatures, and any that hold give the same shares.
+    """
+    before, after = stored.exchange, run.exchange
+    if before is None or after is None or (before.step, after.step) != (Step.AGREE, Step.UNMASK):
+        return False
+    cleared = (replace(one, now=0.0, deadline=None, remaining_s=None, cohort=(), ahead=None) for one in (stored, run))
+    was, is_ = (replace(one, exchange=None) for one in cleared)
+    return was == is_
+
+
 def _hurried(run: Run) -> Run:
     """Once there are enough signatures or shares, the others are waited for a little only: nothing depends on them."""
     if not enough(run):

@@ -15,6 +15,7 @@ STATISTICS = "statistics."
 BINS = "evaluation.bins"
 SUMS = "evaluation.sums"
 MASKED = "masked."  # what stands before the names of tensors whose values are masked
+VOTE = "vote"  # accepts, voters
 WEIGHT = "weight"
 MASKED_BINS = 3585  # of algorithms.roc_auc, which needs numpy: a test compares them
 MAX_STATISTICS_BYTES = 16 * 2**20  # summands are a few numbers a feature; they are summed in memory
@@ -52,6 +53,8 @@ def check_masked(stage: Stage, layout: Layout, model: Layout | None, *, initial:
         raise TensorError("the tensors of this result are not in canonical order: largest items first, then by name")
     weight = _expect(MASKED + WEIGHT, "U64", (1, 2))
     evaluation = [_expect(MASKED + SUMS, "U64", (3, 2)), _expect(MASKED + BINS, "U32", (MASKED_BINS, 2))]
+    if layout.region(MASKED + VOTE):  # whether the run has a vote, the silos agree on in the layout that they sign
+        evaluation.append(_expect(MASKED + VOTE, "U64", (2, 2)))
     match stage:
         case Stage.PREPARE:
             _check_masked_statistics(layout, weight, initial=initial)

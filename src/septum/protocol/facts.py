@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from septum.protocol.codec import LATER
 from septum.protocol.messages import Blob, Outcome, Stage
+
+LARGE_BOUND = 0.002  # of a ROC-AUC: above it the last model's scores are counted once more, and people are told it
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +157,25 @@ class ModelMade:
 
 
 @dataclass(frozen=True, slots=True)
+class Votes:
+    """How many silos accept a model, of those that vote. `down`: why it is not kept; empty if it is."""
+
+    accepts: int
+    voters: int
+    down: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelMeasured:
-    """The model of round `round` on the test rows of all reporting silos, and silo by silo."""
+    """The model of round `round` on the test rows of all reporting silos, and silo by silo.
+
+    votes  on it, in a run with a vote. One that is voted down is dropped: the next `ModelMade` names the one kept
+    """
 
     round: int
     metrics: Metrics
     silos: Mapping[str, Metrics]
+    votes: Votes | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from septum.algorithms.roc_auc import dense_counts
+from septum.algorithms.roc_auc import counts_between, dense_counts
 from septum.errors import TensorError
 from septum.protocol import payload
-from septum.protocol.codec import dumps
-from septum.protocol.contents import BINS, INITIAL, MASKED, STATISTICS, SUMS, UPDATE, WEIGHT
+from septum.protocol.codec import Json, dumps
+from septum.protocol.contents import BINS, INITIAL, MASKED, STATISTICS, SUMS, UPDATE, VOTE, WEIGHT
 from septum.protocol.layout import Layout, TensorSpec, write_header
 from septum.protocol.messages import Stage
 from septum.protocol.plan import Plan, digest_of
 from septum.protocol.sources import BLOCK_WIDTH, Source, layout_of, small_tensors
+from septum.protocol.vote import Ballot
 from septum.secagg.fixed_point import Scale, add_wide, check_clipped, from_wide, quantise, to_wide
 from septum.secagg.masks import Masker
 
@@ -38,14 +39,31 @@ def scale_of(plan: Plan) -> Scale:
     return Scale(len(plan.silos), plan.masking.max_weight, plan.masking.max_update)
 
 
-def layout_digest(layout: Layout) -> str:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a masked result is asked for beside what all are. It is bound to the masks, as the layout is.
+
+    Else a coordinator that asks each silo for something else would find one silo's vote or scores in the sum.
+
+    against  digest of the model with which the one that is measured is compared in the vote; empty without one
+    edges    of the slots in which scores are counted; empty for the usual bins
+    """
+
+    against: str = ""
+    edges: tuple[int, ...] = ()
+
+
+NOTHING_ELSE = Asked()
+
+
+def layout_digest(layout: Layout, asked: Asked = NOTHING_ELSE) -> str:
     """The name of a masked vector's layout: silos whose vectors differ in it cannot agree on a sum."""
-    return _digest(_vector(layout))
+    return _digest(_vector(layout), asked)
 
 
-def masked_layout(stage: Stage, plain: Layout) -> str:
-    """`layout_digest` of the result that a plain one becomes."""
-    return _digest([entry for entry in _entries(stage, plain) if entry[0].startswith(MASKED)])
+def masked_layout(stage: Stage, plain: Layout, asked: Asked = NOTHING_ELSE, *, vote: bool = False) -> str:
+    """`layout_digest` of the result that a plain one becomes; `vote`: in a run with a vote."""
+    return _digest([entry for entry in _entries(stage, plain, vote) if entry[0].startswith(MASKED)], asked)
 
 
 def _vector(layout: Layout) -> list[Entry]:
@@ -53,30 +71,50 @@ def _vector(layout: Layout) -> list[Entry]:
     return [(spec.name, spec.dtype, spec.shape) for spec in _masked(layout)]
 
 
-def _digest(entries: Sequence[Entry]) -> str:
-    return digest_of(dumps([[name, dtype, list(shape)] for name, dtype, shape in entries]))
+def _digest(entries: Sequence[Entry], asked: Asked) -> str:
+    named: list[Json] = [[name, dtype, list(shape)] for name, dtype, shape in entries]
+    return digest_of(dumps(named if asked == NOTHING_ELSE else [*named, asked.against, list(asked.edges)]))
 
 
-def masked_pieces(stage: Stage, plain: Source, weight: int, scale: Scale, masker: Masker | None) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a silo puts into a masked result beside the plain one: its vote in a run with votes; see `Asked.edges`."""
+
+    vote: Ballot | None = None
+    edges: tuple[int, ...] = ()
+
+
+NOTHING_BESIDE = Beside()
+
+
+def masked_pieces(
+    stage: Stage, plain: Source, weight: int, scale: Scale, masker: Masker | None, beside: Beside = NOTHING_BESIDE
+) -> Iterator[bytes]:
     """The masked result, piece by piece; without a masker the same numbers, bare.
 
     Raises SecAggError when the result may not be masked: too many coordinates to clip, too many rows, a number that is
     not finite. What was made by then says nothing, for it is masked; the caller drops it.
     """
     layout = layout_of(plain)
-    yield write_header(_entries(stage, layout))
-    wide = _wide(stage, plain, layout, weight, scale)
+    yield write_header(_entries(stage, layout, beside.vote is not None))
+    wide = _wide(stage, plain, layout, _counts(stage, weight, beside.vote), scale)
     if masker is not None:
         masker.wide(wide)
     yield wide.tobytes()
     yield from _clear(plain, layout)
-    for words in _words(stage, plain, layout, weight, scale):
+    for words in chain(_histogram(stage, plain, layout, beside.edges), _words(plain, layout, weight, scale)):
         if masker is not None:
             masker.words(words)
         yield words.tobytes()
 
 
-def _entries(stage: Stage, plain: Layout) -> list[Entry]:
+def _counts(stage: Stage, weight: int, vote: Ballot | None) -> list[float]:
+    """What is summed behind the sums of a result, in the order of its names: the vote, and the weight."""
+    votes = () if vote is None or stage is Stage.PREPARE else vote
+    return [*map(float, votes), *([] if stage is Stage.EVALUATE else [float(weight)])]
+
+
+def _entries(stage: Stage, plain: Layout, vote: bool) -> list[Entry]:
     """Name, dtype and shape of a masked result's tensors, in the order of its file."""
     match stage:
         case Stage.PREPARE:
@@ -87,6 +125,8 @@ def _entries(stage: Stage, plain: Layout) -> list[Entry]:
             words = [(BINS, _BINS), *((spec.name, spec.shape) for spec in plain.region(UPDATE))]
         case Stage.EVALUATE:
             wide, words = [(SUMS, (3, 2))], [(BINS, _BINS)]
+    if vote and stage is not Stage.PREPARE:
+        wide.append((VOTE, (2, 2)))
     clear = [(spec.name, spec.dtype, spec.shape) for spec in plain.region(INITIAL)]
     return [
         *((MASKED + name, "U64", shape) for name, shape in sorted(wide)),
@@ -98,14 +138,13 @@ def _entries(stage: Stage, plain: Layout) -> list[Entry]:
 _BINS = dense_counts(np.empty((0, 3), np.int64)).shape
 
 
-def _wide(stage: Stage, plain: Source, layout: Layout, weight: int, scale: Scale) -> Wide:
+def _wide(stage: Stage, plain: Source, layout: Layout, counts: Sequence[float], scale: Scale) -> Wide:
     tensors = small_tensors(plain, layout, STATISTICS if stage is Stage.PREPARE else SUMS)
     if stage is Stage.PREPARE:
         values = [np.asarray(tensors[name], np.float64).reshape(-1) for name in sorted(tensors)]
     else:
         values = [np.asarray(tensors[SUMS], np.float64)[:3]]
-    if stage is not Stage.EVALUATE:
-        values.append(np.array([weight], np.float64))
+    values.append(np.array(counts, np.float64))
     return to_wide(np.concatenate(values), scale.silos)
 
 
@@ -118,10 +157,14 @@ def _clear(plain: Source, layout: Layout) -> Iterator[bytes]:
             yield bytes(buffer)
 
 
-def _words(stage: Stage, plain: Source, layout: Layout, weight: int, scale: Scale) -> Iterator[Words]:
+def _histogram(stage: Stage, plain: Source, layout: Layout, edges: tuple[int, ...]) -> Iterator[Words]:
     if stage is Stage.PREPARE:
         return
-    yield dense_counts(small_tensors(plain, layout, BINS)[BINS].astype(np.int64)).reshape(-1)
+    counts = small_tensors(plain, layout, BINS)[BINS].astype(np.int64)
+    yield (counts_between(counts, edges) if edges else dense_counts(counts)).reshape(-1)
+
+
+def _words(plain: Source, layout: Layout, weight: int, scale: Scale) -> Iterator[Words]:
     region = layout.region(UPDATE)
     if not region:
         return
@@ -133,6 +176,12 @@ def _words(stage: Stage, plain: Source, layout: Layout, weight: int, scale: Scal
         clipped += cut
         yield words
     check_clipped(clipped, count)
+
+
+def evaluation_sums(plain: Source) -> list[float]:
+    """Rows, correct ones, summed log loss and ROC-AUC (NaN without one) of a result that is not masked yet."""
+    sums = small_tensors(plain, layout_of(plain), SUMS)[SUMS]
+    return [float(value) for value in np.asarray(sums, np.float64)]
 
 
 # --- sums ----------------------------------------------------------------------------------------------------------

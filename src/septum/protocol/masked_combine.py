@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from septum.algorithms.roc_auc import binned_auc, counts_of_dense
+from septum.algorithms.roc_auc import binned_auc, counts_of_dense, finer_edges
 from septum.algorithms.strategy import Strategy
 from septum.errors import TensorError
 from septum.protocol import combine, payload
 from septum.protocol.combine import Blobs, Weighted
-from septum.protocol.contents import INITIAL, STATISTICS, SUMS, UPDATE, WEIGHT
-from septum.protocol.facts import Metrics, ModelMeasured
+from septum.protocol.contents import INITIAL, STATISTICS, SUMS, UPDATE, VOTE, WEIGHT
+from septum.protocol.facts import LARGE_BOUND, Metrics, ModelMeasured, Votes
 from septum.protocol.layout import Layout, write_header
-from septum.protocol.masked import Sums, Words, layout_digest, sums
+from septum.protocol.masked import Asked, Sums, Words, layout_digest, sums
 from septum.protocol.messages import Stage
 from septum.protocol.run_state import Combine, Combined
 from septum.protocol.sources import Source, layout_of
@@ -35,14 +35,14 @@ def perform(effect: Combine, strategy: Strategy, blobs: Blobs, scale: Scale, unm
     """
     sources = [blobs.payload(given.payload) for _, given in sorted(effect.contributions.items())]
     layout = layout_of(sources[0])
-    masker = None if unmask is None else unmask(layout_digest(layout))
+    masker = None if unmask is None else unmask(layout_digest(layout, Asked(effect.against, effect.edges)))
     total = sums(sources, masker, combine.block_width(1))
     where = (effect.stage, effect.round, effect.attempt)
     if effect.stage is Stage.PREPARE:
         return Combined(*where, model=blobs.keep_model(_initial_model(sources, total)))
-    measured = _measured(effect.round - (effect.stage is Stage.TRAIN), total)
+    measured = _measured(effect.round - (effect.stage is Stage.TRAIN), total, len(sources))
     if effect.stage is Stage.EVALUATE:
-        return Combined(*where, measured=measured)
+        return Combined(*where, measured=measured, edges=_finer(effect, total, measured))
     assert effect.base is not None
     base = blobs.model(effect.base)
     updates = [Weighted(_mean_update(layout_of(base), total, scale), 1)]
@@ -58,7 +58,7 @@ def _initial_model(sources: Sequence[Source], total: Sums) -> Iterator[bytes]:
     return combine.model_file(*made[0], statistics)
 
 
-def _measured(round_: int, total: Sums) -> ModelMeasured | None:
+def _measured(round_: int, total: Sums, silos: int) -> ModelMeasured | None:
     """Metrics over all rows alone: no silo's own are known. None where no silo measured anything."""
     rows, correct, log_loss = (float(value) for value in total.numbers[SUMS].reshape(-1))
     assert total.counts is not None
@@ -72,7 +72,26 @@ def _measured(round_: int, total: Sums) -> ModelMeasured | None:
             f"counts {counted}: a silo sent what cannot be"
         )
     auc, bound = binned_auc(counts) or (None, 0.0)
-    return ModelMeasured(round_, Metrics(int(rows), correct / rows, log_loss / rows, auc, bound), {})
+    return ModelMeasured(
+        round_, Metrics(int(rows), correct / rows, log_loss / rows, auc, bound), {}, _votes(total, silos)
+    )
+
+
+def _finer(effect: Combine, total: Sums, measured: ModelMeasured | None) -> tuple[int, ...]:
+    """How to count the scores once more, where their ROC-AUC is known too roughly; once."""
+    if measured is None or measured.metrics.roc_auc_bound <= LARGE_BOUND or effect.edges or total.counts is None:
+        return ()
+    return finer_edges(total.counts)
+
+
+def _votes(total: Sums, silos: int) -> Votes | None:
+    """Of a run with a vote."""
+    if VOTE not in total.numbers:
+        return None
+    accepts, voters = (float(value) for value in total.numbers[VOTE].reshape(-1))
+    if not (accepts == int(accepts) and voters == int(voters) and 0 <= accepts <= voters <= silos):
+        raise TensorError(f"{accepts:g} of {voters:g} votes accept, of {silos} silos: a silo sent what cannot be")
+    return Votes(int(accepts), int(voters))
 
 
 def _mean_update(base: Layout, total: Sums, scale: Scale) -> Source:

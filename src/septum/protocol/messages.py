@@ -287,24 +287,37 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Measure `model` (that of round - 1) on the test rows and train from it on the train rows."""
+    """Measure `model` (that of round - 1) on the test rows and train from it on the train rows.
+
+    against  vote on `model` by comparing it with the model of this digest; empty where there is no vote on it
+    burnt    so many rounds before this one came to nothing: the app's state is that from before them
+    """
 
     round: int
     attempt: int
     model: Blob
     sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
     ahead: MakeKeys | None = field(default=None, metadata=LATER)
+    against: str = field(default="", metadata=LATER)
+    burnt: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
-    """Measure `model`, the one that `round` made, on the test rows."""
+    """Measure `model`, the one that `round` made, on the test rows.
+
+    against  as in `Train`
+    edges    in a masked run, count the scores between these logit bins instead of in the usual ones: see
+             `algorithms.roc_auc.finer_edges`
+    """
 
     round: int
     attempt: int
     model: Blob
     sealed: Mapping[str, bytes] = field(default_factory=dict, repr=False, metadata=LATER)
     ahead: MakeKeys | None = field(default=None, metadata=LATER)
+    against: str = field(default="", metadata=LATER)
+    edges: tuple[int, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,27 @@ class Masking:
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """A masked run's models are voted on: each silo measures a new one on its own test rows (docs/decisions/0016).
+
+    accepts    share of the silos that vote which have to accept a model for it to be kept
+    metric     what silos compare
+    max_drop   how much worse than the model before it a new one may be: in a silo that accepts it, and over all rows
+    max_burnt  after so many models in a row that were voted down the run fails
+    """
+
+    accepts: float = 2 / 3
+    metric: Metric = Metric.LOG_LOSS
+    max_drop: float = 0.1
+    max_burnt: int = 3
+
+    def __post_init__(self) -> None:
+        _in_range("vote.accepts", self.accepts, 0.01, 1)
+        _in_range("vote.max_drop", self.max_drop, 0, 1e6)
+        _in_range("vote.max_burnt", self.max_burnt, 1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The settled configuration of a run.
 
@@ -121,6 +142,7 @@ class Plan:
     clip_norm   L2 bound on a silo's update, applied in the silo; None leaves updates as they are
     masking     how what silos send is masked; None where the coordinator is to see each silo's own
     privacy     how silos train with differential privacy; None where they train without
+    vote        how a masked run's silos judge each new model; None where it is kept whatever it is
     """
 
     name: str
@@ -138,6 +160,7 @@ class Plan:
     clip_norm: float | None = None
     masking: Masking | None = field(default=None, metadata=LATER)
     privacy: Privacy | None = field(default=None, metadata=LATER)
+    vote: Vote | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for silo in self.silos:
@@ -158,6 +181,11 @@ class Plan:
             _in_range("clip_norm", self.clip_norm, 1e-12, 1e12)
         if self.masking is not None:
             _check_masked(self)
+        elif self.vote is not None:
+            raise ConfigError(
+                "a vote is for masked runs: in an inspected one the coordinator sees each silo's own update",
+                hint="--strategy trimmed-mean or geometric-median, without --vote: docs/reference/strategies.md",
+            )
         if self.privacy is not None:
             _check_private(self)
         _fits_a_message(self)
@@ -190,6 +218,11 @@ def _check_private(plan: Plan) -> None:
         raise ConfigError(
             "early stopping looks at the test rows after each round, which a run with differential privacy does not",
             hint="leave out --early-stopping, or --target-epsilon",
+        )
+    if plan.vote is not None:
+        raise ConfigError(
+            "silos vote by their test rows, which a run with differential privacy does not look at",
+            hint="leave out --vote, or --target-epsilon",
         )
     if plan.strategy.settings.get("mu") or plan.strategy.settings.get("proximal_mu"):
         raise ConfigError(

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from septum.errors import ProtocolError
-from septum.protocol import closing, early_stopping, facts, stages, wording
+from septum.protocol import closing, early_stopping, facts, stages, voting, wording
 from septum.protocol.facts import Fact
 from septum.protocol.messages import (
     Await,
@@ -112,10 +112,10 @@ def instruction(run: Run, silo: str) -> Instruction | None:
             return Prepare(run.attempt, silo == stages.initial_maker(run), *masked)
         case Phase.TRAIN:
             assert run.model is not None
-            return Train(run.round, run.attempt, run.model, *masked)
+            return Train(run.round, run.attempt, run.model, *masked, stages.against(run), voting.burnt(run))
         case Phase.EVALUATE:
             assert run.model is not None
-            return Evaluate(run.round, run.attempt, run.model, *masked)
+            return Evaluate(run.round, run.attempt, run.model, *masked, stages.against(run), run.edges)
         case _:
             return None
 
@@ -294,14 +294,20 @@ def _combined(run: Run, result: Combined) -> Step:
         notes.append(Note(facts.RunResumed()))
     before = Base(run.model, run.optimizer, run.measured, run.best, run.attempt, run.burned)
     if result.measured is not None:
-        best = early_stopping.after(run.plan.early_stopping, run.best, result.measured)
-        run = replace(run, measured=result.measured.metrics, best=best)
-        notes.append(Note(result.measured))
+        measured = voting.voted(run, result.measured)
+        if measured.votes is not None and measured.votes.down:
+            return voting.put_back(run, result.stage, measured, tuple(notes))
+        best = early_stopping.after(run.plan.early_stopping, run.best, measured)
+        kept = 0 if stages.against(run) else run.burnt
+        run = replace(run, measured=measured.metrics, best=best, burnt=kept)
+        notes.append(Note(measured))
     if result.model is not None:
         model = result.model.without_bytes()
         optimizer = result.optimizer.without_bytes() if result.optimizer else None
         run = replace(run, model=model, finished=result.round, optimizer=optimizer, previous=before)
         notes.append(Note(facts.ModelMade(result.round, model)))
+    if result.edges and not run.edges:
+        return stages.then((run, tuple(notes)), lambda r: stages.count_again(r, result.edges))
     if result.stage is Stage.EVALUATE:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
         return stages.then((run, tuple(notes)), lambda r: stages.end(r, Outcome.FINISHED, reason))
@@ -400,6 +406,7 @@ def _model_lost(run: Run, lost: ModelLost) -> Step:
         numbered=tried,
         burned=base.silos,
         burned_later=run.burned,
+        edges=(),
         previous=None,
     )
     return stages.then((run, (note,)), following)

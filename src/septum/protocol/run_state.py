@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from septum.protocol.codec import LATER
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
@@ -127,6 +128,8 @@ class Run:
     ahead        what was exchanged for the attempt that follows a masked one
     burned       silos whose masked sum was begun to be released, and is not a model yet: it may be asked again of
                  exactly these silos, for two sums over almost the same silos would tell one silo's numbers
+    burnt        models in a row that were voted down
+    edges        of the slots in which the last model's scores are counted once more; see Evaluate
     burned_later what `burned` is to be once a model that was lost is made again: its own next sum was begun already
     combining    all reports are in and are being combined
     retrying     it is paused only for lack of space: until there is some, or until combining, tried again at the
@@ -169,6 +172,8 @@ class Run:
     ahead: Ahead | None = None
     burned: tuple[str, ...] = ()
     burned_later: tuple[str, ...] = ()
+    burnt: int = 0
+    edges: tuple[int, ...] = ()
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -236,6 +241,7 @@ class Combined:
 
     model      the new model; None for `evaluate`, which makes none
     measured   the metrics of the model that the reports evaluated; None for `prepare`
+    edges      for `evaluate`: how to count the scores once more, since too many lie in one bin; empty if they need not
     """
 
     stage: Stage
@@ -244,6 +250,7 @@ class Combined:
     model: Blob | None = None
     optimizer: Blob | None = None
     measured: ModelMeasured | None = None
+    edges: tuple[int, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +345,10 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """Combine these reports, in canonical order, into statistics, a model, metrics; answer with `Combined`."""
+    """Combine these reports, in canonical order, into statistics, a model, metrics; answer with `Combined`.
+
+    `against` and `edges` are what masked results were asked for besides; see Train and Evaluate.
+    """
 
     stage: Stage
     round: int
@@ -347,6 +357,8 @@ class Combine:
     optimizer: Blob | None
     contributions: Mapping[str, Contribution]
     exchange: Exchange | None = None
+    against: str = field(default="", metadata=LATER)
+    edges: tuple[int, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

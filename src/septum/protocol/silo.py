@@ -376,7 +376,13 @@ def _job_of(work: Work) -> Job:
 def _begin(state: SiloRun, job: Job, work: Work) -> Step:
     """Leave the held result behind; if its round is closed, the app state that belongs to it counts from now on."""
     held, carried, before = state.held, state.carried, state.before
-    if held is not None and held.job.stage is Stage.TRAIN and held.job.place < job.place:
+    if isinstance(work, Train) and work.burnt:  # what was made since belongs to a model that is not kept
+        kept = _state_before(state, job.round - work.burnt)
+        if kept is None:
+            gone = f"{job.name} goes back {work.burnt} rounds, and the app's state in this silo has gone on"
+            return _fail(replace(state, job=job, held=None), job, gone, "")
+        carried = before = kept
+    elif held is not None and held.job.stage is Stage.TRAIN and held.job.place < job.place:
         carried, before = held.job.round if held.has_state else 0, carried
     has_files = held is not None and (
         held.payload.inline is None or held.has_state or state.carried > 0 or state.plan.masking is not None

@@ -50,7 +50,7 @@ def open_next(run: Run) -> Step:
         return gathered(wait(replace(run, phase=Phase.GATHER), run.plan.gather_s))
     if len(cohort) < (least := 1 if masking is None else max(run.plan.quorum, len(run.burned))):
         too_few = "no silo was" if masking is None else f"{len(cohort)} of {least} silos were"
-        return end(run, Outcome.FINISHED, f"the last model was not measured: {too_few} present")
+        return end(run, Outcome.FINISHED, f"{_not_measured(run)}: {too_few} present")
     # Attempts are numbered through gatherings, stops and resumes, so that what an earlier one left behind is known by
     # its number: a late report or a late `Combined` never passes for one of this attempt.
     run = replace(run, phase=Phase(stage.value), round=round_, attempt=run.attempt + 1, cohort=cohort)
@@ -69,6 +69,14 @@ def _begun_ahead(run: Run) -> Exchange | None:
     return Exchange(MaskStep.WORK, ahead.rosters, ahead.adverts, ahead.sealed, run.cohort)
 
 
+def count_again(run: Run, edges: tuple[int, ...]) -> Step:
+    """Measure the last model once more, by the same silos, with scores counted in these slots. It is measured already.
+
+    It takes keys of its own, and attempts of its own.
+    """
+    return open_next(replace(run, edges=edges, forgiven=run.attempt))
+
+
 def needed(run: Run) -> int:
     """How many silos the next stage takes. None for the last: the finished model is there, measured or not."""
     return 0 if _next(run)[0] is Stage.EVALUATE else max(run.plan.quorum, len(run.burned))
@@ -83,6 +91,10 @@ def _next(run: Run) -> tuple[Stage, int]:
     return Stage.EVALUATE, run.finished
 
 
+def _not_measured(run: Run) -> str:
+    return f"the last model was not measured{' more finely' if run.edges else ''}"
+
+
 def wait(run: Run, seconds: float) -> Run:
     """The deadline is so far away; a paused run has that much left."""
     if run.paused:
@@ -93,7 +105,16 @@ def wait(run: Run, seconds: float) -> Run:
 def combine(run: Run, stage: Stage) -> Combine:
     """That what was reported is to be combined."""
     contributions = {silo: run.reports[silo] for silo in sorted(run.reports)}
-    return Combine(stage, run.round, run.attempt, run.model, run.optimizer, contributions, run.exchange)
+    where = (stage, run.round, run.attempt)
+    edges = run.edges if stage is Stage.EVALUATE else ()
+    return Combine(*where, run.model, run.optimizer, contributions, run.exchange, against(run), edges)
+
+
+def against(run: Run) -> str:
+    """The digest of the model with which silos compare the newest one; empty where there is no vote on it."""
+    if run.plan.vote is None or run.previous is None or run.previous.model is None:
+        return ""
+    return run.previous.model.digest
 
 
 def initial_maker(run: Run) -> str:
@@ -108,7 +129,7 @@ def try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple[
     if tried < run.plan.attempts:
         return then((run, (note,)), open_next)
     if stage is Stage.EVALUATE:
-        return then((run, (note,)), lambda r: end(r, Outcome.FINISHED, "the last model was not measured"))
+        return then((run, (note,)), lambda r: end(r, Outcome.FINISHED, _not_measured(r)))
     reasons = wording.some([f"{silo}: {run.failures[silo]}" for silo in missing])
     reason = f"{wording.where(stage, run.round)}: {why} after {tried} attempts; {reasons}".removesuffix("; ")
     return then((run, (note,)), lambda r: end(r, Outcome.FAILED, reason))

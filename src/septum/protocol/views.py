@@ -12,7 +12,7 @@ from enum import Enum
 from septum.protocol.codec import LATER, Scalar
 from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
 from septum.protocol.messages import Blob
-from septum.protocol.plan import AppRef, Plan, StrategyRef
+from septum.protocol.plan import AppRef, Plan, StrategyRef, Vote
 from septum.protocol.privacy import Mode, Strength
 from septum.protocol.run_state import Phase, Presence, Run
 
@@ -77,6 +77,8 @@ class RunView:
     created_at       Unix time, seconds
     masked           whether the coordinator learns sums over the silos alone
     privacy          what is promised of each silo's records; None where it is trained without differential privacy
+    vote             by which rule its silos vote on each model; None where they do not
+    burnt            models in a row that were voted down
     """
 
     id: str
@@ -98,6 +100,8 @@ class RunView:
     created_at: float
     masked: bool = False
     privacy: PrivacyView | None = field(default=None, metadata=LATER)
+    vote: Vote | None = field(default=None, metadata=LATER)
+    burnt: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,8 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         created_at=created_at,
         masked=plan.masking is not None,
         privacy=_promised(plan),
+        vote=plan.vote,
+        burnt=run.burnt,
     )
 
 
@@ -252,6 +258,8 @@ def models_of(run_id: str, facts: Iterable[Fact]) -> tuple[ModelView, ...]:
         match fact:
             case ModelMade(round_, model):
                 made[round_] = model
+            case ModelMeasured(round_, votes=votes) if votes is not None and votes.down:
+                made.pop(round_, None)  # the next `ModelMade` names the model that is kept
             case ModelMeasured(round_, metrics, _):
                 measured[round_] = metrics
             case _:

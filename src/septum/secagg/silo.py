@@ -2,8 +2,10 @@
 
 `begin` draws all secrets of the attempt; `step` takes the coordinator's messages R1 to R4 in turn, checks them, and
 answers. A repeated message gets the same answer again; another message for a step that was taken raises and changes
-nothing, as does every message that does not hold. So under one attempt's keys a silo accepts one list U1, one set of
-terms, signs one U3, and of each other silo it reveals the share of the seed or that of the key, never both.
+nothing, as does every message that does not hold. (Other signatures that hold under the one list that this silo signed
+are the same message: a coordinator that was killed may have collected others the second time.) So under one attempt's
+keys a silo accepts one list U1, one set of terms, signs one U3, and of each other silo it reveals the share of the seed
+or that of the key, never both.
 
 That holds for one line of states: to step an old state again is to forget what was agreed to since. The caller
 therefore makes its decision durable before it sends the signature of R3, and keeps no state on a disk. `step` draws
@@ -202,7 +204,7 @@ def _check_adverts(state: State, adverts: Mapping[str, Advert], bound: bytes) ->
             if key in owners:
                 raise SecAggError(f"the adverts of {owners[key]!r} and {name!r} have the same key")
             owners[key] = name
-    for name, advert in sorted(adverts.items()):
+    for name, advert in sorted((name, advert) for name, advert in adverts.items() if name != party.name):
         message = signed_advert(bound, name, advert.encryption, advert.masking)
         if not state.primitives.verify(party.keys[name], message, advert.signature):
             raise SecAggError(f"the advert of {name!r} is not signed by it for this attempt")
@@ -281,9 +283,7 @@ def _reveal(state: State, event: Signatures) -> tuple[State, Reveal]:
     masked, signed = state.masked, state.signed
     if masked is None or signed is None:
         raise SecAggError("signatures came before this silo signed a list of survivors")
-    if state.revealed is not None:
-        if event != state.revealed.event:
-            raise SecAggError("other signatures than those for which this silo revealed its shares")
+    if state.revealed is not None and event == state.revealed.event:
         return state, state.revealed.reveal
     party, signatures = state.party, dict(event.signatures)
     _check_known("the signatures", signatures, signed.survivors)
@@ -294,6 +294,8 @@ def _reveal(state: State, event: Signatures) -> tuple[State, Reveal]:
     for name, signature in sorted(signatures.items()):
         if not state.primitives.verify(party.keys[name], message, signature):
             raise SecAggError(f"{name!r} did not sign the survivors and terms that this silo signed")
+    if state.revealed is not None:
+        return state, state.revealed.reveal  # it depends on the survivors alone
     seeds = {name: masked.shares[name][:SHARE_BYTES] for name in signed.survivors}
     dropped = masked.shares.keys() - set(signed.survivors)
     reveal = Reveal(seeds, {name: masked.shares[name][SHARE_BYTES:] for name in sorted(dropped)})

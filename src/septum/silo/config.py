@@ -74,6 +74,26 @@ class Limits:
             scratch_bytes=self.scratch_mb * _MB,
         )
 
+    def explained(self) -> Mapping[str, str]:
+        """Each limit in words, by its key, as a steward reads them back."""
+
+        def at_most(value: int | None, unit: str) -> str:
+            return f"any number of {unit}" if value is None else f"at most {value} {unit}"
+
+        return {
+            "task_s": f"one task of a training process takes at most {self.task_s:g} s, then it is killed",
+            "memory_mb": f"memory of a training process: {at_most(self.memory_mb, 'MB')}",
+            "cpu_s": f"processor time of a training process over a whole run: {at_most(self.cpu_s, 's')}",
+            "file_mb": f"the largest file that it may write: {at_most(self.file_mb, 'MB')}",
+            "open_files": f"files that it has open: {self.open_files} at most",
+            "max_runs": f"runs at one time: {self.max_runs} at most",
+            "processes": f"processes and threads of it: {self.processes} at most",
+            "scratch_mb": f"all that it writes for itself: {self.scratch_mb} MB at most",
+            "sandbox": "the best sandbox that this machine has"
+            if self.sandbox is None
+            else f"sandbox level {self.sandbox}",
+        }
+
     @property
     def level(self) -> Level | None:
         """The level of workers; None for the best."""

@@ -15,16 +15,18 @@ from blake3 import blake3
 
 from septum.adapters.file_source import file_source
 from septum.errors import SecAggError, SeptumError
-from septum.protocol.masked import masked_layout, masked_pieces, scale_of
+from septum.protocol.masked import NOTHING_ELSE, Asked, Beside, evaluation_sums, masked_layout, masked_pieces, scale_of
 from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
     Agree,
     Agreed,
     Barrier,
     Blob,
+    Evaluate,
     Keys,
     MakeKeys,
     Masked,
+    Prepare,
     Revealed,
     ShareKeys,
     Shares,
@@ -35,6 +37,7 @@ from septum.protocol.messages import (
 )
 from septum.protocol.plan import Plan
 from septum.protocol.sources import Source, layout_of, source_of
+from septum.protocol.vote import Ballot, Voter
 from septum.secagg import silo as machine
 from septum.secagg.context import Place, Terms, roster_digest, threshold
 from septum.secagg.masks import Masker
@@ -49,14 +52,14 @@ class _Attempt:
     """One attempt.
 
     base    of the work that was asked for
-    result  digest and weight of what was masked for it
+    result  digest and weight of what was masked for it, and what was put beside it
     """
 
     place: Place
     state: machine.State
     roster: str
     base: str = ""
-    result: tuple[str, int] | None = None
+    result: tuple[str, int, Beside] | None = None
 
 
 class MaskedPart:
@@ -69,11 +72,16 @@ class MaskedPart:
         self._plan = plan
         self._sealed: Mapping[str, bytes] = {}
         self._ahead: MakeKeys | None = None
+        self._request = NOTHING_ELSE
+        self._voter = None if plan.vote is None else Voter(plan.vote)
         self._attempts: dict[Place, _Attempt] = {}  # the one at work, and the one that follows
 
     def asked(self, work: Work) -> None:
         """Work was asked for: keep what the others sealed for this silo until it is done."""
         self._sealed, self._ahead = work.sealed, work.ahead
+        self._request = Asked(
+            "" if isinstance(work, Prepare) else work.against, work.edges if isinstance(work, Evaluate) else ()
+        )
 
     def answer(self, asked: Barrier) -> Keys | Shares | Agreed | Revealed:
         """The answer to a step of an attempt. Raises SecAggError when what was asked is not to be done."""
@@ -103,14 +111,16 @@ class MaskedPart:
 
     def _protect(self, result: Masked, plain: Source, weight: int, target: Path) -> Masked:
         attempt = self._at(result.stage, result.round, result.attempt)
-        given = (result.payload.digest, weight)
+        beside = Beside(self._vote(result, plain), self._request.edges)
+        given = (result.payload.digest, weight, beside)
         if attempt.result not in (None, given):  # work that was done twice need not have one result
             raise SecAggError("another result under the same keys: two under one mask would tell how they differ")
-        terms = Terms(result.base, self._plan.digest, masked_layout(result.stage, layout_of(plain)))
+        layout = masked_layout(result.stage, layout_of(plain), self._request, vote=beside.vote is not None)
+        terms = Terms(result.base, self._plan.digest, layout)
         attempt.state, masks = machine.step(attempt.state, machine.Bundle(self._sealed, terms))
         attempt.base, attempt.result = result.base, given
         masker = Masker(masks, self._tools.primitives)
-        pieces = masked_pieces(result.stage, plain, weight, scale_of(self._plan), masker)
+        pieces = masked_pieces(result.stage, plain, weight, scale_of(self._plan), masker, beside)
         keys = self._keys_ahead(attempt.place)
         if plain.size_bytes <= KEPT_BYTES:
             data = b"".join(pieces)
@@ -118,6 +128,12 @@ class MaskedPart:
                 return replace(result, payload=blob_of(data), ahead=keys)
             pieces = iter((data,))
         return replace(result, payload=_written(pieces, target), ahead=keys)
+
+    def _vote(self, result: Masked, plain: Source) -> Ballot | None:
+        """This silo's vote on the model that the result measured; None in a run without votes."""
+        if self._voter is None or result.stage is Stage.PREPARE:
+            return None
+        return self._voter.vote(result.base, self._request.against, evaluation_sums(plain))
 
     def _keys_ahead(self, at_work: Place) -> Keys | None:
         """Keys for the attempt that follows; without them it asks for keys itself, and says then what is wrong."""

@@ -60,6 +60,7 @@ class Rosters:
         self._folder = silo_dir / FOLDER
         self._current = self._folder / "current.json"
         self._pending = self._folder / "pending.json"
+        self._checked: tuple[bytes, SignedRoster] | None = None  # the document that was read last, which holds
 
     def pinned(self) -> Roster | None:
         """The roster that this silo holds to; None before the first. Raises ConfigError for a damaged file."""
@@ -162,6 +163,8 @@ class Rosters:
             return None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
+        if self._checked is not None and self._checked[0] == document:
+            return self._checked[1]
         try:
             signed = read_roster(document)
             check_first(signed, verify)
@@ -170,6 +173,7 @@ class Rosters:
                 f"{path} was damaged or changed: {error.message}",
                 hint=f"{self._folder}/history has every roster that was pinned: copy the newest one back",
             ) from error
+        self._checked = (document, signed)
         return signed
 
     def _write(self, path: Path, document: bytes) -> None:

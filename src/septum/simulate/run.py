@@ -16,13 +16,14 @@ from septum.adapters.launch.private_station import PrivateStation
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
-from septum.protocol import combine, masked_combine, run, run_state, silo, tensors
+from septum.protocol import combine, masked_combine, run, run_state, silo, stages, tensors
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
-from septum.protocol.masked import masked_pieces, scale_of
+from septum.protocol.masked import Beside, evaluation_sums, masked_pieces, scale_of
 from septum.protocol.messages import Blob, Masked, Outcome, SiloMessage, Stage, blob_of
 from septum.protocol.plan import Plan
-from septum.protocol.sources import layout_of, source_of
+from septum.protocol.sources import Source, layout_of, source_of
 from septum.protocol.tensors import Tensors
+from septum.protocol.vote import Ballot, Voter
 from septum.sdk import harness
 from septum.sdk.package import LoadedApp
 from septum.sdk.table import read_csv
@@ -96,6 +97,7 @@ class _Simulation:
         }
         # Of a masked run: the newest stage's evaluations, which nobody else would see silo by silo.
         self._evaluations: tuple[tuple[Stage, int], dict[str, bytes]] = ((Stage.PREPARE, 0), {})
+        self._voters = {} if plan.vote is None else {name: Voter(plan.vote) for name in plan.silos}
         self._states: dict[tuple[str, str], Tensors] = {}  # (silo, job) -> the app's carried state
         self._silos = {name: silo.SiloRun(RUN_ID, name, plan) for name in plan.silos}
         self._run, effects = run.create(RUN_ID, plan, now=0.0)
@@ -131,13 +133,20 @@ class _Simulation:
         for effect in effects:
             match effect:
                 case run_state.Note(fact):
-                    self._measured = fact if isinstance(fact, ModelMeasured) else self._measured
+                    if isinstance(fact, ModelMeasured):
+                        self._took(fact)
                     if self._on_fact is not None:
                         self._on_fact(fact)
                 case run_state.Discard():
                     self._payloads.clear()
                 case run_state.Combine():
                     self._combine(effect)
+
+    def _took(self, measured: ModelMeasured) -> None:
+        if measured.votes is not None and measured.votes.down:  # of a model that is dropped
+            self._evaluations = ((Stage.PREPARE, 0), {})
+        else:
+            self._measured = measured
 
     def _combine(self, effect: run_state.Combine) -> None:
         blobs = combine.Blobs(
@@ -151,7 +160,10 @@ class _Simulation:
             combined = combine.perform(effect, self._strategy, blobs)
         else:
             combined = masked_combine.perform(effect, self._strategy, blobs, self._scale, unmask=None)
-        kept = {blob.digest for blob in (combined.model, combined.optimizer) if blob is not None}
+        named = [combined.model, combined.optimizer, effect.base, effect.optimizer]
+        before = self._run.previous  # what a vote may put back
+        named += [] if before is None else [before.model, before.optimizer]
+        kept = {blob.digest for blob in named if blob is not None}
         if combined.model is not None:
             self._blobs = {digest: data for digest, data in self._blobs.items() if digest in kept}
         self._run_step(combined, self._run.now)
@@ -193,10 +205,16 @@ class _Simulation:
             place = (result.stage, result.round)
             kept = self._evaluations[1] if self._evaluations[0] == place else {}
             self._evaluations = (place, {**kept, name: payload})
-        data = b"".join(masked_pieces(result.stage, plain, held.weight, self._scale, masker=None))
+        beside = Beside(self._vote(name, result, plain), self._run.edges)
+        data = b"".join(masked_pieces(result.stage, plain, held.weight, self._scale, None, beside))
         blob = blob_of(data)
         self._payloads[blob.digest] = data
         return replace(result, payload=blob.without_bytes())
+
+    def _vote(self, name: str, result: Masked, plain: Source) -> Ballot | None:
+        if result.stage is Stage.PREPARE or name not in self._voters:
+            return None
+        return self._voters[name].vote(result.base, stages.against(self._run), evaluation_sums(plain))
 
     def _work(self, name: str, job: silo.Job, state: Tensors) -> silo.Event:
         model = None if job.model is None else self._blobs[job.model.digest]
