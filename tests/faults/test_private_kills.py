@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.runs import Journal, client_of
-from tests.faults.counting import UNCLOSED
+from tests.faults.counting import UNCLOSED, until
 from tests.silo.private_app import write_private_app, write_rows
 
 from septum.adapters.accountant import epsilon_of
@@ -63,6 +63,7 @@ def test_a_killed_silo_has_paid_for_all_its_steps_and_pays_no_second_time_for_th
             journal.until(facts.RunEnded)
             assert client.run(run.id).status is RunStatus.FINISHED
             assert client.run(run.id).metrics is None
+        until(lambda: bool(list(PrivateReceipts(south).all())), "the silo writes what the run cost")
         federation.stop()
         told = read(south)
         (receipt,) = PrivateReceipts(south).all()

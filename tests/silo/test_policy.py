@@ -58,6 +58,11 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "egress_hosts": ("blobs.example.org",),
         "hours": Hours(60, 120),
         "send_error_texts": True,
+        "require_privacy": True,
+        "max_epsilon": 2.0,
+        "max_delta": 1e-4,
+        "epsilon_budget": 8.0,
+        "budget_delta": 1e-6,
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))
     words, digests = explained(Policy()), {Policy().digest}
@@ -74,6 +79,10 @@ def test_each_rule_is_explained_and_changes_the_digest():
         ({"signers": ("ed25519:short",)}, "signers has 'ed25519:short'"),
         ({"releases": ("records",)}, "releases has 'records'; possible are parameters"),
         ({"min_sandbox": 3}, "min_sandbox is 3"),
+        ({"epsilon_budget": 0.0}, "a budget of epsilon 0"),
+        ({"budget_delta": 2.0}, "a delta of 2"),
+        ({"max_delta": 0.0}, "a delta of 0"),
+        ({"max_epsilon": float("nan")}, "max_epsilon is nan"),
         ({"egress_hosts": ("*.example.org",)}, r"egress_hosts has '\*\.example\.org', which is no host"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ OUTPUT = Path("septum-demo")
 MODEL_FILE = "heart-disease.safetensors"
 GATHER_S = 60.0
 DEADLINE_S = 120.0
+SETTLE_S = 60.0  # each agent computes what the run cost once it has heard of its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +189,13 @@ def _costs(federation: Federation, run: str) -> Mapping[str, PrivateReceipt]:
     """What the run cost, by each silo's own receipt: the demo may read them, a coordinator could not."""
     from septum.silo.private_receipts import PrivateReceipts
 
-    federation.stop()  # each agent has told the end of the run, and then settled
-    found = {}
-    for site in federation.sites:
-        receipts = [one for one in PrivateReceipts(site.folder / "state").all() if one.run == run]
-        if receipts:
-            found[site.name] = receipts[-1]
+    found: dict[str, PrivateReceipt] = {}
+    deadline = time.monotonic() + SETTLE_S
+    while len(found) < len(federation.sites) and time.monotonic() < deadline:
+        for site in federation.sites:
+            receipts = [one for one in PrivateReceipts(site.folder / "state").all() if one.run == run]
+            found.update((site.name, receipt) for receipt in receipts[-1:])
+        threading.Event().wait(0.1)
     return found
 
 

@@ -60,6 +60,9 @@ TargetEpsilon = Annotated[
         help="Train with differential privacy: the most that the run may cost each silo's records.",
     ),
 ]
+DpUnit = Annotated[
+    str, typer.Option("--dp-unit", help="With --target-epsilon: whose presence is hidden; record, a row of a silo.")
+]
 Delta = Annotated[
     str, typer.Option("--delta", help="With --target-epsilon: the delta; auto is a tenth of 1 / rows of each silo.")
 ]
@@ -105,6 +108,7 @@ class RunOptions:
     max_update: float = 10.0
     max_weight: int = 100_000
     target_epsilon: float | None = None
+    dp_unit: str = "record"
     delta: str = "auto"
     dp_clip: float = DP_CLIP
     dp_batch: int = DP_BATCH

@@ -106,10 +106,11 @@ def privacy(options: RunOptions) -> Privacy | None:
     """What `--target-epsilon` and its companions ask for; None without it. Raises ConfigError."""
     if options.target_epsilon is None:
         unused = RunOptions()
-        for option in ("delta", "dp_clip", "dp_batch", "dp_steps", "dp_learning_rate"):
+        for option in ("dp_unit", "delta", "dp_clip", "dp_batch", "dp_steps", "dp_learning_rate"):
             if getattr(options, option) != getattr(unused, option):
                 raise ConfigError(f"--{option.replace('_', '-')} belongs to --target-epsilon, which is not there")
         return None
+    _check_unit(options.dp_unit)
     try:
         delta = None if options.delta == "auto" else float(options.delta)
     except ValueError:
@@ -122,6 +123,18 @@ def privacy(options: RunOptions) -> Privacy | None:
         steps=options.dp_steps,
         learning_rate=options.dp_learning_rate,
     )
+
+
+def _check_unit(unit: str) -> None:
+    if unit == "silo":
+        raise ConfigError(
+            "--dp-unit silo: to hide that a silo takes part, noise is added to the mean over the silos. At epsilon 8 over"
+            " 20 rounds that is 0.54 of the clipping norm in each coordinate with 4 silos, more than a model bears, and"
+            " 0.011 with 200. It is no use below 50 silos, and not built for more",
+            hint="--dp-unit record hides each row of each silo",
+        )
+    if unit != "record":
+        raise ConfigError(f"--dp-unit {unit}: {did_you_mean(unit, ('record', 'silo'))}")
 
 
 def early_stopping(text: str) -> EarlyStopping | None:

@@ -15,6 +15,8 @@ from blake3 import blake3
 
 from septum.adapters.channel.elsewhere import host_of
 from septum.errors import ConfigError
+from septum.privacy.accounting import check_delta
+from septum.privacy.ledger import Budget
 from septum.protocol.codec import Json, dumps
 from septum.sdk.leaves import LEAVES
 
@@ -123,6 +125,10 @@ class Policy:
                 raise ConfigError(f"[policy]: releases has {name!r}; possible are {', '.join(LEAVES)}")
         for host in self.egress_hosts:
             host_of(host)
+        Budget(self.epsilon_budget, self.budget_delta)  # refuses what is none
+        check_delta(self.max_delta)
+        if not self.max_epsilon > 0:
+            raise ConfigError(f"[policy]: max_epsilon is {self.max_epsilon}, a number above 0 is needed")
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
 

@@ -115,9 +115,9 @@ class PrivateRun:
             account = self._load()
             if account is None or not account.reservation:
                 return
-            self._tools.receipts.add(self._receipt(account))
             self._tools.ledger.settle(account.reservation, account.begun - account.paid)
             self._save(replace(account, reservation="", paid=account.begun))
+            self._tools.receipts.add(self._receipt(account))  # last: the accountant takes its time
         except SeptumError as error:
             self._log.error("privacy_not_settled", error=error.message, hint=error.hint)
             return

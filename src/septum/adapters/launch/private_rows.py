@@ -25,8 +25,9 @@ def rows_of(app: App, hyper: object, prepared: Prepared, private: PrivateLoss) -
     if data.features != private.features:
         raise _differs(app, f"its rows have the features {', '.join(data.features)}")
     names = [handle.name for handle in app.statistic_handles]
-    if any(name != private_loss.STATISTIC for name in names):
-        raise _differs(app, f"it has the statistics {', '.join(names)}, and only {private_loss.STATISTIC} is possible")
+    if names != [private_loss.STATISTIC]:
+        told = ", ".join(names) or "none"
+        raise _differs(app, f"its statistics are {told} where {private_loss.STATISTIC} alone is needed")
     _check_model(app, hyper, prepared, private)
     return {X: np.ascontiguousarray(data.x), Y: np.ascontiguousarray(data.y)}
 
@@ -41,8 +42,7 @@ def _check_model(app: App, hyper: object, prepared: Prepared, private: PrivateLo
     generator = np.random.default_rng(0)
     for name, tensor in model.items():
         model[name] = generator.normal(0, 0.3, tensor.shape).astype(np.float32)
-    sums = private_loss.summands(private) if app.statistic_handles else {}
-    ready = harness.with_statistics(app, prepared, sums)
+    ready = harness.with_statistics(app, prepared, private_loss.summands(private))
     tried = ready.split.train.take(np.arange(min(_TRIED_ROWS, len(ready.split.train))))
     expected = private_loss.logits(private, model, private_loss.scaled(private, tried.x))
     if not np.allclose(harness.predict(app, tried, model), expected, rtol=_CLOSE, atol=_CLOSE):
