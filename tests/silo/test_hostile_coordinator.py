@@ -73,10 +73,10 @@ TRIES = {
     "leaves.masked": Try(app={"masked": ("parameters",)}),
     "policy.min_rows": Try(allowing(min_rows=7)),
     "policy.require_privacy": Try(allowing(require_privacy=True)),
-    "policy.max_epsilon": Try(allowing(max_epsilon=1.0), {"privacy": Privacy(2.0)}, {"private": LOSS}),
-    "policy.max_delta": Try(allowing(max_delta=1e-4), {"privacy": Privacy(1.0, delta=1e-3)}, {"private": LOSS}),
+    "policy.max_epsilon": Try(allowing(max_epsilon=1.0), {"privacy": Privacy(2.0)}, {"trains": LOSS}),
+    "policy.max_delta": Try(allowing(max_delta=1e-4), {"privacy": Privacy(1.0, delta=1e-3)}, {"trains": LOSS}),
     "policy.epsilon_budget": Try(
-        allowing(epsilon_budget=1.0, max_epsilon=5.0), {"privacy": Privacy(5.0)}, {"private": LOSS}
+        allowing(epsilon_budget=1.0, max_epsilon=5.0), {"privacy": Privacy(5.0)}, {"trains": LOSS}
     ),
     "privacy": Try(plan={"privacy": Privacy(1.0)}),
     "policy.min_sandbox": Try(allowing(min_sandbox=2)),

@@ -59,7 +59,7 @@ class Silo:
     def __init__(self, folder, budget=20.0, predict=None):
         self.dir = folder
         app = write_private_app(folder / "app", **({} if predict is None else {"predict": predict}))
-        self.private = read_manifest(app).private
+        self.private = read_manifest(app).trains
         files = folder / "runs" / "r1"
         self.spec = WorkerSpec(
             run="r1",

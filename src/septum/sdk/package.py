@@ -45,7 +45,7 @@ class Manifest:
     masked        what of that leaves only inside a sum under masks
     lock          the file with the app's pinned dependencies; empty for none
     preinstalled  requirements that a silo has to meet itself
-    private       what septum trains by itself where that is to be differentially private; None: it cannot
+    trains        what septum trains by itself where that is to be differentially private; None: it cannot
     """
 
     module: str
@@ -56,7 +56,7 @@ class Manifest:
     presets: Mapping[str, Mapping[str, object]]
     lock: str = ""
     preinstalled: tuple[str, ...] = ()
-    private: PrivateLoss | None = None
+    trains: PrivateLoss | None = None
     masked: tuple[str, ...] = ()
 
     @property
@@ -157,7 +157,7 @@ def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
         presets={name: _table(path, presets, name) for name in presets},
         lock=lock,
         preinstalled=tuple(str(one) for one in preinstalled),
-        private=read_private_loss(path, _table(path, content, "privacy")),
+        trains=read_private_loss(path, _table(path, content, "privacy")),
         masked=masked,
     )
 

@@ -30,7 +30,7 @@ class ApprovedApp:
     signers   the keys that signed the package
     python    the interpreter of its own environment; None for the agent's
     paths     folders with its own dependencies
-    private   what septum trains by itself in a run with differential privacy; None: no such run
+    trains    what septum trains by itself in a run with differential privacy; None: no such run
     """
 
     path: Path
@@ -43,7 +43,7 @@ class ApprovedApp:
     signers: tuple[str, ...] = ()
     python: Path | None = None
     paths: tuple[Path, ...] = ()
-    private: PrivateLoss | None = None
+    trains: PrivateLoss | None = None
     masked: tuple[str, ...] = ()
 
 
@@ -123,7 +123,7 @@ def _of_privacy(policy: Policy, app: ApprovedApp, plan: Plan) -> Denied | None:
         if policy.require_privacy:
             return Denied("policy.require_privacy", "this run is not differentially private")
         return None
-    if app.private is None:
+    if app.trains is None:
         return Denied("privacy", NOT_DECLARED.format(app=plan.app.name))
     if wanted.target_epsilon > policy.max_epsilon:
         return Denied(

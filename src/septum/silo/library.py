@@ -159,7 +159,7 @@ def packaged(shelved: Shelved, dataset: Dataset, path: Path, paths: tuple[Path, 
         packaged=True,
         signers=shelved.signers,
         paths=paths,
-        private=package.manifest.private,
+        trains=package.manifest.trains,
     )
 
 
@@ -199,6 +199,6 @@ def approve_folders(config: SiloConfig) -> Folders:
             leaves=manifest.leaves,
             masked=manifest.masked,
             dataset=config.dataset_of(settings),
-            private=manifest.private,
+            trains=manifest.trains,
         )
     return Folders(approved)

@@ -402,7 +402,7 @@ class Session:
         if self.state.plan.privacy is not None:
             if self._private is None:
                 raise BudgetError("this silo takes no part in runs with differential privacy")
-            spec = self._private.spec_for(job, spec, app.dataset.name, app.private, self._started)
+            spec = self._private.spec_for(job, spec, app.dataset.name, app.trains, self._started)
         worker = self._worker if self._worker is not None and self._worker.alive else self._started(spec)
         state = self._files.carried(effect.state) if effect.state else None
         task = Task(job.stage, job.round, model, job.initial, state, self._files.carried(job.name))

@@ -23,7 +23,7 @@ from septum.sdk.private_loss import NOT_DECLARED
 
 def station(app: LoadedApp, hyper: object, plan: Plan, prepared: Prepared, part: Part) -> PrivateStation:
     """The trusted loop over one silo's rows. Raises AppError for an app that declares no loss."""
-    private, wanted = app.manifest.private, plan.privacy
+    private, wanted = app.manifest.trains, plan.privacy
     assert wanted is not None
     if private is None:
         raise AppError(NOT_DECLARED.format(app=app.app.name), hint="write [privacy] in septum.toml")

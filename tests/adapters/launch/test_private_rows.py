@@ -36,7 +36,7 @@ def loop_of(private, **changed):
 
 def test_the_train_rows_leave_the_app_unscaled_and_no_other(made):
     loaded, hyper, prepared = made
-    rows = rows_of(loaded.app, hyper, prepared, loaded.manifest.private)
+    rows = rows_of(loaded.app, hyper, prepared, loaded.manifest.trains)
     assert sorted(rows) == [X, Y]
     np.testing.assert_array_equal(rows[X], prepared.split.train.x)
     np.testing.assert_array_equal(rows[Y], prepared.split.train.y)
@@ -66,7 +66,7 @@ def test_rows_that_are_not_as_declared_are_refused_by_the_loop():
 
 def test_the_loop_learns_and_the_app_predicts_with_its_model(made):
     loaded, hyper, prepared = made
-    private = loaded.manifest.private
+    private = loaded.manifest.trains
     rows = rows_of(loaded.app, hyper, prepared, private)
     seeded = np.random.default_rng(3).bytes  # os.urandom outside of tests
     station = PrivateStation(loop_of(private, noise_multiplier=0.5), rows, Part("north", 1), seeded)
@@ -80,9 +80,9 @@ def test_the_loop_learns_and_the_app_predicts_with_its_model(made):
 
 def test_an_update_is_clipped_as_the_plan_says(made):
     loaded, hyper, prepared = made
-    rows = rows_of(loaded.app, hyper, prepared, loaded.manifest.private)
-    station = PrivateStation(loop_of(loaded.manifest.private), rows, Part("north", 1, clip_norm=1e-3), os.urandom)
-    left = station.train(Timer(), 1, private_loss.initial(loaded.manifest.private, 1)).leaving
+    rows = rows_of(loaded.app, hyper, prepared, loaded.manifest.trains)
+    station = PrivateStation(loop_of(loaded.manifest.trains), rows, Part("north", 1, clip_norm=1e-3), os.urandom)
+    left = station.train(Timer(), 1, private_loss.initial(loaded.manifest.trains, 1)).leaving
     length = np.sqrt(sum(np.square(left[f"update.{name}"]).sum() for name in ("weight", "bias")))
     assert 0 < length <= 1e-3
 
