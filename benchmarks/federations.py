@@ -134,10 +134,12 @@ def submit(client: Client, plan: Plan) -> Submitted:
     return Submitted(client.submit(plan, key=str(uuid.uuid4())).id, at)
 
 
-def finish(client: Client, submitted: Submitted, timeout_s: float = 3600.0) -> Finished:
+def finish(
+    client: Client, submitted: Submitted, timeout_s: float = 3600.0, ask_every_s: float = LOOK_EVERY_S
+) -> Finished:
     """Wait for a run's end and read its journal. Raises RunFailedError when it did not finish."""
     run_id = submitted.run
-    until(lambda: client.run(run_id).status.ended, timeout_s, f"the end of run {run_id}")
+    until(lambda: client.run(run_id).status.ended, timeout_s, f"the end of run {run_id}", ask_every_s)
     ended = client.run(run_id)
     if ended.status is not RunStatus.FINISHED:
         raise RunFailedError(f"run {run_id} {ended.status.value}: {ended.reason}", hint="see the federation's logs")

@@ -40,7 +40,8 @@ from septum.cli.federation import COORDINATOR, Federation
 from septum.client import Client
 from septum.protocol.plan import Plan
 
-SAMPLE_EVERY_S = 0.05
+SAMPLE_EVERY_S = 0.1  # samples and questions take processor time that the floor does not pay for
+ASK_EVERY_S = 1.0
 ROLES = ("coordinator", "agents", "workers")
 
 
@@ -106,7 +107,7 @@ def _run(federation: Federation, client: Client, plan: Plan) -> tuple[Finished, 
     until(lambda: client.run(submitted.run).round >= 1, GATHER_S, "round 1")
     before_rounds = peak_bytes(coordinator)
     reset_peak(coordinator)
-    finished = finish(client, submitted)
+    finished = finish(client, submitted, ask_every_s=ASK_EVERY_S)
     in_rounds = peak_bytes(coordinator)
     agent = max(peak_bytes(pid) for pid in agents)
     return finished, Peaks(idle, max(before_rounds, in_rounds), in_rounds, agent_idle, agent)

@@ -158,3 +158,16 @@ def test_start_up_of_the_other_commands_loads_none_of_this(home):
         sys.modules.pop(name, None)
     assert main(["--version"]) == 0
     assert "septum.cli.app_check" not in sys.modules
+
+
+def test_private_patterns_are_shown_and_one_that_names_no_tensor_is_told(made, septum):
+    manifest = made / "septum.toml"
+    plain = manifest.read_text()
+    manifest.write_text(f'{plain}\n[private]\nparameters = ["bias"]\n')
+    done = septum("app", "check", made)
+    assert done.code == 0
+    assert "never leaves      bias\n" in done.out
+    manifest.write_text(f'{plain}\n[private]\nparameters = ["bais"]\n')
+    done = septum("app", "check", made)
+    assert done.code != 0
+    assert "'bais' matches no tensor; did you mean 'bias'?" in done.err

@@ -18,6 +18,7 @@ def keys(septum, home):
     made = {name: septum("roster", "key", f"{name}.key", "--json").envelope["data"] for name in ("ann", "ben")}
     Path("north").mkdir(mode=0o700)
     make_private_key(Path("north/silo.key"))
+    Path("north/silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
     made["north"] = septum("silo", "key", "--dir", "north", "--json").envelope["data"]
     return made
 

@@ -23,6 +23,7 @@ def small(home):
 def silo(septum, home):
     """`septum silo app ...` in a silo's directory."""
     (home / "north").mkdir(mode=0o700)
+    (home / "north" / "silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
 
     def call(*arguments):
         return septum("silo", "app", *arguments, "--dir", home / "north")
@@ -256,3 +257,17 @@ def test_a_package_is_removed_by_its_name_and_once_more_by_its_digest(silo, smal
     done = silo("remove", "small")
     assert (done.code, "there is no package 'small' in this silo" in done.err) == (ExitCode.USAGE, True)
     assert not [path for path in (home / "north" / "packages").iterdir() if path.is_dir()]
+
+
+def test_a_review_shows_what_never_leaves_and_says_nothing_of_it_where_all_is_shared(silo, home):
+    def change(app):
+        manifest = app / "septum.toml"
+        manifest.write_text(f'{manifest.read_text()}\n[private]\nparameters = ["head.*", "w"]\n')
+
+    add(silo, home)
+    add(silo, home, version="1.1.0", change=change)
+    lines = silo("review", "small==1.1.0").out.split("\n")
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("WHAT NEVER LEAVES THIS SILO")]
+    assert lines[at + 1 : at + 4] == ["  head.*", "  w", ""]
+    assert silo("review", "small==1.1.0", "--json").envelope["data"]["private"] == ["head.*", "w"]
+    assert "WHAT NEVER LEAVES" not in silo("review", "small==1.0.0").out

@@ -38,6 +38,15 @@ def test_a_directory_that_is_not_there_is_an_error_and_is_not_made(septum, home,
 
 
 @pytest.mark.parametrize("path", COMMANDS)
+def test_a_directory_of_something_else_is_no_silos_and_nothing_is_written_into_it(septum, home, path):
+    (home / "other").mkdir()
+    done = septum(*path.split()[1:], *COMMANDS[path], "--dir", home / "other", "--json")
+    assert done.code == ExitCode.USAGE
+    assert "is no silo's directory: there is no silo.toml in it" in done.envelope["error"]["message"]
+    assert list((home / "other").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", COMMANDS)
 def test_a_file_is_no_silos_directory(septum, home, path):
     (home / "file").write_text("")
     done = septum(*path.split()[1:], *COMMANDS[path], "--dir", home / "file", "--json")

@@ -19,6 +19,7 @@ STATISTICS, UPDATE = Query("statistics", APP, ""), Query("model", APP, BASE)
 def silo(tmp_path):
     folder = tmp_path / "silo"
     folder.mkdir()
+    (folder / "silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
     return folder
 
 
@@ -34,7 +35,7 @@ def test_a_silo_that_signed_nothing_says_so_and_gets_no_file(septum, silo):
     done = septum("silo", "journal", "list", "--dir", silo)
     assert (done.code, done.out) == (0, "no masked sum was signed here yet\n")
     assert septum("silo", "journal", "list", "--dir", silo, "--json").envelope["data"] == {"entries": []}
-    assert list(silo.iterdir()) == []
+    assert [path.name for path in silo.iterdir()] == ["silo.toml"]
 
 
 def test_every_sum_is_listed_with_when_where_over_whom_and_about_what_newest_first(septum, silo, journal):
@@ -76,7 +77,7 @@ def test_what_is_forgiven_is_told_with_what_it_gives_up_and_stays_in_the_list(se
     journal.release(query, FOUR - {"west"}, Place("r-2", "train", 1, 1), 3)
     other = UPDATE if query is STATISTICS else STATISTICS
     with pytest.raises(SecAggError, match="would tell what west sent"):
-        journal.release(other, FOUR - {"west"}, Place("r-2", "train", 1, 1), 3)
+        journal.release(other, FOUR - {"west"}, Place("r-3", "train", 1, 1), 3)
 
 
 @pytest.mark.parametrize("named", [(), ("--statistics", APP, "--model", BASE)])

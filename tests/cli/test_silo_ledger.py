@@ -19,6 +19,7 @@ BUDGET = Budget(2.0, 1e-5)
 def silo(tmp_path):
     folder = tmp_path / "silo"
     folder.mkdir()
+    (folder / "silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
     return folder
 
 
@@ -39,7 +40,7 @@ def test_a_silo_that_released_nothing_says_so_and_gets_no_file(septum, silo):
     assert (done.code, done.out) == (0, "no releases yet\n")
     assert septum("silo", "ledger", "show", "--dir", silo, "--json").envelope["data"]["datasets"] == []
     assert septum("silo", "ledger", "verify", "--dir", silo).code == 0
-    assert list(silo.iterdir()) == []
+    assert [path.name for path in silo.iterdir()] == ["silo.toml"]
 
 
 def test_each_datasets_epsilon_is_told_with_what_is_open_in_full(septum, used):

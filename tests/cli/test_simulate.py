@@ -91,3 +91,20 @@ def test_an_app_without_data_says_how_to_name_files(septum, example, home):
         (app / name).write_text((example / name).read_text())
     done = septum("simulate", app, "--json")
     assert "--data boston=boston.csv" in done.envelope["error"]["hint"]
+
+
+def test_each_silo_s_own_model_is_written_where_the_run_personalises(septum, example, home):
+    own = home / "own"
+    arguments = ("simulate", example, "--rounds", "1", "--personalise", "1", "--own", own, "--json")
+    data = septum(*arguments).envelope["data"]
+    assert sorted(path.stem for path in own.iterdir()) == sorted(data["silos"])
+    plain = septum("simulate", example, "--rounds", "1", "--json").envelope["data"]
+    assert data["model_digest"] == plain["model_digest"]
+    assert data["metrics"] != plain["metrics"]
+
+
+def test_a_folder_for_own_models_is_refused_where_no_silo_has_one(septum, example, home):
+    done = septum("simulate", example, "--rounds", "1", "--own", home / "own")
+    assert done.code == 2
+    assert "no silo has a model of its own in this run" in done.err
+    assert not (home / "own").exists()

@@ -21,6 +21,7 @@ from septum.adapters.launch.subprocess import SubprocessLauncher, SubprocessWork
 from septum.protocol.messages import Stage
 from septum.silo import outgoing, root
 from septum.silo.journal import Journal
+from septum.silo.kept import KeptModels
 from septum.silo.run_files import RunFiles
 
 
@@ -57,6 +58,7 @@ def watch(fate: Fate) -> None:
         SubprocessWorker, "perform", lambda _, task, __: f"work {task.stage.value}", lambda worker, *_: worker._spec.run
     )
     point(Journal, "release", lambda *_: "note a release", lambda _, __, ___, place, ____: place.run)
+    point(KeptModels, "keep", lambda *_: "keep a model", lambda _, about, __: about.run)
     point(outgoing, "take_over", lambda *_: "take over a payload", lambda source, *_: source.parents[1].name)
 
 

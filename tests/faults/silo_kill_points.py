@@ -22,6 +22,7 @@ class SiloStory(Enum):
     REFUSED = "this silo refuses the run"
     ENDING = "this silo's agent is asked to end"
     MASKED = "small tensors, masked"
+    PRIVATE = "parameters that are each silo's own (test_private_kills.py)"
 
 
 BOTH = (SiloStory.SMALL, SiloStory.LARGE)
@@ -31,12 +32,12 @@ SILO_POINTS: Mapping[str, tuple[SiloStory, ...]] = {
     "save: invited": (),  # it is not saved before its consent is known
     "save: active": BOTH,
     "save: active, result of prepare": BOTH,
-    "save: active, result of train": BOTH,
-    "save: active, result of evaluate": BOTH,
+    "save: active, result of train": (*BOTH, SiloStory.PRIVATE),
+    "save: active, result of evaluate": (*BOTH, SiloStory.PRIVATE),
     "save: active, failure": (SiloStory.FAILING,),
     "save: refused": (SiloStory.REFUSED,),
-    "save: ended": BOTH,
-    "tidy": BOTH,
+    "save: ended": (*BOTH, SiloStory.PRIVATE),
+    "tidy": (*BOTH, SiloStory.PRIVATE),
     "clear models": (SiloStory.LARGE,),
     "remove the run": BOTH,
     "poll": (SiloStory.SMALL,),
@@ -60,9 +61,10 @@ SILO_POINTS: Mapping[str, tuple[SiloStory, ...]] = {
     "fetch a blob": (SiloStory.LARGE,),
     "start a worker": (SiloStory.SMALL,),
     "work prepare": (SiloStory.SMALL,),
-    "work train": BOTH,
-    "work evaluate": (SiloStory.SMALL,),
+    "work train": (*BOTH, SiloStory.PRIVATE),
+    "work evaluate": (SiloStory.SMALL, SiloStory.PRIVATE),
     "take over a payload": (SiloStory.LARGE,),
+    "keep a model": (SiloStory.PRIVATE,),
 }
 
 COSTS_A_TRAINING = frozenset({"work train", "take over a payload", "save: active, result of train"})
@@ -85,11 +87,16 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "Worker.perform": tuple(point for point in SILO_POINTS if point.startswith("work ")),
     "Journal.release": ("note a release",),
     "outgoing.take_over": ("take over a payload",),
+    "KeptModels.keep": ("keep a model",),
 }
 
 READERS = frozenset(
     {
         "Journal.all",
+        "KeptModels.all",
+        "KeptModels.get",
+        "KeptModels.has",
+        "KeptModels.newest",
         "RunFiles.load",
         "RunFiles.held",
         "RunFiles.masked",
@@ -97,6 +104,7 @@ READERS = frozenset(
         "RunFiles.settle",
         "RunFiles.rows",
         "RunFiles.privacy",  # each write of a run with differential privacy: tests/silo/test_private_run.py
+        "RunFiles.start",
         "RunFiles.table",
         "RunFiles.carried",
         "Channel.close",

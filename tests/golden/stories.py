@@ -21,7 +21,7 @@ from tests.protocol.driving import (
 
 from septum.errors import ProtocolError
 from septum.protocol.messages import Await, Stage
-from septum.protocol.plan import EarlyStopping, Metric, Vote
+from septum.protocol.plan import EarlyStopping, Metric, Private, Start, Vote
 from septum.protocol.run_state import CombineRefused, ModelLost, PayloadsLost, Step
 
 
@@ -243,6 +243,16 @@ def masked_a_model_is_lost_while_the_next_sum_is_begun() -> Play:
     return play
 
 
+def private_parameters_and_models_personalised() -> Play:
+    """The plan names what is each silo's own; the run goes on as any other, and what is private is not in it."""
+    private = Private(("head.*", "norm?"), Start.CONTINUE, personalise=3)
+    play = Play(plan_of(private=private))
+    play.join(SWITZERLAND, CLEVELAND, HUNGARY)
+    for _ in range(4):
+        play.finish_stage()
+    return play
+
+
 STORIES = (
     happy_path,
     straggler_and_deadline,
@@ -259,4 +269,5 @@ STORIES = (
     masked_a_sum_that_was_begun_is_asked_of_the_same_silos,
     masked_a_model_is_lost_while_the_next_sum_is_begun,
     masked_models_are_voted_down,
+    private_parameters_and_models_personalised,
 )

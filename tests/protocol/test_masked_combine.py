@@ -178,6 +178,16 @@ def test_a_summed_weight_that_cannot_be_is_refused(weight, kind, message):
         store.combine(Stage.TRAIN, forged(weight=(0, weight)), FEDAVG, BY, base=store.keep(model()))
 
 
+def test_statistics_whose_masks_were_not_taken_off_are_refused():
+    """They would be numbers like any others; but the rows of all silos are a whole number, and noise is none."""
+    initial = {"w": np.ones(1, np.float32)}
+    given = [
+        tensors.encode(payload.prepared_tensors({"s.n": np.ones(1)}, initial if not at else None)) for at in range(4)
+    ]
+    with pytest.raises(TensorError, match="a silo sent what cannot be"):
+        Store().combine(Stage.PREPARE, masked(Stage.PREPARE, given, WEIGHTS, BY), FEDAVG, BY)
+
+
 def test_an_update_of_another_length_than_the_model_is_refused():
     store = Store()
     results = masked(Stage.TRAIN, plains(0), WEIGHTS, BY)

@@ -9,6 +9,7 @@ import pytest
 from tests.protocol.driving import APP, THREE, plan_of
 
 from septum.errors import ConfigError
+from septum.protocol.codec import to_json
 from septum.protocol.plan import (
     MAX_PLAN_BYTES,
     MAX_SILOS,
@@ -16,6 +17,8 @@ from septum.protocol.plan import (
     EarlyStopping,
     Metric,
     Plan,
+    Private,
+    Start,
     StrategyRef,
     check_silo_name,
 )
@@ -106,3 +109,29 @@ def test_the_order_in_which_settings_were_given_is_not_in_the_digest():
 
 def test_only_a_smaller_log_loss_is_better():
     assert [metric for metric in Metric if not metric.larger_is_better] == [Metric.LOG_LOSS]
+
+
+@pytest.mark.parametrize(
+    ("private", "problem"),
+    [
+        ({}, "there are no private parameters, and nothing is personalised"),
+        ({"parameters": ("b", "a")}, "plan: private: b, a are not sorted"),
+        ({"parameters": ("a", "a")}, "a pattern is there twice"),
+        ({"parameters": ("a b",)}, "'a b' is no pattern of tensor names"),
+        ({"parameters": ("a",), "personalise": -1}, "personalise must be between 0 and 10000, not -1"),
+        ({"personalise": 10_001}, "personalise must be between 0 and 10000, not 10001"),
+        ({"start": Start.CONTINUE, "personalise": 1}, "no parameter is private, so there is none to continue from"),
+    ],
+    ids=str,
+)
+def test_what_is_private_makes_sense(private, problem):
+    with pytest.raises(ConfigError) as caught:
+        Private(**private)
+
+    assert problem in caught.value.message
+
+
+def test_a_plan_without_anything_private_has_the_digest_that_it_had_before_there_was_such_a_thing():
+    plan = plan_of()
+    assert "private" not in to_json(plan)
+    assert replace(plan, private=Private(("head.*",))).digest != plan.digest

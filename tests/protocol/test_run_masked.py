@@ -514,6 +514,61 @@ def test_a_stop_does_not_forget_which_silos_a_sum_was_begun_over():
     assert told(run) == dict.fromkeys(HOME, MakeKeys)
 
 
+def test_a_list_that_every_silo_of_it_refused_to_sign_binds_nobody():
+    """The journals know a sum over others; of this list none can have been released, so who is back is asked too."""
+    run = without_long_beach(Step.AGREE)
+    for silo in HOME:
+        run.fail(silo, "its journal")
+    assert run.run.attempt == 2
+    assert told(run) == dict.fromkeys(FOUR, MakeKeys)
+
+
+def test_neither_does_it_after_a_resume():
+    run = at(Step.WORK, attempts=1)
+    run.answer(*HOME)
+    run.after(100.0)
+    for silo in HOME:
+        run.fail(silo, "its journal")
+    assert run.run.outcome is Outcome.FAILED
+    run.resume()
+    run.here(*FOUR)
+    assert told(run) == dict.fromkeys(FOUR, MakeKeys)
+
+
+@pytest.mark.parametrize("last", ["signed", "silent", "gone"])
+def test_a_list_that_one_silo_signed_or_may_have_signed_binds_all_of_it(last):
+    run = without_long_beach(Step.AGREE)
+    for silo in HOME[1:]:
+        run.fail(silo, "its journal")
+    match last:
+        case "signed":
+            run.answer(CLEVELAND)
+        case "silent":
+            run.after(100.0)
+        case "gone":
+            run.leave(CLEVELAND)
+    run.here(CLEVELAND)
+    assert told(run) == dict.fromkeys(HOME, MakeKeys)
+
+
+def test_a_list_of_an_earlier_attempt_binds_although_all_refuse_it_now():
+    """Somebody may have signed it then; that they cannot now, started again say, changes nothing."""
+    run = without_long_beach(Step.UNMASK)
+    lose(run, CLEVELAND)
+    run.on_to(Step.AGREE)
+    for silo in HOME:
+        run.fail(silo, "no keys")
+    assert run.run.attempt == 3
+    assert told(run) == dict.fromkeys(HOME, MakeKeys)
+
+
+@pytest.mark.parametrize("step", [Step.AGREE, Step.UNMASK])
+def test_a_run_that_is_stopped_while_silos_sign_or_reveal_is_bound_to_them_when_it_goes_on(step):
+    run = without_long_beach(step)
+    run.stop()
+    assert (run.run.burned, run.run.exchange) == (HOME, None)
+
+
 def test_a_lost_model_is_made_again_of_exactly_the_silos_that_it_was_made_of():
     run = without_long_beach(Step.UNMASK)
     run.answer(*HOME)

@@ -12,7 +12,7 @@ from tests.protocol.driving import APP
 
 from septum.protocol import messages
 from septum.protocol.messages import Blob, Report, Stage, blob_of
-from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, StrategyRef
+from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef
 from septum.secagg.messages import Advert, Reveal
 from septum.secagg.shamir import PRIME, SHARE_BYTES
 
@@ -35,6 +35,10 @@ plans = st.builds(
     attempts=st.integers(1, 100),
     early_stopping=st.none() | st.builds(EarlyStopping, st.sampled_from(Metric), st.integers(1, 9), st.floats(0, 1)),
     clip_norm=st.none() | st.floats(0.1, 10) | st.integers(1, 10),
+)
+private_plans = st.builds(
+    lambda private: Plan("heart", APP, {}, ("east", "west"), rounds=3, private=private),
+    st.builds(Private, st.just(("*.bias", "head.*")), st.sampled_from(Start), st.integers(0, 10_000)),
 )
 masked_plans = st.builds(
     lambda silos, masking: Plan("heart", APP, {}, tuple(sorted(silos)), rounds=3, masking=masking),
@@ -75,7 +79,7 @@ _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     bytes: st.binary(max_size=64),
     type(None): st.none(),
     Blob: blobs,
-    Plan: plans | masked_plans,
+    Plan: plans | masked_plans | private_plans,
     Report: reports,
     messages.AppOffer: offers,
     Advert: adverts,

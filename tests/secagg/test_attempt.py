@@ -193,7 +193,7 @@ def test_a_silo_that_was_shown_other_terms_does_not_sign_with_the_others():
     right, wrong = masked(sent, fed.names), masked(sent, fed.names, type(TERMS)("another", TERMS.plan, TERMS.layout))
     _, signatures = signed(right, fed.names, "abc")
     states, other = signed(wrong, fed.names, "d")
-    with pytest.raises(SecAggError, match="'a' did not sign the survivors and terms"):
+    with pytest.raises(SecAggError, match="'a', 'b', 'c' did not sign the survivors and terms"):
         step(states["d"], Signatures({**signatures, **other}))
 
 

@@ -26,7 +26,6 @@ from septum.secagg.server import (
     check_advert,
     check_reveal,
     check_signature,
-    digest,
     inconsistent,
     unmasking,
 )
@@ -202,20 +201,22 @@ def test_the_removed_masks_are_a_self_mask_a_survivor_and_a_pair_mask_for_each_t
     assert len({mask.key for mask in masks}) == len(masks)
 
 
-# --- the digest ----------------------------------------------------------------------------------------------------
+# --- the name of a sum ---------------------------------------------------------------------------------------------
 
 
-def test_the_digest_is_over_all_public_facts_and_no_share():
-    attempt = play(federation(5), {"e": 0})
-    transcript, reveals = attempt.transcript, attempt.reveals
-    first = digest(transcript, reveals)
-    assert first == digest(transcript, {name: lying(one, seeds="abcd") for name, one in reveals.items()})
+def test_a_sum_has_one_name_for_all_who_took_part_and_another_one_where_anything_differs():
+    fed = federation(5)
+    sent = shared(fed, fed.names)
+    done = masked(sent, "abcd")
+    states, _ = signed(done, "abcd", "abcd")
+    transcript = transcript_of(fed, sent, "abcd", "abcd")
+    assert {state.sum for state in states.values()} == {transcript.sum}
+    assert {state.sum for state in done.states.values()} == {""}
     others = [
         replace(transcript, place=replace(PLACE, attempt=9)),
         replace(transcript, terms=Terms("x", TERMS.plan, TERMS.layout)),
         replace(transcript, roster="sha256:00"),
         replace(transcript, adverts={**transcript.adverts, "a": Advert(bytes(32), b"1" * 32, bytes(64))}),
-        replace(transcript, bundled=tuple("abcde")),
+        replace(transcript, bundled=tuple("abcde"), survivors=tuple("abce")),
     ]
-    digests = {digest(one, reveals) for one in others} | {digest(transcript, {"a": reveals["a"]}), first}
-    assert len(digests) == 7
+    assert len({one.sum for one in others} | {transcript.sum}) == 6

@@ -279,9 +279,20 @@ def test_signatures_have_to_be_over_the_same_survivors_by_survivors():
         fewer["b"], bytes(64), b"", signatures["b"][:63], signatures["b"] + b"\0", signatures["c"],
         signer_of("mallory").sign(message),
     ):  # fmt: skip
-        refused(states["a"], Signatures({**signatures, "b": forged}), "'b' did not sign the survivors and terms")
+        three = {**{name: signatures[name] for name in "ac"}, "b": forged}
+        refused(states["a"], Signatures(three), "'b' did not sign the survivors and terms")
+        two = {**three, "d": bytes(64)}
+        refused(states["a"], Signatures(two), "'b', 'd' did not sign the survivors and terms")
     refused(states["a"], Signatures({**signatures, "z": bytes(64)}), "do not belong there: 'z'")
     refused(states["a"], Signatures({n: signatures[n] for n in "ab"}), "2 silos signed .* 3 have to")
+
+
+@pytest.mark.parametrize("forged", [b"", bytes(64), "another's"], ids=["empty", "zeros", "another's"])
+def test_a_signature_that_is_none_hinders_nobody_where_the_others_are_enough(forged):
+    fed = federation(4, real=True)
+    states, signatures = signed(masked(shared(fed, fed.names), fed.names), "abcd", "abcd")
+    _, reveal = step(states["a"], Signatures({**signatures, "b": signatures["c"] if forged == "another's" else forged}))
+    assert reveal == step(states["a"], Signatures(signatures))[1]
 
 
 def test_one_who_is_no_survivor_does_not_count_as_a_signer():
@@ -296,7 +307,8 @@ def test_signatures_of_another_attempt_do_not_count(place):
     fed, other = federation(4, real=True), federation(4, real=True, place=place)
     states, signatures = signed(masked(shared(fed, fed.names), fed.names), "abcd", "abcd")
     _, theirs = signed(masked(shared(other, other.names), other.names), "abcd", "abcd")
-    refused(states["a"], Signatures({**signatures, "b": theirs["b"]}), "'b' did not sign")
+    three = {name: signatures[name] for name in "ac"}
+    refused(states["a"], Signatures({**three, "b": theirs["b"]}), "'b' did not sign")
 
 
 @given(st.data())
@@ -341,4 +353,5 @@ def test_a_silo_reveals_the_same_to_other_signatures_of_the_same_list_if_they_ho
     state, reveal = step(states["a"], Signatures(signatures))
     assert step(state, Signatures({name: signatures[name] for name in "abc"})) == (state, reveal)
     refused(state, Signatures({name: signatures[name] for name in "ab"}), "2 silos signed")
-    refused(state, Signatures({**signatures, "b": signatures["c"]}), "'b' did not sign")
+    assert step(state, Signatures({**signatures, "b": signatures["c"]})) == (state, reveal)  # three others hold
+    refused(state, Signatures({**signatures, "b": signatures["c"], "c": signatures["b"]}), "'b', 'c' did not sign")

@@ -151,7 +151,8 @@ def worker_process(program: list[str]) -> tuple[subprocess.Popen[bytes], socket.
 def approved(app_dir: Path, data: Path) -> ApprovedApp:
     """An app in a folder, as an agent approves it at its start."""
     manifest, digest = read_manifest(app_dir), digest_of(app_dir)
-    return ApprovedApp(app_dir, digest, digest, manifest.columns, manifest.leaves, plain_file(data))
+    data_set, private = plain_file(data), manifest.private
+    return ApprovedApp(app_dir, digest, digest, manifest.columns, manifest.leaves, data_set, private=private)
 
 
 def granted(app: ApprovedApp) -> Granted:

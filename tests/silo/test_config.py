@@ -46,6 +46,7 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
         strategies = ["fedavg", "fedprox"]
         require_masking = false
         send_error_texts = false
+        keep_models = false
         [network]
         proxy = "http://proxy:3128"
         ca_file = "site-ca.pem"
@@ -58,7 +59,7 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
     assert config.limits.of_worker() == WorkerLimits(
         1.5, 2_000_000_000, 60, 10_000_000, 64, scratch_bytes=1_000_000_000
     )
-    assert config.policy == Policy(3, 100, ("fedavg", "fedprox"), send_error_texts=False, require_masking=False)
+    assert config.policy == Policy(3, 100, ("fedavg", "fedprox"), require_masking=False, keep_models=False)
     assert config.network == Network("http://proxy:3128", tmp_path / "site-ca.pem")
 
 

@@ -62,6 +62,7 @@ TRIES = {
     "silo.name": Try(plan={"silos": ("east", "west")}),
     "apps": Try(plan={"app": AppRef("another", "1", "sha256:" + "0" * 64)}),
     "apps.small.digest": Try(plan={"app": AppRef("small", "1", "sha256:" + "0" * 64)}),
+    "apps.small.private": Try(app={"private": ("w",)}),
     "policy.min_cohort": Try(plan={"quorum": 1}),
     "policy.require_masking": Try(allowing(require_masking=True)),
     "policy.max_rounds": Try(allowing(max_rounds=10), {"rounds": 11}),
@@ -92,12 +93,14 @@ LOCAL = {
     "roster",
     "send_error_texts",
     "budget_delta",  # at which policy.epsilon_budget holds
+    "keep_models",
 }  # these forbid no run
 
 
 def test_every_rule_is_tried():
     rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
-    assert rules | {"privacy", "silo.name", "roster", "apps", "apps.small.digest", "leaves.masked", "data"} == {
+    others = {"silo.name", "roster", "apps", "apps.small.digest", "apps.small.private", "leaves.masked", "data"}
+    assert rules | others | {"privacy"} == {
         *TRIES,
         *TRIED_ON_THE_LINE,
     }

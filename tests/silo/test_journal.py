@@ -27,6 +27,7 @@ from septum.silo.journal import (
 SIX = frozenset(("east", "north", "south", "west", "x", "y"))
 QUERY = Query("model", "sha256:app", BASE.digest)
 PLACE = Place("r1", "train", 1, 1)
+ELSEWHERE = Place("r2", "train", 1, 1)
 
 
 def journal(folder: Path) -> Journal:
@@ -46,7 +47,8 @@ def test_a_sum_with_a_silo_less_is_refused_and_the_same_sum_is_not(tmp_path):
     with pytest.raises(SecAggError, match="it would tell what y sent, and 3 silos at least") as raised:
         north.release(QUERY, SIX - {"y"}, Place("r2", "train", 1, 1), 3)
     assert "signed a sum over other silos for the same model before" in raised.value.message
-    north.release(QUERY, SIX, Place("r2", "train", 1, 2), 3)
+    for attempt in (2, 3):
+        north.release(QUERY, SIX, Place("r1", "train", 1, attempt), 3)
     assert releases(tmp_path) == [tuple(sorted(SIX))]
 
 
@@ -69,8 +71,46 @@ def test_sums_that_are_far_enough_apart_are_allowed_until_together_they_tell_too
 def test_what_is_about_something_else_does_not_count(tmp_path, other):
     north = journal(tmp_path)
     north.release(QUERY, SIX, PLACE, 3)
-    north.release(other, SIX - {"y"}, PLACE, 3)
+    north.release(other, SIX - {"y"}, ELSEWHERE, 3)
     assert len(releases(tmp_path)) == 2
+
+
+ALMOST = Query("model", QUERY.app, digest_of(b"the same model but for its last bit"))
+
+
+def test_another_model_for_the_same_round_counts_like_the_same_one_also_after_a_restart(tmp_path):
+    """Who may call a model by any digest changes one bit of it, and has almost the same updates."""
+    journal(tmp_path).release(QUERY, SIX, PLACE, 3)
+    for _ in range(2):
+        with pytest.raises(SecAggError, match="it would tell what y sent") as raised:
+            journal(tmp_path).release(ALMOST, SIX - {"y"}, Place("r1", "train", 1, 2), 3)
+        assert "signed a sum over other silos for another model of this round before" in raised.value.message
+    journal(tmp_path).release(ALMOST, SIX, Place("r1", "train", 1, 2), 3)  # a round done again over the same silos
+
+
+def test_a_model_that_another_run_summed_before_brings_those_sums_into_its_round(tmp_path):
+    north = journal(tmp_path)
+    north.release(QUERY, SIX, PLACE, 3)
+    north.release(QUERY, SIX, Place("r2", "train", 1, 1), 3)
+    with pytest.raises(SecAggError, match="it would tell what y sent"):
+        north.release(ALMOST, SIX - {"y"}, Place("r2", "train", 1, 2), 3)
+
+
+@pytest.mark.parametrize(
+    "place", [Place("r1", "train", 2, 1), Place("r1", "evaluate", 1, 1), Place("r2", "train", 1, 1)]
+)
+def test_a_silo_may_be_missing_in_another_round(tmp_path, place):
+    north = journal(tmp_path)
+    north.release(QUERY, SIX, PLACE, 3)
+    north.release(ALMOST, SIX - {"y"}, place, 3)
+    assert len(releases(tmp_path)) == 2
+
+
+def test_what_is_forgiven_about_a_model_counts_no_longer_for_the_other_models_of_its_round(tmp_path):
+    north = journal(tmp_path)
+    north.release(QUERY, SIX, PLACE, 3)
+    forgiven(tmp_path)
+    north.release(ALMOST, SIX - {"y"}, Place("r1", "train", 1, 2), 3)
 
 
 def test_it_holds_across_restarts(tmp_path):
@@ -128,7 +168,7 @@ def test_a_file_that_cannot_be_read_or_written_is_an_error_and_nothing_is_known_
 
 
 def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_path, monkeypatch):
-    """Of the file that holds it, and of the folder when the file is new."""
+    """The folder each time: a kill may have come between the file's first line and its name."""
     synced: list[str] = []
     fsync = os.fsync
 
@@ -141,7 +181,7 @@ def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_pat
     north.release(QUERY, SIX, PLACE, 3)
     assert synced == [FILE_NAME, tmp_path.name]
     north.release(Query("model", "sha256:app", ""), SIX, PLACE, 3)
-    assert synced[2:] == [FILE_NAME]
+    assert synced[2:] == [FILE_NAME, tmp_path.name]
 
 
 # --- what a steward forgives --------------------------------------------------------------------------------------
@@ -175,13 +215,14 @@ def test_nothing_else_is_forgiven(tmp_path):
         Query(STATISTICS, QUERY.base, ""),  # an app's digest that is a model's
     )
     north = journal(tmp_path)
-    for query in (QUERY, *others):
-        north.release(query, SIX, PLACE, 3)
+    places = {query: Place(f"r{number}", "train", 1, 1) for number, query in enumerate((QUERY, *others))}
+    for query, place in places.items():
+        north.release(query, SIX, place, 3)
     forgiven(tmp_path)
-    north.release(QUERY, FIVE, PLACE, 3)
+    north.release(QUERY, FIVE, places[QUERY], 3)
     for query in others:
         with pytest.raises(SecAggError, match="would tell what y sent"):
-            north.release(query, FIVE, PLACE, 3)
+            north.release(query, FIVE, places[query], 3)
 
 
 def test_the_journal_keeps_what_was_forgiven_by_whom_and_why(tmp_path):
@@ -271,6 +312,26 @@ def test_the_attack_a_later_attempt_without_one_silo_is_refused_by_the_others(tm
         assert "it would tell what south sent" in refuses(parts, silo, Agree(*AGAIN, THREE))
     parts.up_to_work(where=(Stage.TRAIN, 1, 3))
     assert len(parts.agree(FOUR, (Stage.TRAIN, 1, 3))) == 4  # but the same four may
+
+
+def test_a_policy_that_allows_sums_over_one_silo_does_not_allow_to_tell_one_silo_from_two_sums(tmp_path):
+    """`min_cohort = 1` is for runs without masks: a masked sum over one silo would be no sum."""
+    parts = Parts(tmp_path, min_cohort=1)
+    parts.up_to_work()
+    parts.agree(FOUR)
+    parts.up_to_work(*THREE, where=AGAIN)
+    for silo in THREE:
+        assert "it would tell what south sent" in refuses(parts, silo, Agree(*AGAIN, THREE))
+
+
+def test_the_attack_a_later_attempt_on_almost_the_same_model_without_one_silo_is_refused_too(tmp_path):
+    """The updates are almost the same then, and so is the difference to the missing silo's."""
+    parts = Parts(tmp_path)
+    parts.up_to_work()
+    parts.agree(FOUR)
+    parts.up_to_work(*THREE, where=AGAIN, base=ALMOST.base)
+    for silo in THREE:
+        assert "it would tell what south sent" in refuses(parts, silo, Agree(*AGAIN, THREE))
 
 
 def test_the_attack_over_a_restart_and_another_run_is_refused_too(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,6 +148,19 @@ def test_a_silo_goes_through_the_five_steps_and_its_result_leaves_masked(tmp_pat
     assert np.float64(6).tobytes() not in data  # its rows
     assert not hasattr(channel.said[3], "weight")
     assert silo.trained == 1
+
+
+def test_what_it_signed_and_revealed_for_is_in_its_log_under_a_name_that_the_other_silos_have_too(tmp_path, caplog):
+    caplog.set_level("INFO")
+    silo = MaskedBench(tmp_path)
+    silo.play(*silo.attempt(1, blob_of(model())), Wait())
+    lines = [json.loads(line) for line in logged(caplog).splitlines()]
+    (signed,) = [line for line in lines if line["event"] == "sum_signed"]
+    (revealed,) = [line for line in lines if line["event"] == "shares_revealed"]
+    theirs = {silo.others.parts[peer]._at(Stage.TRAIN, 1, 1).state.sum for peer in PEERS}
+    assert {signed["sum"], revealed["sum"]} == theirs
+    assert (signed["silos"], revealed["signed_by"]) == (list(SILOS), list(SILOS))
+    assert {line[name] for line in (signed, revealed) for name in ("stage", "round", "attempt")} == {"train", 1}
 
 
 def test_a_retry_with_new_keys_masks_the_held_result_without_training_again(tmp_path):

@@ -12,7 +12,7 @@ from tests.protocol.masking import Store, bare, evaluated, rows
 from tests.silo.masked_parts import BASE, FOUR, WHERE, Parts, masked_plan, plain_of, refuses, weight_of
 
 from septum.algorithms.strategy import strategy
-from septum.errors import ConfigError, SecAggError
+from septum.errors import ConfigError, SecAggError, TensorError
 from septum.protocol import payload, tensors
 from septum.protocol.masked import scale_of
 from septum.protocol.messages import (
@@ -60,6 +60,19 @@ def test_a_whole_attempt_ends_in_the_model_of_the_bare_sum_also_when_a_silo_drop
         assert len(result.payload.inline) == len(data)
         assert result.payload.inline[-24:] != data[-24:]
         assert result.payload.inline[-200:-100] != data[-200:-100]  # of zeros, in the histogram
+
+
+def test_the_coordinator_logs_the_sum_that_it_unmasked_under_the_name_that_the_silos_have_for_it(tmp_path, caplog):
+    caplog.set_level("INFO", "septum.coordinator.combining")
+    parts = Parts(tmp_path)
+    keys, results = parts.up_to_work()
+    reveals = parts.unmask(parts.agree(THREE))
+    parts.combined(keys, {silo: results[silo] for silo in THREE}, reveals, tmp_path / "blobs")
+    (line,) = [one for one in caplog.records if one.message == "sum_unmasked"]
+    asked = Agree(*WHERE, THREE)
+    assert [parts.parts[silo].logged(asked) for silo in THREE] == 3 * [{"sum": line.sum, "silos": list(THREE)}]
+    assert (line.run_id, line.stage, line.round, line.attempt) == ("r1", "train", 1, 1)
+    assert (line.silos, line.revealed_by) == (THREE, list(THREE))
 
 
 def test_three_of_four_shares_are_enough_to_unmask(tmp_path):
@@ -190,14 +203,18 @@ def test_a_second_result_is_not_masked_by_the_same_keys(tmp_path):
     assert parts.protect("north") == results["north"]
 
 
+def with_other_models(parts: Parts, *silos: str) -> tuple[dict, dict, Unmask]:
+    """These silos were given another model than the rest."""
+    keys, other = parts.advertise(), digest_of(b"another model")
+    parts.work(parts.share(keys))
+    results = {silo: parts.protect(silo, base=other if silo in silos else BASE.digest) for silo in FOUR}
+    signed = parts.agree(FOUR)
+    return keys, results, Unmask(*WHERE, {silo: one.signature for silo, one in signed.items()})
+
+
 def test_silos_that_were_given_different_models_do_not_agree(tmp_path):
     parts = Parts(tmp_path)
-    keys = parts.advertise()
-    parts.work(parts.share(keys))
-    for silo in FOUR:
-        parts.protect(silo, base=BASE.digest if silo != "west" else digest_of(b"another model"))
-    signed = parts.agree(FOUR)
-    asked = Unmask(*WHERE, {silo: one.signature for silo, one in signed.items()})
+    _, _, asked = with_other_models(parts, "south", "west")
     for silo in FOUR:
         assert "did not sign the survivors and terms that this silo signed" in refuses(parts, silo, asked)
 
@@ -211,7 +228,7 @@ def test_silos_that_were_asked_for_different_things_beside_the_result_do_not_agr
     for silo in FOUR:
         sealed = {peer: one.sealed[silo] for peer, one in shares.items() if peer != silo}
         asked = Evaluate(3, 1, BASE, sealed, None, "blake3:before", edges)
-        parts.parts[silo].asked(asked if silo != "west" else replace(asked, **other))
+        parts.parts[silo].asked(replace(asked, **other) if silo in ("south", "west") else asked)
         plain = tensors.encode(payload.evaluation_tensors(evaluated(*rows(1))))
         result = Masked(*where, BASE.digest, blob_of(plain))
         parts.parts[silo].protect(result, plain, 0, parts.folder / "masked")
@@ -224,12 +241,22 @@ def test_silos_that_were_asked_for_different_things_beside_the_result_do_not_agr
         assert "did not sign the survivors and terms" in refuses(parts, silo, Unmask(*where, signed))
 
 
+def test_a_silo_that_alone_was_given_another_model_reveals_nothing_and_its_masks_stay_in_the_sum(tmp_path):
+    """The others are enough to reveal; but what its vector was masked with is bound to that other model."""
+    parts = Parts(tmp_path)
+    keys, results, asked = with_other_models(parts, "west")
+    assert "did not sign the survivors and terms that this silo signed" in refuses(parts, "west", asked)
+    reveals = {silo: parts.parts[silo].answer(asked) for silo in ("east", "north", "south")}
+    with pytest.raises(TensorError, match="a silo sent what cannot be"):
+        parts.combined(keys, results, reveals, tmp_path / "blobs")
+
+
 def test_silos_that_were_told_different_survivors_do_not_agree(tmp_path):
     parts = Parts(tmp_path)
     parts.up_to_work()
     signed = {**parts.agree(FOUR), "north": parts.parts["north"].answer(Agree(*WHERE, FOUR))}
     assert "a second list of survivors" in refuses(parts, "north", Agree(*WHERE, THREE))
-    forged = {silo: one.signature for silo, one in signed.items()} | {"west": signed["east"].signature}
+    forged = {silo: signed[silo].signature for silo in ("east", "north")} | {"west": signed["east"].signature}
     assert "'west' did not sign" in refuses(parts, "north", Unmask(*WHERE, forged))
     two = {silo: signed[silo].signature for silo in ("east", "north")}
     assert "2 silos signed the list of survivors, 3 have to" in refuses(parts, "north", Unmask(*WHERE, two))

@@ -15,6 +15,7 @@ from septum.protocol.plan import digest_of
 from septum.protocol.silo import Job
 from septum.silo.outgoing import take_over
 
+PRIVATE = ("head.*",)
 W = np.ones((2, 1), np.float32)
 EVALUATION = {"evaluation.bins": np.zeros((1, 3), np.int64), "evaluation.sums": np.zeros(4)}
 UPDATE = {"update.w": W, **EVALUATION}
@@ -33,7 +34,7 @@ def model(tmp_path: Path) -> Path:
 def take(folder: Path, job: Job, model: Path | None, content: dict[str, np.ndarray] | bytes) -> None:
     source = folder / "source"
     source.write_bytes(content if isinstance(content, bytes) else tensors.encode(content))
-    take_over(source, folder / "target", job, None if job.stage is Stage.PREPARE else model)
+    take_over(source, folder / "target", job, None if job.stage is Stage.PREPARE else model, PRIVATE)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,9 @@ def test_what_belongs_to_the_work_is_taken_over(
     ("job", "content", "says"),
     [
         (TRAIN, {**UPDATE, "records": np.zeros(99)}, "'records' was not asked for"),
+        (TRAIN, {**UPDATE, "update.head.w": W}, "'update.head.w' was not asked for"),
+        (PREPARE_INITIAL, {"initial.w": W, "initial.head.w": W}, "'initial.head.w' is private by the app's manifest"),
+        (PREPARE, {"initial.head.w": W}, "'initial.head.w' is private by the app's manifest"),
         (TRAIN, {**UPDATE, "update.v": W}, "'update.v' was not asked for; did you mean 'update.w'"),
         (TRAIN, EVALUATION, "'update.w' is missing"),
         (TRAIN, {**UPDATE, "update.w": np.ones((3, 1), np.float32)}, r"has shape \[3, 1\], expected"),
@@ -91,4 +95,21 @@ def test_tensors_in_another_order_stay(tmp_path: Path, model: Path) -> None:
 
 def test_a_missing_output_is_named(tmp_path: Path, model: Path) -> None:
     with pytest.raises(TensorError, match="train-1 cannot be taken over"):
-        take_over(tmp_path / "source", tmp_path / "target", TRAIN, model)
+        take_over(tmp_path / "source", tmp_path / "target", TRAIN, model, PRIVATE)
+
+
+def test_nothing_is_made_of_a_model_that_has_a_private_tensor(tmp_path: Path) -> None:
+    model = tmp_path / "with-head"
+    model.write_bytes(tensors.encode({"w": W, "head.w": W}))
+    with pytest.raises(TensorError, match=r"the model that came has a tensor 'head\.w', which is private"):
+        take(tmp_path, TRAIN, model, {"update.head.w": W, **UPDATE})
+    with pytest.raises(TensorError, match=r"the model that came has a tensor 'head\.w', which is private"):
+        take(tmp_path, EVALUATE, model, EVALUATION)
+    assert not (tmp_path / "target").exists()
+
+
+def test_statistics_may_be_called_as_private_parameters_are(tmp_path: Path) -> None:
+    """Patterns are about parameters: statistics are the app's own sums, and have names of their own."""
+    content = {"statistics.head.sum": np.zeros(3)}
+    take(tmp_path, PREPARE, None, content)
+    assert (tmp_path / "target").read_bytes() == tensors.encode(content)

@@ -63,6 +63,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "max_delta": 1e-4,
         "epsilon_budget": 8.0,
         "budget_delta": 1e-6,
+        "keep_models": False,
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))
     words, digests = explained(Policy()), {Policy().digest}

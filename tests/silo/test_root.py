@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.adapters.channel.servers import SmallCoordinator, SmallServer, Storage, running
+from tests.sdk.packaging import app_folder, built
 from tests.silo.agent_process import AgentProcess
 from tests.silo.small_app import allowing, write_app, write_data
 
@@ -41,6 +42,7 @@ from septum.sdk.package import digest_of
 from septum.silo.config import AppSettings, Network, SiloConfig, read_config
 from septum.silo.enroll import enroll
 from septum.silo.library import approve_folders
+from septum.silo.packages import Packages
 from septum.silo.root import start
 
 BASE = blob_of(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, {})))
@@ -283,6 +285,23 @@ def test_a_killed_agent_leaves_no_worker_and_reports_again_without_training(
     first, second = site.said(Report)
     assert first == second
     assert again.end() == 0
+
+
+@pytest.mark.processes
+def test_what_a_kill_left_unpacked_of_a_revoked_app_goes_when_the_agent_starts(
+    site: Site, run_agent: Callable[[], AgentProcess], tmp_path: Path
+) -> None:
+    """Killed after the last run with it had ended, and before what was kept for that run was deleted."""
+    package = built(app_folder(tmp_path / "packed"), tmp_path / "dist")
+    packages = Packages(site.dir)
+    opened = packages.open(packages.add(package.path).package)
+    packages.approve(package.digest, "ann")
+    packages.revoke(package.digest, "ann")
+    agent = run_agent()
+    until(lambda: "ready" in agent.events())
+    assert not opened.exists()
+    assert [line["app_digest"] for line in agent.lines if line["event"] == "package_folded"] == [package.digest]
+    assert agent.end() == 0
 
 
 @pytest.mark.processes

@@ -12,16 +12,20 @@ from septum.protocol.sources import Source
 
 
 @contextmanager
-def file_source(path: Path) -> Iterator[Source]:
-    """A file, to be read anywhere. Never mapped: mapped pages would count as the coordinator's memory."""
+def file_source(path: Path, *, last: bool = False) -> Iterator[Source]:
+    """A file, to be read anywhere. Never mapped: mapped pages would count as the coordinator's memory.
+
+    `last`: most likely nobody reads it again soon: what was read leaves the page cache, and what is written meanwhile
+    gets that memory (leftovers.py).
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield _source_in(descriptor)
+        yield _source_in(descriptor, last=last)
     finally:
         os.close(descriptor)
 
 
-def _source_in(descriptor: int) -> Source:
+def _source_in(descriptor: int, *, last: bool) -> Source:
     def read(offset: int, buffer: memoryview) -> None:
         done = 0
         while done < len(buffer):
@@ -29,5 +33,7 @@ def _source_in(descriptor: int) -> Source:
             if got == 0:
                 raise TensorError(f"bytes {offset} to {offset + len(buffer)} were wanted, the file is shorter")
             done += got
+        if last:
+            os.posix_fadvise(descriptor, offset, done, os.POSIX_FADV_DONTNEED)
 
     return Source(os.fstat(descriptor).st_size, read)

@@ -153,6 +153,7 @@ def _json(package: Package) -> dict[str, Json]:
         "columns": list(package.manifest.columns),
         "leaves": list(package.manifest.leaves),
         "masked": list(package.manifest.masked),
+        "private": list(package.manifest.private),
         "wheels": [wheel.file for wheel in package.wheels],
         "preinstalled": list(package.preinstalled),
     }

@@ -52,9 +52,9 @@ def rehearsed(
 
 
 def _leaving(manifest: Manifest) -> list[str]:
-    """What leaves with it: what only in sums under masks, and what else."""
+    """What leaves with it: what only in sums under masks, what else, and which parameters never do."""
     opened = [name for name in manifest.leaves if name not in manifest.masked]
-    ways = {"leaves masked": manifest.masked, "leaves": opened}
+    ways = {"leaves masked": manifest.masked, "leaves": opened, "never leaves": manifest.private}
     return [f"{way:17} {', '.join(names)}" for way, names in ways.items() if names]
 
 
@@ -87,6 +87,7 @@ def _told(folder: Path, manifest: Manifest, found: Rehearsed, wheels: tuple[Whee
         "columns": list(manifest.columns),
         "leaves": list(manifest.leaves),
         "masked": list(manifest.masked),
+        "private": list(manifest.private),
         "wheels": [wheel.file for wheel in wheels],
         "preinstalled": list(manifest.preinstalled),
         "train_rows": done.train_rows,

@@ -95,18 +95,22 @@ def show(call: Invocation, named: Named) -> Answer:
 
     with call.client() as client:
         view = chosen(named, client.apps())
-        own = read_description(client.app_description(view.digest)).presets
+        described = read_description(client.app_description(view.digest))
+    own = described.presets
+    stays = [f"private  {', '.join(described.private)}: these never leave a silo"] if described.private else []
     lines = [
         f"app      {view.name} {view.version}",
         f"digest   {view.digest}",
         f"bytes    {view.blob.size_bytes}",
         f"pushed   {when(view.pushed_at)}",
         f"signers  {_signers(view)}",
+        *stays,
         *(f"preset   {name}: {in_words(values)} (in the package)" for name, values in own.items()),
         *(f"preset   {name}: {in_words(values)}" for name, values in view.presets.items()),
     ]
     in_it: Json = json.loads(json.dumps(own))
-    return Answer({**as_json(view), "package_presets": in_it}, ("\n".join(lines),))
+    data: Json = {**as_json(view), "package_presets": in_it, "private": list(described.private)}
+    return Answer(data, ("\n".join(lines),))
 
 
 @command(app, "remove", remote=True)

@@ -11,9 +11,9 @@ import typer
 from septum.cli.command import Invocation, command
 from septum.cli.failures import ChecksFailedError
 from septum.cli.output import Answer, Table
+from septum.cli.silo_dir import CONFIG_NAME
 
-CONFIG_NAME = "silo.toml"  # by which a silo's directory is known
-OPERATOR_FILE = "operator.json"  # and a coordinator's
+OPERATOR_FILE = "operator.json"  # by which a coordinator's directory is known
 
 
 def register(app: typer.Typer) -> None:

@@ -27,6 +27,7 @@ from septum.cli import (
     silo_app,
     silo_journal,
     silo_ledger,
+    silo_model,
     silo_policy,
     silo_roster,
     simulate,
@@ -49,7 +50,14 @@ app = typer.Typer(
 for noun in (coordinator.app, silo.app, app_build.app, run.app, model.app, roster.app, plugin.app, config.app):
     app.add_typer(noun)
 app_build.app.add_typer(app_preset.app)
-for noun in (silo_policy.app, silo_policy.receipts_app, silo_ledger.app, silo_journal.app, silo_app.app):
+for noun in (
+    silo_policy.app,
+    silo_policy.receipts_app,
+    silo_ledger.app,
+    silo_journal.app,
+    silo_model.app,
+    silo_app.app,
+):
     silo.app.add_typer(noun)
 silo_roster.register(silo.app)
 demo.register(app)

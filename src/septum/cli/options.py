@@ -74,6 +74,23 @@ DpBatch = Annotated[
 ]
 DpSteps = Annotated[int, typer.Option("--dp-steps", help="With --target-epsilon: steps a round.")]
 DpRate = Annotated[float, typer.Option("--dp-learning-rate", help="With --target-epsilon: the size of a step.")]
+PrivateStart = Annotated[
+    str,
+    typer.Option(
+        "--private",
+        metavar="fresh|continue",
+        help="Start private parameters afresh, or from those that each silo kept from its newest run of the app.",
+    ),
+]
+Personalise = Annotated[
+    int,
+    typer.Option(
+        "--personalise",
+        min=0,
+        metavar="ROUNDS",
+        help="Local rounds in each silo after the last; what comes of them stays there, where it is better.",
+    ),
+]
 VoteRule = Annotated[
     str,
     typer.Option(
@@ -115,6 +132,8 @@ class RunOptions:
     dp_steps: int = DP_STEPS
     dp_learning_rate: float = DP_RATE
     vote: str = ""
+    private: str = "fresh"
+    personalise: int = 0
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

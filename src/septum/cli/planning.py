@@ -10,7 +10,7 @@ from septum.cli.options import RunOptions, pairs
 from septum.errors import ConfigError, did_you_mean
 from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
-from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, StrategyRef, Vote
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef, Vote
 from septum.protocol.privacy import Privacy
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
@@ -27,20 +27,28 @@ class Described:
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
     masked: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
 
 def described(loaded: LoadedApp) -> Described:
     """Of an app that was imported."""
     manifest = loaded.manifest
     return Described(
-        loaded.app.name, manifest.version, loaded.digest, loaded.app.fields, manifest.presets, manifest.masked
+        name=loaded.app.name,
+        version=manifest.version,
+        digest=loaded.digest,
+        fields=loaded.app.fields,
+        presets=manifest.presets,
+        masked=manifest.masked,
+        private=manifest.private,
     )
 
 
 def described_package(digest: str, description: bytes, added: Mapping[str, Mapping[str, object]]) -> Described:
     """Of a package, by what it says of itself, and the presets that were given to it besides."""
     found = read_description(description)
-    return Described(found.name, found.version, digest, found.fields, {**added, **found.presets}, found.masked)
+    presets = {**added, **found.presets}
+    return Described(found.name, found.version, digest, found.fields, presets, found.masked, found.private)
 
 
 def load(folder: Path) -> LoadedApp:
@@ -74,9 +82,25 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         masking=None if options.inspect else Masking(options.max_update, options.max_weight),
         privacy=privacy(options),
         vote=vote(options.vote),
+        private=_private(app, options),
     )
     strategy_for(plan)  # refuses one that needs more silos
     return plan
+
+
+def _private(app: Described, options: RunOptions) -> Private | None:
+    starts = [start.value for start in Start]
+    if options.private not in starts:
+        raise ConfigError(f"--private {options.private}: {did_you_mean(options.private, starts)}")
+    start = Start(options.private)
+    if start is Start.CONTINUE and not app.private:
+        raise ConfigError(
+            f"--private continue: app {app.name!r} has no private parameters to continue from",
+            hint="its septum.toml names them: [private] parameters = [...]",
+        )
+    if not app.private and not options.personalise:
+        return None
+    return Private(app.private, start, options.personalise)
 
 
 def hyper_values(app: Described, options: RunOptions) -> dict[str, object]:
@@ -128,9 +152,9 @@ def privacy(options: RunOptions) -> Privacy | None:
 def _check_unit(unit: str) -> None:
     if unit == "silo":
         raise ConfigError(
-            "--dp-unit silo: to hide that a silo takes part, noise is added to the mean over the silos. At epsilon 8 over"
-            " 20 rounds that is 0.54 of the clipping norm in each coordinate with 4 silos, more than a model bears, and"
-            " 0.011 with 200. It is no use below 50 silos, and not built for more",
+            "--dp-unit silo: to hide that a silo takes part, noise is added to the mean over the silos. At epsilon 8"
+            " over 20 rounds that is 0.54 of the clipping norm in each coordinate with 4 silos, more than a model bears,"
+            " and 0.011 with 200. It is no use below 50 silos, and not built for more",
             hint="--dp-unit record hides each row of each silo",
         )
     if unit != "record":

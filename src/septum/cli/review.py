@@ -25,6 +25,7 @@ def pages(shelved: Shelved, before: Shelved | None, directory: Path) -> tuple[st
         f"needs    {_needs(shelved)}",
         *_leaving(manifest),
         "",
+        *_stays(manifest.private),
         "WHAT IT READS",
     ]
     columns = tuple(
@@ -50,6 +51,13 @@ def _leaving(manifest: Manifest) -> list[str]:
         if names:
             found += ["", title, *(f"  {name:12} {LEAVES[name]}" for name in names)]
     return found
+
+
+def _stays(private: tuple[str, ...]) -> list[str]:
+    if not private:
+        return []
+    title = "WHAT NEVER LEAVES THIS SILO: parameters of the model with these names; the agent checks all that it sends"
+    return [title, *(f"  {pattern}" for pattern in private), ""]
 
 
 def _needs(shelved: Shelved) -> str:

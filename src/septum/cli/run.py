@@ -44,6 +44,8 @@ def submit(
     dp_steps: options.DpSteps = options.DP_STEPS,
     dp_learning_rate: options.DpRate = options.DP_RATE,
     vote: options.VoteRule = "",
+    private: options.PrivateStart = "fresh",
+    personalise: options.Personalise = 0,
     attempts: options.Attempts = 3,
     name: options.Name = "",
     key: Annotated[
@@ -77,6 +79,8 @@ def submit(
         dp_steps=dp_steps,
         dp_learning_rate=dp_learning_rate,
         vote=vote,
+        private=private,
+        personalise=personalise,
         attempts=attempts,
         name=name,
     )

@@ -9,11 +9,16 @@ import typer
 
 from septum.errors import ConfigError
 
+CONFIG_NAME = "silo.toml"  # by which a silo's directory is known; septum.silo.config is not loaded for `--help`
+
 
 def checked(directory: Path) -> Path:
-    """The directory itself, if there is one. Raises ConfigError."""
+    """The directory itself, if there is a silo in it. Raises ConfigError."""
+    hint = "septum silo enroll makes it"
     if not directory.is_dir():
-        raise ConfigError(f"there is no silo's directory {directory}", hint="septum silo enroll makes it")
+        raise ConfigError(f"there is no silo's directory {directory}", hint=hint)
+    if not (directory / CONFIG_NAME).is_file():  # as it would be if another one was meant
+        raise ConfigError(f"{directory} is no silo's directory: there is no {CONFIG_NAME} in it", hint=hint)
     return directory
 
 

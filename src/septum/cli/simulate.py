@@ -50,9 +50,14 @@ def simulate(
     dp_steps: options.DpSteps = options.DP_STEPS,
     dp_learning_rate: options.DpRate = options.DP_RATE,
     vote: options.VoteRule = "",
+    personalise: options.Personalise = 0,
     attempts: options.Attempts = 3,
     name: options.Name = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the model into this safetensors file.")] = None,
+    own: Annotated[
+        Path | None,
+        typer.Option("--own", metavar="DIR", help="Write each silo's own model into DIR, with what never leaves it."),
+    ] = None,
 ) -> Answer:
     """Run an app's whole federation in this one process: same rounds, same model as over the network."""
     from septum.cli import simulating  # numpy and the app itself
@@ -77,8 +82,9 @@ def simulate(
         dp_steps=dp_steps,
         dp_learning_rate=dp_learning_rate,
         vote=vote,
+        personalise=personalise,
         attempts=attempts,
         name=name,
     )
     files = options.pairs(data or (), "--data")
-    return simulating.simulate(call.output, app_dir, files, wanted, silo_count=silos, out=out)
+    return simulating.simulate(call.output, app_dir, files, wanted, silo_count=silos, out=out, own=own)

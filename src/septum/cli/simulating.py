@@ -34,12 +34,18 @@ def simulate(
     *,
     silo_count: int | None,
     out: Path | None,
+    own: Path | None,
 ) -> Answer:
     """Simulate an app over the given files, or those in its data folder. Raises RunFailedError when the run fails."""
     loaded = load(folder)
     data = {check_silo_name(name): Path(path) for name, path in files.items()} or silo_files(folder / DATA_FOLDER)
     names = tuple(data) if silo_count is None else silo_names(silo_count)
     plan = make_plan(described(loaded), names, options)
+    if own is not None and plan.private is None:
+        raise ConfigError(
+            f"--own {own}: no silo has a model of its own in this run",
+            hint="name private parameters in septum.toml, or --personalise ROUNDS",
+        )
     hyper = loaded.app.resolve(plan.hyper)
     silos = read_silos(loaded, hyper, data) if silo_count is None else _dealt(loaded, hyper, data, names)
     with following(output, plan.rounds, plan.silos, stream=False) as show:
@@ -53,6 +59,10 @@ def simulate(
         result = replace(result, metrics=found.metrics, silos=found.silos)
     if out is not None:
         _write(out, result.model)
+    if own is not None:
+        own.mkdir(parents=True, exist_ok=True)
+        for name, model in result.own.items():
+            _write(own / f"{name}.safetensors", model)
     return told(plan, result, out)
 
 

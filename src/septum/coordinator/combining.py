@@ -52,7 +52,7 @@ class Combiner:
         with ExitStack() as stack:
             blobs = Blobs(
                 payload=lambda blob: stack.enter_context(spool.source(blob)),
-                model=lambda blob: stack.enter_context(self.shelf.source(blob)),
+                model=lambda blob: stack.enter_context(self.shelf.source(blob, last=True)),
                 optimizer=lambda blob: stack.enter_context(file_source(self.blobs.path(area, blob.digest))),
                 keep_model=self.shelf.add,
                 open_optimizer=lambda: _pushed(lambda chunks: self.blobs.put(area, chunks, durable=True)),
@@ -77,8 +77,13 @@ def _unmasker(effect: Combine, plan: Plan, run_id: str, layout: str) -> Masker:
         bundled=exchange.bundled,
         survivors=tuple(sorted(effect.contributions)),
     )
-    primitives = openssl()
-    return Masker(unmasking(transcript, _well_formed(transcript, exchange.reveals), primitives), primitives)
+    primitives, reveals = openssl(), _well_formed(transcript, exchange.reveals)
+    masks = unmasking(transcript, reveals, primitives)
+    place = transcript.place
+    where = {"run_id": run_id, "stage": place.stage, "round": place.round, "attempt": place.attempt}
+    told = {"sum": transcript.sum, "silos": transcript.survivors, "revealed_by": sorted(reveals)}
+    log.info("sum_unmasked", extra=where | told)
+    return Masker(masks, primitives)
 
 
 def _well_formed(transcript: Transcript, reveals: Mapping[str, Reveal]) -> dict[str, Reveal]:

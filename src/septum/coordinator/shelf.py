@@ -48,13 +48,13 @@ class Shelf:
         return self._remember(Blob(blob.digest, blob.size_bytes, self._blobs.get(AREA, blob.digest)))
 
     @contextmanager
-    def source(self, blob: Blob) -> Iterator[Source]:
-        """A model, to be read."""
+    def source(self, blob: Blob, *, last: bool = False) -> Iterator[Source]:
+        """A model, to be read; `last`: for the last time, most likely."""
         small = self.filled(blob).inline
         if small is not None:
             yield source_of(small)
             return
-        with file_source(self.path(blob.digest)) as source:
+        with file_source(self.path(blob.digest), last=last) as source:
             yield source
 
     def layout(self, blob: Blob) -> Layout:

@@ -1,4 +1,8 @@
-"""Where bytes live: models for good, silos' payloads until their round is closed."""
+"""Where bytes live: models for good, silos' payloads until their round is closed.
+
+What is discarded is not there any more for anybody; its bytes may stay on the disk until the area's next upload has
+taken their place, room is short, or the area is dropped.
+"""
 
 from __future__ import annotations
 

@@ -59,6 +59,8 @@ class WorkerSpec:
     rows_for    what the app's rows are made for: the worker's one task is `prepare`, and its payload are the rows,
                 which stay in the silo
     loop        train so, on rows that such a worker made (`data_path`): no code of an app runs, and none is read
+    private     patterns of the names of the parameters that are the silo's own
+    personalise local rounds after the last round; 0 for none
     """
 
     run: str
@@ -77,6 +79,8 @@ class WorkerSpec:
     paths: tuple[Path, ...] = ()
     rows_for: PrivateLoss | None = None
     loop: Loop | None = None
+    private: tuple[str, ...] = ()
+    personalise: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class Task:
 
     model     the model's bytes, or its file; None for `prepare`
     initial   make the initial model too (`prepare` only)
-    state     the app's carried state, a file made by an earlier task; None at first
+    state     what is carried, a file made by an earlier task: the app's state, the silo's own parameters; None at first
     carry     where the app's new carried state is put: a file in the run directory
     """
 

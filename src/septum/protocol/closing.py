@@ -200,7 +200,7 @@ def _worked(run: Run, stage: Stage) -> Done:
         return stages.try_again(run, stage, reported, missing, few)
     if run.exchange is not None:
         exchange = replace(run.exchange, step=Step.AGREE, sealed={})
-        return _next_step(replace(run, burned=reported), exchange, reported)
+        return _next_step(run, exchange, reported)
     return _combined(run, stage)
 
 
@@ -225,7 +225,17 @@ def _exchanged(run: Run, stage: Stage, exchange: Exchange) -> Done:
             return _combined(run, stage)
         case _:
             answers = tuple(silo for silo in run.cohort if silo not in run.failures)
-            return _too_few(run, stage, exchange.step, answers)
+            return _too_few(_unsigned(run, exchange), stage, exchange.step, answers)
+
+
+def _unsigned(run: Run, exchange: Exchange) -> Run:
+    """Without the list of survivors, if every silo of it was asked for the first time and said no.
+
+    Then none of them has written it in its journal, where an earlier sum over others may stand, so that no other list
+    than that of then will do. One that was silent or left may have signed: what it said may be lost.
+    """
+    said_no = run.reports.keys() <= run.failures.keys() and run.reports.keys() <= set(run.active)
+    return replace(run, exchange=None) if exchange.step is Step.AGREE and said_no else run
 
 
 def _too_few(run: Run, stage: Stage, step: Step, answers: tuple[str, ...]) -> Done:

@@ -5,6 +5,7 @@ See the table in docs/decisions/0002-the-wire.md. No numpy: the silo's agent che
 
 from __future__ import annotations
 
+from septum.algorithms.partition import is_private
 from septum.errors import TensorError, did_you_mean
 from septum.protocol.layout import NAME, Layout, TensorSpec
 from septum.protocol.messages import Stage
@@ -17,6 +18,10 @@ SUMS = "evaluation.sums"
 MASKED = "masked."  # what stands before the names of tensors whose values are masked
 VOTE = "vote"  # accepts, voters
 WEIGHT = "weight"
+PRIVATE = "private."  # in what a silo carries from round to round: its own parameters
+STATE = "state."  # and there, beside them, what the app carries
+OWN = "own."  # in what comes of the last evaluation, and stays in the silo: tensors of the model that it keeps
+CHOSEN = "chosen"  # and where that model came from: the number of a sdk.personal.Origin
 MASKED_BINS = 3585  # of algorithms.roc_auc, which needs numpy: a test compares them
 MAX_STATISTICS_BYTES = 16 * 2**20  # summands are a few numbers a feature; they are summed in memory
 MAX_BINS = 1 << 20  # occupied logit bins of one silo
@@ -42,6 +47,26 @@ def check_report(stage: Stage, layout: Layout, model: Layout | None, *, initial:
             parameters = [spec for spec in model.tensors if not spec.name.startswith(STATISTICS)]
             update = [_expect(UPDATE + spec.name, spec.dtype, spec.shape) for spec in parameters]
             _check_exactly(layout, evaluation + update)
+
+
+def check_shared(layout: Layout, model: Layout | None, private: tuple[str, ...]) -> None:
+    """Whether neither a report's payload nor the model that it started from has a private parameter.
+
+    `private`: the patterns of the app's manifest. With `check_report` it follows that what leaves has the names and
+    shapes of the shared model, and no others. Raises TensorError naming the first.
+    """
+    for spec in layout.region(INITIAL):
+        if is_private(spec.name.removeprefix(INITIAL), private):
+            raise TensorError(
+                f"tensor {spec.name!r} is private by the app's manifest and stays in the silo: {', '.join(private)}"
+            )
+    for spec in () if model is None else model.tensors:
+        if not spec.name.startswith(STATISTICS) and is_private(spec.name, private):
+            raise TensorError(
+                f"the model that came has a tensor {spec.name!r}, which is private by the app's manifest: "
+                f"{', '.join(private)}",
+                hint="submit a new run: this one's model was not made by this app",
+            )
 
 
 def check_masked(stage: Stage, layout: Layout, model: Layout | None, *, initial: bool | None = None) -> None:

@@ -113,7 +113,7 @@ def _header(raw: bytes) -> Mapping[str, object]:
         raise TensorError(f"the tensor header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise TensorError("the tensor header is not a JSON object")
-    header.pop("__metadata__", None)
+    header.pop("__metadata__", None)  # see read_metadata
     if len(header) > MAX_TENSORS:
         raise TensorError(f"{len(header)} tensors in one file, at most {MAX_TENSORS}")
     return header
@@ -153,9 +153,22 @@ def _naturals(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**48 for item in value)
 
 
-def write_header(tensors: Sequence[tuple[str, str, tuple[int, ...]]]) -> bytes:
+def read_metadata(start: bytes) -> Mapping[str, str]:
+    """The texts that a file's header holds besides its tensors. `start`: prefix and header. Raises TensorError."""
+    try:
+        found = json.loads(start[_PREFIX_BYTES : header_size(start)]).get("__metadata__", {})
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise TensorError(f"the tensor header is not a JSON object: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise TensorError("the metadata of this tensor file are no texts")
+    return found
+
+
+def write_header(
+    tensors: Sequence[tuple[str, str, tuple[int, ...]]], metadata: Mapping[str, str] | None = None
+) -> bytes:
     """Prefix and header of a file with these (name, dtype, shape), in this order; padded to align tensors."""
-    entries: dict[str, object] = {}
+    entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, dtype, shape in tensors:
         size = math.prod(shape) * ITEM_BYTES[dtype]

@@ -54,6 +54,7 @@ def _initial_model(sources: Sequence[Source], total: Sums) -> Iterator[bytes]:
     made = [(source, layout) for source in sources if (layout := layout_of(source)).region(INITIAL)]
     if len(made) != 1:
         raise TensorError(f"{len(made)} silos made an initial model, one has to")
+    _whole_rows(total)
     statistics = {name: array for name, array in total.numbers.items() if name.startswith(STATISTICS)}
     return combine.model_file(*made[0], statistics)
 
@@ -96,12 +97,18 @@ def _votes(total: Sums, silos: int) -> Votes | None:
 
 def _mean_update(base: Layout, total: Sums, scale: Scale) -> Source:
     """The mean update as a file that is made while it is read, from its beginning to its end."""
+    weight = _whole_rows(total)
+    specs = [spec for spec in base.tensors if not spec.name.startswith(STATISTICS)]
+    head = write_header([(UPDATE + spec.name, spec.dtype, spec.shape) for spec in specs])
+    return _sequential(head, sum(spec.size_bytes for spec in specs), _deltas(total.update, weight, scale))
+
+
+def _whole_rows(total: Sums) -> int:
+    """The summed weight. Raises TensorError unless it is one: a sum in which masks are left says so here."""
     weight = float(total.numbers[WEIGHT].item())
     if not 1 <= weight == int(weight):
         raise TensorError(f"the summed weight is {weight:g} rows: a silo sent what cannot be")
-    specs = [spec for spec in base.tensors if not spec.name.startswith(STATISTICS)]
-    head = write_header([(UPDATE + spec.name, spec.dtype, spec.shape) for spec in specs])
-    return _sequential(head, sum(spec.size_bytes for spec in specs), _deltas(total.update, int(weight), scale))
+    return int(weight)
 
 
 def _deltas(words: Iterator[Words], weight: int, scale: Scale) -> Iterator[payload.Floats]:

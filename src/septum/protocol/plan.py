@@ -10,6 +10,7 @@ from enum import Enum
 
 from blake3 import blake3
 
+from septum.algorithms.partition import check_patterns
 from septum.errors import ConfigError, MessageError
 from septum.protocol.codec import LATER, Scalar, dumps, to_json
 from septum.protocol.privacy import Privacy
@@ -19,6 +20,7 @@ from septum.secagg.context import threshold
 MAX_SILOS = 1_000
 MAX_ROUNDS = 100_000
 MAX_MASKED_ROWS = 2**24  # of one silo: with more, 32-bit words would hold too little of an update
+MAX_PERSONALISE = 10_000
 MAX_PLAN_BYTES = 192 * 1024  # an invitation carries the plan in one message
 SILO_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")  # a DNS label: usable in file names, URLs and key ids
 
@@ -110,6 +112,40 @@ class Masking:
         _in_range("barrier_s", self.barrier_s, 0.001, 86_400)
 
 
+class Start(Enum):
+    """What a silo's private parameters are before round 1.
+
+    FRESH     made by the app's `initial`, with the run's seed
+    CONTINUE  those that the silo kept from its newest run of the app on the same dataset; fresh where it kept none
+    """
+
+    FRESH = "fresh"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """What is each silo's own in a run.
+
+    parameters   patterns of the names of parameters that never leave a silo, sorted: those of the app's manifest
+    personalise  local rounds of training after the last round; what comes of them is the silo's own, and is kept where
+                 it is no worse on rows that were held out. 0 for none
+    """
+
+    parameters: tuple[str, ...] = ()
+    start: Start = Start.FRESH
+    personalise: int = 0
+
+    def __post_init__(self) -> None:
+        if check_patterns("plan: private", self.parameters) != self.parameters:
+            raise ConfigError(f"plan: private: {', '.join(self.parameters)} are not sorted")
+        _in_range("personalise", self.personalise, 0, MAX_PERSONALISE)
+        if not self.parameters and not self.personalise:
+            raise ConfigError("plan: private: there are no private parameters, and nothing is personalised")
+        if not self.parameters and self.start is not Start.FRESH:
+            raise ConfigError("plan: private: no parameter is private, so there is none to continue from")
+
+
 @dataclass(frozen=True, slots=True)
 class Vote:
     """A masked run's models are voted on: each silo measures a new one on its own test rows (docs/decisions/0016).
@@ -143,6 +179,7 @@ class Plan:
     masking     how what silos send is masked; None where the coordinator is to see each silo's own
     privacy     how silos train with differential privacy; None where they train without
     vote        how a masked run's silos judge each new model; None where it is kept whatever it is
+    private     what is each silo's own: parameters that never leave it, a model personalised there; None for nothing
     """
 
     name: str
@@ -161,6 +198,7 @@ class Plan:
     masking: Masking | None = field(default=None, metadata=LATER)
     privacy: Privacy | None = field(default=None, metadata=LATER)
     vote: Vote | None = field(default=None, metadata=LATER)
+    private: Private | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for silo in self.silos:
@@ -223,6 +261,11 @@ def _check_private(plan: Plan) -> None:
         raise ConfigError(
             "silos vote by their test rows, which a run with differential privacy does not look at",
             hint="leave out --vote, or --target-epsilon",
+        )
+    if plan.private is not None:
+        raise ConfigError(
+            "septum's own training with differential privacy knows no private parameters and personalises nothing",
+            hint="leave out --personalise, or --target-epsilon",
         )
     if plan.strategy.settings.get("mu") or plan.strategy.settings.get("proximal_mu"):
         raise ConfigError(

@@ -292,7 +292,7 @@ def _combined(run: Run, result: Combined) -> Step:
     if run.retrying:
         run = replace(run, paused=False, retrying=False, reason="", deadline=None)
         notes.append(Note(facts.RunResumed()))
-    before = Base(run.model, run.optimizer, run.measured, run.best, run.attempt, run.burned)
+    before = Base(run.model, run.optimizer, run.measured, run.best, run.attempt, run.begun)
     if result.measured is not None:
         measured = voting.voted(run, result.measured)
         if measured.votes is not None and measured.votes.down:
@@ -312,7 +312,8 @@ def _combined(run: Run, result: Combined) -> Step:
         reason = "early stopping" if run.finished < run.plan.rounds else ""
         return stages.then((run, tuple(notes)), lambda r: stages.end(r, Outcome.FINISHED, reason))
     notes.append(Discard(result.stage, result.round))
-    run = replace(run, attempt=run.numbered, forgiven=run.numbered, burned=run.burned_later, burned_later=())
+    run = replace(run, attempt=run.numbered, forgiven=run.numbered, exchange=None)
+    run = replace(run, burned=run.burned_later, burned_later=())
     return stages.then((run, tuple(notes)), stages.open_next)
 
 
@@ -405,7 +406,8 @@ def _model_lost(run: Run, lost: ModelLost) -> Step:
         forgiven=tried,
         numbered=tried,
         burned=base.silos,
-        burned_later=run.burned,
+        burned_later=run.begun,
+        exchange=None,
         edges=(),
         previous=None,
     )

@@ -126,8 +126,8 @@ class Run:
     problems     why a silo refused, left, or last failed; gone with its next accepted report
     exchange     what a masked attempt has so far; None without masking
     ahead        what was exchanged for the attempt that follows a masked one
-    burned       silos whose masked sum was begun to be released, and is not a model yet: it may be asked again of
-                 exactly these silos, for two sums over almost the same silos would tell one silo's numbers
+    burned       silos whose masked sum an earlier attempt began to release, and is not a model yet: it may be asked
+                 again of exactly these silos, for two sums over almost the same silos would tell one silo's numbers
     burnt        models in a row that were voted down
     edges        of the slots in which the last model's scores are counted once more; see Evaluate
     burned_later what `burned` is to be once a model that was lost is made again: its own next sum was begun already
@@ -189,6 +189,12 @@ class Run:
     def at_work(self) -> bool:
         """Whether results are what this step waits for: always, but for the other steps of a masked attempt."""
         return self.exchange is None or self.exchange.step is Step.WORK
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """Over whom a sum was begun to be released: by an earlier attempt, or by this one if it was the first."""
+        signing = self.exchange is not None and self.exchange.step in (Step.AGREE, Step.UNMASK)
+        return tuple(sorted(self.reports)) if signing and not self.burned else self.burned
 
     @property
     def step_s(self) -> float:

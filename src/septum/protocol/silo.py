@@ -394,7 +394,8 @@ def _begin(state: SiloRun, job: Job, work: Work) -> Step:
 
 def _do(state: SiloRun, model: Blob | None) -> Do:
     assert state.job is not None
-    starts_from_state = state.job.stage is Stage.TRAIN and state.carried > 0
+    personal = state.plan.private is not None and state.job.stage is Stage.EVALUATE
+    starts_from_state = (state.job.stage is Stage.TRAIN or personal) and state.carried > 0
     return Do(state.job, model, f"{Stage.TRAIN.value}-{state.carried}" if starts_from_state else "")
 
 

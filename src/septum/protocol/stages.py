@@ -44,7 +44,7 @@ def present(run: Run) -> tuple[str, ...]:
 def open_next(run: Run) -> Step:
     """Ask the silos that are present for the next piece of work, in a new attempt; gather first if they are too few."""
     stage, round_ = _next(run)
-    run = replace(run, cohort=(), reports={}, failures={}, combining=False, exchange=None)
+    run = replace(run, cohort=(), reports={}, failures={}, combining=False, exchange=None, burned=run.begun)
     masking, cohort = run.plan.masking, present(run)
     if not is_gathered(run):
         return gathered(wait(replace(run, phase=Phase.GATHER), run.plan.gather_s))
@@ -163,6 +163,7 @@ def end(run: Run, outcome: Outcome, reason: str) -> Step:
         failures={},
         exchange=None,
         ahead=None,
+        burned=run.begun,
         combining=False,
         retrying=False,
         paused=False,

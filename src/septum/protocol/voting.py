@@ -49,7 +49,8 @@ def put_back(run: Run, stage: Stage, measured: ModelMeasured, notes: tuple[Effec
         attempt=run.numbered,
         forgiven=run.numbered,
         burned=base.silos,
-        burned_later=run.burned,  # should the same model be made once more, its sum was begun over these
+        burned_later=run.begun,  # should the same model be made once more, its sum was begun over these
+        exchange=None,
     )
     notes = (*notes, Note(measured), Note(facts.ModelMade(run.round, base.model)))
     if stage is Stage.EVALUATE:

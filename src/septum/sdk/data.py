@@ -184,8 +184,9 @@ class Split:
 class Context:
     """What `train` may use besides its data. Only this may vary between two calls, so training can be repeated.
 
-    `rng` is keyed by (seed, silo, round). `base` is the round's global model, the anchor of FedProx; `proximal_mu` its
-    weight (0: none). `state` is the silo's own: assign `state["name"] = array` and find it there next round.
+    `rng` is keyed by (seed, silo, round). `base` is the round's global model, the anchor of FedProx, without the silo's
+    private parameters; `proximal_mu` its weight (0: none). `state` is the silo's own: assign `state["name"] = array`
+    and find it there next round.
     """
 
     rng: np.random.Generator

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from septum.algorithms.evaluation import Evaluation
 from septum.algorithms.finite import all_finite
 from septum.algorithms.log_loss import log_loss_sum
+from septum.algorithms.partition import check_covers, parted
 from septum.algorithms.roc_auc import bin_counts, roc_auc
 from septum.errors import AppError, DataError, SeptumError, did_you_mean
 from septum.sdk.app import App
@@ -46,22 +47,32 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One round's order to one silo. The attempt is not in it: whoever asks again gets the same update."""
+    """One round's order to one silo. The attempt is not in it: whoever asks again gets the same update.
+
+    state    what the app carried on from the round before
+    private  the silo's own parameters, which are no part of the model that all silos share
+    """
 
     round: int
     seed: int
     silo: str
     proximal_mu: float = 0.0
     state: Mapping[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    private: Parameters = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What one round of training gives: new - base per tensor, its weight in train rows, and the silo's new state."""
+    """What one round of training gives: new - base per shared tensor, its weight in train rows, and what stays.
+
+    state    the silo's new state
+    private  its own parameters, trained
+    """
 
     update: dict[str, Float32]
     weight: int
     state: State
+    private: dict[str, Float32] = field(default_factory=dict)
 
 
 def rng(seed: int, silo: str = "", round: int = 0) -> np.random.Generator:
@@ -135,8 +146,20 @@ def initial(app: App, hyper: object, shape: Shape, seed: int) -> dict[str, Float
     return _checked_parameters(app, "initial", made)
 
 
+def initial_parts(
+    app: App, hyper: object, shape: Shape, seed: int, private: tuple[str, ...]
+) -> tuple[dict[str, Float32], dict[str, Float32]]:
+    """The same, as the patterns `private` part it: what all silos share, and what is each silo's own."""
+    whole = initial(app, hyper, shape, seed)
+    check_covers(whole, private, app.name)
+    return parted(whole, private)
+
+
 def train(app: App, hyper: object, prepared: Prepared, parameters: Parameters, task: Task) -> TrainResult:
-    """One round of training in one silo. The app gets copies, so nothing that it does in place reaches the caller."""
+    """One round of training in one silo. The app gets copies, so nothing that it does in place reaches the caller.
+
+    `parameters` are the shared model. The app trains it together with the silo's own parameters, if there are some.
+    """
     base = {name: _frozen(parameters[name]) for name in sorted(parameters)}  # the order reaches the app's arithmetic
     context = Context(
         rng=rng(task.seed, task.silo, task.round),
@@ -146,15 +169,17 @@ def train(app: App, hyper: object, prepared: Prepared, parameters: Parameters, t
         proximal_mu=task.proximal_mu,
         state={name: array.copy() for name, array in task.state.items()},
     )
-    own = {name: tensor.copy() for name, tensor in base.items()}
+    whole = dict(sorted({**base, **task.private}.items()))
+    own = {name: tensor.copy() for name, tensor in whole.items()}
     made = _call(app, "train", app.train_function, own, prepared.split.train, hyper, context)
     new = _checked_parameters(app, "train", made)
-    _check_layout(app, new, base)
+    _check_layout(app, new, whole)
     with np.errstate(over="ignore"):  # the difference of finite tensors can overflow; the next line says so
         update = {name: new[name] - base[name] for name in base}
     for name, delta in update.items():
         _check_array(app, "train", name, delta, np.float32)
-    return TrainResult(update, len(prepared.split.train), _checked_state(app, context.state))
+    private = {name: new[name] for name in sorted(task.private)}
+    return TrainResult(update, len(prepared.split.train), _checked_state(app, context.state), private)
 
 
 def evaluate(app: App, prepared: Prepared, parameters: Parameters, part: Part = "test") -> Evaluation:

@@ -89,7 +89,9 @@ def _minimise(
     vector = np.concatenate([parameters[name].ravel() for name in parameters], dtype=np.float32)  # (width,)
     named = _views(vector[None], parameters)
     own = {name: view[0, ...] for name, view in named.items()}  # `...` keeps a scalar tensor a view
-    base = {name: context.base[name] for name in parameters} if context.proximal_mu else {}
+    anchored = [name for name in parameters if name in context.base]  # private parameters have no anchor
+    base = {name: context.base[name] for name in anchored} if context.proximal_mu else {}
+    free = {name: np.zeros(own[name].size, np.float32) for name in own if name not in base}
     gradient = np.empty_like(vector)
     blocks: dict[int, tuple[Float32, dict[str, Float32], Float32]] = {}  # one for full batches, one for the last
     for rows in batches(len(data), steps, context.rng):
@@ -103,8 +105,8 @@ def _minimise(
         if steps.weight_decay:
             gradient += np.float32(steps.weight_decay) * vector
         if base:
-            pull = proximal_gradient(own, base, context.proximal_mu)
-            gradient += np.concatenate([pull[name].ravel() for name in own])
+            pull = proximal_gradient({name: own[name] for name in base}, base, context.proximal_mu)
+            gradient += np.concatenate([free[name] if name in free else pull[name].ravel() for name in own])
         step(vector, gradient)
     return {name: view.copy() for name, view in own.items()}
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from septum.algorithms.partition import check_patterns
 from septum.errors import AppError, ConfigError, SeptumError, TooLargeError
 from septum.sdk.app import App
 from septum.sdk.contract import Column, Role, known_keys, read_columns
@@ -46,6 +47,7 @@ class Manifest:
     lock          the file with the app's pinned dependencies; empty for none
     preinstalled  requirements that a silo has to meet itself
     trains        what septum trains by itself where that is to be differentially private; None: it cannot
+    private       patterns of the names of the parameters that never leave a silo
     """
 
     module: str
@@ -58,6 +60,7 @@ class Manifest:
     preinstalled: tuple[str, ...] = ()
     trains: PrivateLoss | None = None
     masked: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
     @property
     def missing(self) -> dict[str, tuple[str | float, ...]]:
@@ -130,7 +133,8 @@ def load_app(folder: Path) -> LoadedApp:
 
 
 def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
-    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "presets", "dependencies", "privacy"))
+    known = ("app", "version", "data", "leaves", "private", "presets", "dependencies", "privacy")
+    known_keys(f"{path}", content, known)
     entry = content.get("app")
     if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
         raise ConfigError(f"{path}: app is {entry!r}", hint='write: app = "app:app" (module:name)')
@@ -159,7 +163,13 @@ def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
         preinstalled=tuple(str(one) for one in preinstalled),
         trains=read_private_loss(path, _table(path, content, "privacy")),
         masked=masked,
+        private=_private(f"{path}, [private]", _table(path, content, "private")),
     )
+
+
+def _private(where: str, table: Mapping[str, object]) -> tuple[str, ...]:
+    known_keys(where, table, ("parameters",))
+    return check_patterns(where, _list(where, "parameters", table.get("parameters", [])))
 
 
 def _table(path: str, parent: Mapping[str, object], key: str) -> Mapping[str, object]:

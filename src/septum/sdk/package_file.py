@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from septum.algorithms.partition import check_patterns
 from septum.errors import AppError, ConfigError, SeptumError, StorageError, TooLargeError
 from septum.sdk import stored_zip
 from septum.sdk.contract import Column
@@ -46,6 +47,7 @@ MAX_MANIFEST_BYTES = 1024 * 1024
 _DESCRIPTION = "septum-package.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _KEYS = ("format", "name", "version", "tree", "hyper", "columns", "leaves", "presets", "wheels", "preinstalled")
+_PRIVATE = "private"  # like the next one
 _MASKED = "masked"  # a key that is there when it names something: what was built before has the bytes that it had
 
 
@@ -152,6 +154,7 @@ class Description:
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
     masked: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
 
 def description_in(path: Path) -> bytes:
@@ -172,7 +175,10 @@ def read_description(data: bytes) -> Description:
     masked = content.get(_MASKED, [])
     if not isinstance(masked, list) or not all(isinstance(one, str) for one in masked):
         raise AppError(f"{_DESCRIPTION}: {_MASKED} is no list of texts")
-    return Description(name, version, fields, presets, tuple(masked))
+    private = content.get(_PRIVATE, [])
+    if not isinstance(private, list):
+        raise AppError(f"{_DESCRIPTION} has private patterns that are no list")
+    return Description(name, version, fields, presets, tuple(masked), check_patterns(_DESCRIPTION, private))
 
 
 def unpack(package: Package, target: Path) -> None:
@@ -288,6 +294,8 @@ def _description(
     assert tuple(content) == _KEYS
     if manifest.masked:
         content[_MASKED] = list(manifest.masked)
+    if manifest.private:  # left out where there is none: packages of before keep their bytes
+        content[_PRIVATE] = list(manifest.private)
     try:
         data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
@@ -315,7 +323,7 @@ def _json(data: bytes) -> Mapping[str, object]:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise AppError(f"{_DESCRIPTION} is no JSON: {error}") from error
-    if not isinstance(content, dict) or {*content, _MASKED} != {*_KEYS, _MASKED} or content["format"] != FORMAT:
+    if not isinstance(content, dict) or {*content} - {_MASKED, _PRIVATE} != {*_KEYS} or content["format"] != FORMAT:
         raise AppError(f"{_DESCRIPTION} is not of format {FORMAT}", hint="the package was built by another septum")
     if not isinstance(content["name"], str) or not _NAME.fullmatch(content["name"]):
         raise AppError(f"{str(content['name'])[:100]!r} is no name for a package")

@@ -65,7 +65,8 @@ def train(
     _restore(module, context)
     module.train()
     trainable = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
-    anchors = {name: torch.from_numpy(context.base[name].copy()) for name in trainable} if context.proximal_mu else {}
+    anchored = [name for name in trainable if name in context.base] if context.proximal_mu else []
+    anchors = {name: torch.from_numpy(context.base[name].copy()) for name in anchored}  # private ones have none
     stepper = optimizer(list(trainable.values()), lr=steps.lr, weight_decay=steps.weight_decay)
     x, y = torch.from_numpy(data.x.copy()), torch.from_numpy(data.y.copy())
     for rows in batches(len(data), steps, context.rng):

@@ -104,6 +104,14 @@ def signed_survivors(context: bytes, survivors: tuple[str, ...]) -> bytes:
     return pack("survivors", context, *(text(name) for name in survivors))
 
 
+def sum_digest(context: bytes, survivors: tuple[str, ...]) -> str:
+    """The name of a sum: of what its silos sign, so of all that they agree on. Whoever took part can compute it.
+
+    Two silos that logged the same one were asked the same: place, adverts, roster, model, plan, layout and survivors.
+    """
+    return f"sha256:{hashed('sum', context, *(text(name) for name in survivors)).hex()}"
+
+
 def check_share(what: str, share: bytes) -> None:
     """Raise SecAggError unless these bytes are one element of the field that Shamir's shares are in."""
     _check_size(what, share, SHARE_BYTES)

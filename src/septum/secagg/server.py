@@ -6,16 +6,23 @@ everything for themselves; the checks here only save an attempt, or say whom to 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from septum.errors import SecAggError
-from septum.secagg.context import Place, Terms, context, key_context, pack, text, threshold
+from septum.secagg.context import Place, Terms, context, key_context, threshold
 from septum.secagg.decoding import outliers
 from septum.secagg.derivation import pair_mask, self_mask
 from septum.secagg.masks import Mask
-from septum.secagg.messages import Advert, Reveal, adverts_digest, check_share, signed_advert, signed_survivors
+from septum.secagg.messages import (
+    Advert,
+    Reveal,
+    adverts_digest,
+    check_share,
+    signed_advert,
+    signed_survivors,
+    sum_digest,
+)
 from septum.secagg.primitives import Primitives
 from septum.secagg.shamir import Weights
 
@@ -60,6 +67,11 @@ class Transcript:
     def dropped(self) -> tuple[str, ...]:
         """Whose pairwise masks are in the sum, without their vectors."""
         return tuple(sorted(set(self.bundled) - set(self.survivors)))
+
+    @property
+    def sum(self) -> str:
+        """The name of the sum, as its silos have it in their logs."""
+        return sum_digest(self.context, self.survivors)
 
 
 def check_advert(
@@ -139,18 +151,6 @@ def _pair_masks(transcript: Transcript, silo: str, secret: bytes, primitives: Pr
         raise SecAggError(f"the revealed shares of the key of {silo!r} make another key than it advertised")
     shared = ((other, primitives.agree(secret, transcript.adverts[other].masking)) for other in transcript.survivors)
     return [pair_mask(primitives, key, transcript.context, silo, other) for other, key in shared]
-
-
-def digest(transcript: Transcript, reveals: Mapping[str, Reveal]) -> str:
-    """The digest of the public transcript, for the logs of all who took part. Shares themselves are not in it."""
-    facts = pack(
-        "transcript",
-        transcript.context,
-        pack("bundled", *map(text, transcript.bundled)),
-        pack("survivors", *map(text, transcript.survivors)),
-        pack("revealed", *map(text, sorted(reveals))),
-    )
-    return f"sha256:{hashlib.sha256(facts).hexdigest()}"
 
 
 # --- shares that do not fit together -------------------------------------------------------------------------------

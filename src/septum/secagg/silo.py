@@ -34,6 +34,7 @@ from septum.secagg.messages import (
     check_share,
     signed_advert,
     signed_survivors,
+    sum_digest,
 )
 from septum.secagg.primitives import KEY_BYTES, Primitives, Sign
 from septum.secagg.shamir import SHARE_BYTES, split
@@ -133,6 +134,13 @@ class State:
     masked: _Masked | None = None
     signed: _Signed | None = None
     revealed: _Revealed | None = None
+
+    @property
+    def sum(self) -> str:
+        """The name of the sum that it signed; empty before."""
+        return (
+            "" if self.masked is None or self.signed is None else sum_digest(self.masked.context, self.signed.survivors)
+        )
 
 
 def begin(party: Party, primitives: Primitives, sign: Sign) -> tuple[State, Advert]:
@@ -291,9 +299,10 @@ def _reveal(state: State, event: Signatures) -> tuple[State, Reveal]:
     if len(signatures) < needed:
         raise SecAggError(f"{len(signatures)} silos signed the list of survivors, {needed} have to")
     message = signed_survivors(masked.context, signed.survivors)
-    for name, signature in sorted(signatures.items()):
-        if not state.primitives.verify(party.keys[name], message, signature):
-            raise SecAggError(f"{name!r} did not sign the survivors and terms that this silo signed")
+    others = [n for n, one in sorted(signatures.items()) if not state.primitives.verify(party.keys[n], message, one)]
+    if len(signatures) - len(others) < needed:  # one that is none hinders nobody where the others are enough
+        names = ", ".join(map(repr, others))
+        raise SecAggError(f"{names} did not sign the survivors and terms that this silo signed, {needed} silos have to")
     if state.revealed is not None:
         return state, state.revealed.reveal  # it depends on the survivors alone
     seeds = {name: masked.shares[name][:SHARE_BYTES] for name in signed.survivors}

@@ -266,6 +266,7 @@ def _policy(section: Section) -> Policy:
         max_delta=section.number("max_delta", off.max_delta),
         epsilon_budget=section.number("epsilon_budget", off.epsilon_budget),
         budget_delta=section.number("budget_delta", off.budget_delta),
+        keep_models=section.flag("keep_models", off.keep_models),
     )
     section.end()
     return policy

@@ -31,6 +31,7 @@ class ApprovedApp:
     python    the interpreter of its own environment; None for the agent's
     paths     folders with its own dependencies
     trains    what septum trains by itself in a run with differential privacy; None: no such run
+    private   patterns of the names of its parameters that never leave the silo
     """
 
     path: Path
@@ -45,6 +46,7 @@ class ApprovedApp:
     paths: tuple[Path, ...] = ()
     trains: PrivateLoss | None = None
     masked: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
         or _of_plan(policy, plan)
         or _of_privacy(policy, app, plan)
         or _of_leaves(app, plan)
+        or _of_private(app, plan)
         or _of_process(policy, sandbox)
     )
 
@@ -104,6 +107,18 @@ def _of_leaves(app: ApprovedApp, plan: Plan) -> Denied | None:
         "leaves.masked",
         f"this run would show the coordinator this silo's own {', '.join(app.masked)}, "
         "which leave with this app in masked sums alone",
+    )
+
+
+def _of_private(app: ApprovedApp, plan: Plan) -> Denied | None:
+    """Whether a plan says of the app's private parameters what its manifest says, which was approved."""
+    planned = () if plan.private is None else plan.private.parameters
+    if planned == app.private:
+        return None
+    here, there = (", ".join(patterns) or "none" for patterns in (app.private, planned))
+    return Denied(
+        f"apps.{plan.app.name}.private",
+        f"private parameters are {here} by the app's manifest that is approved here, {there} by the plan",
     )
 
 

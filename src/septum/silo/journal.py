@@ -5,6 +5,10 @@ gives the same update again. So each sum that the silo signs is written down bef
 same model (or the same statistics) is refused when it could be combined with those before into something about fewer
 silos than the policy's min_cohort (secagg/journal.py has the rule). It holds across runs, attempts and restarts.
 
+A model is known by its digest, and a coordinator that lies can change one bit of it: the updates stay almost the same.
+So models that were given out for one round of a run count as one. No honest run is hindered by that: whatever makes it
+do a round again, a lost model or answer, a resume, it asks the silos of then.
+
 A steward may forgive what was signed about a model or statistics, with a reason. That is one more line: nothing is ever
 taken out, and an agent that is running heeds it from its next sum on. Sums that were signed before and after are then
 no longer kept apart, so whoever has both may know what one silo sent.
@@ -15,7 +19,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from septum.errors import ConfigError, NotFoundError, SecAggError, StorageError
@@ -71,7 +75,23 @@ class Forgiven:
 
 
 Entry = Release | Forgiven
-Known = dict[Query, set[frozenset[str]]]
+Round = tuple[str, str, int]  # a run's, with its stage
+
+
+@dataclass(slots=True)
+class Known:
+    """What counts: `sums` by what they are about, and what was asked about in each round of a run."""
+
+    sums: dict[Query, set[frozenset[str]]] = field(default_factory=dict)
+    rounds: dict[Round, set[Query]] = field(default_factory=dict)
+
+    def about(self, query: Query, round_: Round) -> set[frozenset[str]]:
+        """The sums that one about this would be combined with: about the same, or asked in its place."""
+        return {one for asked in {query, *self.rounds.get(round_, ())} for one in self.sums.get(asked, ())}
+
+    def has(self, query: Query, round_: Round, silos: frozenset[str]) -> bool:
+        """Whether this very sum was written down."""
+        return silos in self.sums.get(query, ()) and query in self.rounds.get(round_, ())
 
 
 class Journal:
@@ -82,7 +102,7 @@ class Journal:
         self._silo = silo
         self._unix = unix
         self._lock = threading.Lock()
-        self._known: Known = {}  # what counts of the first `_lines` lines, which have `_bytes` bytes
+        self._known = Known()  # what counts of the first `_lines` lines, which have `_bytes` bytes
         self._lines = 0
         self._bytes = 0
 
@@ -94,13 +114,14 @@ class Journal:
         """
         with self._lock:
             self._read_on()
-            released = self._known.get(query, set())
-            if silos in released:
+            round_ = (place.run, place.stage, place.round)
+            if self._known.has(query, round_, silos):
                 return
-            told = conflict(released, silos, self._silo, min_cohort)
+            told = conflict(self._known.about(query, round_), silos, self._silo, min_cohort)
             if told is not None:
+                before = f"the same {query.kind}" if query in self._known.sums else "another model of this round"
                 raise SecAggError(
-                    f"this silo signed a sum over other silos for the same {query.kind} before: together with one over "
+                    f"this silo signed a sum over other silos for {before} before: together with one over "
                     f"{', '.join(sorted(silos))} it would tell what {', '.join(sorted(told))} sent, "
                     f"and {min_cohort} silos at least are to be in everything that is told",
                     hint=f"septum silo journal list --dir {self._path.parent}",
@@ -126,29 +147,29 @@ class Journal:
                 hint="bring back the newest copy: without it this silo does not know what it signed",
             )
         entries = tuple(_entries(self._path, lines, self._lines))
-        self._known = counting(entries, self._known)
+        count(entries, self._known)
         self._lines += len(lines)
         self._bytes += sum(len(line) + 1 for line in lines)
 
 
-def counting(entries: Iterable[Entry], before: Known | None = None) -> Known:
-    """Which sums count, by what they are about: those that were signed since the query was last forgiven.
+def count(entries: Iterable[Entry], known: Known) -> None:
+    """Take in further entries: a sum counts from its signature on, until what it is about is forgiven.
 
-    >>> query = Query("model", "sha256:app", "blake3:base")
-    >>> signed = Release(1.0, "r1", "train", 1, 1, query, ("a", "b"))
-    >>> counting([signed])[query] == {frozenset("ab")}
+    >>> query, known = Query("model", "sha256:app", "blake3:base"), Known()
+    >>> count([Release(1.0, "r1", "train", 1, 1, query, ("a", "b"))], known)
+    >>> known.about(query, ("r2", "train", 7)) == {frozenset("ab")}
     True
-    >>> counting([signed, Forgiven(2.0, query, "ann", "a is gone for good")])
-    {}
+    >>> count([Forgiven(2.0, query, "ann", "a is gone for good")], known)
+    >>> known.about(query, ("r1", "train", 1))
+    set()
     """
-    known = before or {}
     for entry in entries:
         match entry:
             case Release(query=query, silos=silos):
-                known.setdefault(query, set()).add(frozenset(silos))
+                known.sums.setdefault(query, set()).add(frozenset(silos))
+                known.rounds.setdefault((entry.run, entry.stage, entry.round), set()).add(query)
             case Forgiven(query=query):
-                known.pop(query, None)
-    return known
+                known.sums.pop(query, None)
 
 
 def read(silo_dir: Path) -> tuple[Entry, ...]:
@@ -167,8 +188,9 @@ def forgive(silo_dir: Path, kind: str, digest: str, by: str, reason: str, at: fl
     """
     if not reason.strip() or len(reason) > MAX_REASON_CHARS:
         raise ConfigError(f"a reason has 1 to {MAX_REASON_CHARS} characters: it is all that the journal will say of it")
-    known = counting(read(silo_dir))
-    meant = {query: len(sets) for query, sets in known.items() if query.kind == kind and query.name == digest}
+    known = Known()
+    count(read(silo_dir), known)
+    meant = {query: len(sets) for query, sets in known.sums.items() if query.kind == kind and query.name == digest}
     if not meant:
         raise NotFoundError(
             f"no sum about the {kind} {digest} counts in this silo's journal",

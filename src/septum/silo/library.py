@@ -160,6 +160,7 @@ def packaged(shelved: Shelved, dataset: Dataset, path: Path, paths: tuple[Path, 
         signers=shelved.signers,
         paths=paths,
         trains=package.manifest.trains,
+        private=package.manifest.private,
     )
 
 
@@ -200,5 +201,6 @@ def approve_folders(config: SiloConfig) -> Folders:
             masked=manifest.masked,
             dataset=config.dataset_of(settings),
             trains=manifest.trains,
+            private=manifest.private,
         )
     return Folders(approved)

@@ -39,19 +39,17 @@ def record(path: Path, number: int, line: bytes, read: Callable[[object], T]) ->
 def append_line(path: Path, line: bytes) -> None:
     """Add a line; a piece of one that a kill or a full disk left is taken away first. Raises StorageError.
 
-    It is on the disk when this returns, and so is the name of a file that was not there before.
+    It is on the disk when this returns, and so is the file's name.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        is_new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # the agent and a steward's command may both have something to say
             _append(descriptor, line + b"\n")
         finally:
             os.close(descriptor)
-        if is_new:
-            sync_folder(path.parent)
+        sync_folder(path.parent)  # not only for a new file: a kill may have come before this when it was one
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror}", hint=f"df -h {path.parent}; ls -l {path}"

@@ -45,6 +45,7 @@ from septum.silo.journal import Query
 from septum.silo.masking_tools import MaskingTools
 
 KEPT_BYTES = 4 * 2**20  # a masked result up to this size is made in memory, a larger one in a file
+LEAST_TOLD = 2  # silos that two sums may tell about together, whatever the policy: fewer would be no sum
 
 
 @dataclass(slots=True)
@@ -98,6 +99,12 @@ class MaskedPart:
             case Unmask(signatures=signatures):
                 attempt.state, reveal = machine.step(attempt.state, machine.Signatures(signatures))
                 return Revealed(*where, reveal)
+
+    def logged(self, asked: Agree | Unmask) -> dict[str, object]:
+        """What the silo's log keeps of a sum that it signed or revealed shares for; two silos can compare it."""
+        state = self._at(asked.stage, asked.round, asked.attempt).state
+        who = asked.survivors if isinstance(asked, Agree) else asked.signatures
+        return {"sum": state.sum, "silos" if isinstance(asked, Agree) else "signed_by": sorted(who)}
 
     def protect(self, result: Masked, plain: bytes | Path, weight: int, target: Path) -> Masked:
         """The result with its masked payload: inside if it is small, else in the file `target`.
@@ -181,7 +188,8 @@ class MaskedPart:
         """Sign a sum over these silos. What was decided is on the disk before it is said, and stays said."""
         state, signature = machine.step(attempt.state, machine.Survivors(survivors))
         query = Query("statistics" if stage is Stage.PREPARE else "model", self._plan.app.digest, attempt.base)
-        self._tools.journal.release(query, frozenset(survivors), attempt.place, self._tools.min_cohort)
+        alone = max(LEAST_TOLD, self._tools.min_cohort)
+        self._tools.journal.release(query, frozenset(survivors), attempt.place, alone)
         attempt.state = state
         return signature
 

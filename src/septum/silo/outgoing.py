@@ -1,8 +1,9 @@
 """What may leave the silo? The payload that a worker made, after the agent has checked it.
 
 A worker runs an app author's code, so its payload is looked at where the app no longer reaches it: exactly the tensors
-of this kind of work, with the base model's names, shapes and dtypes. No numpy here: the agent stays small. That the
-values are finite numbers is checked where they are made, and again by the coordinator.
+of this kind of work, with the base model's names, shapes and dtypes, and none that the app's manifest calls private. No
+numpy here: the agent stays small. That the values are finite numbers is checked where they are made, and again by the
+coordinator.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from septum.errors import TensorError
-from septum.protocol.contents import check_report
+from septum.protocol.contents import check_report, check_shared
 from septum.protocol.layout import Layout, header_size, read_layout
 from septum.protocol.messages import Blob, blob_of
 from septum.protocol.silo import Job
@@ -18,16 +19,16 @@ from septum.protocol.silo import Job
 Model = Path | bytes | None  # the base model's file, or the model itself; None for `prepare`
 
 
-def take(data: bytes, job: Job, model: Model) -> Blob:
+def take(data: bytes, job: Job, model: Model, private: tuple[str, ...]) -> Blob:
     """A job's payload with its bytes, if it may leave. Raises TensorError when it may not."""
-    check(job, _layout(data), None if model is None else _layout(model))
+    check(job, layout_in(data), None if model is None else layout_in(model), private)
     return blob_of(data)
 
 
-def take_over(source: Path, target: Path, job: Job, model: Model) -> None:
+def take_over(source: Path, target: Path, job: Job, model: Model, private: tuple[str, ...]) -> None:
     """Give a job's payload its name, if it may leave. Raises TensorError when it may not; then it is gone."""
     try:
-        check(job, _layout(source), None if model is None else _layout(model))
+        check(job, layout_in(source), None if model is None else layout_in(model), private)
         source.replace(target)
     except OSError as error:
         raise TensorError(f"the payload of {job.name} cannot be taken over: {error}") from error
@@ -35,15 +36,17 @@ def take_over(source: Path, target: Path, job: Job, model: Model) -> None:
         source.unlink(missing_ok=True)
 
 
-def check(job: Job, layout: Layout, model: Layout | None) -> None:
+def check(job: Job, layout: Layout, model: Layout | None, private: tuple[str, ...]) -> None:
     """Whether a payload holds what this job sends, and nothing else. Raises TensorError naming the first difference."""
     try:
+        check_shared(layout, model, private)
         check_report(job.stage, layout, model, initial=job.initial)
     except TensorError as error:
         raise TensorError(f"{job.name}: {error.message}", hint=error.hint) from error
 
 
-def _layout(content: Path | bytes) -> Layout:
+def layout_in(content: Path | bytes) -> Layout:
+    """The checked layout of a file, or of its bytes. Raises TensorError, and OSError when it cannot be read."""
     if isinstance(content, bytes):
         return read_layout(content[: header_size(content[:8])], len(content))
     size = content.stat().st_size

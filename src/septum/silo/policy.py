@@ -90,6 +90,7 @@ class Policy:
     max_delta          and one that asks for a larger delta
     epsilon_budget     the most that all runs together may cost the records of a dataset; what is beyond is refused
     budget_delta       the delta at which that holds
+    keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends
     """
 
     min_cohort: int = 3
@@ -113,6 +114,7 @@ class Policy:
     max_delta: float = 0.01
     epsilon_budget: float = 20.0
     budget_delta: float = 1e-5
+    keep_models: bool = True
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -191,6 +193,7 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "epsilon_budget": f"all of them cost a dataset epsilon {policy.epsilon_budget:g} at most",
         "budget_delta": f"at a delta of {policy.budget_delta:g}",
         "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
+        "keep_models": "this silo's own models are kept" if policy.keep_models else "no model is kept when a run ends",
     }
 
 

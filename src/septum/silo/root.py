@@ -29,6 +29,7 @@ from septum.silo.consent import ApprovedApp
 from septum.silo.egress import WatchedChannel
 from septum.silo.environment import Environments
 from septum.silo.journal import Journal
+from septum.silo.kept import KeptModels
 from septum.silo.launchers import launcher
 from septum.silo.ledger import Ledger
 from septum.silo.library import Folders, Library, approve_folders
@@ -94,6 +95,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
             min_cohort=config.policy.min_cohort,
         ),
         privacy=purse,
+        kept=KeptModels(silo_dir) if config.policy.keep_models else None,
     )
     tables = Tables(silo_dir / "tables", ReadLimits(config.limits.task_s))
     packages = Packages(silo_dir)

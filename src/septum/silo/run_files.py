@@ -2,12 +2,13 @@
 
     session.0, .1  the silo machine's state, in turns; small payloads are in it (slots.py)
     held/JOB       a large payload, checked, until its round is closed; JOB.part is one that comes from the worker,
-                   JOB.masked the same masked, as it leaves
+                   JOB.masked the same masked, as it leaves; .leftover one that gives way to the next
     model/DIGEST   the base model of the newest work, if it is large
     table          the rows that the run was given (tables.py)
     rows           the rows that the app made of it, in a run with differential privacy (private_run.py)
     privacy.json   what such a run reserved, and how many steps it began
-    work/          the worker's own directory: its log, the app's carried state (JOB.state)
+    work/          the worker's own directory: its log, what is carried (JOB.state), and the kept private parameters
+                   that the run started from (start.tensors; empty if there were none)
 
 Nothing is synced: the page cache outlives a killed process, and after a power loss the silo trains the round again.
 """
@@ -20,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from septum.adapters.channel.blob_files import part_of
+from septum.adapters.leftovers import LARGE_BYTES, LEFTOVER
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.messages import Blob
 from septum.protocol.silo import SiloRun, kept_payloads, kept_states
@@ -27,7 +29,6 @@ from septum.silo.slots import Slots
 
 MAX_SESSION_BYTES = 4 * 2**20  # a plan of 1,000 silos and a long traceback
 STATE_SUFFIX = ".state"
-LARGE_BYTES = 1024 * 1024
 
 
 class RunFiles:
@@ -90,6 +91,11 @@ class RunFiles:
         """Where the worker puts the app's state after a job."""
         return self.work / f"{job}{STATE_SUFFIX}"
 
+    @property
+    def start(self) -> Path:
+        """The private parameters that this run started from."""
+        return self.work / "start.tensors"
+
     def model(self, blob: Blob) -> Path:
         """Where a base model lies, and beside it what has come of it; other models are deleted."""
         path = self.folder / "model" / blob.digest.partition(":")[2]
@@ -100,8 +106,9 @@ class RunFiles:
     def tidy(self, state: SiloRun) -> None:
         """Delete the payloads and carried states that `state` no longer names."""
         payloads, states = kept_payloads(state), kept_states(state)
-        held = [path for path in (self.folder / "held").iterdir() if path.name not in payloads]
+        held = [path for path in (self.folder / "held").iterdir() if path.name not in {*payloads, LEFTOVER}]
         carried = self.work.glob(f"*{STATE_SUFFIX}")
+        self._leave(held)
         self._unlink(held + [path for path in carried if path.name.removesuffix(STATE_SUFFIX) not in states])
 
     def settle(self) -> None:
@@ -109,11 +116,19 @@ class RunFiles:
         for thread in self._removing:
             thread.join()
         self._removing.clear()
+        (self.folder / "held" / LEFTOVER).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete everything."""
         self.settle()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _leave(self, paths: list[Path]) -> None:
+        """Take the largest payload out of `paths`: it gives way to the next one, and goes then."""
+        largest = max(paths, key=lambda path: path.stat().st_size, default=None)
+        if largest is not None and largest.stat().st_size >= LARGE_BYTES:
+            largest.replace(largest.with_name(LEFTOVER))
+            paths.remove(largest)
 
     def _unlink(self, paths: list[Path]) -> None:
         """Delete files; large ones in another thread, for one that is just being written to the disk takes its time.

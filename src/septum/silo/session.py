@@ -34,6 +34,7 @@ from septum.protocol.messages import (
     INLINE_LIMIT_BYTES,
     MAX_REASON_CHARS,
     MAX_WEIGHT,
+    Agree,
     Barrier,
     Blob,
     End,
@@ -50,6 +51,7 @@ from septum.protocol.messages import (
     SiloMessage,
     Stage,
     Train,
+    Unmask,
     blob_of,
 )
 from septum.protocol.plan import digest_of
@@ -75,8 +77,10 @@ from septum.protocol.silo import (
 )
 from septum.silo import outgoing
 from septum.silo.consent import Granted
+from septum.silo.kept import KeptModels
 from septum.silo.log import Log
 from septum.silo.masking_tools import MaskingTools
+from septum.silo.own_model import OwnModel
 from septum.silo.policy import Hours
 from septum.silo.run_files import RunFiles
 
@@ -119,6 +123,7 @@ class Tools:
     hours and send_error_texts are the policy's
     masking   None where this silo takes no part in masked runs
     privacy   None where it takes no part in runs with differential privacy
+    kept      None where this silo keeps no models of its own
     """
 
     channel: Channel
@@ -132,6 +137,8 @@ class Tools:
     minute: Callable[[], int] = minute_of_the_day
     masking: MaskingTools | None = None
     privacy: PrivacyTools | None = None
+    kept: KeptModels | None = None
+    unix: Callable[[], float] = time.time
 
 
 class Session:
@@ -147,8 +154,9 @@ class Session:
         self._failures = 0  # of the line, one after another
         self._small = blob_of(b"")  # the newest model that came with its bytes
         self._masked = None if state.plan.masking is None else _masked_part(tools, state)
-        self._private = None if state.plan.privacy is None else _private_run(tools, state, files, self._log)
+        self._paid = None if state.plan.privacy is None else _private_run(tools, state, files, self._log)
         self._tells = tools.send_error_texts and state.plan.privacy is None  # an app's text can quote a row
+        self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
         self.state = state
 
     def serve(self) -> None:
@@ -158,6 +166,8 @@ class Session:
         try:
             while event is not None and not self._tools.stop.is_set():
                 state, effects = step(self.state, event)
+                if any(isinstance(effect, Finish) and effect.outcome is Outcome.FINISHED for effect in effects):
+                    self._own.keep(state, None if self._granted is None else self._granted.app)  # before it has ended
                 if state != self.state:
                     if _to_be_saved(effects):
                         self._save(state)
@@ -226,8 +236,8 @@ class Session:
     def _finish(self, effect: Finish) -> None:
         self._log.info("run_ended", outcome=effect.outcome.value, reason=effect.reason)
         self.interrupt()
-        if self._private is not None:
-            self._private.settle()
+        if self._paid is not None:
+            self._paid.settle()
         if not effect.keep:
             self._files.remove()
 
@@ -260,13 +270,17 @@ class Session:
         try:
             if self._masked is None:
                 raise SecAggError("this silo takes no part in masked runs")
-            return self._masked.answer(asked)
+            answer = self._masked.answer(asked)
         except SeptumError as error:
             self._log.error("not_exchanged", error=error.message, hint=error.hint, **_evidence(asked))
             told = error.message
             if not (isinstance(error, SecAggError) or self._tells):  # of its own files, say
                 told = "this silo cannot take part in a masked sum now, and keeps the reason to itself"
             return Failure(asked.stage, asked.round, asked.attempt, told[:MAX_REASON_CHARS])
+        if isinstance(asked, Agree | Unmask):
+            event = "sum_signed" if isinstance(asked, Agree) else "shares_revealed"
+            self._log.info(event, **_where(asked), **self._masked.logged(asked))
+        return answer
 
     def _with_payload(self, result: Result) -> Result | Failure:
         """The result as it leaves: masked if the run is. Small payloads are inside, large ones go ahead of it."""
@@ -346,6 +360,7 @@ class Session:
             result = self._work(effect, model)
             _check_weight(job, result.weight)
             payload = self._take(job, result, model)
+            self._own.hold(job, model)
         except (ConnectionFailedError, TimedOutError, AuthError) as error:  # the model could not be fetched
             self._pause(error)
             return Reconnected()
@@ -374,9 +389,15 @@ class Session:
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
         if isinstance(result.payload, bytes):
-            return outgoing.take(result.payload, job, model)
-        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model)
+            return outgoing.take(result.payload, job, model, self._private)
+        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model, self._private)
         return result.payload
+
+    @property
+    def _private(self) -> tuple[str, ...]:
+        """What the manifest that was approved here calls private, whatever the plan says."""
+        assert self._granted is not None
+        return self._granted.app.private
 
     def _model(self, blob: Blob) -> Path | bytes:
         """The base model: as it came with the instruction, or its file, which is fetched if it is not there."""
@@ -400,11 +421,11 @@ class Session:
         job, app = effect.job, self._granted.app
         spec = self._spec(self._granted)
         if self.state.plan.privacy is not None:
-            if self._private is None:
+            if self._paid is None:
                 raise BudgetError("this silo takes no part in runs with differential privacy")
-            spec = self._private.spec_for(job, spec, app.dataset.name, app.trains, self._started)
+            spec = self._paid.spec_for(job, spec, app.dataset.name, app.trains, self._started)
         worker = self._worker if self._worker is not None and self._worker.alive else self._started(spec)
-        state = self._files.carried(effect.state) if effect.state else None
+        state = self._files.carried(effect.state) if effect.state else self._own.start(app, job, model)
         task = Task(job.stage, job.round, model, job.initial, state, self._files.carried(job.name))
         return worker.perform(task, self._files.output(job.name))
 
@@ -432,6 +453,8 @@ class Session:
             run_dir=self._files.work.absolute(),
             python=app.python,
             paths=app.paths,
+            private=app.private,
+            personalise=0 if plan.private is None else plan.private.personalise,
         )
 
     def _unpaid(self, effect: Do, error: BudgetError) -> WorkFailed:
@@ -472,8 +495,11 @@ def _masked_part(tools: Tools, state: SiloRun) -> MaskedPart | None:
 
 def _evidence(asked: Barrier) -> dict[str, object]:
     """What a silo can say of a request that it refused. All get the same one: another digest is another request."""
-    where = {"stage": asked.stage.value, "round": asked.round, "attempt": asked.attempt}
-    return {"step": type(asked).__name__, **where, "asked": digest_of(encode(asked))}
+    return {"step": type(asked).__name__, **_where(asked), "asked": digest_of(encode(asked))}
+
+
+def _where(asked: Barrier) -> dict[str, object]:
+    return {"stage": asked.stage.value, "round": asked.round, "attempt": asked.attempt}
 
 
 def _to_be_saved(effects: tuple[Effect, ...]) -> bool:

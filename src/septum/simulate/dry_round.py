@@ -90,13 +90,16 @@ def _round(loaded: LoadedApp, settings: Settings, table: Table) -> tuple[list[st
     prepared = harness.prepare(app, hyper, table)
     prepared = harness.with_statistics(app, prepared, harness.summands(app, prepared))
     model = harness.initial(app, hyper, prepared.shape, seed)
-    task = harness.Task(1, seed, SILO)
-    trained = harness.train(app, hyper, prepared, model, task)
-    harness.evaluate(app, prepared, {name: model[name] + trained.update[name] for name in model})
+    shared, own = harness.initial_parts(app, hyper, prepared.shape, seed, loaded.manifest.private)
+    task = harness.Task(1, seed, SILO, private=own)
+    trained = harness.train(app, hyper, prepared, shared, task)
+    after = {name: shared[name] + trained.update[name] for name in shared}
+    harness.evaluate(app, prepared, {**after, **trained.private})
     notes = []
     if not _same(model, harness.initial(app, hyper, prepared.shape, seed)):
         notes.append("initial gave another model the second time: use the rng that it is given, and no other")
-    if not _same(trained.update, harness.train(app, hyper, prepared, model, task).update):
+    again = harness.train(app, hyper, prepared, shared, task)
+    if not _same({**trained.update, **trained.private}, {**again.update, **again.private}):
         notes.append("train gave another update the second time: use ctx.rng, so that lost work can be done again")
     return notes, {
         "train_rows": len(prepared.split.train),

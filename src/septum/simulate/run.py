@@ -16,7 +16,7 @@ from septum.adapters.launch.private_station import PrivateStation
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
-from septum.protocol import combine, masked_combine, run, run_state, silo, stages, tensors
+from septum.protocol import combine, contents, masked_combine, run, run_state, silo, stages, tensors
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.masked import Beside, evaluation_sums, masked_pieces, scale_of
 from septum.protocol.messages import Blob, Masked, Outcome, SiloMessage, Stage, blob_of
@@ -34,7 +34,10 @@ RUN_ID = "simulation"
 
 @dataclass(frozen=True, slots=True)
 class SimulationResult:
-    """How a simulation ended. `metrics` are those of the last model, over all silos' test rows and silo by silo."""
+    """How a simulation ended. `metrics` are those of the last model, over all silos' test rows and silo by silo.
+
+    own  of a run with private parameters, or one that personalises: each silo's own model, the whole file
+    """
 
     outcome: Outcome
     reason: str
@@ -43,6 +46,7 @@ class SimulationResult:
     model_digest: str
     metrics: Metrics | None
     silos: Mapping[str, Metrics]
+    own: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def read_silos(app: LoadedApp, hyper: object, data: Mapping[str, Path]) -> dict[str, harness.Prepared]:
@@ -88,7 +92,11 @@ class _Simulation:
         self._measured: ModelMeasured | None = None
         self._said: deque[tuple[str, SiloMessage]] = deque()
         hyper = app.app.resolve(plan.hyper)
-        parts = {name: Part(name, plan.seed, self._strategy.proximal_mu, plan.clip_norm) for name in plan.silos}
+        self._private, further = (
+            ((), 0) if plan.private is None else (plan.private.parameters, plan.private.personalise)
+        )
+        mu = self._strategy.proximal_mu
+        parts = {name: Part(name, plan.seed, mu, plan.clip_norm, self._private, further) for name in plan.silos}
         self._stations: dict[str, Station | PrivateStation] = {
             name: Station(app.app, hyper, prepared[name], part)
             if plan.privacy is None
@@ -223,6 +231,7 @@ class _Simulation:
             data = tensors.encode(made.leaving)
             base = None if model is None else layout_of(source_of(model))
             combine.check(job.stage, source_of(data), base)
+            contents.check_shared(layout_of(source_of(data)), base, self._private)
         except SeptumError as error:
             return silo.WorkFailed(job, error.message)
         blob = blob_of(data)
@@ -244,7 +253,18 @@ class _Simulation:
             model_digest=ended.model.digest,
             metrics=None if measured is None else measured.metrics,
             silos=self._by_silo(measured),
+            own={} if ended.plan.private is None else self._own(tensors.decode(self._blobs[ended.model.digest])),
         )
+
+    def _own(self, model: Tensors) -> Mapping[str, bytes]:
+        """What each silo would keep: the model, and over it what came of the last evaluation."""
+        own = {}
+        for (name, job), state in sorted(self._states.items()):
+            if job.startswith(Stage.EVALUATE.value):
+                found = {key.removeprefix(contents.OWN): array for key, array in state.items()}
+                found.pop(contents.CHOSEN, None)
+                own[name] = tensors.encode({**model, **found})
+        return own
 
     def _by_silo(self, measured: ModelMeasured | None) -> Mapping[str, Metrics]:
         """How the last model does in each silo; a simulation knows it of a masked run, too."""
@@ -261,5 +281,5 @@ def _make(station: Station | PrivateStation, job: silo.Job, model: bytes | None,
         return station.prepare(timer, initial=job.initial)
     content = tensors.decode(model)
     if job.stage is Stage.EVALUATE:
-        return station.evaluate(timer, content)
+        return station.evaluate(timer, content, state)
     return station.train(timer, job.round, content, state)

@@ -119,6 +119,14 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path, monkeypatch):
     assert not (tmp_path / "none.db").exists()
 
 
+def test_a_database_that_does_not_answer_is_down_and_no_fault_of_the_query(tmp_path, monkeypatch):
+    """Here the driver's own error: what lies there cannot be opened as a database."""
+    monkeypatch.setenv("HOSPITAL_DB", f"sqlite:///{tmp_path}")
+    with pytest.raises(ConnectionFailedError, match="the database cannot be reached: unable to open") as caught:
+        rows_of({"url_env": "HOSPITAL_DB"}, "SELECT 1")
+    assert "is it up" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "url",
     [

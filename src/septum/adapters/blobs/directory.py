@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from septum.adapters.blobs.cut import KEPT_BYTES, CutUploads, Part, open_part
+from septum.adapters.blobs.leftovers import Leftovers, before_each
 from septum.adapters.blobs.names import check_area, check_digest
 from septum.adapters.blobs.writing import Digester, Guard, digest_start, sent_to_disk, write
 from septum.adapters.files import sync_folder
@@ -37,6 +38,7 @@ class DirectoryBlobs:
         self._incoming = root / INCOMING
         self._lock = threading.Lock()  # held while an area gets or loses its names, never while bytes are written
         self._numbers = itertools.count(1)
+        self._leftovers = Leftovers(self._incoming)
         self._synced: set[Path] = set()  # shards whose own directory entries are on disk
         with _translated(root, "start"):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,8 +76,8 @@ class DirectoryBlobs:
         """Store the blob whose bytes from `start` to the end these are; what comes before a cut is kept."""
         place = self._folder(area) / _place(digest)
         guard = partial(_translated, self._root, f"store a blob in {area!r}")
-        with self._cut.appending(area, digest, sender, start) as part:
-            _check(_write_part(part, data, limit=limit, guard=guard), digest)
+        with self._leftovers.one_of(area) as make_room, self._cut.appending(area, digest, sender, start) as part:
+            _check(_write_part(part, before_each(data, make_room), limit=limit, guard=guard), digest)
             with self._lock:
                 if part.dropped:
                     raise ConflictError(f"{area!r} was dropped while {digest} arrived from {sender!r}")
@@ -110,6 +112,7 @@ class DirectoryBlobs:
 
     def free_bytes(self) -> int:
         """What the file system has for this user."""
+        self._leftovers.clear()
         with _translated(self._root, "look at the free space"):
             found = os.statvfs(self._root)
         return found.f_bavail * found.f_frsize
@@ -120,7 +123,7 @@ class DirectoryBlobs:
         paths = [folder / _place(digest) for digest in digests]
         with _translated(self._root, f"discard blobs in {area!r}"):
             for path in paths:
-                path.unlink(missing_ok=True)
+                self._leftovers.leave(path, area)
 
     def drop(self, area: str) -> None:
         """Forget a whole area. It is gone at once, even if removing its files is cut short."""
@@ -128,6 +131,7 @@ class DirectoryBlobs:
         with _translated(self._root, f"drop {area!r}"):
             with self._lock:
                 self._cut.drop(check_area(area))
+                self._leftovers.clear(area)
                 self._synced = {shard for shard in self._synced if shard.parent.name != area}
                 try:
                     self._folder(area).rename(gone)

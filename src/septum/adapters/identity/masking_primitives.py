@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -37,13 +38,18 @@ def openssl() -> Primitives:
     )
 
 
+@lru_cache(maxsize=2)  # a silo's two keys of an attempt: OpenSSL computes the public half of each that it is given
+def _private(secret: bytes) -> X25519PrivateKey:
+    return X25519PrivateKey.from_private_bytes(secret)
+
+
 def _public_of(secret: bytes) -> bytes:
-    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+    return _private(secret).public_key().public_bytes_raw()
 
 
 def _agree(secret: bytes, public: bytes) -> bytes:
     try:
-        return X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(public))
+        return _private(secret).exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError:  # RFC 7748, section 6.1: the shared secret would be zero, for everybody
         raise SecAggError("it is no X25519 key, or a point of low order") from None
 

@@ -56,6 +56,8 @@ class Start:
     paths: tuple[str, ...]
     rows_for: PrivateLoss | None = field(default=None, metadata=LATER)
     loop: Loop | None = field(default=None, metadata=LATER)
+    private: tuple[str, ...] = field(default=(), metadata=LATER)
+    personalise: int = field(default=0, metadata=LATER)
 
     @classmethod
     def of(cls, spec: WorkerSpec, limits: WorkerLimits) -> Start:
@@ -75,6 +77,8 @@ class Start:
             paths=tuple(str(path) for path in spec.paths),
             rows_for=spec.rows_for,
             loop=spec.loop,
+            private=spec.private,
+            personalise=spec.personalise,
         )
 
     def spec(self) -> WorkerSpec:
@@ -93,6 +97,8 @@ class Start:
             paths=tuple(Path(path) for path in self.paths),
             rows_for=self.rows_for,
             loop=self.loop,
+            private=self.private,
+            personalise=self.personalise,
         )
 
 

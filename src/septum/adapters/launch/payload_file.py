@@ -7,17 +7,21 @@ small.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from blake3 import blake3
 
+from septum.adapters.leftovers import LEFTOVER, giving_way
 from septum.errors import StorageError
 from septum.protocol.messages import Blob
 
 
 class PayloadFile:
     """A file that is being filled. Use as a context; if `blob` was not asked for, the file is removed.
+
+    A LEFTOVER beside it gives way to it.
 
     A disk that is full is told by `blob`, at the end: who sends comes to the end of it first, and goes on.
     """
@@ -29,8 +33,10 @@ class PayloadFile:
         self._file = -1
         self._kept = False
         self._error: OSError | None = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> PayloadFile:
+        self._make_room = self._stack.enter_context(giving_way(self._path.with_name(LEFTOVER)))
         try:
             self._path.unlink(missing_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -44,6 +50,7 @@ class PayloadFile:
             return
         self._digest.update(piece)
         self._size += len(piece)
+        self._make_room(len(piece))
         try:
             while piece:
                 piece = piece[os.write(self._file, piece) :]
@@ -63,6 +70,7 @@ class PayloadFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._stack.close()
         if self._file < 0:
             return
         os.close(self._file)

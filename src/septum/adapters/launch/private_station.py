@@ -68,9 +68,9 @@ class PrivateStation:
             update, _ = timer.run("clip", lambda: clip_l2(update, limit))
         return Made(payload.update_tensors(update, NOTHING), loop.weight)
 
-    def evaluate(self, timer: Timer, model: Tensors) -> Made:
+    def evaluate(self, timer: Timer, model: Tensors, state: Tensors = _NO_TENSORS) -> Made:
         """That nothing was measured."""
-        del timer, model
+        del timer, model, state
         return Made(payload.evaluation_tensors(NOTHING), 0)
 
 

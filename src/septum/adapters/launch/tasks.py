@@ -65,9 +65,9 @@ class Workplace:
         if task.stage is Stage.PREPARE:
             return station.prepare(timer, initial=task.initial)
         model = timer.run("load", lambda: _read(task.model))
-        if task.stage is Stage.EVALUATE:
-            return station.evaluate(timer, model)
         state = {} if task.state is None else timer.run("load", lambda: _read(task.state))
+        if task.stage is Stage.EVALUATE:
+            return station.evaluate(timer, model, state)
         return station.train(timer, task.round, model, state)
 
 
