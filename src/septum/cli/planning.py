@@ -153,7 +153,7 @@ def _check_unit(unit: str) -> None:
     if unit == "silo":
         raise ConfigError(
             "--dp-unit silo: to hide that a silo takes part, noise is added to the mean over the silos. At epsilon 8"
-            " over 20 rounds that is 0.54 of the clipping norm in each coordinate with 4 silos, more than a model bears,"
+            " over 20 rounds that is 0.54 of the clipping norm in each coordinate with 4 silos, too much for a model,"
             " and 0.011 with 200. It is no use below 50 silos, and not built for more",
             hint="--dp-unit record hides each row of each silo",
         )
