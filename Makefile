@@ -30,7 +30,7 @@ e2e: $(VENV)/.setup  ## real processes over real HTTPS
 faults: $(VENV)/.setup  ## kills, full disks, hostile networks: nothing is lost
 	$(BIN)/pytest -q -m faults --durations=15
 
-attacks: $(VENV)/.setup  ## dishonest silos: what succeeds against which rule
+attacks: $(VENV)/.setup  ## on privacy and on the model: what succeeds, and what fails
 	$(BIN)/pytest -q -m attacks --durations=5 tests/attacks
 
 attacktable: $(VENV)/.setup  ## docs/attacks.md, from what the attack suite finds

@@ -15,7 +15,7 @@ import numpy as np
 from septum.algorithms.evaluation import Evaluation
 from septum.algorithms.roc_auc import bin_counts, roc_auc
 from septum.algorithms.strategy import Strategy
-from septum.errors import TensorError
+from septum.errors import SecAggError, TensorError
 from septum.protocol import combine, payload, tensors
 from septum.protocol.combine import Weighted
 from septum.protocol.messages import Stage
@@ -102,7 +102,11 @@ def accuracy(model: Model, data: Data) -> float:
     return float(((logits(model, data) > 0) == (data.y > 0.5)).mean())
 
 
-def play(strategy: Strategy, attack: Attack, attackers: int) -> Played:
+Combine = Callable[[Model, Mapping[str, bytes], Mapping[str, int], list[str]], Model]
+"""What a round makes of a model, of the silos' payloads and the rows they state; refusals are added to the list."""
+
+
+def play(combined: Combine, attack: Attack, attackers: int) -> Played:
     """Some rounds in which the last `attackers` silos are dishonest."""
     test = rows_of(99, TEST_ROWS, 0.0)
     data = {name: rows_of(number, 120 + 20 * number, 0.3) for number, name in enumerate(NAMES)}
@@ -124,8 +128,8 @@ def play(strategy: Strategy, attack: Attack, attackers: int) -> Played:
         }
         stated = {name: attack.rows(len(data[name])) if name in dishonest else len(data[name]) for name in NAMES}
         try:
-            model = next_model(strategy, model, sent, stated, played.refused)
-        except TensorError as error:
+            model = combined(model, sent, stated, played.refused)
+        except (TensorError, SecAggError) as error:
             played.why_none = error.message
             return played
     played.accuracy = accuracy(model, test)

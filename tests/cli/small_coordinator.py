@@ -83,6 +83,7 @@ class SmallCoordinator:
             model=blob_of(MODEL).digest,
             reason=self.reason,
             created_at=1_700_000_000.0,
+            asks=plan.query is not None,
         )
 
     def answer(self, method, path, query, headers, body):
@@ -108,6 +109,10 @@ class SmallCoordinator:
                 }
             case "GET", ["runs", run] if run in self.plans:
                 return 200, to_json(self.view(run))
+            case "GET", ["runs", run, "journal"] if run in self.plans:
+                after = int(query.get("after", ["0"])[0])
+                entries = [JournalView(seq, 1.0, fact) for seq, fact in enumerate(self.facts, start=1) if seq > after]
+                return 200, {"items": [to_json(entry) for entry in entries]}
             case "POST", ["runs", run, "stop" | "pause" | "resume"] if run in self.plans:
                 return 200, to_json(self.view(run))
         return 404, {"error": {"code": "not_found", "message": f"nothing at {path}", "hint": "septum run list"}}

@@ -242,3 +242,12 @@ def test_a_package_is_removed_once_no_run_of_it_is_at_work(call, running, made, 
     other.write_text(other.read_text() + "\n")
     done = call("app", "push", built(home / "gone", home).path)
     assert (done.code, "has been pushed already and removed" in done.err) == (ExitCode.FAILED, True)
+
+
+def test_what_never_leaves_is_shown_of_a_pushed_package(call, home):
+    folder = app_folder(home / "own", version="77.0.0")
+    manifest = folder / "septum.toml"
+    manifest.write_text(f'{manifest.read_text()}\n[private]\nparameters = ["head.*"]\n')
+    assert call("app", "push", built(folder, home / "dist").path).code == 0
+    assert "private  head.*: these never leave a silo\n" in call("app", "show", "small==77.0.0").out
+    assert call("app", "show", "small==77.0.0", "--json").envelope["data"]["private"] == ["head.*"]

@@ -80,11 +80,11 @@ def test_what_is_forgiven_is_told_with_what_it_gives_up_and_stays_in_the_list(se
         journal.release(other, FOUR - {"west"}, Place("r-3", "train", 1, 1), 3)
 
 
-@pytest.mark.parametrize("named", [(), ("--statistics", APP, "--model", BASE)])
+@pytest.mark.parametrize("named", [(), ("--statistics", APP, "--model", BASE), ("--queries", "--model", BASE)])
 def test_one_thing_is_forgiven_at_a_time(septum, silo, journal, named):
     done = septum("silo", "journal", "forgive", "--dir", silo, *named, "--reason", "why not")
     assert done.code != 0
-    assert "name either --statistics or --model" in done.err
+    assert "name one of --statistics, --model and --queries" in done.err
     assert len(list(journal.all())) == 2
 
 

@@ -24,8 +24,9 @@ from tests.coordinator.support import engine, plan_of, update, work
 from septum.client import Client
 from septum.coordinator.asgi import SILENCE_S
 from septum.coordinator.blob_api import UPLOADS_A_SILO
+from septum.protocol import payload as payloads
 from septum.protocol.codec import encode
-from septum.protocol.messages import Blob
+from septum.protocol.messages import Blob, Report, Stage
 from septum.protocol.plan import digest_of
 from septum.protocol.run_state import Stop
 
@@ -381,3 +382,23 @@ async def test_an_upload_that_begins_as_its_run_ends_and_is_cut_leaves_nothing()
         e.service.settle_upload(live)
         await e.driver.performer.settle()
         assert e.blobs.kept_bytes(live.spool.area, digest_of(DATA), sender="hungary") == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("value", "size", "seen"), [(1.0, None, True), (1.0, 0, False), (float("nan"), None, False)])
+async def test_numbers_that_were_finite_when_they_came_are_not_read_again_for_it(monkeypatch, value, size, seen):
+    data = update(value)
+    looked_at = []
+    monkeypatch.setattr(payloads, "check_finite", lambda name, *_: looked_at.append(name))
+    async with engine() as e:
+        run, _ = await e.start_round_one(plan_of())
+        live, mark = await e.service.upload_to("hungary", run)
+        looked_at.clear()
+        e.service.append_payload(live, "hungary", digest_of(data), iter([data]), 0, len(data) if size is None else size)
+        e.service.uploaded(live, "hungary", digest_of(data), mark)
+        assert (live.spool.finite_from(digest_of(data)) is not None) == seen
+        report = Report(Stage.TRAIN, 1, 1, live.run.model.digest, Blob(digest_of(data), len(data)), 10)
+        e.service._check_file(live, live.run, "hungary", report)
+        assert (looked_at == []) == seen
+        live.spool.lost([digest_of(data)])  # a file that changed since is looked at
+        assert live.spool.finite_from(digest_of(data)) is None

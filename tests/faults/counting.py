@@ -14,7 +14,8 @@ from tests.e2e.runs import OPEN
 
 from septum.cli.federation import Federation
 from septum.errors import ConnectionFailedError
-from septum.protocol.plan import AppRef, Plan
+from septum.protocol.plan import AppRef, Masking, Plan
+from septum.protocol.query import Pair, Query, QueryColumn
 from septum.sdk.package import load_app
 from septum.simulate.run import read_silos, simulate
 
@@ -37,7 +38,7 @@ class Counting:
     def federation(self, base: Path) -> Federation:
         """Not started yet."""
         return Federation(
-            base, FOLDER, APP.app.name, self.records, sandbox=1, policy=OPEN
+            base, FOLDER, APP.app.name, self.records, sandbox=1, policy=OPEN | {"queries": [APP.app.name]}
         )  # its trails lie outside of one
 
     def trail(self, run: str) -> Path:
@@ -55,6 +56,13 @@ class Counting:
         values = APP.app.hyper_values(resolved)
         plan = Plan(run, ref, values, tuple(sorted(self.records)), rounds=rounds, seed=7)
         return replace(plan, **changed)
+
+    def query(self, run: str) -> Plan:
+        """A plan that asks all silos how their x are spread, and whether it goes with y."""
+        column = QueryColumn("x", cuts=(2.0, 4.0)), QueryColumn("y", cuts=(0.5,))
+        query = Query(column, (Pair("x", "y"),), min_cell=5)
+        ref = AppRef(APP.app.name, APP.manifest.version, APP.digest)
+        return Plan(run, ref, {}, tuple(sorted(self.records)), rounds=1, masking=Masking(), query=query)
 
     def undisturbed(self, plan: Plan) -> str:
         """The digest that a run has when nothing goes wrong."""

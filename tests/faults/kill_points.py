@@ -30,6 +30,7 @@ class Story(Enum):
     PAYLOAD_LOST = "a payload vanishes from the disk"
     MODEL_LOST = "the newest model vanishes from the disk"
     ENROLLING = "silos come and go; no run"
+    ASKING = "statistics are asked, and nothing is trained"
     PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
 
 
@@ -50,6 +51,8 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "commit: ModelMade": Story.PLAIN,
     "commit: ModelMeasured": Story.PLAIN,
     "commit: RunEnded": Story.PLAIN,
+    "commit: StatisticsMade": Story.ASKING,
+    "commit: a step of a masked attempt": Story.ASKING,
     "commit: SiloReturned": Story.LEFT,
     "commit: SiloLeft": Story.LEFT,
     "commit: SiloRefused": Story.REFUSED,
@@ -140,7 +143,10 @@ def names_of(transition: Transition) -> list[str]:
     said = [_name_of_fact(fact) for fact in transition.facts]
     added = [f"outbox + {_name_of_effect(effect)}" for effect in transition.effects]
     done = ["outbox - done"] if transition.performed else []
-    return [f"commit: {name}" for name in dict.fromkeys([*said, *added, *done])] or ["commit: nothing but a state"]
+    names = [*said, *added, *done]
+    if not names:  # keys, shares, signatures and reveals are in the state, and are no facts
+        names = ["nothing but a state" if transition.run.exchange is None else "a step of a masked attempt"]
+    return [f"commit: {name}" for name in dict.fromkeys(names)]
 
 
 def name_of_put(area: str) -> str:

@@ -93,6 +93,7 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
 READERS = frozenset(
     {
         "Journal.all",
+        "Journal.check",
         "KeptModels.all",
         "KeptModels.get",
         "KeptModels.has",

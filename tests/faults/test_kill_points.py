@@ -138,6 +138,18 @@ def plain(place: Place, point: str, **plan: object) -> str:
     return finished(place, point, place.counting.plan(point, 3, {}, **plan), deaths(point, run_id_of(point)))
 
 
+def asking(place: Place, point: str) -> str:
+    """The answer is there once, and right: x is 0, 0.5, .. in each silo's 12, 16 and 20 rows, y is 0, 1, 0, 1, .."""
+    place.fate.arm(*deaths(point, run_id_of(point)))
+    run = place.submit(point, place.counting.query(point))
+    assert place.until_ended(run) is RunStatus.FINISHED, place.facts(run)[-5:]
+    (made,) = (fact.answer for fact in place.facts(run) if isinstance(fact, facts.StatisticsMade))
+    assert (made.rows, made.silos) == (48, tuple(sorted(ROWS)))
+    assert [column.groups for column in made.columns] == [(15, 12, 21), (24, 24)]
+    assert not place.counting.trail(point).exists()
+    return run
+
+
 def large(place: Place, point: str) -> str:
     plan = place.counting.plan(point, 5, {"width": LARGE}, strategy=StrategyRef("fedadam"))
     return finished(place, point, plan, deaths(point, run_id_of(point)))
@@ -331,6 +343,7 @@ STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.MODEL_LOST: model_lost,
     Story.ENROLLING: enrolling,
     Story.PUSHING: pushing,
+    Story.ASKING: asking,
 }
 
 

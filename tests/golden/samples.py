@@ -44,6 +44,7 @@ from septum.protocol.messages import (
 )
 from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
 from septum.protocol.privacy import Mode, Strength
+from septum.protocol.query import Code, ColumnAnswer, Pair, Quantile, Query, QueryAnswer, QueryColumn, TableAnswer
 from septum.protocol.run_state import Combine, Contribution, Discard, Presence
 from septum.protocol.silo import Held, Job, SiloPhase, SiloRun
 from septum.protocol.views import (
@@ -173,6 +174,26 @@ VIEW_SAMPLES = (
     HealthView("0.1.0", 1_800_000_000.0, 1, 3),
 )
 
+_QUERY = Query(
+    columns=(
+        QueryColumn("age", "years", True, 18.0, 110.0, moments=True, quantiles=(0.25, 0.5), cuts=(40.0, 60.0)),
+        QueryColumn("sex", codes=(Code(0.0, "female"), Code(1.0, "male"))),
+    ),
+    tables=(Pair("sex", "age"),),
+)
+_ANSWER = QueryAnswer(
+    rows=100,
+    silos=("cleveland", "hungary"),
+    columns=(
+        ColumnAnswer("age", 100, 0, 52.5, 9.25, (Quantile(0.25, 47.0, 0.0), Quantile(0.5, None, 0.0)), (20, 50, 30)),
+        ColumnAnswer("sex", None, None, groups=(40, None)),
+    ),
+    tables=(
+        TableAnswer("sex", "age", ((10, 20, 10, 0), (10, 30, None, 0), (0, 0, None, 0))),
+        TableAnswer("sex", "age", ((10, 20), (20, 10)), 6.5, 1, 0.0125, 15.0, (0.25, 0.125, 0.75)),
+    ),
+)
+
 STORED_SAMPLES = (
     facts.RunCreated("heart-disease", _PLAN.digest),
     facts.SiloJoined("cleveland"),
@@ -189,6 +210,7 @@ STORED_SAMPLES = (
     facts.ModelLost(6, "it was changed on disk"),
     facts.ModelMade(7, Blob(_MODEL, 4_194_304)),
     facts.ModelMeasured(6, _METRICS, {"cleveland": _METRICS}),
+    facts.StatisticsMade(_QUERY, _ANSWER),
     facts.RunPaused("no space left"),
     facts.RunResumed(),
     facts.RunEnded(Outcome.FAILED, "round 7: 2 of 3 silos after 3 attempts"),

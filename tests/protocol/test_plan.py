@@ -15,11 +15,13 @@ from septum.protocol.plan import (
     MAX_SILOS,
     AppRef,
     EarlyStopping,
+    Masking,
     Metric,
     Plan,
     Private,
     Start,
     StrategyRef,
+    Vote,
     check_silo_name,
 )
 
@@ -135,3 +137,10 @@ def test_a_plan_without_anything_private_has_the_digest_that_it_had_before_there
     plan = plan_of()
     assert "private" not in to_json(plan)
     assert replace(plan, private=Private(("head.*",))).digest != plan.digest
+
+
+def test_a_vote_on_the_last_model_is_not_taken_by_what_silos_made_of_it():
+    own = {"masking": Masking(), "quorum": 3, "vote": Vote()}
+    replace(plan_of(), private=Private(("head.*",)), **own)
+    with pytest.raises(ConfigError, match="no longer the model's own"):
+        replace(plan_of(), private=Private(("head.*",), personalise=1), **own)

@@ -47,11 +47,17 @@ class Federation:
 
 
 def federation(
-    silos: int, *, real: bool = False, quorum: int = 0, place: Place = PLACE, seed: bytes = b""
+    silos: int,
+    *,
+    real: bool = False,
+    quorum: int = 0,
+    place: Place = PLACE,
+    seed: bytes = b"",
+    primitives: Primitives | None = None,
 ) -> Federation:
-    """Silos a, b, c, ... of one plan, all of which have begun."""
+    """Silos a, b, c, ... of one plan, all of which have begun; `primitives` in place of the real ones."""
     names = NAMES[:silos]
-    primitives = openssl() if real else toy(seed)
+    primitives = primitives or (openssl() if real else toy(seed))
     signs: dict[str, Callable[[bytes], bytes]]
     if real:
         keys = {name: signer_of(name).public_key().public_bytes_raw() for name in names}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from septum.protocol.messages import (
     Keys,
     MakeKeys,
     Masked,
+    Prepare,
     Revealed,
     ShareKeys,
     Shares,
@@ -41,6 +42,7 @@ from septum.silo.masking import MaskedPart
 from septum.silo.masking_tools import MaskingTools
 
 FOUR = ("east", "north", "south", "west")
+SEVEN = (*FOUR, "coast", "hills", "isles")
 BASE = blob_of(tensors.encode(payload.model_tensors({"w": np.zeros(6, np.float32)}, {})))
 WHERE = (Stage.TRAIN, 1, 1)
 
@@ -51,22 +53,27 @@ def masked_plan(silos: Sequence[str] = FOUR, quorum: int = 3, **changes: object)
 
 def plain_of(silo: str, value: float = 0.25) -> bytes:
     """What a silo trained from BASE: an update that says who it is."""
-    update = {"w": np.full(6, value * (1 + FOUR.index(silo)), np.float32)}
-    return tensors.encode(payload.update_tensors(update, evaluated(*rows(FOUR.index(silo)))))
+    update = {"w": np.full(6, value * (1 + SEVEN.index(silo)), np.float32)}
+    return tensors.encode(payload.update_tensors(update, evaluated(*rows(SEVEN.index(silo)))))
 
 
 def weight_of(silo: str) -> int:
-    return 10 * (1 + FOUR.index(silo))
+    return 10 * (1 + SEVEN.index(silo))
+
+
+def journal_in(folder: Path, silo: str) -> Journal:
+    return Journal(folder / silo, silo, unix=lambda: 7.0)
 
 
 @dataclass
 class Parts:
-    """The silos of a plan. `journals` outlive `restart`, as files do."""
+    """The silos of a plan. Their journals outlive `restart`, and other Parts in one folder, as files do."""
 
     folder: Path
     plan: Plan = field(default_factory=masked_plan)
     run: str = "r1"
     min_cohort: int = 3
+    journals: Callable[[Path, str], object] = journal_in
 
     def __post_init__(self) -> None:
         self.keys = {silo: Ed25519PrivateKey.generate() for silo in self.plan.silos}
@@ -74,15 +81,12 @@ class Parts:
         self.parts: dict[str, MaskedPart] = {}
         self.restart(*self.plan.silos)
 
-    def journal(self, silo: str) -> Journal:
-        return Journal(self.folder / silo, silo, unix=lambda: 7.0)
-
     def tools(self, silo: str) -> MaskingTools:
         return MaskingTools(
             keys=lambda silos: {one: self.public[one] for one in silos},
             sign=self.keys[silo].sign,
             primitives=openssl(),
-            journal=self.journal(silo),
+            journal=self.journals(self.folder, silo),
             min_cohort=self.min_cohort,
         )
 
@@ -109,7 +113,9 @@ class Parts:
         keys = None if ahead is None else MakeKeys(*ahead)
         for silo in shares:
             sealed = {other: one.sealed[silo] for other, one in shares.items() if other != silo}
-            self.parts[silo].asked(Train(where[1], where[2], BASE, sealed, keys))
+            prepare = where[0] is Stage.PREPARE
+            asked = Prepare(where[2], False, sealed, keys) if prepare else Train(*where[1:], BASE, sealed, keys)
+            self.parts[silo].asked(asked)
 
     def protect(
         self, silo: str, where: tuple[Stage, int, int] = WHERE, base: str = BASE.digest, plain: bytes | None = None

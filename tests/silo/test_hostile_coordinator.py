@@ -24,8 +24,9 @@ from septum.ports.channel import Channel
 from septum.ports.launcher import WorkerLimits
 from septum.privacy.ledger import Budget
 from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
-from septum.protocol.plan import AppRef, Plan, StrategyRef
+from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
 from septum.protocol.privacy import Privacy
+from septum.protocol.query import Query, QueryColumn
 from septum.protocol.roster import Roster, SignedRoster, write_roster
 from septum.sdk.private_loss import PrivateLoss
 from septum.silo.admission import Admission
@@ -45,6 +46,7 @@ from septum.testing.hostile import HostileCoordinator, addresses_past
 OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
 LOSS = PrivateLoss("logistic", ("x",), (0.0,), (1.0,))
 KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+THIRD = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"2"))
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ class Try:
     rows: int = 6
     roster: Roster | None = None
 
+
+ASKS = {"query": Query((QueryColumn("x", cuts=(1.0, 2.0)),)), "masking": Masking(), "rounds": 1}
+BOTH = Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER, "south": THIRD})
 
 TRIES = {
     "silo.name": Try(plan={"silos": ("east", "west")}),
@@ -80,6 +85,13 @@ TRIES = {
         allowing(epsilon_budget=1.0, max_epsilon=5.0), {"privacy": Privacy(5.0)}, {"trains": LOSS}
     ),
     "privacy": Try(plan={"privacy": Privacy(1.0)}),
+    "policy.queries": Try(plan=ASKS, roster=BOTH),
+    "policy.min_cell": Try(allowing(queries=("small",), min_cell=6), ASKS, roster=BOTH),
+    "query": Try(
+        allowing(queries=("small",)),
+        {**ASKS, "query": Query((QueryColumn("x", unit="mm", cuts=(1.0,)),))},
+        roster=BOTH,
+    ),
     "policy.min_sandbox": Try(allowing(min_sandbox=2)),
     "roster": Try(roster=Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER})),
     "policy.require_roster": Try(allowing(require_roster=True)),
@@ -99,8 +111,18 @@ LOCAL = {
 
 def test_every_rule_is_tried():
     rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
-    others = {"silo.name", "roster", "apps", "apps.small.digest", "apps.small.private", "leaves.masked", "data"}
-    assert rules | others | {"privacy"} == {
+    others = {
+        "privacy",
+        "query",
+        "silo.name",
+        "roster",
+        "apps",
+        "apps.small.digest",
+        "apps.small.private",
+        "leaves.masked",
+        "data",
+    }
+    assert rules | others == {
         *TRIES,
         *TRIED_ON_THE_LINE,
     }

@@ -9,11 +9,12 @@ import pytest
 from tests.silo.masked_parts import BASE, FOUR, WHERE, Parts, refuses
 
 from septum.errors import ConfigError, NotFoundError, SecAggError, StorageError
-from septum.protocol.messages import Agree, Agreed, Stage
+from septum.protocol.messages import Agree, Agreed, MakeKeys, Stage
 from septum.protocol.plan import digest_of
 from septum.secagg.context import Place
 from septum.silo.journal import (
     FILE_NAME,
+    HEAD_NAME,
     MAX_REASON_CHARS,
     MODEL,
     STATISTICS,
@@ -179,9 +180,86 @@ def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_pat
     monkeypatch.setattr(os, "fsync", noted)
     north = journal(tmp_path)
     north.release(QUERY, SIX, PLACE, 3)
-    assert synced == [FILE_NAME, tmp_path.name]
+    assert synced[:2] == [FILE_NAME, tmp_path.name]
+    synced.clear()
     north.release(Query("model", "sha256:app", ""), SIX, PLACE, 3)
-    assert synced[2:] == [FILE_NAME, tmp_path.name]
+    assert synced[:2] == [FILE_NAME, tmp_path.name]
+
+
+# --- a journal that is not the newest one --------------------------------------------------------------------------
+
+
+def two_sums(folder: Path) -> tuple[Path, bytes, bytes]:
+    """A journal of two sums; the file, its bytes after the first, and after both."""
+    north = journal(folder)
+    north.release(QUERY, SIX, PLACE, 3)
+    first = (folder / FILE_NAME).read_bytes()
+    north.release(Query("model", QUERY.app, digest_of(b"next")), SIX, Place("r1", "train", 2, 1), 3)
+    return folder / FILE_NAME, first, (folder / FILE_NAME).read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["older", "gone", "changed", "a line less", "swapped"])
+def test_an_agent_that_starts_on_an_older_or_changed_journal_signs_nothing_and_says_how_to_recover(tmp_path, damage):
+    path, first, whole = two_sums(tmp_path)
+    second = whole[len(first) :]
+    found = {
+        "older": first,
+        "changed": whole.replace(b'"west"', b'"rest"'),
+        "a line less": second,
+        "swapped": second + first,
+    }
+    path.unlink() if damage == "gone" else path.write_bytes(found[damage])
+    again = journal(tmp_path)
+    for refused in (again.check, lambda: again.release(QUERY, SIX - {"y"}, PLACE, 3)):
+        with pytest.raises(StorageError, match="is not the journal that this silo wrote") as raised:
+            refused()
+        assert raised.value.hint.startswith(f"put the newest copy of {path} back")
+    path.write_bytes(whole)
+    again.check()
+    with pytest.raises(SecAggError, match="would tell"):
+        again.release(QUERY, SIX - {"y"}, PLACE, 3)
+
+
+def test_an_agent_that_was_killed_between_a_line_and_its_head_goes_on(tmp_path):
+    path, first, _ = two_sums(tmp_path)
+    path.write_bytes(first)
+    (tmp_path / HEAD_NAME).unlink()
+    journal(tmp_path).release(QUERY, SIX, Place("r2", "train", 1, 1), 3)
+    head = (tmp_path / HEAD_NAME).read_bytes()
+    journal(tmp_path).release(QUERY, SIX, Place("r3", "train", 1, 1), 3)
+    (tmp_path / HEAD_NAME).write_bytes(head)
+    journal(tmp_path).release(QUERY, SIX, Place("r4", "train", 1, 1), 3)
+    assert len(releases(tmp_path)) == 4
+
+
+def test_a_journal_of_before_there_were_heads_gets_one(tmp_path):
+    path, _, whole = two_sums(tmp_path)
+    (tmp_path / HEAD_NAME).unlink()
+    journal(tmp_path).release(QUERY, SIX, Place("r2", "train", 1, 1), 3)
+    assert (tmp_path / HEAD_NAME).stat().st_mode & 0o777 == 0o600
+    path.write_bytes(whole)
+    with pytest.raises(StorageError, match="is not the journal"):
+        journal(tmp_path).check()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"nonsense", b'{"bytes":-1,"sha256":"x"}'])
+def test_a_damaged_head_is_an_error_that_names_it(tmp_path, damage):
+    two_sums(tmp_path)
+    (tmp_path / HEAD_NAME).write_bytes(damage)
+    with pytest.raises(StorageError, match=HEAD_NAME):
+        journal(tmp_path).check()
+
+
+def test_what_a_steward_forgave_beside_a_running_agent_is_in_the_next_head(tmp_path):
+    running = journal(tmp_path)
+    running.release(QUERY, SIX, PLACE, 3)
+    forgiven(tmp_path)
+    running.release(QUERY, FIVE, PLACE, 3)
+    path = tmp_path / FILE_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[2])
+    with pytest.raises(StorageError, match="is not the journal"):
+        journal(tmp_path).check()
 
 
 # --- what a steward forgives --------------------------------------------------------------------------------------
@@ -283,6 +361,16 @@ def test_the_sum_is_in_the_journal_when_the_signature_is_there_and_before_nothin
     place = (release.run, release.stage, release.round, release.attempt)
     assert (place, release.silos) == (("r1", "train", 1, 1), THREE)
     assert release.query == Query("model", parts.plan.app.digest, BASE.digest)
+
+
+def test_a_silo_whose_journal_is_not_the_newest_one_makes_no_keys_and_so_does_not_train(tmp_path):
+    parts = Parts(tmp_path)
+    parts.up_to_work()
+    parts.agree(FOUR)
+    (tmp_path / "north" / FILE_NAME).unlink()
+    parts.restart("north")
+    with pytest.raises(StorageError, match="is not the journal"):
+        parts.parts["north"].answer(MakeKeys(*AGAIN))
 
 
 @pytest.mark.parametrize("trouble", ["damaged", "unreadable"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.silo.masked_parts import Parts, masked_plan
+from tests.silo.masked_parts import WHERE, Parts, masked_plan
 from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
 from tests.silo.small_app import granted
 from tests.silo.test_session import COUNTING, Bench, model
@@ -43,6 +45,7 @@ from septum.protocol.silo import SiloRun
 from septum.secagg.context import threshold
 from septum.silo.journal import FILE_NAME
 from septum.silo.log import JsonFormatter
+from septum.silo.masking_tools import MaskingTools
 from septum.silo.session import Session
 
 PEERS = ("south", "west")
@@ -101,7 +104,7 @@ class MaskedBench(Bench):
                 self.others.parts[silo].asked(Train(round_, number, base, sealed))
                 plain = tensors.encode(self.plain_like())
                 result = Masked(*where, base.digest, blob_of(plain))
-                self.others.parts[silo].protect(result, plain, 6, self.others.folder / silo)
+                self.others.parts[silo].protect(result, plain, 6, self.others.folder / f"{silo}.masked")
                 signed[silo] = self.others.parts[silo].answer(Agree(*where, SILOS)).signature
             return Unmask(*where, signed)
 
@@ -161,6 +164,45 @@ def test_what_it_signed_and_revealed_for_is_in_its_log_under_a_name_that_the_oth
     assert {signed["sum"], revealed["sum"]} == theirs
     assert (signed["silos"], revealed["signed_by"]) == (list(SILOS), list(SILOS))
     assert {line[name] for line in (signed, revealed) for name in ("stage", "round", "attempt")} == {"train", 1}
+
+
+def forms(secret: bytes) -> list[bytes]:
+    """As it could be written somewhere."""
+    return [secret, secret.hex().encode(), base64.b64encode(secret).rstrip(b"="), repr(secret)[2:-1].encode()]
+
+
+def test_no_secret_of_an_attempt_is_in_any_file_of_the_silo_or_in_its_log(tmp_path, caplog, monkeypatch):
+    """Also not of one that is refused at each step: an error's text is in the log as well."""
+    caplog.set_level("DEBUG")
+    silo = MaskedBench(tmp_path)
+    tools, drawn = silo.others.tools, []
+
+    def noted(size: int) -> bytes:
+        drawn.append(os.urandom(size))
+        return drawn[-1]
+
+    def spied(name: str) -> MaskingTools:
+        made = tools(name)
+        return replace(made, primitives=replace(made.primitives, random=noted))
+
+    monkeypatch.setattr(silo.others, "tools", spied)
+    base = blob_of(model())
+    honest = silo.attempt(1, base)
+    where = (Stage.TRAIN, 1, 2)
+    refused = [ShareKeys(*where, {}), Agree(*where, ()), Unmask(*where, {"south": b"no"}), ShareKeys(*WHERE, {})]
+    channel = silo.play(*honest, *silo.attempt(2, base, steps=4)[:1], *refused, Wait())
+    assert kinds(channel)[:6] == KINDS
+    assert kinds(channel).count(Failure) == len(refused)
+    secrets = [one[start : start + 32] for one in drawn for start in range(0, len(one) - 31, 33)]
+    assert len(secrets) >= 2 * (
+        3 + 2 * (threshold(3) - 1)
+    )  # three secrets, and the polynomials of two; in two attempts
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert "sum_signed" in logged(caplog)
+    found = [
+        one for one in secrets for form in forms(one) for text in (*written, logged(caplog).encode()) if form in text
+    ]
+    assert found == []
 
 
 def test_a_retry_with_new_keys_masks_the_held_result_without_training_again(tmp_path):
@@ -223,8 +265,13 @@ def test_a_damaged_journal_is_no_signature_and_its_place_stays_at_home(tmp_path,
     silo.send_error_texts = open_
     path = silo.others.folder / "north" / FILE_NAME
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"nonsense\n")
-    channel = silo.play(*silo.attempt(1, blob_of(model()), steps=4), Wait())
+    keys, share, work, agree = silo.attempt(1, blob_of(model()), steps=4)
+
+    def damaged() -> Instruction:
+        path.write_bytes(b"nonsense\n")
+        return agree
+
+    channel = silo.play(keys, share, work, damaged, Wait())
     assert kinds(channel)[:5] == [Join, Keys, Shares, Masked, Failure]
     assert (str(path) in channel.said[4].reason) == open_
     assert open_ or channel.said[4].reason.endswith("keeps the reason to itself")

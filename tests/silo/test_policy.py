@@ -64,6 +64,8 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "epsilon_budget": 8.0,
         "budget_delta": 1e-6,
         "keep_models": False,
+        "queries": ("heart",),
+        "min_cell": 11,
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))
     words, digests = explained(Policy()), {Policy().digest}
@@ -84,6 +86,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         ({"budget_delta": 2.0}, "a delta of 2"),
         ({"max_delta": 0.0}, "a delta of 0"),
         ({"max_epsilon": float("nan")}, "max_epsilon is nan"),
+        ({"min_cell": 0}, "min_cell is 0"),
         ({"egress_hosts": ("*.example.org",)}, r"egress_hosts has '\*\.example\.org', which is no host"),
     ],
 )

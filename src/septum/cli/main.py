@@ -31,6 +31,7 @@ from septum.cli import (
     silo_policy,
     silo_roster,
     simulate,
+    stats,
 )
 from septum.cli.command import JsonFlag, QuietFlag, need_command
 from septum.cli.failures import InternalError, Interrupted, UsageProblem
@@ -47,7 +48,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for noun in (coordinator.app, silo.app, app_build.app, run.app, model.app, roster.app, plugin.app, config.app):
+for noun in (
+    coordinator.app,
+    silo.app,
+    app_build.app,
+    run.app,
+    model.app,
+    roster.app,
+    stats.app,
+    plugin.app,
+    config.app,
+):
     app.add_typer(noun)
 app_build.app.add_typer(app_preset.app)
 for noun in (

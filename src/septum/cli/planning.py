@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from septum.cli.options import RunOptions, pairs
@@ -12,6 +12,7 @@ from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
 from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef, Vote
 from septum.protocol.privacy import Privacy
+from septum.sdk.contract import Column
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
 from septum.sdk.package_file import read_description
@@ -19,7 +20,11 @@ from septum.sdk.package_file import read_description
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What has to be known of an app to plan a run of it; none of its code. `masked`: what leaves under masks alone."""
+    """What has to be known of an app to plan a run of it; none of its code.
+
+    masked   what leaves under masks alone
+    columns  its data contract
+    """
 
     name: str
     version: str
@@ -28,6 +33,7 @@ class Described:
     presets: Mapping[str, Mapping[str, object]]
     masked: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
 
 def described(loaded: LoadedApp) -> Described:
@@ -41,6 +47,7 @@ def described(loaded: LoadedApp) -> Described:
         presets=manifest.presets,
         masked=manifest.masked,
         private=manifest.private,
+        columns=manifest.columns,
     )
 
 
@@ -48,7 +55,8 @@ def described_package(digest: str, description: bytes, added: Mapping[str, Mappi
     """Of a package, by what it says of itself, and the presets that were given to it besides."""
     found = read_description(description)
     presets = {**added, **found.presets}
-    return Described(found.name, found.version, digest, found.fields, presets, found.masked, found.private)
+    shared = (found.masked, found.private, found.columns)
+    return Described(found.name, found.version, digest, found.fields, presets, *shared)
 
 
 def load(folder: Path) -> LoadedApp:

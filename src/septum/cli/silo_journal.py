@@ -44,19 +44,23 @@ def forgive(
     model: Annotated[
         str, typer.Option("--model", metavar="MODEL_DIGEST", help="Forget the sums over updates of this model.")
     ] = "",
+    queries: Annotated[
+        bool, typer.Option("--queries", help="Forget the sums of all statistics that were asked with `septum stats`.")
+    ] = False,
 ) -> Answer:
-    """Let a model or an app's statistics be summed over other silos than before. It may tell what one silo sent."""
+    """Let a model, or statistics, be summed over other silos than before. It may tell what one silo sent."""
     del call
     from septum.adapters.clock import SystemClock  # the protocol, which `--help` does not load
-    from septum.silo.journal import MODEL, STATISTICS
+    from septum.silo.journal import EVERYTHING, MODEL, QUERIES, STATISTICS
     from septum.silo.journal import forgive as forgive_sums
 
-    if bool(statistics) == bool(model):
+    named = {STATISTICS: statistics, MODEL: model, QUERIES: EVERYTHING if queries else ""}
+    if sum(map(bool, named.values())) != 1:
         raise ConfigError(
-            "name either --statistics or --model, the one that is to be summed anew",
+            "name one of --statistics, --model and --queries, the one that is to be summed anew",
             hint=f"septum silo journal list --dir {directory}",
         )
-    kind, digest = (STATISTICS, statistics) if statistics else (MODEL, model)
+    kind, digest = next((kind, digest) for kind, digest in named.items() if digest)
     by = user_name()
     found = forgive_sums(directory, kind, digest, by, reason, SystemClock().unix())
     sums = sum(found.values())

@@ -28,12 +28,12 @@ def submit(
     call: Invocation, named: str, options: RunOptions, silos: tuple[str, ...], *, key: str, watch: bool
 ) -> Answer:
     """Submit a run of the app in a folder, or of a package that was pushed; with `watch`, follow it until it ends."""
-    here = described(load(Path(named))) if "/" in named else None
+    here = folder_named(named)
     if silos and here is not None:
         make_plan(here, silos, options)  # what is wrong on this side is said before the coordinator is asked
     with call.client() as client:
-        app = here or _named(client, named)
-        plan = make_plan(app, silos or _enrolled(client), options)
+        app = here or app_named(client, named)
+        plan = make_plan(app, silos or enrolled(client), options)
         view = send(client, plan, key or uuid.uuid4().hex)
         if watch:
             call.output.note(f"run {view.id} submitted")
@@ -41,7 +41,12 @@ def submit(
     return views.run(view)
 
 
-def _named(client: Client, named: str) -> Described:
+def folder_named(named: str) -> Described | None:
+    """The app in a folder that is named as one; None for any other name."""
+    return described(load(Path(named))) if "/" in named else None
+
+
+def app_named(client: Client, named: str) -> Described:
     """The package of that name, or else the folder; both are one too many."""
     folder, found = Path(named), client.apps()
     if folder.is_dir():
@@ -68,7 +73,7 @@ def send(client: Client, plan: Plan, key: str, patience_s: float = PATIENCE_S) -
             backoff.pause_or_raise()
 
 
-def _enrolled(client: Client) -> tuple[str, ...]:
+def enrolled(client: Client) -> tuple[str, ...]:
     """The silos that could take part."""
     names = tuple(silo.name for silo in client.silos() if silo.status in (SiloStatus.ONLINE, SiloStatus.OFFLINE))
     if not names:

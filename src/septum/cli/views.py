@@ -30,6 +30,17 @@ def run(view: RunView) -> Answer:
         f"name      {view.name}",
         f"app       {view.app.name} {view.app.version} ({view.app.digest})",
         f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
+        *(_asking(view) if view.asks else _training(view)),
+        f"created   {when(view.created_at)}",
+    ]
+    silos = tuple(
+        (silo.name, silo.presence.value, "yes" if silo.awaited else "", one_line(silo.problem)) for silo in view.silos
+    )
+    return Answer(to_json(view), ("\n".join(lines), Table(("SILO", "PRESENCE", "AWAITED", "PROBLEM"), silos)))
+
+
+def _training(view: RunView) -> tuple[str, ...]:
+    return (
         f"rounds    {_progress(view)}, attempt {view.attempt}, quorum {view.quorum} of {len(view.silos)}",
         f"privacy   {_privacy(view)}",
         *_vote(view),
@@ -37,12 +48,16 @@ def run(view: RunView) -> Answer:
         f"hyper    {_settings(view.hyper)}",
         f"metrics   {metrics_text(view.metrics) if view.metrics else 'none measured yet'}",
         f"model     {view.model or 'none yet'}",
-        f"created   {when(view.created_at)}",
-    ]
-    silos = tuple(
-        (silo.name, silo.presence.value, "yes" if silo.awaited else "", one_line(silo.problem)) for silo in view.silos
     )
-    return Answer(to_json(view), ("\n".join(lines), Table(("SILO", "PRESENCE", "AWAITED", "PROBLEM"), silos)))
+
+
+def _asking(view: RunView) -> tuple[str, ...]:
+    """Of a run that asks for statistics, and makes no model."""
+    return (
+        f"asks      for statistics, attempt {view.attempt}, of {view.quorum} of {len(view.silos)} silos at least",
+        f"privacy   {_privacy(view)}",
+        f"answer    septum stats show {view.id}",
+    )
 
 
 def _vote(view: RunView) -> tuple[str, ...]:

@@ -21,9 +21,14 @@ def watch(output: Output, client: Client, run_id: str, *, after: int = 0) -> Ans
     Raises:
         Interrupted: Ctrl-C. The run goes on, and the hint says how to come back.
     """
+    return ended(wait(output, client, run_id, after=after, stream=True))
+
+
+def wait(output: Output, client: Client, run_id: str, *, after: int = 0, stream: bool = False) -> RunView:
+    """The run once it has ended, shown meanwhile: as data if `stream`, else as progress. Raises Interrupted."""
     try:
         view = client.run(run_id)
-        with following(output, view.rounds, tuple(silo.name for silo in view.silos), stream=True) as show:
+        with following(output, view.rounds, tuple(silo.name for silo in view.silos), stream=stream) as show:
             while True:
                 for entry in client.watch(run_id, after=after):
                     after = entry.seq
@@ -35,7 +40,7 @@ def watch(output: Output, client: Client, run_id: str, *, after: int = 0) -> Ans
         raise Interrupted(
             f"detached from run {run_id}, which goes on", hint=f"septum run watch {run_id} --after {after}"
         ) from None
-    return ended(view)
+    return view
 
 
 def ended(view: RunView) -> Answer:

@@ -79,7 +79,7 @@ class BlobApi:
         chunks = chunks_of(receive)
         with self._one_of_few(asker.silo), self._upload(key) as upload:
             try:
-                await self._store(live, chunks, key, start)
+                await self._store(live, chunks, key, start, declared_size(headers, self._max_blob_bytes, "a blob") or 0)
             except StorageError as error:
                 size = declared_size(headers, self._max_blob_bytes, "a blob")
                 self._service.no_room(live, error, size or 0)
@@ -156,19 +156,22 @@ class BlobApi:
             older.cancel()
             await older.ended.wait()
 
-    async def _store(self, live: Live, chunks: AsyncIterator[bytes], key: _Key, start: int) -> None:
+    async def _store(self, live: Live, chunks: AsyncIterator[bytes], key: _Key, start: int, size_bytes: int) -> None:
         loop = asyncio.get_running_loop()
         live.busy += 1
         try:
-            await pour(chunks, lambda pipe: loop.run_in_executor(self._threads, self._drain, live, pipe, key, start))
+            await pour(
+                chunks,
+                lambda pipe: loop.run_in_executor(self._threads, self._drain, live, pipe, key, start, size_bytes),
+            )
         finally:
             live.busy -= 1
             self._service.settle_upload(live)
 
-    def _drain(self, live: Live, pipe: Pipe, key: _Key, start: int) -> None:
+    def _drain(self, live: Live, pipe: Pipe, key: _Key, start: int, size_bytes: int) -> None:
         _, silo, digest = key
         try:
-            self._service.append_payload(live, silo, digest, pipe, start)
+            self._service.append_payload(live, silo, digest, pipe, start, size_bytes)
         finally:
             pipe.abandon()
 

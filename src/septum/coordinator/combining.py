@@ -20,7 +20,7 @@ from septum.coordinator.spool import Spool
 from septum.errors import SecAggError, SeptumError
 from septum.plugins.strategies import strategy_of
 from septum.ports.blobs import BlobStore
-from septum.protocol import masked_combine
+from septum.protocol import masked_combine, query_combine
 from septum.protocol.combine import Blobs, Writer, perform
 from septum.protocol.masked import scale_of
 from septum.protocol.messages import Blob
@@ -46,6 +46,8 @@ class Combiner:
     def combine(self, effect: Combine, plan: Plan, run_id: str, spool: Spool) -> Combined:
         """Statistics and the initial model, or the next model and the base's metrics, or the last model's metrics.
 
+        Or the answer to a query.
+
         Raises TensorError when a result is not finite, NotFoundError for a lost payload, StorageError for a full disk.
         """
         area = optimizer_area(run_id)
@@ -61,6 +63,8 @@ class Combiner:
             if plan.masking is None:
                 return perform(effect, strategy, blobs)
             unmask = partial(_unmasker, effect, plan, run_id)
+            if plan.query is not None:
+                return query_combine.perform(effect, plan.query, blobs, unmask)
             return masked_combine.perform(effect, strategy, blobs, scale_of(plan), unmask)
 
 

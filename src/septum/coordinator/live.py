@@ -152,8 +152,9 @@ class Live:
 
 
 def revive(stored: StoredRun, spool: Spool, *, monotonic: float) -> Live:
-    """A run as the store has it."""
-    return Live(stored.run, stored.version, stored.created_at, stored.run.now - monotonic, spool)
+    """A run as the store has it. A list that silos were asked to sign may be signed, though that was not stored."""
+    run = replace(stored.run, burned=stored.run.begun)
+    return Live(run, stored.version, stored.created_at, run.now - monotonic, spool)
 
 
 def _optimizers(run: Run) -> set[str]:

@@ -29,6 +29,7 @@ from septum.plugins.strategies import strategy_for
 from septum.ports.blobs import BlobStore
 from septum.ports.store import StoredRun
 from septum.protocol.combine import check
+from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
     Instruction,
     Leave,
@@ -41,10 +42,11 @@ from septum.protocol.messages import (
     Wait,
 )
 from septum.protocol.plan import Plan
+from septum.protocol.query_combine import check_sums
 from septum.protocol.run import create
 from septum.protocol.run_state import Event, FromSilo, Note, Presence, Run
 from septum.protocol.sources import Source, source_of
-from septum.protocol.stages import initial_maker
+from septum.protocol.stages import is_maker
 from septum.protocol.views import (
     JournalView,
     ModelView,
@@ -149,12 +151,16 @@ class RunService:
     def _check_file(self, live: Live, run: Run, silo: str, report: Result) -> None:
         live.spool.check(report.payload)
         with file_source(self._blobs.path(live.spool.area, report.payload.digest)) as source:
-            self._check_source(run, silo, report, source)
+            self._check_source(run, silo, report, source, live.spool.finite_from(report.payload.digest))
 
-    def _check_source(self, run: Run, silo: str, report: Result, source: Source) -> None:
+    def _check_source(
+        self, run: Run, silo: str, report: Result, source: Source, finite_from: int | None = None
+    ) -> None:
         base = self._driver.shelf.layout(run.model) if report.stage is Stage.TRAIN and run.model else None
         masked = isinstance(report, Masked)
-        check(report.stage, source, base, initial=silo == initial_maker(run), masked=masked)
+        check(report.stage, source, base, initial=is_maker(run, silo), masked=masked, finite_from=finite_from)
+        if run.plan.query is not None:
+            check_sums(run.plan.query, source)
 
     async def upload_to(self, silo: str, run_id: str) -> tuple[Live, Mark]:
         """Where a payload of this silo may go now. Raises NotFoundError, or ProtocolError when none is expected."""
@@ -167,10 +173,18 @@ class RunService:
         """Store a payload. For a thread of its own; then call `uploaded` in the event loop."""
         self._blobs.put(live.spool.area, chunks, durable=False, digest=digest, limit=self._max_blob_bytes)
 
-    def append_payload(self, live: Live, silo: str, digest: str, chunks: Iterable[bytes], start: int) -> None:
-        """Like `store_payload`, from byte `start` on; when it is cut, what came is kept. Raises OffsetError."""
-        limit = self._max_blob_bytes
-        self._blobs.append(live.spool.area, digest, chunks, sender=silo, start=start, limit=limit)
+    def append_payload(
+        self, live: Live, silo: str, digest: str, chunks: Iterable[bytes], start: int, size_bytes: int = 0
+    ) -> None:
+        """Like `store_payload`, from byte `start` on; when it is cut, what came is kept. Raises OffsetError.
+
+        `size_bytes`: of what comes, 0 if that is not known. Numbers of a whole payload are looked at as they pass.
+        """
+        scan = FiniteScan(size_bytes)
+        area, limit = live.spool.area, self._max_blob_bytes
+        self._blobs.append(area, digest, chunks if start else scan.over(chunks), sender=silo, start=start, limit=limit)
+        if scan.finite_from is not None:
+            live.spool.scanned(digest, scan.finite_from)
 
     def arrived(self, live: Live, silo: str, digest: str) -> tuple[int, bool]:
         """How many bytes of a silo's payload are here, and whether that is all; then call `uploaded`."""

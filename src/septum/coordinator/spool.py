@@ -51,6 +51,7 @@ class Spool:
         self._memory: dict[str, tuple[bytes, Mark]] = {}
         self._disk: dict[str, Mark] = {}
         self._of_silo: dict[str, list[str]] = {}
+        self._finite_from: dict[str, int] = {}
 
     def keep(self, payload: Blob, mark: Mark) -> None:
         """Hold a small payload in memory, and a large one on disk. Raises NotFoundError when it has gone meanwhile."""
@@ -65,6 +66,14 @@ class Spool:
         """A payload is on disk."""
         self._disk[digest] = max(mark, self._disk.get(digest, mark))
 
+    def scanned(self, digest: str, finite_from: int) -> None:
+        """The float32 numbers of a payload on disk, from this byte on, were finite when it came."""
+        self._finite_from[digest] = finite_from
+
+    def finite_from(self, digest: str) -> int | None:
+        """From which byte on a payload's numbers need not be looked at again; None where all have to be."""
+        return self._finite_from.get(digest)
+
     def replaced_by(self, silo: str, digest: str, run: Run) -> list[str]:
         """A silo's payload is on disk: its older ones that nothing refers to, no longer counted as here."""
         mine = [one for one in self._of_silo.get(silo, ()) if one != digest and one in self._disk]
@@ -74,6 +83,7 @@ class Spool:
         self._of_silo[silo] = [*(one for one in mine if one not in stale), digest]
         for one in stale:
             del self._disk[one]
+            self._finite_from.pop(one, None)
         return stale
 
     def check(self, payload: Blob) -> None:
@@ -109,6 +119,7 @@ class Spool:
         """These files are not what they were: they no longer count as here."""
         for digest in digests:
             self._disk.pop(digest, None)
+            self._finite_from.pop(digest, None)
 
     def forget(self, mark: Mark) -> bool:
         """Drop what memory holds up to `mark`; whether files may be left to discard."""
@@ -121,6 +132,7 @@ class Spool:
         expired = [digest for digest, at in self._disk.items() if at <= mark]
         for digest in expired:
             del self._disk[digest]
+            self._finite_from.pop(digest, None)
         return expired
 
     def discard(self, digests: list[str], *, ended: bool) -> None:

@@ -55,7 +55,7 @@ def keys_ahead(run: Run) -> MakeKeys | None:
     """The attempt that follows the one at work if all goes well, for which silos may make keys already."""
     last = run.round == run.plan.rounds
     match run.stage:
-        case Stage.PREPARE:
+        case Stage.PREPARE if run.plan.query is None:
             following = (Stage.TRAIN, 1)
         case Stage.TRAIN:
             following = (Stage.EVALUATE, run.round) if last else (Stage.TRAIN, run.round + 1)
@@ -194,8 +194,8 @@ def _worked(run: Run, stage: Stage) -> Done:
     """The reports are in."""
     reported, missing = tuple(sorted(run.reports)), tuple(sorted(run.failures))
     least = 1 if stage is Stage.EVALUATE and run.exchange is None else _least(run)
-    maker_failed = stage is Stage.PREPARE and stages.initial_maker(run) not in run.reports
-    if len(reported) < least or maker_failed:
+    made = run.plan.query is not None or stage is not Stage.PREPARE or stages.initial_maker(run) in run.reports
+    if len(reported) < least or not made:
         few = f"{len(reported)} of {least} silos"
         return stages.try_again(run, stage, reported, missing, few)
     if run.exchange is not None:

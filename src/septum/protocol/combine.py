@@ -104,11 +104,18 @@ def _no_state(chunk: bytes) -> None:
 
 
 def check(
-    stage: Stage, source: Source, base: Layout | None, *, initial: bool | None = None, masked: bool = False
+    stage: Stage,
+    source: Source,
+    base: Layout | None,
+    *,
+    initial: bool | None = None,
+    masked: bool = False,
+    finite_from: int | None = None,
 ) -> None:
     """Refuse a silo's payload that could not be combined, naming the tensor. Raises TensorError. Reads it once.
 
-    `initial`: whether this silo was asked for the initial model; None where that is not known.
+    `initial`: whether this silo was asked for the initial model; None where that is not known. `finite_from`: the byte
+    from which on its float32 numbers were seen to be finite while they came (finite_scan.py); these are not read.
     """
     layout = layout_of(source)
     if masked:
@@ -117,6 +124,8 @@ def check(
         contents.check_report(stage, layout, base, initial=initial)
     for spec in layout.tensors:
         if spec.name in (contents.BINS, contents.SUMS) or spec.name.startswith(contents.MASKED):
+            continue
+        if spec.dtype == "F32" and finite_from is not None and spec.offset >= finite_from:
             continue
         item = DTYPES[spec.dtype]
         buffer = np.empty(min(BLOCK_WIDTH, spec.count), item)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from septum.protocol.codec import LATER
 from septum.protocol.messages import Blob, Outcome, Stage
+from septum.protocol.query import Query, QueryAnswer
 
 LARGE_BOUND = 0.002  # of a ROC-AUC: above it the last model's scores are counted once more, and people are told it
 
@@ -157,6 +158,14 @@ class ModelMade:
 
 
 @dataclass(frozen=True, slots=True)
+class StatisticsMade:
+    """What was asked of the silos' data, and the answer over all of them."""
+
+    query: Query
+    answer: QueryAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class Votes:
     """How many silos accept a model, of those that vote. `down`: why it is not kept; empty if it is."""
 
@@ -214,6 +223,7 @@ Fact = (
     | ModelLost
     | ModelMade
     | ModelMeasured
+    | StatisticsMade
     | RunPaused
     | RunResumed
     | RunEnded

@@ -14,6 +14,7 @@ from septum.algorithms.partition import check_patterns
 from septum.errors import ConfigError, MessageError
 from septum.protocol.codec import LATER, Scalar, dumps, to_json
 from septum.protocol.privacy import Privacy
+from septum.protocol.query import Query
 from septum.secagg.context import MAX_SILOS as MAX_MASKED_SILOS
 from septum.secagg.context import threshold
 
@@ -178,6 +179,8 @@ class Plan:
     clip_norm   L2 bound on a silo's update, applied in the silo; None leaves updates as they are
     masking     how what silos send is masked; None where the coordinator is to see each silo's own
     privacy     how silos train with differential privacy; None where they train without
+    query       what is asked of the silos' data, by the data contract of `app`: then no model is made, and none of
+                the app's code runs; None for training
     vote        how a masked run's silos judge each new model; None where it is kept whatever it is
     private     what is each silo's own: parameters that never leave it, a model personalised there; None for nothing
     """
@@ -197,6 +200,7 @@ class Plan:
     clip_norm: float | None = None
     masking: Masking | None = field(default=None, metadata=LATER)
     privacy: Privacy | None = field(default=None, metadata=LATER)
+    query: Query | None = field(default=None, metadata=LATER)
     vote: Vote | None = field(default=None, metadata=LATER)
     private: Private | None = field(default=None, metadata=LATER)
 
@@ -226,6 +230,14 @@ class Plan:
             )
         if self.privacy is not None:
             _check_private(self)
+        if self.vote is not None and self.private is not None and self.private.personalise:
+            raise ConfigError(
+                "plan: silos vote on the last model by its scores, and where models are personalised these are "
+                "no longer the model's own",
+                hint="leave out --vote or --personalise",
+            )
+        if self.query is not None:
+            _check_query(self)
         _fits_a_message(self)
 
     @property
@@ -273,6 +285,25 @@ def _check_private(plan: Plan) -> None:
             " septum's own",
             hint="--strategy fedavg",
         )
+
+
+def _check_query(plan: Plan) -> None:
+    """Statistics are sums over silos and nothing else; what is of training has no place in such a plan."""
+    if plan.masking is None:
+        raise ConfigError("plan: statistics are asked under masks alone, so that no silo's own are seen")
+    training = {
+        "rounds": plan.rounds != 1,
+        "hyper": bool(plan.hyper),
+        "strategy": plan.strategy != StrategyRef(),
+        "early_stopping": plan.early_stopping is not None,
+        "clip_norm": plan.clip_norm is not None,
+        "vote": plan.vote is not None,
+        "private": plan.private is not None,
+        "privacy": plan.privacy is not None,
+    }
+    for name, given in training.items():
+        if given:
+            raise ConfigError(f"plan: {name} is of training, and this plan asks for statistics")
 
 
 def _fits_a_message(plan: Plan) -> None:

@@ -8,6 +8,7 @@ do, and facts for the journal.
     GATHER -> PREPARE -> TRAIN round 1 .. R -> EVALUATE -> ENDED
        ^_________|_________|   quorum lost: wait for silos to return
 
+A run that asks for statistics (`plan.query`) goes from PREPARE to ENDED: what silos prepare are the sums of its answer.
 How the steps of a masked attempt follow each other is in closing.py.
 """
 
@@ -109,7 +110,7 @@ def instruction(run: Run, silo: str) -> Instruction | None:
     masked = (closing.sealed_for(run, silo), closing.keys_ahead(run))
     match run.phase:
         case Phase.PREPARE:
-            return Prepare(run.attempt, silo == stages.initial_maker(run), *masked)
+            return Prepare(run.attempt, stages.is_maker(run, silo), *masked)
         case Phase.TRAIN:
             assert run.model is not None
             return Train(run.round, run.attempt, run.model, *masked, stages.against(run), voting.burnt(run))
@@ -284,14 +285,14 @@ def _combined(run: Run, result: Combined) -> Step:
         return run, ()
     if not run.combining:
         raise ProtocolError(f"run {run.id}: round {result.round} was combined before its reports were in")
+    if run.plan.query is not None:
+        return _answered(run, result)
     if (result.model is None) != (result.stage is Stage.EVALUATE):
         raise ProtocolError(
             f"run {run.id}: {result.stage.value} {'needs a' if result.model is None else 'makes no'} model"
         )
-    notes: list[Effect] = []
-    if run.retrying:
-        run = replace(run, paused=False, retrying=False, reason="", deadline=None)
-        notes.append(Note(facts.RunResumed()))
+    run, resumed = _went_on(run)
+    notes: list[Effect] = [*resumed]
     before = Base(run.model, run.optimizer, run.measured, run.best, run.attempt, run.begun)
     if result.measured is not None:
         measured = voting.voted(run, result.measured)
@@ -315,6 +316,22 @@ def _combined(run: Run, result: Combined) -> Step:
     run = replace(run, attempt=run.numbered, forgiven=run.numbered, exchange=None)
     run = replace(run, burned=run.burned_later, burned_later=())
     return stages.then((run, tuple(notes)), stages.open_next)
+
+
+def _answered(run: Run, result: Combined) -> Step:
+    """The statistics that were asked are there: the run is over."""
+    if result.answered is None:
+        raise ProtocolError(f"run {run.id} asks for statistics, and {result.stage.value} made none")
+    run, resumed = _went_on(run)
+    note = Note(result.answered)
+    return stages.then((run, (*resumed, note)), lambda r: stages.end(r, Outcome.FINISHED, ""))
+
+
+def _went_on(run: Run) -> Step:
+    """Combining that had failed for lack of space has succeeded: the pause that waited for it is over."""
+    if not run.retrying:
+        return run, ()
+    return replace(run, paused=False, retrying=False, reason="", deadline=None), (Note(facts.RunResumed()),)
 
 
 # --- what goes wrong in the coordinator ----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from septum.protocol.codec import LATER
-from septum.protocol.facts import Fact, Metrics, ModelMeasured
+from septum.protocol.facts import Fact, Metrics, ModelMeasured, StatisticsMade
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
 from septum.secagg.messages import Advert, Reveal
@@ -245,8 +245,9 @@ class Tick:
 class Combined:
     """The reports of an attempt were combined.
 
-    model      the new model; None for `evaluate`, which makes none
+    model      the new model; None for `evaluate`, which makes none, and where statistics were asked
     measured   the metrics of the model that the reports evaluated; None for `prepare`
+    answered   the statistics that were asked
     edges      for `evaluate`: how to count the scores once more, since too many lie in one bin; empty if they need not
     """
 
@@ -256,6 +257,7 @@ class Combined:
     model: Blob | None = None
     optimizer: Blob | None = None
     measured: ModelMeasured | None = None
+    answered: StatisticsMade | None = None
     edges: tuple[int, ...] = field(default=(), metadata=LATER)
 
 

@@ -122,6 +122,11 @@ def initial_maker(run: Run) -> str:
     return run.cohort[(run.attempt - 1) % len(run.cohort)]
 
 
+def is_maker(run: Run, silo: str) -> bool:
+    """Whether this silo is asked for the initial model; where statistics are asked, nobody is."""
+    return run.plan.query is None and silo == initial_maker(run)
+
+
 def try_again(run: Run, stage: Stage, reported: tuple[str, ...], missing: tuple[str, ...], why: str) -> Step:
     """Open the stage again, or end the run. `why`: what was not enough, or could not be made of enough reports."""
     note = Note(facts.AttemptFailed(stage, run.round, run.attempt, reported, missing))

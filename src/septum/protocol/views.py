@@ -79,6 +79,7 @@ class RunView:
     privacy          what is promised of each silo's records; None where it is trained without differential privacy
     vote             by which rule its silos vote on each model; None where they do not
     burnt            models in a row that were voted down
+    asks             whether it asks for statistics, and makes no model
     """
 
     id: str
@@ -102,6 +103,7 @@ class RunView:
     privacy: PrivacyView | None = field(default=None, metadata=LATER)
     vote: Vote | None = field(default=None, metadata=LATER)
     burnt: int = field(default=0, metadata=LATER)
+    asks: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         privacy=_promised(plan),
         vote=plan.vote,
         burnt=run.burnt,
+        asks=plan.query is not None,
     )
 
 

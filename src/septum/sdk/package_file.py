@@ -27,7 +27,7 @@ from typing import IO, cast
 from septum.algorithms.partition import check_patterns
 from septum.errors import AppError, ConfigError, SeptumError, StorageError, TooLargeError
 from septum.sdk import stored_zip
-from septum.sdk.contract import Column
+from septum.sdk.contract import Column, read_columns
 from septum.sdk.hyper import HyperField, fields_in, schema_of
 from septum.sdk.package import (
     BESIDE,
@@ -147,12 +147,13 @@ def read_package(path: Path) -> Package:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a package says of itself, enough to plan a run of it: none of its code."""
+    """What a package says of itself, enough to plan a run of it: none of its code. `columns`: its data contract."""
 
     name: str
     version: str
     fields: tuple[HyperField, ...]
     presets: Mapping[str, Mapping[str, object]]
+    columns: Mapping[str, Column]
     masked: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
 
@@ -172,13 +173,17 @@ def read_description(data: bytes) -> Description:
         raise AppError(f"{_DESCRIPTION} has no version, or no presets")
     if not all(isinstance(values, dict) for values in presets.values()):
         raise AppError(f"{_DESCRIPTION} has a preset that is no table")
-    masked = content.get(_MASKED, [])
+    columns, masked = content["columns"], content.get(_MASKED, [])
+    if not isinstance(columns, dict):
+        raise AppError(f"{_DESCRIPTION} has columns that are no table")
     if not isinstance(masked, list) or not all(isinstance(one, str) for one in masked):
         raise AppError(f"{_DESCRIPTION}: {_MASKED} is no list of texts")
     private = content.get(_PRIVATE, [])
     if not isinstance(private, list):
         raise AppError(f"{_DESCRIPTION} has private patterns that are no list")
-    return Description(name, version, fields, presets, tuple(masked), check_patterns(_DESCRIPTION, private))
+    contract = read_columns(_DESCRIPTION, {"columns": columns})
+    own = check_patterns(_DESCRIPTION, private)
+    return Description(name, version, fields, presets, contract, tuple(masked), own)
 
 
 def unpack(package: Package, target: Path) -> None:

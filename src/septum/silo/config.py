@@ -267,6 +267,8 @@ def _policy(section: Section) -> Policy:
         epsilon_budget=section.number("epsilon_budget", off.epsilon_budget),
         budget_delta=section.number("budget_delta", off.budget_delta),
         keep_models=section.flag("keep_models", off.keep_models),
+        queries=section.texts("queries") or (),
+        min_cell=section.whole("min_cell", off.min_cell) or off.min_cell,
     )
     section.end()
     return policy

@@ -10,6 +10,7 @@ from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied
 from septum.sdk.contract import Column
 from septum.sdk.private_loss import NOT_DECLARED, PrivateLoss
+from septum.silo import query_rules
 from septum.silo.datasets import Dataset
 from septum.silo.policy import Policy
 from septum.silo.tables import Table
@@ -60,9 +61,15 @@ class Granted:
 def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Denied | None:
     """The first rule that forbids a plan, as the key in `silo.toml`; None if none does.
 
+    A plan that asks for statistics runs no code of the app: it has rules of its own, besides those about its silos.
+
     `sandbox`: the level that training processes have here. Hyper-parameters are checked by the app itself, in the
     worker; how many rows there are, once the data were read (`enough_rows`).
     """
+    if plan.query is not None:
+        name = plan.app.name
+        asked = _of_origin(policy, app, name) or query_rules.of_query(policy, app.columns, name, plan.query)
+        return asked or _of_cohort(policy, plan) or _of_privacy(policy, app, plan)
     return (
         of_app(policy, app, plan.app.name)
         or _of_plan(policy, plan)
@@ -86,16 +93,24 @@ def enough_rows(policy: Policy, rows: int) -> Denied | None:
 
 def of_app(policy: Policy, app: ApprovedApp, name: str) -> Denied | None:
     """The first rule that an app itself breaks, whatever the run; None if none."""
-    if not app.packaged and not policy.folders:
-        return Denied("policy.folders", f"app {name!r} is a folder here, and only packages may run")
-    if app.packaged and policy.require_signature and not app.signers:
-        return Denied("policy.require_signature", f"nobody signed the package of {name} ({app.digest})")
+    denied = _of_origin(policy, app, name)
+    if denied is not None:
+        return denied
     forbidden = [name for name in app.columns if policy.columns is not None and name not in policy.columns]
     if forbidden:
         return Denied("policy.columns", f"the app reads {', '.join(forbidden)}, which no app may read here")
     leaving = [name for name in app.leaves if policy.releases is not None and name not in policy.releases]
     if leaving:
         return Denied("policy.releases", f"with this app {', '.join(leaving)} would leave, which may not leave here")
+    return None
+
+
+def _of_origin(policy: Policy, app: ApprovedApp, name: str) -> Denied | None:
+    """Whether an app may be from where it is: its contract, too, is only as good as that."""
+    if not app.packaged and not policy.folders:
+        return Denied("policy.folders", f"app {name!r} is a folder here, and only packages may run")
+    if app.packaged and policy.require_signature and not app.signers:
+        return Denied("policy.require_signature", f"nobody signed the package of {name} ({app.digest})")
     return None
 
 
@@ -150,13 +165,20 @@ def _of_privacy(policy: Policy, app: ApprovedApp, plan: Plan) -> Denied | None:
     return None
 
 
-def _of_plan(policy: Policy, plan: Plan) -> Denied | None:
+def _of_cohort(policy: Policy, plan: Plan) -> Denied | None:
     if plan.quorum < policy.min_cohort:
         return Denied(
             "policy.min_cohort",
             f"a round of this run counts with {plan.quorum} of {len(plan.silos)} silos, "
             f"this silo asks for at least {policy.min_cohort}",
         )
+    return None
+
+
+def _of_plan(policy: Policy, plan: Plan) -> Denied | None:
+    denied = _of_cohort(policy, plan)
+    if denied is not None:
+        return denied
     if policy.require_masking and plan.masking is None:
         return Denied("policy.require_masking", "this run would show the coordinator what this silo alone sends")
     if policy.max_rounds is not None and plan.rounds > policy.max_rounds:

@@ -9,6 +9,10 @@ A model is known by its digest, and a coordinator that lies can change one bit o
 So models that were given out for one round of a run count as one. No honest run is hindered by that: whatever makes it
 do a round again, a lost model or answer, a resume, it asks the silos of then.
 
+`releases.head` says how many bytes there are and what their SHA-256 is. It is written after each line, so it is at most
+behind; a journal that does not begin with what it says is an older or a changed one, and nothing is signed on it.
+Somebody who may write both files, or brings back older copies of both, is not noticed.
+
 A steward may forgive what was signed about a model or statistics, with a reason. That is one more line: nothing is ever
 taken out, and an agent that is running heeds it from its next sum on. Sums that were signed before and after are then
 no longer kept apart, so whoever has both may know what one silo sent.
@@ -20,16 +24,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
-from septum.errors import ConfigError, NotFoundError, SecAggError, StorageError
-from septum.protocol.codec import dumps, from_json, to_tagged_json
+from septum.adapters.files import replace_file
+from septum.errors import ConfigError, NotFoundError, SecAggError, SeptumError, StorageError
+from septum.protocol.codec import dumps, from_json, loads, to_json, to_tagged_json
 from septum.secagg.context import Place
 from septum.secagg.journal import conflict
-from septum.silo.lines import add_record, append_line, record, whole_lines
+from septum.silo.lines import MAX_LINE_BYTES, add_record, append_line, record, whole_lines
 
-FILE_NAME = "releases.jsonl"
-STATISTICS, MODEL = "statistics", "model"  # kinds of queries
+FILE_NAME, HEAD_NAME = "releases.jsonl", "releases.head"
+STATISTICS, MODEL, QUERIES = "statistics", "model", "queries"  # kinds of queries
+EVERYTHING = "all"  # what queries are about
 MAX_REASON_CHARS = 2_000
 
 
@@ -37,7 +44,10 @@ MAX_REASON_CHARS = 2_000
 class Query:
     """What a sum is about.
 
-    kind  `statistics` of an app's columns, or what was trained from and measured of a `model`
+    kind  `statistics` of an app's columns, or what was trained from and measured of a `model`; or `queries`: of these
+          all are about the same, whatever they ask of which app's columns. Other bins of the same people, or the same
+          people in another dataset, are no other question
+    app   the app's digest; EVERYTHING for queries
     base  the model's digest; empty for statistics, whatever run and seed ask for them
     """
 
@@ -47,7 +57,7 @@ class Query:
 
     @property
     def name(self) -> str:
-        """The digest by which people name it: the model's, for statistics the app's."""
+        """The digest by which people name it: the model's, for statistics the app's; for queries `all`."""
         return self.base or self.app
 
 
@@ -62,6 +72,14 @@ class Release:
     attempt: int
     query: Query
     silos: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a journal begins with: so many bytes, with this digest (hex)."""
+
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +123,13 @@ class Journal:
         self._known = Known()  # what counts of the first `_lines` lines, which have `_bytes` bytes
         self._lines = 0
         self._bytes = 0
+        self._hash = sha256()
+        self._trusted = False  # whether it begins with what the head says
+
+    def check(self) -> None:
+        """Raises as `release` does for a journal that is no longer what this silo wrote."""
+        with self._lock:
+            self._read_on()
 
     def release(self, query: Query, silos: frozenset[str], place: Place, min_cohort: int) -> None:
         """Write down that a sum over `silos` is signed; on the disk when this returns.
@@ -129,6 +154,7 @@ class Journal:
             where = (place.run, place.stage, place.round, place.attempt)
             add_record(self._path, Release(self._unix(), *where, query, tuple(sorted(silos))))
             self._read_on()
+            self._write_head()
 
     def all(self) -> Iterator[Entry]:
         """Every entry, oldest first. Raises ConfigError for a line that is none, naming it."""
@@ -146,10 +172,39 @@ class Journal:
                 f"{self._path} has lost lines: it had {self._bytes} bytes, and has {size}",
                 hint="bring back the newest copy: without it this silo does not know what it signed",
             )
+        if not self._trusted:
+            self._compare(b"".join(line + b"\n" for line in lines))
         entries = tuple(_entries(self._path, lines, self._lines))
         count(entries, self._known)
         self._lines += len(lines)
-        self._bytes += sum(len(line) + 1 for line in lines)
+        for line in lines:
+            self._bytes += len(line) + 1
+            self._hash.update(line + b"\n")
+
+    def _compare(self, data: bytes) -> None:
+        """Whether the journal begins with what its head says, once after a start. Raises StorageError."""
+        path = self._path.with_name(HEAD_NAME)
+        try:
+            head = from_json(Head, loads(path.read_bytes(), MAX_LINE_BYTES))
+        except FileNotFoundError:  # nothing was signed yet, or by a septum that kept none
+            self._trusted = True
+            return
+        except (OSError, SeptumError) as error:
+            raise StorageError(f"{path} cannot be read: {error}", hint=f"ls -l {path}") from error
+        if len(data) < head.bytes or sha256(data[: max(0, head.bytes)]).hexdigest() != head.sha256:
+            raise StorageError(
+                f"{self._path} is not the journal that this silo wrote: {path.name} knows of {head.bytes} bytes, and "
+                f"of {len(data)} that are there some were changed, or these are an older copy",
+                hint=f"put the newest copy of {self._path} back; where there is none: docs/how-to/train-under-masks.md",
+            )
+        self._trusted = True
+
+    def _write_head(self) -> None:
+        path = self._path.with_name(HEAD_NAME)
+        try:
+            replace_file(path, dumps(to_json(Head(self._bytes, self._hash.hexdigest()))), durable=True)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written: {error.strerror}", hint=f"df -h {path.parent}") from error
 
 
 def count(entries: Iterable[Entry], known: Known) -> None:

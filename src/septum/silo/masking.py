@@ -41,7 +41,7 @@ from septum.protocol.vote import Ballot, Voter
 from septum.secagg import silo as machine
 from septum.secagg.context import Place, Terms, roster_digest, threshold
 from septum.secagg.masks import Masker
-from septum.silo.journal import Query
+from septum.silo.journal import EVERYTHING, MODEL, QUERIES, STATISTICS, Query
 from septum.silo.masking_tools import MaskingTools
 
 KEPT_BYTES = 4 * 2**20  # a masked result up to this size is made in memory, a larger one in a file
@@ -161,6 +161,7 @@ class MaskedPart:
         place = Place(self._run, asked.stage.value, asked.round, asked.attempt)
         attempt = self._attempts.get(place)
         if attempt is None or attempt.state.shared is not None:
+            self._tools.journal.check()  # what could not be signed in the end is not trained either
             keys = self._tools.keys(self._plan.silos)
             quorum = max(threshold(len(self._plan.silos)), self._tools.min_cohort, self._plan.quorum)
             party = machine.Party(self._silo, keys, quorum, place)
@@ -187,7 +188,10 @@ class MaskedPart:
     def _agree(self, attempt: _Attempt, stage: Stage, survivors: tuple[str, ...]) -> bytes:
         """Sign a sum over these silos. What was decided is on the disk before it is said, and stays said."""
         state, signature = machine.step(attempt.state, machine.Survivors(survivors))
-        query = Query("statistics" if stage is Stage.PREPARE else "model", self._plan.app.digest, attempt.base)
+        if self._plan.query is not None:
+            query = Query(QUERIES, EVERYTHING, "")
+        else:
+            query = Query(STATISTICS if stage is Stage.PREPARE else MODEL, self._plan.app.digest, attempt.base)
         alone = max(LEAST_TOLD, self._tools.min_cohort)
         self._tools.journal.release(query, frozenset(survivors), attempt.place, alone)
         attempt.state = state

@@ -91,6 +91,9 @@ class Policy:
     epsilon_budget     the most that all runs together may cost the records of a dataset; what is beyond is refused
     budget_delta       the delta at which that holds
     keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends
+    queries            apps, by name, of whose columns statistics may be asked without training (`septum stats run`); of
+                       none unless it is said here, for to approve an app is to approve what its own code lets leave
+    min_cell           statistics that tell counts of fewer people over all silos are refused
     """
 
     min_cohort: int = 3
@@ -115,6 +118,8 @@ class Policy:
     epsilon_budget: float = 20.0
     budget_delta: float = 1e-5
     keep_models: bool = True
+    queries: tuple[str, ...] = ()
+    min_cell: int = 5
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -131,6 +136,8 @@ class Policy:
         check_delta(self.max_delta)
         if not self.max_epsilon > 0:
             raise ConfigError(f"[policy]: max_epsilon is {self.max_epsilon}, a number above 0 is needed")
+        if self.min_cell < 1:
+            raise ConfigError(f"[policy]: min_cell is {self.min_cell}, 1 or more people are possible")
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
 
@@ -194,6 +201,10 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "budget_delta": f"at a delta of {policy.budget_delta:g}",
         "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
         "keep_models": "this silo's own models are kept" if policy.keep_models else "no model is kept when a run ends",
+        "queries": f"statistics may be asked about the columns of {', '.join(policy.queries)}, in sums over silos"
+        if policy.queries
+        else "no statistics may be asked but those of an app's own code",
+        "min_cell": f"in statistics no count of fewer than {policy.min_cell} people is told",
     }
 
 

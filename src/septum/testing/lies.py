@@ -69,6 +69,7 @@ class Talk:
         self.adverts: dict[str, Advert] = {}
         self.sealed: dict[str, dict[str, bytes]] = {}  # by sender, then by recipient
         self.terms = Terms("", "", "")
+        self.signature = b""  # of this silo, over all silos
         self.lies: list[tuple[Instruction, SiloMessage]] = []
 
     # --- as an honest coordinator does -----------------------------------------------------------------------------
@@ -98,7 +99,7 @@ class Talk:
     def agreed(self) -> Conversation:
         """Have it sign the sum over all silos."""
         yield from self.worked()
-        _expected(Agreed, (yield Agree(*self.place, self.plan.silos)))
+        self.signature = _expected(Agreed, (yield Agree(*self.place, self.plan.silos))).signature
 
     def unmasked(self) -> Conversation:
         """Have it give its shares of the seeds."""
@@ -182,9 +183,13 @@ def _without_itself(talk: Talk) -> Conversation:
 
 
 def _both_shares(talk: Talk) -> Conversation:
-    """The seed share of each silo is known; with the key share of the last one its vector would be bare."""
+    """The seed share of each silo is known; with the key share of the last one its vector would be bare.
+
+    Enough signatures are shown: the silo's own, which it gave for all silos, is among them.
+    """
     yield from talk.unmasked()
-    yield from talk.lie(Unmask(*talk.place, talk.signed(_without(talk), talk.terms)))
+    signatures = {**talk.signed(_without(talk), talk.terms), talk.silo: talk.signature}
+    yield from talk.lie(Unmask(*talk.place, signatures))
 
 
 def _unsigned(talk: Talk) -> Conversation:
@@ -245,6 +250,14 @@ def _models_to_each(talk: Talk) -> Conversation:
     yield from talk.lie(Unmask(*talk.place, talk.signed(talk.plan.silos, other)))
 
 
+def _almost_the_same_model(talk: Talk) -> Conversation:
+    """Another attempt without one silo, on a model of another digest whose updates are almost the same."""
+    yield from talk.agreed()
+    talk.place, talk.base = (Stage.TRAIN, 1, 2), _other_model(talk)
+    yield from talk.worked()
+    yield from talk.lie(Agree(*talk.place, _without(talk)))
+
+
 def _other_model(talk: Talk) -> Blob:
     """One of the same shape: of its file, the last parameter is another."""
     assert talk.base.inline is not None
@@ -263,7 +276,7 @@ LIES: Mapping[str, Lie] = MappingProxyType(
         "two lists of survivors": Lie(_two_lists, "a second list of survivors: this silo signs one in an attempt"),
         "survivors below the quorum": Lie(_too_small, "the list of survivors: 2 silos of 4"),
         "survivors without the silo": Lie(_without_itself, "the list of survivors is without"),
-        "both shares of one silo": Lie(_both_shares, "other signatures than those for which this silo revealed"),
+        "both shares of one silo": Lie(_both_shares, "did not sign the survivors and terms that this silo signed"),
         "a list that others signed": Lie(_unsigned, "did not sign the survivors and terms that this silo signed"),
         "too few signatures": Lie(_few_signatures, "2 silos signed the list of survivors, 3 have to"),
         "a swapped key": Lie(_swapped_key, "is not signed by it for this attempt"),
@@ -272,6 +285,9 @@ LIES: Mapping[str, Lie] = MappingProxyType(
         "other adverts for one attempt": Lie(_other_adverts, "a second list of adverts under the same keys"),
         "an attempt replayed": Lie(_replayed, "than this silo's own"),
         "two models for one attempt": Lie(_two_models, "another result under the same keys", "not_masked"),
+        "almost the same model in another attempt": Lie(
+            _almost_the_same_model, "signed a sum over other silos for another model of this round before"
+        ),
         "another model for each silo": Lie(_models_to_each, "did not sign the survivors and terms"),
     }
 )

@@ -1,0 +1,108 @@
+"""Which commands are there about statistics over silos?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from septum.cli import options
+from septum.cli.command import Invocation, command, noun
+from septum.cli.output import Answer
+
+app = noun("stats", "Ask for statistics over silos, in masked sums, without any training.")
+
+Columns = Annotated[
+    str,
+    typer.Option("--columns", metavar="A,B", help="Present and missing; mean and sd of numbers, counts of codes."),
+]
+Quantiles = Annotated[
+    list[str] | None,
+    typer.Option("--quantiles", metavar="COLUMN[:0.1/0.9]", help="Quantiles; the quartiles if no shares are given."),
+]
+Histogram = Annotated[
+    list[str] | None,
+    typer.Option("--histogram", metavar="COLUMN:N", help="Count in N groups of equal width over the contract's range."),
+]
+Cut = Annotated[
+    list[str] | None,
+    typer.Option("--cut", metavar="COLUMN:X/Y", help="Count in groups: up to X, above X to Y, above Y."),
+]
+Tables = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="A,B", help="The groups of A by those of B, with chi-square; of a 2x2 the odds."),
+]
+MinCell = Annotated[
+    int, typer.Option("--min-cell", min=1, help="Hide counts of fewer people; a silo's policy asks for a least.")
+]
+
+
+@command(app, "run", remote=True)
+def run(
+    call: Invocation,
+    app_named: Annotated[
+        str,
+        typer.Argument(
+            metavar="APP", help="Whose data contract it is: NAME or NAME==VERSION of a package; or a folder."
+        ),
+    ],
+    columns: Columns = "",
+    quantiles: Quantiles = None,
+    histogram: Histogram = None,
+    cut: Cut = None,
+    table: Tables = None,
+    min_cell: MinCell = 5,
+    silos: Annotated[str, typer.Option("--silos", metavar="A,B", help="Silos by name; all enrolled if left out.")] = "",
+    quorum: Annotated[int, typer.Option("--quorum", min=0, help="Silos that it takes; 0 stands for all.")] = 0,
+    gather: options.Gather = 60.0,
+    deadline: Annotated[
+        float, typer.Option("--deadline", metavar="SECONDS", help="How long silos may take to count.")
+    ] = 600.0,
+) -> Answer:
+    """Ask silos for statistics of an app's columns, and wait for the answer. No code of the app runs."""
+    from septum.cli import asking  # the protocol, httpx
+
+    asked = asking.Asked(
+        columns, tuple(quantiles or ()), tuple(histogram or ()), tuple(cut or ()), tuple(table or ()), min_cell
+    )
+    named = tuple(part.strip() for part in silos.split(",") if part.strip())
+    return asking.ask(call, app_named, asked, asking.Terms(named, quorum, gather, deadline))
+
+
+@command(app, "show", remote=True)
+def show(call: Invocation, run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run that asked.")]) -> Answer:
+    """Show what a run was answered."""
+    from septum.cli import asking  # the protocol
+
+    with call.client() as client:
+        return asking.answer_of(client, run_id)
+
+
+@command(app, "simulate")
+def simulate(
+    call: Invocation,
+    app_dir: Annotated[Path, typer.Argument(metavar="APP_DIR", help="The app's folder: of it septum.toml is read.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="NAME=PATH",
+            help="A virtual silo and its file; may be repeated. If left out, each file in APP_DIR/data is a silo.",
+        ),
+    ] = None,
+    columns: Columns = "",
+    quantiles: Quantiles = None,
+    histogram: Histogram = None,
+    cut: Cut = None,
+    table: Tables = None,
+    min_cell: MinCell = 5,
+) -> Answer:
+    """Answer as the silos would, from files on this machine: the same numbers, to the bit."""
+    del call
+    from septum.cli import asking, asking_here  # numpy
+
+    asked = asking.Asked(
+        columns, tuple(quantiles or ()), tuple(histogram or ()), tuple(cut or ()), tuple(table or ()), min_cell
+    )
+    return asking_here.simulate(app_dir, options.pairs(data or (), "--data"), asked)
