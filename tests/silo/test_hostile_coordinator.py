@@ -300,3 +300,11 @@ def test_a_runs_name_cannot_lead_out_of_the_silos_folder(silo, name):
     assert hostile.given == []
     assert sorted(path for path in silo.folder.rglob("*") if "runs" not in path.parts) == before
     assert list((silo.folder / "runs").iterdir()) == []
+
+
+def test_where_privacy_is_asked_for_statistics_without_noise_are_refused(silo):
+    """The same question is let in where it is not."""
+    asked = Try(allowing(queries=("small",), require_privacy=True), ASKS, roster=BOTH)
+    assert silo.meets(asked).refused_by("r1") == "policy.require_privacy"
+    again = Try(allowing(queries=("small",)), ASKS, roster=BOTH)
+    assert silo.meets(again, Invitation("r2", silo.asked(again))).refused_by("r2") == ""
