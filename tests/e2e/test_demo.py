@@ -169,3 +169,19 @@ def test_a_worker_knows_nothing_of_the_agents_environment(running):
         assert not {name for name in names if name.startswith(("SEPTUM", "HTTP", "NO_PROXY"))}
         assert "OMP_NUM_THREADS" in names
     assert os.environ.get("PATH")
+
+
+def test_with_differential_privacy_each_hospital_pays_less_than_asked_and_no_metric_leaves(tmp_path):
+    data = demo(tmp_path, "--target-epsilon", "5", "--no-compare")
+    privacy = data["privacy"]
+    assert privacy["secure_aggregation"] is True
+    assert privacy["strength"] == "enforced"
+    assert sorted(privacy["epsilon"]) == sorted(privacy["delta"]) == SILOS
+    for site in SILOS:
+        assert 4.5 < privacy["epsilon"][site] <= 5.0  # two spare rounds were not used
+        assert 1e-4 < privacy["delta"][site] < 0.02  # a tenth of 1 / some 30 to 200 rows
+    assert privacy["measured_by"] == "demo"
+    assert data["n_test"] == 254
+    assert data["roc_auc_all"] > 0.75
+    assert data["accuracy_all"] > 0.65
+    assert data["round_overhead_ms"] is None  # how long a hospital worked would tell something of its rows

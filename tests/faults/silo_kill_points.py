@@ -103,6 +103,8 @@ READERS = frozenset(
         "RunFiles.masked",
         "RunFiles.output",
         "RunFiles.settle",
+        "RunFiles.rows",
+        "RunFiles.privacy",  # each write of a run with differential privacy: tests/silo/test_private_run.py
         "RunFiles.start",
         "RunFiles.table",
         "RunFiles.carried",

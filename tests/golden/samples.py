@@ -43,6 +43,7 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
+from septum.protocol.privacy import Mode, Strength
 from septum.protocol.query import Code, ColumnAnswer, Pair, Quantile, Query, QueryAnswer, QueryColumn, TableAnswer
 from septum.protocol.run_state import Combine, Contribution, Discard, Presence
 from septum.protocol.silo import Held, Job, SiloPhase, SiloRun
@@ -52,6 +53,7 @@ from septum.protocol.views import (
     InviteView,
     JournalView,
     ModelView,
+    PrivacyView,
     RunStatus,
     RunView,
     SiloInRun,
@@ -163,6 +165,7 @@ VIEW_SAMPLES = (
         created_at=1_800_000_000.25,
     ),
     SiloInRun("hungary", Presence.ABSENT, False, "maintenance until 06:00"),
+    PrivacyView(Mode.RECORD, Strength.ENFORCED, {"cleveland": 5.0, "hungary": 5.0}, None),
     ModelView("r-1", 6, _MODEL, 4_194_304, _METRICS),
     AppView(_PLAN.app.digest, "heart-disease", "1.0.0", Blob(_MODEL, 4096), 1_800_000_000.0, "[]"),
     SiloView("cleveland", SiloStatus.ONLINE, 1_800_000_000.0, 1_800_000_060.5),

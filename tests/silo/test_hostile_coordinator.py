@@ -6,12 +6,14 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.adapters.channel.servers import SmallCoordinator, SmallServer, Storage, running
 from tests.silo.small_app import admission, allowing, approved, granted, write_app, write_data
 
+from septum.adapters.accountant import epsilon_of
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.identity.http_signatures import Ed25519Signer
 from septum.adapters.identity.keys import public_bytes
@@ -20,10 +22,13 @@ from septum.adapters.launch.inline import InlineLauncher
 from septum.errors import DataError
 from septum.ports.channel import Channel
 from septum.ports.launcher import WorkerLimits
+from septum.privacy.ledger import Budget
 from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
 from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
+from septum.protocol.privacy import Privacy
 from septum.protocol.query import Query, QueryColumn
 from septum.protocol.roster import Roster, SignedRoster, write_roster
+from septum.sdk.private_loss import PrivateLoss
 from septum.silo.admission import Admission
 from septum.silo.agent import Agent
 from septum.silo.config import SiloConfig
@@ -32,12 +37,14 @@ from septum.silo.egress import WatchedChannel
 from septum.silo.library import Folders
 from septum.silo.log import Log
 from septum.silo.policy import Policy
+from septum.silo.private_budget import affordable
 from septum.silo.roster import Rosters
 from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
 from septum.testing.hostile import HostileCoordinator, addresses_past
 
 OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
+LOSS = PrivateLoss("logistic", ("x",), (0.0,), (1.0,))
 KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 THIRD = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"2"))
 
@@ -71,6 +78,13 @@ TRIES = {
     "policy.releases": Try(allowing(releases=("rows",))),
     "leaves.masked": Try(app={"masked": ("parameters",)}),
     "policy.min_rows": Try(allowing(min_rows=7)),
+    "policy.require_privacy": Try(allowing(require_privacy=True)),
+    "policy.max_epsilon": Try(allowing(max_epsilon=1.0), {"privacy": Privacy(2.0)}, {"trains": LOSS}),
+    "policy.max_delta": Try(allowing(max_delta=1e-4), {"privacy": Privacy(1.0, delta=1e-3)}, {"trains": LOSS}),
+    "policy.epsilon_budget": Try(
+        allowing(epsilon_budget=1.0, max_epsilon=5.0), {"privacy": Privacy(5.0)}, {"trains": LOSS}
+    ),
+    "privacy": Try(plan={"privacy": Privacy(1.0)}),
     "policy.queries": Try(plan=ASKS, roster=BOTH),
     "policy.min_cell": Try(allowing(queries=("small",), min_cell=6), ASKS, roster=BOTH),
     "query": Try(
@@ -90,6 +104,7 @@ LOCAL = {
     "hours",
     "roster",
     "send_error_texts",
+    "budget_delta",  # at which policy.epsilon_budget holds
     "keep_models",
 }  # these forbid no run
 
@@ -97,6 +112,7 @@ LOCAL = {
 def test_every_rule_is_tried():
     rules = {f"policy.{rule.name}" for rule in fields(Policy) if rule.name not in LOCAL}
     others = {
+        "privacy",
         "query",
         "silo.name",
         "roster",
@@ -199,7 +215,17 @@ class Silo:
             return replace(granted(app).table, rows=attempt.rows)
 
         made = admission(self.folder, app, attempt.policy, table=rows)
-        return replace(made, library=Folders({"small": app}), roster=self.roster_rule(attempt).check)
+        return replace(
+            made,
+            library=Folders({"small": app}),
+            roster=self.roster_rule(attempt).check,
+            affordable=self.purse(attempt),
+        )
+
+    def purse(self, attempt: Try):
+        """A ledger of which nothing was spent, with the rules' budget."""
+        budget = Budget(attempt.policy.epsilon_budget, attempt.policy.budget_delta)
+        return partial(affordable, self.folder, budget, epsilon_of, Log(silo="north"))
 
     def roster_rule(self, attempt: Try) -> RosterRule:
         """A silo that pinned the roster, and a coordinator that has none."""
@@ -274,3 +300,11 @@ def test_a_runs_name_cannot_lead_out_of_the_silos_folder(silo, name):
     assert hostile.given == []
     assert sorted(path for path in silo.folder.rglob("*") if "runs" not in path.parts) == before
     assert list((silo.folder / "runs").iterdir()) == []
+
+
+def test_where_privacy_is_asked_for_statistics_without_noise_are_refused(silo):
+    """The same question is let in where it is not."""
+    asked = Try(allowing(queries=("small",), require_privacy=True), ASKS, roster=BOTH)
+    assert silo.meets(asked).refused_by("r1") == "policy.require_privacy"
+    again = Try(allowing(queries=("small",)), ASKS, roster=BOTH)
+    assert silo.meets(again, Invitation("r2", silo.asked(again))).refused_by("r2") == ""

@@ -1,7 +1,7 @@
 """How far is the federation from what each silo reaches alone, and from pooling all records in one place?
 
 Both baselines need every silo's records in one process. No federation can do that; the demo can, because the records
-are public and lie on one machine. It does so outside the coordinator and the silos, after the run.
+are public and lie on one machine. It does so outside the coordinator and the silos, after the run, and without privacy.
 """
 
 from __future__ import annotations
@@ -40,7 +40,14 @@ def of_model(app: LoadedApp, plan: Plan, rows: Mapping[str, Prepared], model: by
 
 def _train(app: LoadedApp, plan: Plan, silo: str, prepared: Prepared) -> bytes:
     single = replace(
-        plan, silos=(silo,), quorum=1, strategy=StrategyRef(), early_stopping=None, clip_norm=None, masking=None
+        plan,
+        silos=(silo,),
+        quorum=1,
+        strategy=StrategyRef(),
+        early_stopping=None,
+        clip_norm=None,
+        masking=None,
+        privacy=None,
     )
     return simulate(app, single, {silo: prepared}).model
 

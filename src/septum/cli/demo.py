@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     from septum.protocol.views import JournalView, RunView
     from septum.sdk.harness import Prepared
     from septum.sdk.package import LoadedApp
+    from septum.silo.private_receipts import PrivateReceipt
 
 OUTPUT = Path("septum-demo")
 MODEL_FILE = "heart-disease.safetensors"
 GATHER_S = 60.0
 DEADLINE_S = 120.0
+SETTLE_S = 60.0  # each agent computes what the run cost once it has heard of its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +49,19 @@ class Options:
     data_dir: Path | None
     backend: str
     inspect: bool
+    target_epsilon: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A federated run that went through: its journal, the model's file, and seconds since the command began."""
+    """A federated run that went through: its journal, the model's file, and what it cost each silo's records."""
 
     run: RunView
     journal: tuple[JournalView, ...]
     model_path: Path
     folder: Path | None
     separate_users: bool
+    costs: Mapping[str, PrivateReceipt] = field(default_factory=dict)
 
 
 def register(app: typer.Typer) -> None:
@@ -85,6 +90,10 @@ def demo(
     inspect: Annotated[
         bool, typer.Option("--inspect", help="Without masking: the coordinator sees each hospital's own numbers.")
     ] = False,
+    target_epsilon: Annotated[
+        float | None,
+        typer.Option("--target-epsilon", metavar="EPSILON", help="Train with differential privacy, at this cost."),
+    ] = None,
 ) -> Answer:
     """Four hospitals train one heart-disease model over HTTPS, on this machine, in nine processes."""
     from septum.cli.demo_report import answer  # numpy: 100 ms that `--help` does not pay
@@ -92,10 +101,10 @@ def demo(
     need_coordinator()
     signal.signal(signal.SIGTERM, _interrupt)  # or its processes would outlive it
     began = time.monotonic()
-    options = Options(rounds, seed, keep, compare, data_dir, backend, inspect)
+    options = Options(rounds, seed, keep, compare, data_dir, backend, inspect, target_epsilon)
     loaded, plan, files = _plan(options)
     finished = _federate(call, options, loaded, plan, files)
-    compared = _compared(call, loaded, plan, files, finished.model_path) if compare else {}
+    compared = _compared(call, loaded, plan, files, finished.model_path, baselines=compare)
     return answer(finished, plan, compared, wall_s=time.monotonic() - began)
 
 
@@ -116,7 +125,12 @@ def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
     files = silo_files(wanted.data_dir or folder / DATA_FOLDER)
     hyper = (f"seed={wanted.seed}", f"backend={wanted.backend}")
     options = RunOptions(
-        overrides=hyper, rounds=wanted.rounds, gather_s=GATHER_S, deadline_s=DEADLINE_S, inspect=wanted.inspect
+        overrides=hyper,
+        rounds=wanted.rounds,
+        gather_s=GATHER_S,
+        deadline_s=DEADLINE_S,
+        inspect=wanted.inspect,
+        target_epsilon=wanted.target_epsilon,
     )
     return loaded, make_plan(described(loaded), tuple(files), options), files
 
@@ -167,7 +181,22 @@ def _run(call: Invocation, federation: Federation, plan: Plan, target: Path, fol
             raise RunFailedError(f"the run {ended.status.value}: {why}", hint=f"tail {federation.base}/*.log")
         path = target / MODEL_FILE
         client.download(ended.model, path)
-    return Finished(ended, journal, path, folder, federation.separate_users)
+    costs = {} if plan.privacy is None else _costs(federation, run.id)
+    return Finished(ended, journal, path, folder, federation.separate_users, costs)
+
+
+def _costs(federation: Federation, run: str) -> Mapping[str, PrivateReceipt]:
+    """What the run cost, by each silo's own receipt: the demo may read them, a coordinator could not."""
+    from septum.silo.private_receipts import PrivateReceipts
+
+    found: dict[str, PrivateReceipt] = {}
+    deadline = time.monotonic() + SETTLE_S
+    while len(found) < len(federation.sites) and time.monotonic() < deadline:
+        for site in federation.sites:
+            receipts = [one for one in PrivateReceipts(site.folder / "state").all() if one.run == run]
+            found.update((site.name, receipt) for receipt in receipts[-1:])
+        threading.Event().wait(0.1)
+    return found
 
 
 def _follow(call: Invocation, client: Client, run_id: str, plan: Plan) -> tuple[JournalView, ...]:
@@ -183,16 +212,20 @@ def _follow(call: Invocation, client: Client, run_id: str, plan: Plan) -> tuple[
 
 
 def _compared(
-    call: Invocation, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path], model: Path
+    call: Invocation, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path], model: Path, *, baselines: bool
 ) -> dict[str, ModelMeasured]:
     """The federated model and both baselines hospital by hospital, which a masked run tells nobody."""
     from septum.cli import comparison
     from septum.simulate.run import read_silos
 
-    call.output.note("for comparison: each hospital alone, and all records pooled in one place")
+    if not baselines and plan.privacy is None:  # the coordinator's own figures do
+        return {}
     rows: dict[str, Prepared] = read_silos(loaded, loaded.app.resolve(plan.hyper), files)
-    return {
-        "federated": comparison.of_model(loaded, plan, rows, model.read_bytes()),
+    federated = {"federated": comparison.of_model(loaded, plan, rows, model.read_bytes())}
+    if not baselines:
+        return federated
+    call.output.note("for comparison: each hospital alone, and all records pooled in one place")
+    return federated | {
         "alone": comparison.alone(loaded, plan, rows),
         "pooled": comparison.together(loaded, plan, rows),
     }

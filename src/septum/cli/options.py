@@ -10,6 +10,8 @@ import typer
 
 from septum.errors import ConfigError
 
+DP_CLIP, DP_BATCH, DP_STEPS, DP_RATE = 1.0, 64, 1, 0.2
+
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter of the app; may be repeated."),
@@ -50,6 +52,28 @@ MaxUpdate = Annotated[
 MaxWeight = Annotated[
     int, typer.Option("--max-weight", metavar="ROWS", help="Masked runs: how many rows a silo may train on at most.")
 ]
+TargetEpsilon = Annotated[
+    float | None,
+    typer.Option(
+        "--target-epsilon",
+        metavar="EPSILON",
+        help="Train with differential privacy: the most that the run may cost each silo's records.",
+    ),
+]
+DpUnit = Annotated[
+    str, typer.Option("--dp-unit", help="With --target-epsilon: whose presence is hidden; record, a row of a silo.")
+]
+Delta = Annotated[
+    str, typer.Option("--delta", help="With --target-epsilon: the delta; auto is a tenth of 1 / rows of each silo.")
+]
+DpClip = Annotated[
+    float, typer.Option("--dp-clip", help="With --target-epsilon: largest L2 norm of one row's gradient.")
+]
+DpBatch = Annotated[
+    int, typer.Option("--dp-batch", metavar="ROWS", help="With --target-epsilon: rows a step, expected.")
+]
+DpSteps = Annotated[int, typer.Option("--dp-steps", help="With --target-epsilon: steps a round.")]
+DpRate = Annotated[float, typer.Option("--dp-learning-rate", help="With --target-epsilon: the size of a step.")]
 PrivateStart = Annotated[
     str,
     typer.Option(
@@ -100,6 +124,13 @@ class RunOptions:
     inspect: bool = False
     max_update: float = 10.0
     max_weight: int = 100_000
+    target_epsilon: float | None = None
+    dp_unit: str = "record"
+    delta: str = "auto"
+    dp_clip: float = DP_CLIP
+    dp_batch: int = DP_BATCH
+    dp_steps: int = DP_STEPS
+    dp_learning_rate: float = DP_RATE
     vote: str = ""
     private: str = "fresh"
     personalise: int = 0

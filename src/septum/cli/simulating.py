@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from septum.cli import views
+from septum.cli import comparison, views
 from septum.cli.options import RunOptions
 from septum.cli.output import Answer, Output, Table
 from septum.cli.planning import described, load, make_plan
@@ -53,6 +54,9 @@ def simulate(
             show(fact)
 
         result = run_simulation(loaded, plan, silos, on_fact)
+    if plan.privacy is not None:  # no silo lets out a metric; here all rows are in this process anyway
+        found = comparison.of_model(loaded, plan, silos, result.model)
+        result = replace(result, metrics=found.metrics, silos=found.silos)
     if out is not None:
         _write(out, result.model)
     if own is not None:
@@ -79,6 +83,9 @@ def told(plan: Plan, result: SimulationResult, out: Path | None) -> Answer:
         "model_path": str(out) if out else None,
         "plan_digest": plan.digest,
     }
+    if plan.privacy is not None:
+        data["privacy"] = to_json(plan.privacy)
+        model += "\nmeasured here, by the simulator: in a federation no silo lets out a metric of such a run"
     return Answer(data, (f"{result.rounds} rounds over {len(plan.silos)} silos", table, model))
 
 

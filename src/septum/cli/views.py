@@ -135,9 +135,18 @@ def when(unix_s: float) -> str:
 
 
 def _privacy(view: RunView) -> str:
+    seen = "none: the coordinator sees what each silo sends"
     if view.masked:
-        return f"masked: the coordinator learns sums over {view.quorum} silos or more, and no silo's own numbers"
-    return "none: the coordinator sees what each silo sends"
+        seen = f"masked: the coordinator learns sums over {view.quorum} silos or more, and no silo's own numbers"
+    promised = view.privacy
+    if promised is None:
+        return seen
+    delta = "a tenth of 1 / rows" if promised.delta is None else f"{promised.delta:g}"
+    epsilon = max(promised.epsilon.values(), default=0.0)
+    return (
+        f"{seen}\n          differential privacy, {promised.strength.value}: epsilon {epsilon:g} at most for each row"
+        f" of a silo, delta {delta}"
+    )
 
 
 def _progress(view: RunView) -> str:

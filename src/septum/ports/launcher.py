@@ -11,6 +11,7 @@ from typing import Protocol
 from septum.protocol.codec import Scalar
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import StrategyRef
+from septum.sdk.private_loss import PrivateLoss
 
 
 class Level(IntEnum):
@@ -27,6 +28,25 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """Training by septum's own code alone, with differential privacy (`privacy.dp_sgd`).
+
+    clip .. expected_batch   as `privacy.dp_sgd.Settings` has them
+    steps, learning_rate     of one round
+    weight                   of the silo's updates: its number of rows with noise
+    """
+
+    private: PrivateLoss
+    clip: float
+    noise_multiplier: float
+    sampling_rate: float
+    expected_batch: float
+    steps: int
+    learning_rate: float
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """What a worker is for, and what it may read.
 
@@ -36,6 +56,9 @@ class WorkerSpec:
     readable    further files and folders that it may read
     python      the interpreter, with septum installed in it; None for the agent's own
     paths       folders of packages of the app's own: on `sys.path` behind Python's library, before all others
+    rows_for    what the app's rows are made for: the worker's one task is `prepare`, and its payload are the rows,
+                which stay in the silo
+    loop        train so, on rows that such a worker made (`data_path`): no code of an app runs, and none is read
     private     patterns of the names of the parameters that are the silo's own
     personalise local rounds after the last round; 0 for none
     """
@@ -54,6 +77,8 @@ class WorkerSpec:
     readable: tuple[Path, ...] = ()
     python: Path | None = None
     paths: tuple[Path, ...] = ()
+    rows_for: PrivateLoss | None = None
+    loop: Loop | None = None
     private: tuple[str, ...] = ()
     personalise: int = 0
 

@@ -93,11 +93,19 @@ Accountant: TypeAlias = Callable[[Sequence[Mechanism], float], float]
 it is too large to be told. No mechanism costs 0; more steps, more releases and less noise never cost less."""
 
 
-def noise_for(accountant: Accountant, target_epsilon: float, delta: float, sampling_rate: float, steps: int) -> float:
+def noise_for(
+    accountant: Accountant,
+    target_epsilon: float,
+    delta: float,
+    sampling_rate: float,
+    steps: int,
+    beside: Sequence[Mechanism] = (),
+) -> float:
     """The noise multiplier with which `steps` steps cost at most `target_epsilon`, rounded up to four decimals.
 
-    Each silo calls it with its own sampling rate. What comes back has been put through the accountant once more: it is
-    never on the wrong side of the target. It depends on the number of records; so does what is published of it.
+    `beside` is paid for out of the same target. Each silo calls it with its own sampling rate. What comes back has been
+    put through the accountant once more: it is never on the wrong side of the target. It depends on the number of
+    records; so does what is published of it.
 
     Raises:
         ConfigError: a target that no noise in use reaches, or parameters that make no sense.
@@ -111,12 +119,21 @@ def noise_for(accountant: Accountant, target_epsilon: float, delta: float, sampl
     check_delta(delta)
 
     def cost(noise: float) -> float:
-        return accountant([SampledGaussian(noise, sampling_rate, steps)], delta)
+        return accountant([SampledGaussian(noise, sampling_rate, steps), *beside], delta)
 
-    if cost(MIN_NOISE) <= target_epsilon:
-        return MIN_NOISE
-    low, high = MIN_NOISE, 1.0
-    while cost(high) > target_epsilon:
+    if beside and accountant(beside, delta) >= target_epsilon:
+        raise ConfigError(
+            f"epsilon {target_epsilon:g} at delta {delta:g} leaves nothing for training beside what else is released",
+            hint="a larger epsilon or delta",
+        )
+    low = high = 1.0
+    costs = {1.0: cost(1.0)}
+    while costs[low] <= target_epsilon:  # with little noise the accountant works longest: from above, if it must
+        if low == MIN_NOISE:
+            return MIN_NOISE
+        low, high = max(MIN_NOISE, low / 2), low
+        costs[low] = cost(low)
+    while costs[high] > target_epsilon:
         low, high = high, high * 2
         if high > MAX_NOISE:
             raise ConfigError(
@@ -124,13 +141,29 @@ def noise_for(accountant: Accountant, target_epsilon: float, delta: float, sampl
                 f" {sampling_rate:g} need more noise than {MAX_NOISE:g} times the clipping norm",
                 hint="fewer steps, a smaller batch, or a larger epsilon",
             )
+        costs[high] = cost(high)
     while high - low > _CLOSE * high:  # cost falls as noise grows: low is too little, high is enough
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if cost(middle) <= target_epsilon else (middle, high)
+        middle = _between((low, costs[low]), (high, costs[high]), target_epsilon)
+        costs[middle] = cost(middle)
+        low, high = (low, middle) if costs[middle] <= target_epsilon else (middle, high)
     noise = math.ceil(high * _DECIMALS)
     while cost(noise / _DECIMALS) > target_epsilon:  # in steps of the accountant's own width, cost may rise a little
         noise += 1
     return noise / _DECIMALS
+
+
+def _between(low: tuple[float, float], high: tuple[float, float], target: float) -> float:
+    """A noise between two, near where the cost is the target, for cost is nearly a power of noise; (noise, cost) each.
+
+    It is put a little towards the wider part of the bracket, so that both ends close in.
+    """
+    middle = math.sqrt(low[0] * high[0])
+    if not (math.isfinite(low[1]) and low[1] > high[1] > 0):
+        return middle
+    part = math.log(low[1] / target) / math.log(low[1] / high[1])
+    guess = low[0] * (high[0] / low[0]) ** part
+    nudged = guess * (1 + (_CLOSE / 3 if guess < middle else -_CLOSE / 3))
+    return nudged if low[0] * (1 + _CLOSE / 4) < nudged < high[0] * (1 - _CLOSE / 4) else middle
 
 
 def delta_for(records: int) -> float:

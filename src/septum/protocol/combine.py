@@ -70,7 +70,9 @@ def perform(effect: Combine, strategy: Strategy, blobs: Blobs) -> Combined:
     if effect.stage is Stage.PREPARE:
         return Combined(*where, model=blobs.keep_model(initial_model(sources)))
     measured_round = effect.round - (effect.stage is Stage.TRAIN)
-    metrics = measured(measured_round, {silo: evaluation_in(source) for silo, source in sources.items()})
+    evaluations = {silo: evaluation_in(source) for silo, source in sources.items()}
+    counted = {silo: one for silo, one in evaluations.items() if one.rows}  # of no rows: nothing was measured
+    metrics = measured(measured_round, counted) if counted else None
     if effect.stage is Stage.EVALUATE:
         return Combined(*where, measured=metrics)
     if effect.base is None:

@@ -42,7 +42,7 @@ def perform(effect: Combine, strategy: Strategy, blobs: Blobs, scale: Scale, unm
         return Combined(*where, model=blobs.keep_model(_initial_model(sources, total)))
     measured = _measured(effect.round - (effect.stage is Stage.TRAIN), total, len(sources))
     if effect.stage is Stage.EVALUATE:
-        return Combined(*where, measured=measured, edges=_finer(effect, total, measured.metrics))
+        return Combined(*where, measured=measured, edges=_finer(effect, total, measured))
     assert effect.base is not None
     base = blobs.model(effect.base)
     updates = [Weighted(_mean_update(layout_of(base), total, scale), 1)]
@@ -59,12 +59,14 @@ def _initial_model(sources: Sequence[Source], total: Sums) -> Iterator[bytes]:
     return combine.model_file(*made[0], statistics)
 
 
-def _measured(round_: int, total: Sums, silos: int) -> ModelMeasured:
-    """Metrics over all rows alone: no silo's own are known."""
+def _measured(round_: int, total: Sums, silos: int) -> ModelMeasured | None:
+    """Metrics over all rows alone: no silo's own are known. None where no silo measured anything."""
     rows, correct, log_loss = (float(value) for value in total.numbers[SUMS].reshape(-1))
     assert total.counts is not None
     counts = counts_of_dense(total.counts)
     counted = int(counts[:, 1:].sum())
+    if (rows, correct, log_loss, counted) == (0, 0, 0, 0):
+        return None
     if not (1 <= rows == int(rows) == counted and 0 <= correct == int(correct) <= rows and log_loss >= 0):
         raise TensorError(
             f"the summed evaluation has {rows:g} rows, {correct:g} of them correct, a log loss of {log_loss:g}, and "
@@ -76,9 +78,9 @@ def _measured(round_: int, total: Sums, silos: int) -> ModelMeasured:
     )
 
 
-def _finer(effect: Combine, total: Sums, metrics: Metrics) -> tuple[int, ...]:
+def _finer(effect: Combine, total: Sums, measured: ModelMeasured | None) -> tuple[int, ...]:
     """How to count the scores once more, where their ROC-AUC is known too roughly; once."""
-    if metrics.roc_auc_bound <= LARGE_BOUND or effect.edges or total.counts is None:
+    if measured is None or measured.metrics.roc_auc_bound <= LARGE_BOUND or effect.edges or total.counts is None:
         return ()
     return finer_edges(total.counts)
 

@@ -66,11 +66,11 @@ def _floats(array: Array) -> Floats:
 
 
 def read_evaluation(payload: Tensors) -> Evaluation:
-    """The evaluation in a report. Raises TensorError when its numbers cannot be counts."""
+    """The evaluation in a report; of no rows where nothing was measured. Raises TensorError when it cannot be."""
     bins, sums = payload[BINS].astype(np.int64), payload[SUMS].astype(np.float64)
     rows, correct, log_loss_sum, auc = (float(value) for value in sums)
     countable = math.isfinite(rows) and math.isfinite(correct) and rows == int(rows) and correct == int(correct)
-    if not (countable and 1 <= rows <= MAX_ROWS and 0 <= correct <= rows and 0 <= log_loss_sum <= MAX_LOG_LOSS):
+    if not (countable and 0 <= rows <= MAX_ROWS and 0 <= correct <= rows and 0 <= log_loss_sum <= MAX_LOG_LOSS):
         raise TensorError(f"tensor {SUMS!r}: {rows} rows, {correct} correct, log loss {log_loss_sum} cannot be")
     if not (math.isnan(auc) or 0 <= auc <= 1):
         raise TensorError(f"tensor {SUMS!r}: a ROC-AUC of {auc} cannot be")

@@ -13,6 +13,7 @@ from blake3 import blake3
 from septum.algorithms.partition import check_patterns
 from septum.errors import ConfigError, MessageError
 from septum.protocol.codec import LATER, Scalar, dumps, to_json
+from septum.protocol.privacy import Privacy
 from septum.protocol.query import Query
 from septum.secagg.context import MAX_SILOS as MAX_MASKED_SILOS
 from septum.secagg.context import threshold
@@ -177,6 +178,7 @@ class Plan:
     attempts    how often a round is tried before the run fails
     clip_norm   L2 bound on a silo's update, applied in the silo; None leaves updates as they are
     masking     how what silos send is masked; None where the coordinator is to see each silo's own
+    privacy     how silos train with differential privacy; None where they train without
     query       what is asked of the silos' data, by the data contract of `app`: then no model is made, and none of
                 the app's code runs; None for training
     vote        how a masked run's silos judge each new model; None where it is kept whatever it is
@@ -197,6 +199,7 @@ class Plan:
     early_stopping: EarlyStopping | None = None
     clip_norm: float | None = None
     masking: Masking | None = field(default=None, metadata=LATER)
+    privacy: Privacy | None = field(default=None, metadata=LATER)
     query: Query | None = field(default=None, metadata=LATER)
     vote: Vote | None = field(default=None, metadata=LATER)
     private: Private | None = field(default=None, metadata=LATER)
@@ -225,6 +228,8 @@ class Plan:
                 "a vote is for masked runs: in an inspected one the coordinator sees each silo's own update",
                 hint="--strategy trimmed-mean or geometric-median, without --vote: docs/reference/strategies.md",
             )
+        if self.privacy is not None:
+            _check_private(self)
         if self.vote is not None and self.private is not None and self.private.personalise:
             raise ConfigError(
                 "plan: silos vote on the last model by its scores, and where models are personalised these are "
@@ -257,6 +262,31 @@ def _check_masked(plan: Plan) -> None:
         )
 
 
+def _check_private(plan: Plan) -> None:
+    """What looks at rows, or asks for another training than septum's own, is not there in a run with privacy."""
+    if plan.early_stopping is not None:
+        raise ConfigError(
+            "early stopping looks at the test rows after each round, which a run with differential privacy does not",
+            hint="leave out --early-stopping, or --target-epsilon",
+        )
+    if plan.vote is not None:
+        raise ConfigError(
+            "silos vote by their test rows, which a run with differential privacy does not look at",
+            hint="leave out --vote, or --target-epsilon",
+        )
+    if plan.private is not None:
+        raise ConfigError(
+            "septum's own training with differential privacy knows no private parameters and personalises nothing",
+            hint="leave out --personalise, or --target-epsilon",
+        )
+    if plan.strategy.settings.get("mu") or plan.strategy.settings.get("proximal_mu"):
+        raise ConfigError(
+            f"strategy {plan.strategy.name!r} changes the training in the silos, which with differential privacy is"
+            " septum's own",
+            hint="--strategy fedavg",
+        )
+
+
 def _check_query(plan: Plan) -> None:
     """Statistics are sums over silos and nothing else; what is of training has no place in such a plan."""
     if plan.masking is None:
@@ -269,6 +299,7 @@ def _check_query(plan: Plan) -> None:
         "clip_norm": plan.clip_norm is not None,
         "vote": plan.vote is not None,
         "private": plan.private is not None,
+        "privacy": plan.privacy is not None,
     }
     for name, given in training.items():
         if given:

@@ -12,7 +12,8 @@ from enum import Enum
 from septum.protocol.codec import LATER, Scalar
 from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
 from septum.protocol.messages import Blob
-from septum.protocol.plan import AppRef, StrategyRef, Vote
+from septum.protocol.plan import AppRef, Plan, StrategyRef, Vote
+from septum.protocol.privacy import Mode, Strength
 from septum.protocol.run_state import Phase, Presence, Run
 
 ONLINE_S = 60.0  # an agent's request is held for 25 s at most, so two missed ones mean that it is away
@@ -51,6 +52,21 @@ class SiloInRun:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacyView:
+    """What a run with differential privacy promises of the records of each silo.
+
+    epsilon  by silo, at most: what the plan lets it cost. What it did cost, and its exact delta, stay in the silo, for
+             they tell how many rows it has
+    delta    None: a tenth of 1 / rows, each silo's own
+    """
+
+    mode: Mode
+    strength: Strength
+    epsilon: Mapping[str, float]
+    delta: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
     """A run.
 
@@ -60,6 +76,7 @@ class RunView:
     reason           why it is paused or has ended, when there is something to say
     created_at       Unix time, seconds
     masked           whether the coordinator learns sums over the silos alone
+    privacy          what is promised of each silo's records; None where it is trained without differential privacy
     vote             by which rule its silos vote on each model; None where they do not
     burnt            models in a row that were voted down
     asks             whether it asks for statistics, and makes no model
@@ -83,6 +100,7 @@ class RunView:
     reason: str
     created_at: float
     masked: bool = False
+    privacy: PrivacyView | None = field(default=None, metadata=LATER)
     vote: Vote | None = field(default=None, metadata=LATER)
     burnt: int = field(default=0, metadata=LATER)
     asks: bool = field(default=False, metadata=LATER)
@@ -191,10 +209,18 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         reason=run.reason,
         created_at=created_at,
         masked=plan.masking is not None,
+        privacy=_promised(plan),
         vote=plan.vote,
         burnt=run.burnt,
         asks=plan.query is not None,
     )
+
+
+def _promised(plan: Plan) -> PrivacyView | None:
+    wanted = plan.privacy
+    if wanted is None:
+        return None
+    return PrivacyView(wanted.mode, wanted.strength, dict.fromkeys(plan.silos, wanted.target_epsilon), wanted.delta)
 
 
 def run_status(run: Run) -> RunStatus:

@@ -24,6 +24,7 @@ from septum.errors import AppError, ConfigError, SeptumError, TooLargeError
 from septum.sdk.app import App
 from septum.sdk.contract import Column, Role, known_keys, read_columns
 from septum.sdk.leaves import check_leaves, read_leaves
+from septum.sdk.private_loss import PrivateLoss, read_private_loss
 from septum.sdk.requirements import WHEELS_FOLDER, check_requirement
 
 MANIFEST = "septum.toml"
@@ -45,6 +46,7 @@ class Manifest:
     masked        what of that leaves only inside a sum under masks
     lock          the file with the app's pinned dependencies; empty for none
     preinstalled  requirements that a silo has to meet itself
+    trains        what septum trains by itself where that is to be differentially private; None: it cannot
     private       patterns of the names of the parameters that never leave a silo
     """
 
@@ -56,6 +58,7 @@ class Manifest:
     presets: Mapping[str, Mapping[str, object]]
     lock: str = ""
     preinstalled: tuple[str, ...] = ()
+    trains: PrivateLoss | None = None
     masked: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
 
@@ -130,7 +133,8 @@ def load_app(folder: Path) -> LoadedApp:
 
 
 def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
-    known_keys(f"{path}", content, ("app", "version", "data", "leaves", "private", "presets", "dependencies"))
+    known = ("app", "version", "data", "leaves", "private", "presets", "dependencies", "privacy")
+    known_keys(f"{path}", content, known)
     entry = content.get("app")
     if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
         raise ConfigError(f"{path}: app is {entry!r}", hint='write: app = "app:app" (module:name)')
@@ -157,6 +161,7 @@ def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
         presets={name: _table(path, presets, name) for name in presets},
         lock=lock,
         preinstalled=tuple(str(one) for one in preinstalled),
+        trains=read_private_loss(path, _table(path, content, "privacy")),
         masked=masked,
         private=_private(f"{path}, [private]", _table(path, content, "private")),
     )

@@ -38,6 +38,7 @@ class Admission:
     roster   whether these silos may train together, by the roster that is pinned here
     table    gives an app its rows, under a name of the run's own
     sandbox  the level of training processes
+    affordable  whether the privacy that a run asks for can be paid
     """
 
     silo: str
@@ -49,6 +50,7 @@ class Admission:
     sandbox: int
     log: Log
     unix: Callable[[], float] = time.time
+    affordable: Callable[[Plan, ApprovedApp], Denied | None] = lambda plan, app: None  # noqa: ARG005
 
     def admit(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
         """Whether the run is served.
@@ -75,7 +77,9 @@ class Admission:
         app = self.library.find(plan.app)
         if isinstance(app, Denied):
             return app
-        denied = consider(self.policy, app, plan, self.sandbox)
+        denied = consider(self.policy, app, plan, self.sandbox) or (
+            None if kept.exists() else self.affordable(plan, app)  # of a run that was let in, all is reserved
+        )
         if denied is not None:
             return denied
         let_in = self._let_in(run, kept)
@@ -114,7 +118,17 @@ class Admission:
             policy=self.policy.digest,
             sandbox=self.sandbox,
             septum=__version__,
+            privacy=_promised(plan),
         )
+
+
+def _promised(plan: Plan) -> str:
+    """What a run promises of its privacy, in words."""
+    wanted = plan.privacy
+    if wanted is None:
+        return ""
+    delta = "a tenth of 1 / rows" if wanted.delta is None else f"{wanted.delta:g}"
+    return f"{wanted.mode.value}, {wanted.strength.value}, epsilon {wanted.target_epsilon:g} at most, delta {delta}"
 
 
 def tell_unusable(log: Log, app: str, error: SeptumError) -> None:

@@ -139,7 +139,8 @@ class Agent:
         if kept is None or kept.plan != plan:
             files.remove()
             kept = SiloRun(run, self._silo, plan)
-        files.table.unlink(missing_ok=True)  # a run that is begun or resumed reads the rows as they are now
+        for rows in (files.table, files.rows):  # a run that is begun or resumed reads the rows as they are now
+            rows.unlink(missing_ok=True)
         self._start(files, kept)
 
     def _start(self, files: RunFiles, state: SiloRun) -> None:

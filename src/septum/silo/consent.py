@@ -9,6 +9,7 @@ from pathlib import Path
 from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied
 from septum.sdk.contract import Column
+from septum.sdk.private_loss import NOT_DECLARED, PrivateLoss
 from septum.silo import query_rules
 from septum.silo.datasets import Dataset
 from septum.silo.policy import Policy
@@ -30,6 +31,7 @@ class ApprovedApp:
     signers   the keys that signed the package
     python    the interpreter of its own environment; None for the agent's
     paths     folders with its own dependencies
+    trains    what septum trains by itself in a run with differential privacy; None: no such run
     private   patterns of the names of its parameters that never leave the silo
     """
 
@@ -43,6 +45,7 @@ class ApprovedApp:
     signers: tuple[str, ...] = ()
     python: Path | None = None
     paths: tuple[Path, ...] = ()
+    trains: PrivateLoss | None = None
     masked: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
 
@@ -66,10 +69,11 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
     if plan.query is not None:
         name = plan.app.name
         asked = _of_origin(policy, app, name) or query_rules.of_query(policy, app.columns, name, plan.query)
-        return asked or _of_cohort(policy, plan)
+        return asked or _of_cohort(policy, plan) or _of_privacy(policy, app, plan)
     return (
         of_app(policy, app, plan.app.name)
         or _of_plan(policy, plan)
+        or _of_privacy(policy, app, plan)
         or _of_leaves(app, plan)
         or _of_private(app, plan)
         or _of_process(policy, sandbox)
@@ -140,6 +144,25 @@ def _of_process(policy: Policy, sandbox: int) -> Denied | None:
         "policy.min_sandbox",
         f"training processes have sandbox level {sandbox} here, this silo asks for {policy.min_sandbox}",
     )
+
+
+def _of_privacy(policy: Policy, app: ApprovedApp, plan: Plan) -> Denied | None:
+    """What a run with differential privacy may ask for, and whether one without may run."""
+    wanted = plan.privacy
+    if wanted is None:
+        if policy.require_privacy:
+            return Denied("policy.require_privacy", "this run is not differentially private")
+        return None
+    if app.trains is None:
+        return Denied("privacy", NOT_DECLARED.format(app=plan.app.name))
+    if wanted.target_epsilon > policy.max_epsilon:
+        return Denied(
+            "policy.max_epsilon",
+            f"this run may cost epsilon {wanted.target_epsilon:g}, at most {policy.max_epsilon:g} is allowed here",
+        )
+    if wanted.delta is not None and wanted.delta > policy.max_delta:
+        return Denied("policy.max_delta", f"a delta of {wanted.delta:g}, at most {policy.max_delta:g} is allowed here")
+    return None
 
 
 def _of_cohort(policy: Policy, plan: Plan) -> Denied | None:

@@ -159,6 +159,7 @@ def packaged(shelved: Shelved, dataset: Dataset, path: Path, paths: tuple[Path, 
         packaged=True,
         signers=shelved.signers,
         paths=paths,
+        trains=package.manifest.trains,
         private=package.manifest.private,
     )
 
@@ -199,6 +200,7 @@ def approve_folders(config: SiloConfig) -> Folders:
             leaves=manifest.leaves,
             masked=manifest.masked,
             dataset=config.dataset_of(settings),
+            trains=manifest.trains,
             private=manifest.private,
         )
     return Folders(approved)

@@ -15,6 +15,8 @@ from blake3 import blake3
 
 from septum.adapters.channel.elsewhere import host_of
 from septum.errors import ConfigError
+from septum.privacy.accounting import check_delta
+from septum.privacy.ledger import Budget
 from septum.protocol.codec import Json, dumps
 from septum.sdk.leaves import LEAVES
 
@@ -83,6 +85,11 @@ class Policy:
     hours              when this silo works for others; outside of them it waits
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
+    require_privacy    whether a run without differential privacy is refused
+    max_epsilon        a run that would cost this silo's records more is refused
+    max_delta          and one that asks for a larger delta
+    epsilon_budget     the most that all runs together may cost the records of a dataset; what is beyond is refused
+    budget_delta       the delta at which that holds
     keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends
     queries            apps, by name, of whose columns statistics may be asked without training (`septum stats run`); of
                        none unless it is said here, for to approve an app is to approve what its own code lets leave
@@ -105,6 +112,11 @@ class Policy:
     hours: Hours | None = None
     send_error_texts: bool = False
     require_masking: bool = True
+    require_privacy: bool = False
+    max_epsilon: float = 10.0
+    max_delta: float = 0.01
+    epsilon_budget: float = 20.0
+    budget_delta: float = 1e-5
     keep_models: bool = True
     queries: tuple[str, ...] = ()
     min_cell: int = 5
@@ -120,6 +132,10 @@ class Policy:
                 raise ConfigError(f"[policy]: releases has {name!r}; possible are {', '.join(LEAVES)}")
         for host in self.egress_hosts:
             host_of(host)
+        Budget(self.epsilon_budget, self.budget_delta)  # refuses what is none
+        check_delta(self.max_delta)
+        if not self.max_epsilon > 0:
+            raise ConfigError(f"[policy]: max_epsilon is {self.max_epsilon}, a number above 0 is needed")
         if self.min_cell < 1:
             raise ConfigError(f"[policy]: min_cell is {self.min_cell}, 1 or more people are possible")
         if self.min_sandbox not in (1, 2):
@@ -176,6 +192,13 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "egress_hosts": "blobs come from the coordinator"
         + (f", and from {', '.join(policy.egress_hosts)} when it says so" if policy.egress_hosts else " alone"),
         "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
+        "require_privacy": "runs with differential privacy only"
+        if policy.require_privacy
+        else "also runs without differential privacy",
+        "max_epsilon": f"a run with differential privacy costs epsilon {policy.max_epsilon:g} at most",
+        "max_delta": f"at a delta of {policy.max_delta:g} at most",
+        "epsilon_budget": f"all of them cost a dataset epsilon {policy.epsilon_budget:g} at most",
+        "budget_delta": f"at a delta of {policy.budget_delta:g}",
         "send_error_texts": "texts of errors leave" if policy.send_error_texts else "texts of errors stay here",
         "keep_models": "this silo's own models are kept" if policy.keep_models else "no model is kept when a run ends",
         "queries": f"statistics may be asked about the columns of {', '.join(policy.queries)}, in sums over silos"
@@ -192,5 +215,5 @@ def _plain(value: object) -> Json:
         return str(value)
     if isinstance(value, Enum):
         return str(value.value)
-    assert value is None or isinstance(value, bool | int | str)
+    assert value is None or isinstance(value, bool | int | float | str)
     return value

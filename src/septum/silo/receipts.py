@@ -6,9 +6,10 @@ A line is only ever added. The digest of a dataset would let others test a guess
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from septum.protocol.codec import LATER
 from septum.silo.lines import add_record, records
 
 FILE_NAME = "receipts.jsonl"
@@ -25,6 +26,7 @@ class Receipt:
     policy    digest of the silo's rules
     sandbox   level of the training process
     septum    version of this program
+    privacy   what was promised of differential privacy; empty for a run without. What it cost is in the ledger
     """
 
     at: float
@@ -38,6 +40,7 @@ class Receipt:
     policy: str
     sandbox: int
     septum: str
+    privacy: str = field(default="", metadata=LATER)
 
 
 class Receipts:

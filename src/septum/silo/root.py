@@ -10,15 +10,18 @@ import os
 import random
 import signal
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from septum.adapters.accountant import epsilon_of
 from septum.adapters.identity.keys import load_private_key
 from septum.adapters.identity.masking_primitives import openssl
 from septum.adapters.identity.roster_keys import public_text
 from septum.adapters.launch.confine import keep_out
 from septum.errors import ConflictError, SeptumError
+from septum.privacy.ledger import Budget
 from septum.silo.admission import Admission, tell_unusable
 from septum.silo.agent import Agent
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
@@ -28,11 +31,15 @@ from septum.silo.environment import Environments
 from septum.silo.journal import Journal
 from septum.silo.kept import KeptModels
 from septum.silo.launchers import launcher
+from septum.silo.ledger import Ledger
 from septum.silo.library import Folders, Library, approve_folders
 from septum.silo.line import KEY_NAME, open_line
 from septum.silo.log import Log, log_to_stderr
 from septum.silo.masking_tools import MaskingTools
 from septum.silo.packages import Packages
+from septum.silo.private_budget import affordable
+from septum.silo.private_receipts import PrivateReceipts
+from septum.silo.private_run import PrivacyTools
 from septum.silo.reading import ReadLimits
 from septum.silo.receipts import Receipts
 from septum.silo.removal import fold_revoked
@@ -65,6 +72,12 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
     key = load_private_key(silo_dir / KEY_NAME)
     rosters = RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log)
     starts, level = launcher(config.launcher, config.limits.level, silo_dir)
+    purse = PrivacyTools(
+        ledger=Ledger(silo_dir, epsilon_of, time.time),
+        budget=Budget(config.policy.epsilon_budget, config.policy.budget_delta),
+        accountant=epsilon_of,
+        receipts=PrivateReceipts(silo_dir),
+    )
     tools = Tools(
         channel=WatchedChannel(channel, log),
         launcher=starts,
@@ -81,6 +94,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
             journal=Journal(silo_dir, config.name),
             min_cohort=config.policy.min_cohort,
         ),
+        privacy=purse,
         kept=KeptModels(silo_dir) if config.policy.keep_models else None,
     )
     tables = Tables(silo_dir / "tables", ReadLimits(config.limits.task_s))
@@ -107,6 +121,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         table=lambda app, keep: tables.get(app.dataset, app.columns, keep),
         receipts=Receipts(silo_dir),
         sandbox=int(level),
+        affordable=partial(affordable, silo_dir, purse.budget, epsilon_of, log),
         log=log,
     )
     _make_tables(tables, folders, log)

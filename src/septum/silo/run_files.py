@@ -5,6 +5,8 @@
                    JOB.masked the same masked, as it leaves; .leftover one that gives way to the next
     model/DIGEST   the base model of the newest work, if it is large
     table          the rows that the run was given (tables.py)
+    rows           the rows that the app made of it, in a run with differential privacy (private_run.py)
+    privacy.json   what such a run reserved, and how many steps it began
     work/          the worker's own directory: its log, what is carried (JOB.state), and the kept private parameters
                    that the run started from (start.tensors; empty if there were none)
 
@@ -62,6 +64,16 @@ class RunFiles:
     def table(self) -> Path:
         """The rows that this run was given."""
         return self.folder / "table"
+
+    @property
+    def rows(self) -> Path:
+        """What the app made of them, in a run with differential privacy."""
+        return self.folder / "rows"
+
+    @property
+    def privacy(self) -> Path:
+        """What such a run reserved and used."""
+        return self.folder / "privacy.json"
 
     def held(self, job: str) -> Path:
         """Where a job's payload is kept."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from septum.adapters.channel.backoff import attempt_of, pause_after
 from septum.errors import (
     AuthError,
+    BudgetError,
     ConnectionFailedError,
     NotFoundError,
     SecAggError,
@@ -85,6 +86,7 @@ from septum.silo.run_files import RunFiles
 
 if TYPE_CHECKING:
     from septum.silo.masking import MaskedPart
+    from septum.silo.private_run import PrivacyTools, PrivateRun
 
 AUTH_PAUSE_S = 60.0  # a person has to act first
 _STEPS = frozenset({"load", "prepare", "evaluate", "train", "clip", "encode"})  # the durations that leave the silo
@@ -120,6 +122,7 @@ class Tools:
     minute  of the day, by the silo's own clock
     hours and send_error_texts are the policy's
     masking   None where this silo takes no part in masked runs
+    privacy   None where it takes no part in runs with differential privacy
     kept      None where this silo keeps no models of its own
     """
 
@@ -133,6 +136,7 @@ class Tools:
     hours: Hours | None = None
     minute: Callable[[], int] = minute_of_the_day
     masking: MaskingTools | None = None
+    privacy: PrivacyTools | None = None
     kept: KeptModels | None = None
     unix: Callable[[], float] = time.time
 
@@ -150,6 +154,8 @@ class Session:
         self._failures = 0  # of the line, one after another
         self._small = blob_of(b"")  # the newest model that came with its bytes
         self._masked = None if state.plan.masking is None else _masked_part(tools, state)
+        self._paid = None if state.plan.privacy is None else _private_run(tools, state, files, self._log)
+        self._tells = tools.send_error_texts and state.plan.privacy is None  # an app's text can quote a row
         self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
         self.state = state
 
@@ -230,6 +236,8 @@ class Session:
     def _finish(self, effect: Finish) -> None:
         self._log.info("run_ended", outcome=effect.outcome.value, reason=effect.reason)
         self.interrupt()
+        if self._paid is not None:
+            self._paid.settle()
         if not effect.keep:
             self._files.remove()
 
@@ -266,7 +274,7 @@ class Session:
         except SeptumError as error:
             self._log.error("not_exchanged", error=error.message, hint=error.hint, **_evidence(asked))
             told = error.message
-            if not (isinstance(error, SecAggError) or self._tools.send_error_texts):  # of its own files, say
+            if not (isinstance(error, SecAggError) or self._tells):  # of its own files, say
                 told = "this silo cannot take part in a masked sum now, and keeps the reason to itself"
             return Failure(asked.stage, asked.round, asked.attempt, told[:MAX_REASON_CHARS])
         if isinstance(asked, Agree | Unmask):
@@ -307,7 +315,7 @@ class Session:
         told = error.message if isinstance(error, SeptumError) else str(error)
         hint = error.hint if isinstance(error, SeptumError) else f"df -h {self._files.folder}"
         self._log.error("not_masked", stage=result.stage.value, round=result.round, error=told, hint=hint)
-        if not self._tools.send_error_texts:
+        if not self._tells:
             told = "the result could not be masked in this silo, which keeps the reason to itself"
         return Failure(result.stage, result.round, result.attempt, told[:MAX_REASON_CHARS])
 
@@ -359,11 +367,14 @@ class Session:
         except WorkerError as error:
             gone = self._worker is None or not self._worker.alive
             return self._work_failed(effect, error.message, error.hint, error.details, gone)
+        except BudgetError as error:
+            return self._unpaid(effect, error)
         except SeptumError as error:
             return self._work_failed(effect, error.message, error.hint)
         except OSError as error:
             return self._work_failed(effect, f"the silo's files: {error}", f"df -h {self._files.folder}")
-        durations = {name: seconds for name, seconds in result.durations_s.items() if name in _STEPS}
+        steps = frozenset() if self.state.plan.privacy else _STEPS  # how long it took tells something of the rows
+        durations = {name: seconds for name, seconds in result.durations_s.items() if name in steps}
         return Worked(job, payload, result.weight, durations, result.has_state)
 
     def _outside_hours(self) -> bool:
@@ -407,18 +418,26 @@ class Session:
 
     def _work(self, effect: Do, model: Path | bytes | None) -> TaskResult:
         assert self._granted is not None
-        if self._worker is None or not self._worker.alive:
-            self.interrupt()
-            self._worker = None
-            self._worker = self._launcher(self._granted).start(self._spec(self._granted), self._tools.limits)
-            self._log.info("worker_started", pid=self._worker.pid)
-            if self._tools.stop.is_set():  # `interrupt` came between
-                self.interrupt()
-        job = effect.job
-        app = self._granted.app
+        job, app = effect.job, self._granted.app
+        spec = self._spec(self._granted)
+        if self.state.plan.privacy is not None:
+            if self._paid is None:
+                raise BudgetError("this silo takes no part in runs with differential privacy")
+            spec = self._paid.spec_for(job, spec, app.dataset.name, app.trains, self._started)
+        worker = self._worker if self._worker is not None and self._worker.alive else self._started(spec)
         state = self._files.carried(effect.state) if effect.state else self._own.start(app, job, model)
         task = Task(job.stage, job.round, model, job.initial, state, self._files.carried(job.name))
-        return self._worker.perform(task, self._files.output(job.name))
+        return worker.perform(task, self._files.output(job.name))
+
+    def _started(self, spec: WorkerSpec) -> Worker:
+        self.interrupt()
+        self._worker = None
+        assert self._granted is not None
+        self._worker = worker = self._launcher(self._granted).start(spec, self._tools.limits)
+        self._log.info("worker_started", pid=worker.pid)
+        if self._tools.stop.is_set():  # `interrupt` came between
+            self.interrupt()
+        return worker
 
     def _launcher(self, granted: Granted) -> Launcher:
         """What does the work: for statistics septum's own code alone."""
@@ -447,6 +466,14 @@ class Session:
             personalise=0 if plan.private is None else plan.private.personalise,
         )
 
+    def _unpaid(self, effect: Do, error: BudgetError) -> WorkFailed:
+        """What the ledger said is made of noisy numbers, so it may be told."""
+        job = effect.job
+        self._log.error(
+            "privacy_not_paid", stage=job.stage.value, round=job.round, error=error.message, hint=error.hint
+        )
+        return WorkFailed(job, error.message)
+
     def _work_failed(
         self, effect: Do, reason: str, hint: str, details: str = "", worker_gone: bool = False
     ) -> WorkFailed:
@@ -455,10 +482,17 @@ class Session:
             self._log.error(
                 "work_failed", stage=job.stage.value, round=job.round, error=reason, hint=hint, traceback=details
             )
-        if not self._tools.send_error_texts:
+        if not self._tells:
             reason, hint, details = f"{job.name} failed in this silo, which keeps the reason to itself", "", ""
         advice = f"next, in silo {self.state.silo}: {hint}" if hint else ""
         return WorkFailed(job, reason, f"{details}{advice}", worker_gone)
+
+
+def _private_run(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateRun | None:
+    """The silo's account of a run with differential privacy; None where it has none, and does no such work."""
+    from septum.silo.private_run import PrivateRun  # as below
+
+    return None if tools.privacy is None else PrivateRun(tools.privacy, state.run, state.plan, files, log)
 
 
 def _masked_part(tools: Tools, state: SiloRun) -> MaskedPart | None:

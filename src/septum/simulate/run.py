@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from septum.adapters.launch.private_station import PrivateStation
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
@@ -26,7 +27,7 @@ from septum.protocol.vote import Ballot, Voter
 from septum.sdk import harness
 from septum.sdk.package import LoadedApp
 from septum.sdk.table import read_csv
-from septum.simulate import unmasked
+from septum.simulate import private, unmasked
 
 RUN_ID = "simulation"
 
@@ -96,7 +97,12 @@ class _Simulation:
         )
         mu = self._strategy.proximal_mu
         parts = {name: Part(name, plan.seed, mu, plan.clip_norm, self._private, further) for name in plan.silos}
-        self._stations = {name: Station(app.app, hyper, prepared[name], part) for name, part in parts.items()}
+        self._stations: dict[str, Station | PrivateStation] = {
+            name: Station(app.app, hyper, prepared[name], part)
+            if plan.privacy is None
+            else private.station(app, hyper, plan, prepared[name], part)
+            for name, part in parts.items()
+        }
         # Of a masked run: the newest stage's evaluations, which nobody else would see silo by silo.
         self._evaluations: tuple[tuple[Stage, int], dict[str, bytes]] = ((Stage.PREPARE, 0), {})
         self._voters = {} if plan.vote is None else {name: Voter(plan.vote) for name in plan.silos}
@@ -269,7 +275,7 @@ class _Simulation:
         return combine.measured(measured.round, evaluations).silos
 
 
-def _make(station: Station, job: silo.Job, model: bytes | None, state: Tensors) -> Made:
+def _make(station: Station | PrivateStation, job: silo.Job, model: bytes | None, state: Tensors) -> Made:
     timer = Timer()
     if model is None:
         return station.prepare(timer, initial=job.initial)

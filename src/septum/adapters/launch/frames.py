@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from septum.errors import ConnectionFailedError, MessageError, TimedOutError
-from septum.ports.launcher import Task, WorkerLimits, WorkerSpec
+from septum.ports.launcher import Loop, Task, WorkerLimits, WorkerSpec
 from septum.protocol.codec import LATER, MAX_MESSAGE_BYTES, Scalar, decode, encode
 from septum.protocol.messages import INLINE_LIMIT_BYTES, MAX_DETAILS_CHARS, MAX_REASON_CHARS, Stage
 from septum.protocol.plan import StrategyRef
 from septum.protocol.versions import Sides, Wire
+from septum.sdk.private_loss import PrivateLoss
 
 FRAMES = Wire(
     "septum-frames",
@@ -53,6 +54,8 @@ class Start:
     run_dir: str
     limits: WorkerLimits
     paths: tuple[str, ...]
+    rows_for: PrivateLoss | None = field(default=None, metadata=LATER)
+    loop: Loop | None = field(default=None, metadata=LATER)
     private: tuple[str, ...] = field(default=(), metadata=LATER)
     personalise: int = field(default=0, metadata=LATER)
 
@@ -72,6 +75,8 @@ class Start:
             run_dir=str(spec.run_dir),
             limits=limits,
             paths=tuple(str(path) for path in spec.paths),
+            rows_for=spec.rows_for,
+            loop=spec.loop,
             private=spec.private,
             personalise=spec.personalise,
         )
@@ -90,6 +95,8 @@ class Start:
             clip_norm=self.clip_norm,
             run_dir=Path(self.run_dir),
             paths=tuple(Path(path) for path in self.paths),
+            rows_for=self.rows_for,
+            loop=self.loop,
             private=self.private,
             personalise=self.personalise,
         )

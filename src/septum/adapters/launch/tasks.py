@@ -6,6 +6,7 @@ leave the silo for a task, in the layout of `protocol.payload`.
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from septum.adapters.launch.private_rows import rows_of
+from septum.adapters.launch.private_station import PrivateStation
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.adapters.tables import is_table, read_table
 from septum.algorithms.strategy import proximal_mu
@@ -22,7 +25,7 @@ from septum.protocol import tensors
 from septum.protocol.messages import INLINE_LIMIT_BYTES, Stage
 from septum.protocol.tensors import Tensors
 from septum.sdk import harness
-from septum.sdk.package import MODULE_PREFIX, digest_of, load_app
+from septum.sdk.package import MODULE_PREFIX, LoadedApp, digest_of, load_app
 from septum.sdk.table import read_csv
 
 
@@ -45,19 +48,20 @@ class Workplace:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        self._station: Station | None = None
+        self._station: Station | PrivateStation | None = None
 
     def perform(self, task: Task) -> Performed:
         """Do a task. Raises SeptumErrors, and whatever the machine itself raises."""
         timer = Timer()
-        if self._station is None:
-            self._station = timer.run("load", lambda: _open(self._spec))
-        made = self._make(self._station, task, timer)
+        made = timer.run("load", lambda: _rows(self._spec)) if self._spec.rows_for else self._made(task, timer)
         small = timer.run("encode", lambda: _small(made.leaving))
         timer.run("encode", lambda: bytes_of(made.state))  # a state that cannot be written is told here
         return Performed(made.weight, timer.seconds, small, {} if small else made.leaving, made.state)
 
-    def _make(self, station: Station, task: Task, timer: Timer) -> Made:
+    def _made(self, task: Task, timer: Timer) -> Made:
+        if self._station is None:
+            self._station = timer.run("load", lambda: _open(self._spec))
+        station = self._station
         if task.stage is Stage.PREPARE:
             return station.prepare(timer, initial=task.initial)
         model = timer.run("load", lambda: _read(task.model))
@@ -101,8 +105,25 @@ def _in_the_app(error: SeptumError) -> str:
     return "".join(traceback.format_exception(type(first), first, frames))
 
 
-def _open(spec: WorkerSpec) -> Station:
-    """The approved app, with the silo's rows as it splits them."""
+def _open(spec: WorkerSpec) -> Station | PrivateStation:
+    """The approved app, with the silo's rows as it splits them; or septum's own loop with rows that were made so."""
+    mu = proximal_mu(spec.strategy.name, spec.strategy.settings)
+    part = Part(spec.silo, spec.seed, mu, spec.clip_norm)
+    if spec.loop is not None:
+        return PrivateStation(spec.loop, _read(spec.data_path), part, os.urandom)
+    loaded, hyper, prepared = _prepared(spec)
+    return Station(loaded.app, hyper, prepared, part)
+
+
+def _rows(spec: WorkerSpec) -> Made:
+    """The app's rows, for the silo itself."""
+    loaded, hyper, prepared = _prepared(spec)
+    assert spec.rows_for is not None
+    return Made(rows_of(loaded.app, hyper, prepared, spec.rows_for), len(prepared.split.train))
+
+
+def _prepared(spec: WorkerSpec) -> tuple[LoadedApp, object, harness.Prepared]:
+    """The approved app, its hyper-parameters, and the silo's rows as it splits them."""
     _check_digest(spec.app_dir, spec.app_digest, digest_of(spec.app_dir))
     loaded = load_app(spec.app_dir)
     _check_digest(spec.app_dir, spec.app_digest, loaded.digest)  # of the bytes that were really imported
@@ -113,9 +134,7 @@ def _open(spec: WorkerSpec) -> Station:
         table = read_table(spec.data_path, names, manifest.target)
     else:
         table = read_csv(spec.data_path, names, manifest.missing, manifest.target)
-    mu = proximal_mu(spec.strategy.name, spec.strategy.settings)
-    part = Part(spec.silo, spec.seed, mu, spec.clip_norm, spec.private, spec.personalise)
-    return Station(loaded.app, hyper, harness.prepare(loaded.app, hyper, table), part)
+    return loaded, hyper, harness.prepare(loaded.app, hyper, table)
 
 
 def _check_digest(folder: Path, approved: str, found: str) -> None:

@@ -1,0 +1,57 @@
+"""Which rows does an app make for a run with differential privacy, and is its model the one that septum trains?
+
+The app's code runs here, with all of a silo's rows. What it gives are rows and nothing else, and they stay in the silo.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from septum.errors import AppError
+from septum.protocol.tensors import Array
+from septum.sdk import harness, private_loss
+from septum.sdk.app import App
+from septum.sdk.harness import Prepared
+from septum.sdk.private_loss import PrivateLoss
+
+X, Y = "train.x", "train.y"
+_TRIED_ROWS = 16
+_CLOSE = 1e-3  # of logits about 1: float32 in another order
+
+
+def rows_of(app: App, hyper: object, prepared: Prepared, private: PrivateLoss) -> dict[str, Array]:
+    """The app's train rows, unscaled. Raises AppError where its manifest declares another model than its code has."""
+    data = prepared.split.train
+    if data.features != private.features:
+        raise _differs(app, f"its rows have the features {', '.join(data.features)}")
+    names = [handle.name for handle in app.statistic_handles]
+    if names != [private_loss.STATISTIC]:
+        told = ", ".join(names) or "none"
+        raise _differs(app, f"its statistics are {told} where {private_loss.STATISTIC} alone is needed")
+    _check_model(app, hyper, prepared, private)
+    return {X: np.ascontiguousarray(data.x), Y: np.ascontiguousarray(data.y)}
+
+
+def _check_model(app: App, hyper: object, prepared: Prepared, private: PrivateLoss) -> None:
+    """On some model, the app's predict is the model of the declared loss."""
+    model = private_loss.initial(private, seed=0)
+    own = harness.initial(app, hyper, prepared.shape, 0)
+    if {name: tensor.shape for name, tensor in model.items()} != {name: tensor.shape for name, tensor in own.items()}:
+        told = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in own.items())
+        raise _differs(app, f"its model has the tensors {told}")
+    generator = np.random.default_rng(0)
+    for name, tensor in model.items():
+        model[name] = generator.normal(0, 0.3, tensor.shape).astype(np.float32)
+    ready = harness.with_statistics(app, prepared, private_loss.summands(private))
+    tried = ready.split.train.take(np.arange(min(_TRIED_ROWS, len(ready.split.train))))
+    expected = private_loss.logits(private, model, private_loss.scaled(private, tried.x))
+    if not np.allclose(harness.predict(app, tried, model), expected, rtol=_CLOSE, atol=_CLOSE):
+        raise _differs(app, "its predict gives other numbers than the model that it declares")
+
+
+def _differs(app: App, what: str) -> AppError:
+    return AppError(
+        f"app {app.name!r} cannot be trained with differential privacy: {what}, and [privacy] in septum.toml says"
+        " otherwise",
+        hint="docs/explanation/differential-privacy.md says what an app declares",
+    )

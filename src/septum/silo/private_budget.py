@@ -1,0 +1,43 @@
+"""May a run with differential privacy be paid for? Asked before any code of the app runs, by the silo's own rules.
+
+Here the run's cost is known but roughly: what noise it gets follows from the number of train rows, which the app makes.
+It is taken to be that of two Gaussian releases, the number of rows and one that costs the target by itself. The ledger
+decides for good when the run reserves (private_run.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from septum.errors import LedgerError, MissingExtraError, SeptumError, StorageError
+from septum.privacy.accounting import Accountant, Gaussian, noise_for
+from septum.privacy.ledger import Budget, Charge, Unit, decide
+from septum.protocol.plan import Plan
+from septum.protocol.silo import Denied
+from septum.silo.consent import ApprovedApp
+from septum.silo.ledger import read
+from septum.silo.log import Log
+
+RULE = "policy.epsilon_budget"
+UNUSABLE = "the privacy ledger of this silo cannot be used; its own log says why"
+
+
+def affordable(
+    silo_dir: Path, budget: Budget, accountant: Accountant, log: Log, plan: Plan, app: ApprovedApp
+) -> Denied | None:
+    """Whether the ledger can pay for a plan as it stands now, None if so or if the plan asks for no privacy."""
+    wanted = plan.privacy
+    if wanted is None:
+        return None
+    refused: SeptumError | None
+    rule = RULE
+    try:
+        noise = noise_for(accountant, wanted.target_epsilon, wanted.delta or budget.delta, 1.0, 1)
+        charge = Charge(app.dataset.name, Unit.RECORD, Gaussian(noise), "this run")
+        refused = decide(read(silo_dir).book, charge, budget, accountant)
+    except (LedgerError, StorageError, MissingExtraError) as error:
+        refused, rule = error, "ledger"
+    if refused is None:
+        return None
+    log.warning("privacy_not_paid", error=refused.message, hint=refused.hint)
+    return Denied(rule, refused.message if rule == RULE else UNUSABLE)

@@ -1,0 +1,64 @@
+"""A small app that declares a loss, with data: x falls for one class and rises for the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+APP = """
+import numpy as np
+from septum import App, Data, Split, hyper, stats
+
+app = App("small")
+
+@app.hyper
+class Hyper:
+    rounds: int = hyper(2, min=1)
+
+@app.data
+def load(table, h):
+    data = Data.of({"x": table["x"]}, table["y"])
+    return Split(data.take(range(ROWS)), data.take(range(ROWS, len(data))))
+
+scale = app.statistics(stats.mean_and_std())
+
+@app.initial
+def initial(shape, h, rng):
+    return {"weight": np.zeros((1, len(shape)), np.float32), "bias": np.zeros(1, np.float32)}
+
+@app.train
+def train(p, data, h, ctx):
+    raise RuntimeError("in a run with differential privacy nobody calls this")
+
+@app.predict
+def predict(p, data):
+    return PREDICT
+"""
+PREDICT = 'scale(data).x @ p["weight"][0] + p["bias"]'
+MANIFEST = """
+app = "app:app"
+version = "1.0.0"
+[data.columns]
+x = {}
+y = { role = "target" }
+[leaves]
+open = ["parameters", "rows", "accuracy", "log_loss", "roc_auc", "statistics"]
+[privacy]
+loss = "logistic"
+[privacy.ranges]
+x = [0, 10]
+"""
+
+
+def write_private_app(folder: Path, rows: int = 60, predict: str = PREDICT) -> Path:
+    """The folder, with the app in it; `rows` of the file are for training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "app.py").write_text(APP.replace("ROWS", str(rows)).replace("PREDICT", predict))
+    (folder / "septum.toml").write_text(MANIFEST)
+    return folder
+
+
+def write_rows(path: Path, rows: int = 80) -> Path:
+    """Labels that follow from x."""
+    lines = [f"{row % 11},{int(row % 11 > 5)}" for row in range(rows)]
+    path.write_text("x,y\n" + "\n".join(lines) + "\n")
+    return path
