@@ -39,6 +39,7 @@ def about(run: str, at: float = 1_700_000_000.0, **changed: object) -> KeptModel
 def silo(tmp_path):
     folder = tmp_path / "silo"
     folder.mkdir()
+    (folder / "silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
     return folder
 
 
@@ -55,7 +56,7 @@ def test_a_silo_that_keeps_none_says_how_one_comes_to_be(septum, silo):
     done = septum("silo", "model", "list", "--dir", silo)
     assert done.code == 0
     assert "private parameters leaves one" in done.out
-    assert list(silo.iterdir()) == []
+    assert [path.name for path in silo.iterdir()] == ["silo.toml"]
 
 
 def test_models_are_listed_newest_first_with_what_is_known_of_them(septum, silo, kept):

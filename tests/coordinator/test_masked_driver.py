@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.coordinator.support import EVALUATION, CountingStore, Engine, engine, until, work
 from tests.protocol.driving import masked_plan_of
-from tests.silo.masked_parts import Parts
+from tests.silo.masked_parts import Parts, journal_in
 
 from septum.coordinator.driver import Pace
 from septum.errors import StorageError
@@ -174,5 +174,5 @@ async def test_a_model_that_is_voted_down_is_trained_from_no_more_and_the_one_be
     assert [model.round for model in listed] == [0, 1, 3, 4, 5]
     assert silos.trained[3] not in [model.digest for model in listed]
     for silo in plan.silos:
-        about = [one for one in silos.parts.journal(silo).all() if one.query.base == silos.trained[2]]
+        about = [one for one in journal_in(silos.parts.folder, silo).all() if one.query.base == silos.trained[2]]
         assert [(one.round, one.silos) for one in about] == [(2, plan.silos), (4, plan.silos)]

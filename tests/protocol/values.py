@@ -13,6 +13,7 @@ from tests.protocol.driving import APP
 from septum.protocol import messages
 from septum.protocol.messages import Blob, Report, Stage, blob_of
 from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef
+from septum.protocol.query import Code, Pair, Query, QueryColumn
 from septum.secagg.messages import Advert, Reveal
 from septum.secagg.shamir import PRIME, SHARE_BYTES
 
@@ -55,6 +56,28 @@ reports = st.builds(
     weight=st.integers(1, 2**53 - 1),
     durations_s=st.dictionaries(texts, floats, max_size=3),
 )
+bounds = st.tuples(st.integers(-99, 0), st.integers(1, 99))
+numbers = st.builds(
+    lambda limits, **asked: QueryColumn("age", "years", minimum=limits[0], maximum=limits[1], **asked),
+    bounds,
+    whole=st.booleans(),
+    moments=st.booleans(),
+    quantiles=st.sets(st.sampled_from((0.25, 0.5, 0.75))).map(lambda shares: tuple(sorted(shares))),
+    cuts=st.sets(st.integers(-9, 9), min_size=1, max_size=3).map(lambda cuts: tuple(sorted(cuts))),
+)
+coded = st.sets(st.integers(-9, 9), min_size=1, max_size=3).map(
+    lambda values: QueryColumn("sex", codes=tuple(Code(value, f"{value}") for value in sorted(values)))
+)
+queries = st.builds(
+    lambda number, code, tables, least: Query((number, code), tables, least),
+    numbers,
+    coded,
+    st.sampled_from(((), (Pair("age", "sex"),), (Pair("sex", "age"),))),
+    st.just(1) | st.integers(3, 1_000),
+)
+query_plans = st.builds(
+    lambda query: Plan("heart", APP, {}, ("east", "west"), rounds=1, masking=Masking(), query=query), queries
+)
 roster_digests = st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)
 x25519_keys = st.integers(0, 2**255 - 20).map(lambda number: number.to_bytes(32, "little"))
 adverts = st.builds(
@@ -79,7 +102,8 @@ _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     bytes: st.binary(max_size=64),
     type(None): st.none(),
     Blob: blobs,
-    Plan: plans | masked_plans | private_plans,
+    Plan: plans | masked_plans | private_plans | query_plans,
+    Query: queries,
     Report: reports,
     messages.AppOffer: offers,
     Advert: adverts,

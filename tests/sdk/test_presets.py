@@ -8,7 +8,7 @@ from septum.sdk.package_file import Description
 from septum.sdk.presets import check_preset, read_preset
 
 FIELDS = (HyperField("rounds", int, 20, minimum=1, maximum=1000), HyperField("lr", float, 0.05, maximum=1.0))
-HEART = Description("heart", "1.0.0", FIELDS, {"paper": {"rounds": 15}})
+HEART = Description("heart", "1.0.0", FIELDS, {"paper": {"rounds": 15}}, {})
 
 
 def test_only_what_is_named_is_in_it_in_the_types_of_the_fields():

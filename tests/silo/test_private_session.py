@@ -1,96 +1,146 @@
-"""A silo's part in a run with differential privacy, from the first message to the last: what leaves, and what stays."""
+"""What an app does cannot bring a private parameter out under a name: its process is real, and bypasses the harness."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.silo.private_app import write_private_app, write_rows
-from tests.silo.scripted import ScriptedChannel, ScriptedStop, tools_for
-from tests.silo.small_app import approved, granted
+from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
+from tests.silo.small_app import approved, granted, write_app, write_data
 
-from septum.privacy.ledger import Budget, Settled
+from septum.adapters.launch.inline import InlineLauncher
+from septum.adapters.launch.subprocess import SubprocessLauncher
+from septum.ports.launcher import Launcher, Level
 from septum.protocol import payload, tensors
-from septum.protocol.messages import End, Evaluate, Failure, Outcome, Prepare, Report, Train, blob_of
-from septum.protocol.plan import AppRef, Plan
-from septum.protocol.privacy import Privacy
+from septum.protocol.messages import Blob, Evaluate, Failure, Prepare, Report, Train, blob_of
+from septum.protocol.plan import AppRef, Plan, Private
 from septum.protocol.silo import SiloRun
-from septum.sdk.package import read_manifest
-from septum.silo.ledger import Ledger, read
-from septum.silo.private_receipts import PrivateReceipts
-from septum.silo.private_run import PrivacyTools
 from septum.silo.run_files import RunFiles
 from septum.silo.session import Session
 
-MODEL = blob_of(
-    tensors.encode(payload.model_tensors({"bias": np.zeros(1, np.float32), "weight": np.zeros((1, 1), np.float32)}, {}))
+pytestmark = pytest.mark.processes
+
+TRAIN = """
+return {"w": p["w"] + p["head"], "head": p["head"] * 2 + np.float32(ctx.round)}
+"""
+# The harness calls these in the worker; an app in the same process can replace them.
+ADDS = """
+from septum.protocol import payload as _payload
+_plain = _payload.update_tensors
+_payload.update_tensors = lambda update, evaluation: {**_plain(update, evaluation), NAME: np.ones((1, 1), np.float32)}
+"""
+WIDENS = """
+from septum.protocol import payload as _payload
+_plain = _payload.update_tensors
+_payload.update_tensors = lambda update, evaluation: {
+    **_plain(update, evaluation), "update.w": np.concatenate([update["w"], np.ones((1, 1), np.float32)])
+}
+"""
+SHOWS_AT_FIRST = """
+from septum.protocol import payload as _payload
+_plain = _payload.prepared_tensors
+_payload.prepared_tensors = lambda sums, model: {**_plain(sums, model), "initial.head": np.ones((1, 1), np.float32)}
+"""
+
+
+def model(**extra: np.ndarray) -> Blob:
+    parameters = {"w": np.zeros((1, 1), np.float32), **extra}
+    return blob_of(tensors.encode(payload.model_tensors(parameters, {})))
+
+
+class Bench:
+    """The small app with a private head, in one silo."""
+
+    def __init__(self, folder: Path, extra: str = "", train: str = TRAIN, patterns: str = '["head"]') -> None:
+        app_dir = write_app(folder / "app", train, extra)
+        code = (app_dir / "app.py").read_text()
+        made = '{"w": np.zeros((1, len(shape)), np.float32), "head": np.full((1, 1), 0.5, np.float32)}'
+        code = code.replace("{'w': np.zeros((1, len(shape)), np.float32)}", made)
+        code = code.replace('{"w": np.zeros((1, len(shape)), np.float32)}', made)
+        assert "head" in code
+        (app_dir / "app.py").write_text(code)
+        manifest = app_dir / "septum.toml"
+        manifest.write_text(f"{manifest.read_text()}\n[private]\nparameters = {patterns}\n")
+        self.app = approved(app_dir, write_data(folder / "data.csv"))
+        ref = AppRef("small", "1", self.app.digest)
+        self.plan = Plan("p", ref, {}, ("north", "south"), rounds=3, seed=7, private=Private(self.app.private))
+        self.files = RunFiles(folder / "runs" / "r1")
+
+    def play(self, *script: Answer, launcher: Launcher | None = None) -> ScriptedChannel:
+        channel = ScriptedChannel(ScriptedStop(), *script)
+        state = self.files.load() or SiloRun("r1", "north", self.plan)
+        tools = tools_for(channel, launcher or InlineLauncher())
+        Session(tools, self.files, state, lambda: granted(self.app)).serve()
+        return channel
+
+
+def heads(channel: ScriptedChannel) -> list[float]:
+    """What each training added to w, which is the head that it began with."""
+    reports = [said for said in channel.said if isinstance(said, Report)]
+    return [float(tensors.decode(one.payload.inline or b"")["update.w"][0, 0]) for one in reports if one.round]
+
+
+def failures(channel: ScriptedChannel) -> list[str]:
+    return [said.reason for said in channel.said if isinstance(said, Failure)]
+
+
+PROCESS = SubprocessLauncher(Level.PROCESS)
+
+
+@pytest.mark.parametrize("name", ["update.head", "update.w2", "head", "evaluation.head"])
+def test_a_tensor_that_the_shared_model_does_not_have_does_not_leave_whatever_its_name(tmp_path, name):
+    channel = Bench(tmp_path, ADDS.replace("NAME", repr(name))).play(Train(1, 1, model()), launcher=PROCESS)
+    (reason,) = failures(channel)
+    assert f"tensor {name!r} was not asked for" in reason
+    assert not [said for said in channel.said if isinstance(said, Report)]
+
+
+def test_a_shared_tensor_with_more_room_than_the_model_has_does_not_leave(tmp_path):
+    (reason,) = failures(Bench(tmp_path, WIDENS).play(Train(1, 1, model()), launcher=PROCESS))
+    assert "tensor 'update.w' has shape [2, 1], expected [1, 1]" in reason
+
+
+def test_the_initial_model_leaves_without_its_private_part_and_with_it_not_at_all(tmp_path):
+    honest = Bench(tmp_path / "honest").play(Prepare(1, initial=True))
+    (report,) = [said for said in honest.said if isinstance(said, Report)]
+    assert list(tensors.decode(report.payload.inline or b"")) == ["initial.w"]
+    (reason,) = failures(Bench(tmp_path / "other", SHOWS_AT_FIRST).play(Prepare(1, initial=True), launcher=PROCESS))
+    assert "'initial.head' is private by the app's manifest and stays in the silo: head" in reason
+
+
+@pytest.mark.parametrize("work", [lambda base: Train(1, 1, base), lambda base: Evaluate(3, 1, base)])
+def test_a_model_that_comes_with_a_private_tensor_is_refused(tmp_path, work):
+    """A coordinator that had one would have it of some silo; and the updates of it would be asked for."""
+    channel = Bench(tmp_path).play(work(model(head=np.ones((1, 1), np.float32))))
+    assert "'head'" in failures(channel)[0]
+    assert "private" in failures(channel)[0]
+    assert not [said for said in channel.said if isinstance(said, Report)]
+
+
+def test_private_parameters_go_on_from_round_to_round_and_a_repeated_attempt_begins_where_the_first_did(tmp_path):
+    """0.5, then twice that and the round: 2, then 6. By hand."""
+    bench = Bench(tmp_path)
+    first, second = model(), model()
+    channel = bench.play(Train(1, 1, first), Train(1, 2, first), Train(2, 1, second), Train(3, 1, second))
+    assert heads(channel) == [0.5, 0.5, 2.0, 6.0]
+
+
+def test_a_killed_agent_or_worker_changes_nothing(tmp_path):
+    bench = Bench(tmp_path)
+    one = bench.play(Train(1, 1, model()))
+    two = bench.play(Train(2, 1, model()))  # another session, another worker
+    three = bench.play(Train(3, 1, model()), launcher=PROCESS)
+    assert heads(one) + heads(two) + heads(three) == [0.5, 2.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "told"),
+    [
+        ('["haed"]', "the private pattern 'haed' matches no tensor; did you mean 'head'?"),
+        ('["*"]', "nothing is left to share"),
+    ],
 )
-FINISHED = End(Outcome.FINISHED)
-
-
-def concentrated(used, delta):
-    del delta
-    return math.fsum(getattr(one, "steps", 1) / one.noise_multiplier**2 for one in used)
-
-
-def play(folder, *script, app=None, purse=True):
-    """Serve until the script is over, with a silo that would let the texts of errors leave."""
-    app_dir = app or write_private_app(folder / "app")
-    found = replace(approved(app_dir, write_rows(folder / "rows.csv")), trains=read_manifest(app_dir).trains)
-    plan = Plan(
-        "p",
-        AppRef("small", "1", found.digest),
-        {},
-        ("north", "south"),
-        rounds=2,
-        privacy=Privacy(5.0, batch=16),
-    )
-    channel = ScriptedChannel(ScriptedStop(), *script)
-    privacy = PrivacyTools(
-        Ledger(folder, concentrated, lambda: 1.0), Budget(20.0, 1e-5), concentrated, PrivateReceipts(folder)
-    )
-    tools = replace(tools_for(channel), send_error_texts=True, privacy=privacy if purse else None)
-    state = SiloRun("r1", "north", plan)
-    Session(tools, RunFiles(folder / "runs" / "r1"), state, lambda: granted(found)).serve()
-    return channel
-
-
-def test_what_leaves_is_noisy_updates_and_neither_metric_nor_duration(tmp_path):
-    script = (Prepare(1, initial=True), Train(1, 1, MODEL), Train(2, 1, MODEL), Evaluate(2, 1, MODEL), FINISHED)
-    reports = [said for said in play(tmp_path, *script).said if isinstance(said, Report)]
-    assert [dict(report.durations_s) for report in reports] == [{}, {}, {}, {}]
-    assert len({report.weight for report in reports[:3]}) == 1  # one noisy number of rows for all of them
-    for report in reports[1:]:
-        assert tensors.decode(report.payload.inline)["evaluation.sums"].tolist()[:3] == [0.0, 0.0, 0.0]
-    settled = read(tmp_path).entries[-1].event
-    assert isinstance(settled, Settled)
-    assert settled.executed == 2
-    assert [receipt.steps for receipt in PrivateReceipts(tmp_path).all()] == [2]
-
-
-def test_a_report_that_is_asked_for_again_is_the_same_and_costs_nothing(tmp_path):
-    script = (Prepare(1, initial=True), Train(1, 1, MODEL), Train(1, 2, MODEL), FINISHED)
-    _, first, second = (said for said in play(tmp_path, *script).said if isinstance(said, Report))
-    assert second.payload.inline == first.payload.inline  # no second noise for one update
-    assert read(tmp_path).entries[-1].event.executed == 1
-
-
-def test_what_an_app_says_of_a_row_stays_whatever_the_policy_says(tmp_path):
-    app = write_private_app(tmp_path / "app")
-    code = (app / "app.py").read_text()
-    (app / "app.py").write_text(
-        code.replace("    data = Data.of(", "    raise ValueError('Jane Doe')\n    data = Data.of(")
-    )
-    (failure,) = (
-        said for said in play(tmp_path, Prepare(1, initial=True), FINISHED, app=app).said if isinstance(said, Failure)
-    )
-    assert "Jane" not in failure.reason + failure.details
-    assert "keeps the reason to itself" in failure.reason
-
-
-@pytest.mark.parametrize("asked", [Prepare(1, initial=True), Train(1, 1, MODEL)])
-def test_a_silo_without_a_ledger_does_no_such_work(tmp_path, asked):
-    (failure,) = (said for said in play(tmp_path, asked, FINISHED, purse=False).said if isinstance(said, Failure))
-    assert failure.reason == "this silo takes no part in runs with differential privacy"
+def test_patterns_that_fit_no_tensor_or_all_of_them_are_told_before_the_first_round(tmp_path, patterns, told):
+    channel = Bench(tmp_path, patterns=patterns).play(Prepare(1, initial=False))
+    assert told in failures(channel)[0]

@@ -159,6 +159,8 @@ def _as_float(item: object) -> Json:
     """A float field that was given an int: 60 and 60.0 are equal, so they have the same bytes."""
     if isinstance(item, Mapping):
         return {str(key): _as_float(member) for key, member in item.items()}
+    if isinstance(item, tuple):
+        return [_as_float(member) for member in item]
     return float(item) if type(item) is int else to_json(item)
 
 
@@ -180,7 +182,7 @@ def _default(field: dataclasses.Field[object]) -> object:
 def _encoder(hint: object) -> Callable[[object], Json]:
     if _is_tagged(hint):
         return _tag_all
-    plain = get_args(hint)[1] if get_origin(hint) is Mapping else hint
+    plain = get_args(hint)[{Mapping: 1, tuple: 0}[origin]] if (origin := get_origin(hint)) in (Mapping, tuple) else hint
     return _as_float if float in _members(plain) and int not in _members(plain) else to_json
 
 

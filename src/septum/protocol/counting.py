@@ -38,7 +38,7 @@ def steps_of(column: QueryColumn) -> Steps:
     """Of a column with bounds.
 
     >>> steps_of(QueryColumn("age", minimum=18.0, maximum=110.0))
-    Steps(centre=64.0, step=1.1920928955078125e-06)
+    Steps(centre=64.0, step=9.5367431640625e-07)
     """
     low, high = column.bounds
     step = 2.0 ** math.ceil(math.log2((high - low) / 2) - _BITS)

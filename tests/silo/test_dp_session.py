@@ -1,0 +1,96 @@
+"""A silo's part in a run with differential privacy, from the first message to the last: what leaves, and what stays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.silo.private_app import write_private_app, write_rows
+from tests.silo.scripted import ScriptedChannel, ScriptedStop, tools_for
+from tests.silo.small_app import approved, granted
+
+from septum.privacy.ledger import Budget, Settled
+from septum.protocol import payload, tensors
+from septum.protocol.messages import End, Evaluate, Failure, Outcome, Prepare, Report, Train, blob_of
+from septum.protocol.plan import AppRef, Plan
+from septum.protocol.privacy import Privacy
+from septum.protocol.silo import SiloRun
+from septum.sdk.package import read_manifest
+from septum.silo.ledger import Ledger, read
+from septum.silo.private_receipts import PrivateReceipts
+from septum.silo.private_run import PrivacyTools
+from septum.silo.run_files import RunFiles
+from septum.silo.session import Session
+
+MODEL = blob_of(
+    tensors.encode(payload.model_tensors({"bias": np.zeros(1, np.float32), "weight": np.zeros((1, 1), np.float32)}, {}))
+)
+FINISHED = End(Outcome.FINISHED)
+
+
+def concentrated(used, delta):
+    del delta
+    return math.fsum(getattr(one, "steps", 1) / one.noise_multiplier**2 for one in used)
+
+
+def play(folder, *script, app=None, purse=True):
+    """Serve until the script is over, with a silo that would let the texts of errors leave."""
+    app_dir = app or write_private_app(folder / "app")
+    found = replace(approved(app_dir, write_rows(folder / "rows.csv")), trains=read_manifest(app_dir).trains)
+    plan = Plan(
+        "p",
+        AppRef("small", "1", found.digest),
+        {},
+        ("north", "south"),
+        rounds=2,
+        privacy=Privacy(5.0, batch=16),
+    )
+    channel = ScriptedChannel(ScriptedStop(), *script)
+    privacy = PrivacyTools(
+        Ledger(folder, concentrated, lambda: 1.0), Budget(20.0, 1e-5), concentrated, PrivateReceipts(folder)
+    )
+    tools = replace(tools_for(channel), send_error_texts=True, privacy=privacy if purse else None)
+    state = SiloRun("r1", "north", plan)
+    Session(tools, RunFiles(folder / "runs" / "r1"), state, lambda: granted(found)).serve()
+    return channel
+
+
+def test_what_leaves_is_noisy_updates_and_neither_metric_nor_duration(tmp_path):
+    script = (Prepare(1, initial=True), Train(1, 1, MODEL), Train(2, 1, MODEL), Evaluate(2, 1, MODEL), FINISHED)
+    reports = [said for said in play(tmp_path, *script).said if isinstance(said, Report)]
+    assert [dict(report.durations_s) for report in reports] == [{}, {}, {}, {}]
+    assert len({report.weight for report in reports[:3]}) == 1  # one noisy number of rows for all of them
+    for report in reports[1:]:
+        assert tensors.decode(report.payload.inline)["evaluation.sums"].tolist()[:3] == [0.0, 0.0, 0.0]
+    settled = read(tmp_path).entries[-1].event
+    assert isinstance(settled, Settled)
+    assert settled.executed == 2
+    assert [receipt.steps for receipt in PrivateReceipts(tmp_path).all()] == [2]
+
+
+def test_a_report_that_is_asked_for_again_is_the_same_and_costs_nothing(tmp_path):
+    script = (Prepare(1, initial=True), Train(1, 1, MODEL), Train(1, 2, MODEL), FINISHED)
+    _, first, second = (said for said in play(tmp_path, *script).said if isinstance(said, Report))
+    assert second.payload.inline == first.payload.inline  # no second noise for one update
+    assert read(tmp_path).entries[-1].event.executed == 1
+
+
+def test_what_an_app_says_of_a_row_stays_whatever_the_policy_says(tmp_path):
+    app = write_private_app(tmp_path / "app")
+    code = (app / "app.py").read_text()
+    (app / "app.py").write_text(
+        code.replace("    data = Data.of(", "    raise ValueError('Jane Doe')\n    data = Data.of(")
+    )
+    (failure,) = (
+        said for said in play(tmp_path, Prepare(1, initial=True), FINISHED, app=app).said if isinstance(said, Failure)
+    )
+    assert "Jane" not in failure.reason + failure.details
+    assert "keeps the reason to itself" in failure.reason
+
+
+@pytest.mark.parametrize("asked", [Prepare(1, initial=True), Train(1, 1, MODEL)])
+def test_a_silo_without_a_ledger_does_no_such_work(tmp_path, asked):
+    (failure,) = (said for said in play(tmp_path, asked, FINISHED, purse=False).said if isinstance(said, Failure))
+    assert failure.reason == "this silo takes no part in runs with differential privacy"
