@@ -68,7 +68,7 @@ AGENT: Mapping[str, str] = {
     f"{_SILO}.masking:MaskedPart.protect": "masking: quantise, mask, encode",
     f"{_SILO}.masking:MaskedPart._keys": "masking: around the rest",
     f"{_SILO}.masking:MaskedPart._share": "masking: around the rest",
-    f"{_SILO}.root:_keys_of": "masking: keys of the roster",
+    f"{_SILO}.roster_rule:RosterRule.keys": "masking: keys of the roster",
     "septum.secagg.silo:begin": "masking: R0, secrets and shares",
     "septum.secagg.silo:_share": "masking: R1, seal",
     "septum.secagg.silo:_mask": "masking: R2, open, derive",

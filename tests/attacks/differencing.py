@@ -38,6 +38,9 @@ class NoJournal:
     def __init__(self, *_: object) -> None:
         pass
 
+    def check(self) -> None:
+        pass
+
     def release(self, *_: object) -> None:
         pass
 

@@ -86,6 +86,7 @@ def test_a_steward_reads_approves_and_takes_it_back(locked, septum, home, monkey
     monkeypatch.setenv("PIP_INDEX_URL", "https://127.0.0.1:1/simple")
     silo = home / "silo"
     silo.mkdir()
+    (silo / "silo.toml").write_text('[silo]\nname = "north"\ncoordinator = "https://localhost:1"\n')
     added = septum("silo", "app", "add", built["file"], "--dir", silo, "--json").envelope["data"]
     assert (added["signers"], added["approved"]) == ([public], False)
     shown = septum("silo", "app", "review", "mine", "--dir", silo).out
