@@ -50,6 +50,10 @@ def measure(silos: int, parameters: int, rows: int, rounds: int, repeats: int) -
                     with Sampler(pids_of(federation), SAMPLE_EVERY_S) as sampler:
                         finished = run_to_end(client, plan)
                     cpu_ms = measured(finished, sampler.samples).cpu_ms
+                    if not cpu_ms:
+                        raise SystemExit(
+                            f"{rounds} rounds are over before processors are looked at twice: more --rounds"
+                        )
                     found[kind].append((cpu_ms["agents"] + cpu_ms["workers"]) / silos)
                     wait_until_quiet(federation)
     cpu = {kind: median(values) for kind, values in found.items()}
