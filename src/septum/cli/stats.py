@@ -66,7 +66,7 @@ def run(
     asked = asking.Asked(
         columns, tuple(quantiles or ()), tuple(histogram or ()), tuple(cut or ()), tuple(table or ()), min_cell
     )
-    named = tuple(part.strip() for part in silos.split(",") if part.strip())
+    named = options.names(silos)
     return asking.ask(call, app_named, asked, asking.Terms(named, quorum, gather, deadline))
 
 
