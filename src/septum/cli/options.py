@@ -39,7 +39,7 @@ EarlyStop = Annotated[
     ),
 ]
 ClipNorm = Annotated[
-    float | None, typer.Option("--clip-norm", help="L2 bound on each silo's update, applied in the silo.")
+    float | None, typer.Option("--clip-norm", help="L2 bound on each silo's update, applied by its agent.")
 ]
 Inspect = Annotated[
     bool,

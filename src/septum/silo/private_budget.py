@@ -32,9 +32,10 @@ def affordable(
     refused: SeptumError | None
     rule = RULE
     try:
+        book = read(silo_dir).book  # first: what cannot be read is known at once, the noise takes a while
         noise = noise_for(accountant, wanted.target_epsilon, wanted.delta or budget.delta, 1.0, 1)
         charge = Charge(app.dataset.name, Unit.RECORD, Gaussian(noise), "this run")
-        refused = decide(read(silo_dir).book, charge, budget, accountant)
+        refused = decide(book, charge, budget, accountant)
     except (LedgerError, StorageError, MissingExtraError) as error:
         refused, rule = error, "ledger"
     if refused is None:

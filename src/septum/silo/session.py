@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from septum.silo.private_run import PrivacyTools, PrivateRun
 
 AUTH_PAUSE_S = 60.0  # a person has to act first
-_STEPS = frozenset({"load", "prepare", "evaluate", "train", "clip", "encode"})  # the durations that leave the silo
+_STEPS = frozenset({"load", "prepare", "evaluate", "train", "encode"})  # the durations that leave the silo
 
 
 def minute_of_the_day() -> int:
@@ -388,16 +388,12 @@ class Session:
         return True
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
-        if isinstance(result.payload, bytes):
-            return outgoing.take(result.payload, job, model, self._private)
-        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model, self._private)
-        return result.payload
-
-    @property
-    def _private(self) -> tuple[str, ...]:
-        """What the manifest that was approved here calls private, whatever the plan says."""
         assert self._granted is not None
-        return self._granted.app.private
+        bounds = outgoing.Bounds(self._granted.app.private, self.state.plan.clip_norm)
+        if isinstance(result.payload, bytes):
+            return outgoing.take(result.payload, job, model, bounds)
+        output, held = self._files.output(job.name), self._files.held(job.name)
+        return outgoing.take_over(output, result.payload, held, job, model, bounds)
 
     def _model(self, blob: Blob) -> Path | bytes:
         """The base model: as it came with the instruction, or its file, which is fetched if it is not there."""
@@ -458,7 +454,6 @@ class Session:
             hyper=plan.hyper,
             seed=plan.seed,
             strategy=plan.strategy,
-            clip_norm=plan.clip_norm,
             run_dir=self._files.work.absolute(),
             python=app.python,
             paths=app.paths,
