@@ -20,10 +20,10 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def then_die(function: Callable[..., object], when: Callable[..., bool] = lambda *given: True) -> Callable[..., object]:
+def then_die(function: Callable[..., object], at: str = "") -> Callable[..., object]:
     def instead(*given: object, **named: object) -> object:
         made = function(*given, **named)
-        if when(*given):
+        if not at or Path(str(given[0])).name == at:
             die()
         return made
 
@@ -39,7 +39,7 @@ def main(folder: str, point: str) -> None:
         case "drawn":
             private_query.count_with_noise = then_die(private_query.count_with_noise)
         case "kept":
-            private_query.replace_file = then_die(private_query.replace_file, lambda path, data: path.name == "noisy")
+            private_query.replace_file = then_die(private_query.replace_file, "noisy")
     account(Path(folder)).sums("ward", TABLE)
     sys.stdout.write("answered\n")
 
