@@ -10,10 +10,10 @@ from tests.privacy import canary
 
 pytest.importorskip("torch")
 
-from septum.privacy.dp_sgd import Settings, noisy_gradient  # noqa: E402  after the skip
-from septum.privacy.noise import SIGMA  # noqa: E402
-from septum.sdk import network  # noqa: E402
-from septum.sdk.layers import Conv2d, Flatten, GroupNorm, Linear, Relu, Tanh, Unflatten  # noqa: E402
+from septum.privacy.dp_sgd import Settings, noisy_gradient
+from septum.privacy.noise import SIGMA
+from septum.sdk import network
+from septum.sdk.layers import Conv2d, Flatten, GroupNorm, Linear, Relu, Tanh, Unflatten
 
 pytestmark = pytest.mark.torch
 F = np.float32

@@ -114,7 +114,8 @@ def test_what_is_no_layer_is_refused_with_its_place(value, says):
     ],
 )
 def test_what_is_no_network_is_refused_with_the_layer(features, layers, says):
-    assert pytest.raises(ConfigError, check_layers, read_layers("layers", layers), features).match(says)
+    with pytest.raises(ConfigError, match=says):
+        check_layers(read_layers("layers", layers), features)
 
 
 def test_what_a_kind_needs_before_it_is_said_as_it_is_written():

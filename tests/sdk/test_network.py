@@ -1,4 +1,4 @@
-"""Gradients of single records from declared layers: those of autograd, of numpy's losses, and of nobody else's record."""
+"""Gradients of single records from declared layers: those of autograd, of numpy's losses, of nobody else."""
 
 from __future__ import annotations
 
