@@ -13,7 +13,7 @@ import septum
 pytestmark = pytest.mark.processes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "heart_disease"
-NETWORK = EXAMPLE.with_name("heart_disease_network")  # its manifest lists layers; its code imports torch
+NETWORK = str(EXAMPLE.with_name("heart_disease_network"))  # its manifest lists layers; its code imports torch
 
 
 def loaded_after(code: str) -> set[str]:
@@ -29,7 +29,7 @@ def loaded_after(code: str) -> set[str]:
         "import septum; septum.hyper; septum.App",
         "from pathlib import Path; from septum.sdk.package import digest_of, read_manifest;"
         f"read_manifest(Path({str(EXAMPLE)!r})); digest_of(Path({str(EXAMPLE)!r}))",
-        f"from pathlib import Path; from septum.sdk.package import read_manifest; read_manifest(Path({str(NETWORK)!r}))",
+        f"from pathlib import Path; from septum.sdk.package import read_manifest; read_manifest(Path({NETWORK!r}))",
     ],
     ids=["version", "app and hyper", "manifest and digest", "manifest with layers"],
 )
