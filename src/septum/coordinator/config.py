@@ -30,6 +30,8 @@ class CoordinatorConfig:
     max_blob_mb      largest payload of a silo, and so largest model, in MiB
     max_connections  open at one time; keep it far above silos and people together
     held_per_silo    requests that one silo may have waiting at one time; one for each run it serves, and one more
+    idle_logout_min  after how many minutes without a request a session ends
+    session_hours    after how many hours a session ends, whatever is done
     log_level        debug, info, warning or error
     tracking         where runs are recorded besides: the settings of each tracker by its name, `[tracking.jsonl]`
     """
@@ -45,6 +47,8 @@ class CoordinatorConfig:
     max_blob_mb: int = 2048
     max_connections: int = 4096
     held_per_silo: int = 32
+    idle_logout_min: int = 60
+    session_hours: int = 12
     log_level: str = "info"
     tracking: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
@@ -67,6 +71,8 @@ class CoordinatorConfig:
         _in_range("max_blob_mb", self.max_blob_mb, 1, 1024 * 1024)
         _in_range("max_connections", self.max_connections, 128, 65_536)
         _in_range("held_per_silo", self.held_per_silo, 2, 4096)
+        _in_range("idle_logout_min", self.idle_logout_min, 1, 24 * 60)
+        _in_range("session_hours", self.session_hours, 1, 30 * 24)
 
     @property
     def host(self) -> str:

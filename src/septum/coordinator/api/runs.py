@@ -17,14 +17,15 @@ from septum.errors import MessageError
 from septum.protocol.codec import dumps, from_json, to_json
 from septum.protocol.messages import MAX_REASON_CHARS
 from septum.protocol.plan import Plan
+from septum.protocol.rights import Right
 from septum.protocol.run_state import Pause, Resume, Stop
 from septum.protocol.views import JournalView, RunView
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
-SUBMIT = Permission("Submit a run: ask the silos that it names to train an app.")
-READ = Permission("See every run with its plan, its metrics and its journal.")
-STEER = Permission("Stop, pause and resume runs.")
+SUBMIT = Permission(Right.RUN_SUBMIT, "Submit a run: ask the silos that it names to train an app.")
+READ = Permission(Right.RUN_READ, "See every run with its plan, its metrics and its journal.")
+STEER = Permission(Right.RUN_STEER, "Stop, pause and resume runs.")
 KEEPALIVE_S = 15.0  # proxies close connections that are silent for longer
 MAX_KEY_CHARS = 200
 
