@@ -19,7 +19,9 @@ from septum.cli import (
     coordinator,
     demo,
     doctor,
+    login,
     model,
+    org,
     plugin,
     roster,
     run,
@@ -32,6 +34,8 @@ from septum.cli import (
     silo_roster,
     simulate,
     stats,
+    token,
+    user,
 )
 from septum.cli.command import JsonFlag, QuietFlag, need_command
 from septum.cli.failures import InternalError, Interrupted, UsageProblem
@@ -56,6 +60,9 @@ for noun in (
     model.app,
     roster.app,
     stats.app,
+    org.app,
+    user.app,
+    token.app,
     plugin.app,
     config.app,
 ):
@@ -74,6 +81,7 @@ silo_roster.register(silo.app)
 demo.register(app)
 simulate.register(app)
 doctor.register(app)
+login.register(app)
 
 
 def show_version(context: typer.Context, wanted: bool) -> None:

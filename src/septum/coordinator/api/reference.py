@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from septum.coordinator.api.access import Permission, anywhere, federation
+from septum.coordinator.api.access import On, Permission, anywhere, federation
 from septum.coordinator.api.app import PREFIX, api_routes, permission_of
 from septum.protocol.rights import GIVEN_OVER, RIGHTS, WHO, Over, Right, Role
 
@@ -29,7 +29,7 @@ packages and the roster, which all members share, are shown whole.
 Silos come in by invitation and sign each request with their own key; none of this is about them, and their keys open no
 route of this page. What a coordinator's person may do ends at the silo: what runs there is decided by its own policy.
 """
-_OF = {federation: "the federation", anywhere: "anything"}
+_OF: dict[On, str] = {federation: "the federation", anywhere: "anything"}
 _OVERS = {Over.FEDERATION: "the federation", Over.ORGANISATION: "an organisation", Over.PROJECT: "a project"}
 
 
