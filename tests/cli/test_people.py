@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.coordinator.oidc_provider import SECRET, OidcProvider
 from tests.coordinator.running import Running
 
 from septum.cli.login import read_link
+from septum.coordinator.config import load_config
 from septum.errors import ConfigError
 
 PASSWORD = "a long enough password"
@@ -153,6 +155,30 @@ def test_a_link_of_another_coordinator_is_not_believed(septum, operator, typed):
     refused = septum("login", "--invitation", "--json")
     assert (refused.code, refused.envelope["error"]["code"]) == (5, "auth")
     assert "pretends" in refused.envelope["error"]["message"]
+
+
+def test_somebody_comes_in_by_the_identity_provider(septum, tmp_path, operator, running):
+    provider = OidcProvider(tmp_path / "provider")
+    (tmp_path / "data").mkdir()
+    settings = f'[oidc]\nissuer = "{provider.issuer}"\nclient_id = "septum"\n'
+    (tmp_path / "data" / "secret").write_text(SECRET)
+    settings += f'client_secret_file = "secret"\nca_file = "{provider.ca_file}"\n[oidc.groups]\nstaff = ["viewer"]\n'
+    (tmp_path / "data" / "coordinator.toml").write_text(settings)
+    other = Running(tmp_path / "data", oidc=load_config(tmp_path / "data").oidc)
+    try:
+        provider.agreed.set()
+        access = other.access
+        done = septum("login", "--oidc", "--url", access.url, "--ca", access.ca_file)
+        assert done.code == 0, done.err
+        assert "WDJB-MJHT" in done.err
+        who = septum("whoami", "--json").envelope["data"]
+        assert (who["name"], who["grants"][0]["role"]) == ("ada.lovelace", "viewer")
+        provider.denied = True
+        assert septum("login", "--oidc").code == 5
+    finally:
+        other.stop()
+        provider.close()
+    assert septum("login", "--oidc", "--operator-file", running.config.data_dir / "operator.json").code == 2
 
 
 @pytest.mark.parametrize("link", ["", "hello", "http://a#name=x&password=secret", "https://a/invitation#name=x"])

@@ -39,12 +39,15 @@ def test_every_route_names_its_permission():
     for named, operation in operations.items():
         assert operation.get("x-permission", "").endswith("."), named
     public = {(*route.methods, route.path) for route in api_routes() if permission_of(route).public}
-    assert public == {("GET", "/health"), ("POST", "/session")}
+    oidc = {("GET", "/oidc"), ("GET", "/oidc/callback")} | {
+        ("POST", f"/oidc/{n}") for n in ("begin", "device", "device/session")
+    }
+    assert public == {("GET", "/health"), ("POST", "/session")} | oidc
 
 
 def test_every_route_that_is_not_public_asks_for_a_right_or_is_about_the_caller_alone():
     own = {route.path.split("/")[1] for route in api_routes() if permission_of(route).right is None}
-    assert own == {"health", "session", "account", "tokens"}
+    assert own == {"health", "session", "oidc", "account", "tokens"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from septum.errors import MissingExtraError
 
 app = noun("coordinator", "Run the coordinator.")
 
-_STACK = ("alembic", "argon2", "fastapi", "granian", "sqlalchemy")  # the extra `coordinator`
+_STACK = ("alembic", "argon2", "fastapi", "granian", "jwt", "sqlalchemy")  # the extra `coordinator`
 
 
 def need_coordinator() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +20,7 @@ from septum.errors import AuthError, ConfigError, PasswordChangeError, SecondFac
 
 if TYPE_CHECKING:
     from septum.client.people import PeopleClient
-    from septum.protocol.people_views import SessionView, SignIn
+    from septum.protocol.people_views import Invited, SessionView, SignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +49,26 @@ def login(
             "--invitation", help="You have a link: it is read from SEPTUM_INVITATION or asked for, as passwords are."
         ),
     ] = False,
+    oidc: Annotated[
+        bool, typer.Option("--oidc", help="Sign in at the federation's identity provider, with any browser.")
+    ] = False,
 ) -> Answer:
     """Sign in. Passwords and codes are asked for, or read from SEPTUM_PASSWORD, SEPTUM_NEW_PASSWORD and SEPTUM_CODE."""
     from septum.client import Access, Client  # httpx: 100 ms that `--help` does not pay
-    from septum.protocol.people_views import SignIn
+    from septum.protocol.people_views import Invited, SignIn
 
-    if invitation:
-        link = read_link(secret("Invitation link", "SEPTUM_INVITATION"))
-        place, proof = _place_of(link), SignIn(link.name, link.password)
-    else:
-        place = resolve_place(call.access)
-        if not name:
-            raise ConfigError("who signs in?", hint="septum login NAME, or septum login --invitation with a link")
-        proof = SignIn(name, secret("Password", "SEPTUM_PASSWORD"))
+    link = read_link(secret("Invitation link", "SEPTUM_INVITATION")) if invitation else None
+    place = _place_of(link) if link else resolve_place(call.access)
     with Client(Access(place.url, "", place.ca_file)) as client:
-        session = _sign_in(client.people, proof)
+        if oidc:
+            invited = Invited(link.name, link.password) if link else Invited()
+            session = _by_provider(call, client.people, invited)
+        elif link:
+            session = _sign_in(client.people, SignIn(link.name, link.password))
+        elif name:
+            session = _sign_in(client.people, SignIn(name, secret("Password", "SEPTUM_PASSWORD")))
+        else:
+            raise ConfigError("who signs in?", hint="septum login NAME, --invitation with a link, or --oidc")
     keep(sessions_file(os.environ), KeptSession(place.url, session.token, place.ca_file, session.name))
     return _signed_in(call, place, session)
 
@@ -132,6 +138,21 @@ def _sign_in(people: PeopleClient, proof: SignIn) -> SessionView:
                 raise
             proof = replace(proof, code=secret("Code of the second factor", "SEPTUM_CODE"))
     return people.sign_in(proof)
+
+
+def _by_provider(call: Invocation, people: PeopleClient, invited: Invited) -> SessionView:
+    """Say where to go, and ask as often as we were told to until the person has been there."""
+    from septum.protocol.people_views import SessionView  # protocol: blake3
+
+    begun = people.begin_device(invited)
+    call.output.note(f"open {begun.uri} in any browser and enter the code\n\n  {begun.code}\n\n(or {begun.uri_whole})")
+    wait_s = begun.interval_s
+    while True:
+        time.sleep(wait_s)
+        told = people.ask_device(begun.handle)
+        if isinstance(told, SessionView):
+            return told
+        wait_s = told.wait_s
 
 
 def _signed_in(call: Invocation, place: Found, session: SessionView) -> Answer:

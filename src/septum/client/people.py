@@ -10,8 +10,11 @@ from septum.client.wire import list_of
 from septum.protocol.codec import Json, from_json, to_json
 from septum.protocol.people_views import (
     ConfirmTotp,
+    DeviceQuestion,
+    DeviceView,
     Grants,
     InvitationView,
+    Invited,
     MadeToken,
     NewOrganisation,
     NewPassword,
@@ -25,6 +28,7 @@ from septum.protocol.people_views import (
     SignIn,
     TokenView,
     TotpView,
+    WaitView,
     WhoView,
 )
 from septum.protocol.rights import Grant
@@ -50,6 +54,16 @@ class PeopleClient:
         do not belong together, RateLimitedError when it was tried too often.
         """
         return from_json(SessionView, self._ask("POST", "/session", to_json(proof)))
+
+    def begin_device(self, invited: Invited) -> DeviceView:
+        """Begin a sign-in at the identity provider, to be completed with any browser. Raises NotFoundError: none."""
+        return from_json(DeviceView, self._ask("POST", "/oidc/device", to_json(invited)))
+
+    def ask_device(self, handle: str) -> SessionView | WaitView:
+        """The session once the sign-in is complete, or how long to wait before asking again."""
+        told = self._ask("POST", "/oidc/device/session", to_json(DeviceQuestion(handle)))
+        waiting = isinstance(told, dict) and "wait_s" in told
+        return from_json(WaitView, told) if waiting else from_json(SessionView, told)
 
     def who(self) -> WhoView:
         """Who asks, and what they may do."""

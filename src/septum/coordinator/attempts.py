@@ -24,6 +24,9 @@ _Key = tuple[str, str]
 class Attempts:
     """Failed attempts, by key the moment at which all of them are forgiven."""
 
+    per_pair: int = PER_PAIR
+    per_account: int = PER_ACCOUNT
+    per_address: int = PER_ADDRESS
     _until: dict[_Key, float] = field(default_factory=dict)
 
     def take(self, account: str, address: str, now: float) -> None:
@@ -31,7 +34,7 @@ class Attempts:
 
         Raises RateLimitedError.
         """
-        keys = _keys(account, address)
+        keys = self._keys(account, address)
         wait_s = max(self._until.get(key, now) + WINDOW_S / most - now - WINDOW_S for key, most in keys)
         if wait_s > 1e-6:
             raise RateLimitedError(
@@ -46,23 +49,22 @@ class Attempts:
 
     def forgive(self, account: str, address: str) -> None:
         """The attempt was right: it does not count, and neither do those before it from there."""
-        for key, most in _keys(account, address):
+        for key, most in self._keys(account, address):
             if key[0] and key[1]:
                 self._until.pop(key, None)
             elif key in self._until:
                 self._until[key] -= WINDOW_S / most
 
-
-def _keys(account: str, address: str) -> tuple[tuple[_Key, int], ...]:
-    where = _network(address)
-    return ((account, where), PER_PAIR), ((account, ""), PER_ACCOUNT), (("", where), PER_ADDRESS)
+    def _keys(self, account: str, address: str) -> tuple[tuple[_Key, int], ...]:
+        where = _network(address)
+        return ((account, where), self.per_pair), ((account, ""), self.per_account), (("", where), self.per_address)
 
 
 def _network(address: str) -> str:
     """An address; of IPv6 the /64, which one machine can have all of.
 
     >>> _network("2001:db8::1:2:3:4")
-    '2001:db8:0:0::/64'
+    '2001:db8::/64'
     """
     try:
         parsed = ipaddress.ip_address(address)

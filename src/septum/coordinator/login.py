@@ -23,7 +23,7 @@ from septum.errors import AuthError, MessageError, PasswordChangeError, SecondFa
 from septum.ports.clock import Clock
 from septum.ports.credentials import Credentials, CredentialStore
 from septum.ports.sessions import Session, SessionStore
-from septum.protocol.people_views import SessionView, SignIn
+from septum.protocol.people_views import Invited, SessionView, SignIn
 
 log = logging.getLogger("septum.coordinator.login")
 
@@ -105,6 +105,13 @@ class Login:
         choose = self._credentials.choose_password
         if not await self._performer.write(choose, known.name, kept, one_time_hash=known.one_time_hash):
             raise AuthError("this one-time password has been used", hint=f"septum user reset {known.name}")
+
+    async def check_invitation(self, invited: Invited) -> None:
+        """Whether this is a person's open invitation. Raises AuthError."""
+        known = await self._performer.read(self._credentials.credentials, invited.name)
+        fits = known is not None and _is_one_time(known, invited.password)
+        if known is None or not fits or known.suspended or self._clock.unix() >= known.until:
+            raise AuthError("this invitation was used, is void or has expired", hint="septum user reset NAME")
 
     async def second_factor(self, known: Credentials, code: str) -> None:
         """Whether the code is the second factor's, if there is one. Raises SecondFactorError."""

@@ -93,6 +93,60 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Invited:
+    """The invitation of whoever comes by an identity provider; both empty for somebody who is known or in a group."""
+
+    name: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderView:
+    """Whether one can come in by an identity provider, and by which; empty where there is none."""
+
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectView:
+    """Where a browser goes to sign in."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A sign-in to be completed at `uri` with `code`.
+
+    handle      by which the command line asks whether it is complete
+    uri_whole   the same with the code in it
+    interval_s  how long to wait between two questions
+    expires_at  Unix seconds
+    """
+
+    handle: str = field(repr=False)
+    code: str
+    uri: str
+    uri_whole: str
+    interval_s: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceQuestion:
+    """Whether a sign-in is complete."""
+
+    handle: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitView:
+    """A sign-in that is not complete yet: ask again after so long."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class SessionView:
     """A session that was opened.
 

@@ -17,6 +17,7 @@ from septum.coordinator.apps import Apps
 from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.login import Login, unknown
+from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
@@ -43,7 +44,13 @@ class ApiParts:
     login: Login
     people: People
     account: Account
+    oidc: Oidc | None
     started_at: float
+
+    @property
+    def issuer(self) -> str:
+        """The identity provider's; empty without one."""
+        return self.oidc.issuer if self.oidc else ""
 
 
 On = Callable[[Request, Caller], Awaitable[tuple[Scope, ...] | None]]

@@ -20,6 +20,7 @@ from septum.coordinator.api import (
     apps,
     health,
     models,
+    oidc,
     organisations,
     people,
     rosters,
@@ -38,7 +39,7 @@ from septum.protocol.plan import Plan
 log = logging.getLogger("septum.coordinator.api")
 
 PREFIX = "/api/v1"
-NOUNS = (runs, models, apps, silos, rosters, session, account, people, organisations, tokens, health)
+NOUNS = (runs, models, apps, silos, rosters, session, oidc, account, people, organisations, tokens, health)
 
 
 def create_app(parts: ApiParts) -> FastAPI:

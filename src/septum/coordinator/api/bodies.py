@@ -104,10 +104,13 @@ async def json_body(request: Request) -> Json:
     return loads(body) if body else None
 
 
-async def private_body(cls: type[T], request: Request) -> T:
-    """The request's JSON as a `cls`. Raises MessageError, which quotes no value: some are secrets."""
+async def private_body(cls: type[T], request: Request, default: T | None = None) -> T:
+    """The request's JSON as a `cls`; `default` without any. Raises MessageError, which quotes no value."""
+    body = await json_body(request)
+    if body is None and default is not None:
+        return default
     try:
-        return from_json(cls, await json_body(request))
+        return from_json(cls, body)
     except MessageError as error:
         known = ", ".join(field.name for field in fields(cls))  # type: ignore[arg-type] # a dataclass
         if isinstance(error.__cause__, ConfigError):  # of a role or a name

@@ -39,8 +39,13 @@ async def sign_in(request: Request) -> Response:
     if not proof.cookie:
         return answer(opened, 201)
     response = answer(replace(opened, token=""), 201)
-    response.set_cookie(COOKIE, opened.token, secure=True, httponly=True, samesite="strict", path="/")
+    keep_in_cookie(response, opened.token)
     return response
+
+
+def keep_in_cookie(response: Response, token: str) -> None:
+    """Have the browser keep a session where no page can read it and no other site can use it."""
+    response.set_cookie(COOKIE, token, secure=True, httponly=True, samesite="strict", path="/")
 
 
 @router.get("", response_model=WhoView, dependencies=[Depends(WHO)])
