@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,9 +12,7 @@ from septum.adapters.identity.http_signatures import Ed25519Signer, content_dige
 from septum.adapters.identity.keys import public_bytes
 from septum.coordinator.asgi import (
     FILE_CHUNK_BYTES,
-    PIPE_BYTES,
     RANGE_BYTES,
-    Pipe,
     body_of,
     declared_size,
     headers_of,
@@ -75,44 +72,6 @@ def test_headers_of_one_name_are_joined_and_the_target_keeps_its_query():
     scope = {"headers": [(b"A", b"1"), (b"a", b"2")], "path": "/x y", "raw_path": b"/x%20y", "query_string": b"q=1"}
     assert headers_of(scope) == {"a": "1, 2"}
     assert target_of(scope) == "/x%20y?q=1"
-
-
-async def test_a_pipe_holds_the_sender_back_while_the_reader_is_slow():
-    pipe, got, go = Pipe(), [], threading.Event()
-
-    def read():
-        go.wait(10)
-        got.extend(pipe)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    half = bytes(PIPE_BYTES // 2)
-    assert await pipe.send(half)
-    second = asyncio.ensure_future(pipe.send(half))
-    await asyncio.sleep(0.02)
-    assert not second.done()
-    go.set()
-    assert await asyncio.wait_for(second, 5)
-    pipe.end()
-    await asyncio.to_thread(reader.join)
-    assert sum(map(len, got)) == PIPE_BYTES
-
-
-async def test_a_pipe_tells_the_sender_that_nobody_reads_any_more():
-    pipe = Pipe()
-    waiting = asyncio.ensure_future(pipe.send(bytes(PIPE_BYTES)))
-    await asyncio.sleep(0)
-    await asyncio.to_thread(pipe.abandon)
-    assert await asyncio.wait_for(waiting, 5) is False
-    assert await pipe.send(bytes(PIPE_BYTES)) is False
-
-
-async def test_a_pipe_that_ends_with_an_error_gives_it_to_the_reader():
-    pipe = Pipe()
-    await pipe.send(b"ab")
-    pipe.end(ConnectionFailedError("cut"))
-    with pytest.raises(ConnectionFailedError, match="cut"):
-        await asyncio.to_thread(list, pipe)
 
 
 @pytest.mark.parametrize("extensions", [{}, {"http.response.pathsend": {}}])

@@ -13,8 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from septum.adapters.identity.app_signatures import Signed, verified
-from septum.coordinator.asgi import Pipe, pour
 from septum.coordinator.effects import Performer
+from septum.coordinator.pipe import Pipe, Room, pour
 from septum.errors import ConflictError, DigestError, NotFoundError, SeptumError, TooLargeError
 from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
@@ -73,6 +73,7 @@ class Apps:
         self._clock = clock
         self._verify = verify
         self._limit_bytes = limit_bytes
+        self._room = Room()
 
     async def push(self, digest: str, chunks: AsyncIterator[bytes]) -> AppView:
         """Take a package; one that is known is taken again.
@@ -164,7 +165,7 @@ class Apps:
         return self._blobs.path(AREA, record.blob)
 
     async def _stored(self, chunks: AsyncIterator[bytes]) -> _Came:
-        return await pour(chunks, lambda pipe: self._performer.compute(self._store, pipe))
+        return await pour(self._room, chunks, lambda pipe: self._performer.compute(self._store, pipe))
 
     def _store(self, pipe: Pipe) -> _Came:
         hasher, size_bytes = sha256(), 0

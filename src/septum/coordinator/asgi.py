@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
 from septum.coordinator.ranges import Span, range_of
 from septum.errors import ConnectionFailedError, NotFoundError, SeptumError, TooLargeError
-
-T = TypeVar("T")
 
 Scope = MutableMapping[str, object]
 Message = MutableMapping[str, object]
@@ -23,7 +19,6 @@ Headers = Sequence[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SILENCE_S = 30.0  # how long a body may stand still before it counts as cut
-PIPE_BYTES = 4 * 2**20  # between the event loop and the thread that writes an upload
 FILE_CHUNK_BYTES = 128 * 1024  # granian holds 8 of them for a client that is slow, and then holds us back
 RANGE_BYTES = 16 * 2**20  # of a range in one answer: what is read for nothing when the client has gone
 
@@ -141,82 +136,3 @@ async def send_span(scope: Scope, send: Send, path: Path, asked: str) -> None:
         await send_body(send, 416, error_body(error), headers=((b"content-range", span.content_range.encode()),))
         return
     await send_file(scope, send, path, size, span)
-
-
-class Pipe:
-    """Bytes from the event loop to one thread, with back-pressure: `send` waits while PIPE_BYTES are on their way."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Event()
-        self._ready = threading.Condition()
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._ended = False
-        self._error: SeptumError | None = None
-        self._abandoned = False
-
-    async def send(self, chunk: bytes) -> bool:
-        """Pass a chunk on. False when nobody reads any more."""
-        with self._ready:
-            if self._abandoned:
-                return False
-            self._chunks.append(chunk)
-            self._size += len(chunk)
-            full = self._size >= PIPE_BYTES
-            if full:
-                self._room.clear()
-            self._ready.notify()
-        if full:
-            await self._room.wait()
-        return not self._abandoned
-
-    def end(self, error: SeptumError | None = None) -> None:
-        """There is no more; with an error, the reader gets it."""
-        with self._ready:
-            self._ended, self._error = True, error
-            self._ready.notify()
-
-    def abandon(self) -> None:
-        """For the reader: it takes no more."""
-        with self._ready:
-            self._abandoned = True
-            self._chunks.clear()
-        self._loop.call_soon_threadsafe(self._room.set)
-
-    def __iter__(self) -> Iterator[bytes]:
-        while True:
-            with self._ready:
-                while not self._chunks and not self._ended:
-                    self._ready.wait()
-                taken, self._chunks, was_full = self._chunks, deque(), self._size >= PIPE_BYTES
-                self._size = 0
-                if not taken and self._error is not None:
-                    raise self._error
-            if was_full:
-                self._loop.call_soon_threadsafe(self._room.set)
-            if not taken:
-                return
-            yield from taken
-
-
-async def pour(chunks: AsyncIterator[bytes], read: Callable[[Pipe], Awaitable[T]]) -> T:
-    """What `read` makes of a large body: it reads, in a thread, from a pipe that is filled meanwhile.
-
-    It has to abandon the pipe when it reads no more. A body that is cut ends its reading with an error, which is
-    waited for before the body's own is raised.
-    """
-    pipe = Pipe()
-    reading = asyncio.ensure_future(read(pipe))
-    try:
-        async for chunk in chunks:
-            if not await pipe.send(chunk):
-                break
-        pipe.end()
-        await asyncio.wait([reading])
-    except BaseException as error:
-        pipe.end(error if isinstance(error, SeptumError) else ConnectionFailedError("the upload was cut"))
-        await asyncio.wait([reading])
-        reading.exception()
-        raise
-    return reading.result()

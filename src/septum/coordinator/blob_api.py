@@ -21,19 +21,18 @@ from dataclasses import dataclass
 
 from septum.adapters.channel.wire_errors import error_body
 from septum.coordinator.asgi import (
-    Pipe,
     Receive,
     Scope,
     Send,
     chunks_of,
     declared_size,
     headers_of,
-    pour,
     send_body,
     send_span,
 )
 from septum.coordinator.gate import Gate
 from septum.coordinator.live import Live
+from septum.coordinator.pipe import Pipe, Room, pour
 from septum.coordinator.ranges import rest_of
 from septum.coordinator.service import RunService
 from septum.errors import ConnectionFailedError, MessageError, SeptumError, StorageError
@@ -56,6 +55,7 @@ class BlobApi:
         self._gate = gate
         self._max_blob_bytes = max_blob_bytes
         self._threads = ThreadPoolExecutor(UPLOAD_THREADS, "septum-upload")
+        self._room = Room()
         self._uploading: Counter[str] = Counter()
         self._uploads: dict[_Key, _Upload] = {}
 
@@ -161,6 +161,7 @@ class BlobApi:
         live.busy += 1
         try:
             await pour(
+                self._room,
                 chunks,
                 lambda pipe: loop.run_in_executor(self._threads, self._drain, live, pipe, key, start, size_bytes),
             )

@@ -12,6 +12,7 @@ from septum.errors import TooLargeError
 
 BUFFER_BYTES = 1024 * 1024
 COLLECTED_BYTES = 64 * 1024  # smaller chunks are put together before they are written
+COLLECTING_BYTES = 256 * 1024  # as many bytes at one time, in each upload that is under way
 EARLY_BYTES = 8 * 1024 * 1024
 Guard = Callable[[], AbstractContextManager[None]]
 
@@ -78,26 +79,31 @@ def _write_all(fd: int, block: memoryview) -> None:
 
 
 def _blocks(data: bytes | Iterable[bytes]) -> Iterator[memoryview]:
-    """The bytes in pieces of at most BUFFER_BYTES; small chunks are collected, very large ones are cut."""
+    """The bytes in pieces of at most BUFFER_BYTES; small chunks are collected, very large ones are cut.
+
+    A piece is good until the next one is asked for: what is collected is always collected in the same memory.
+    """
     if isinstance(data, bytes):
         yield from _cut(data)
         return
-    buffer = bytearray()
+    buffer, used = memoryview(bytearray(COLLECTING_BYTES)), 0
     try:
         for chunk in data:
-            if buffer and (len(chunk) >= COLLECTED_BYTES or len(buffer) + len(chunk) > BUFFER_BYTES):
-                yield memoryview(buffer)
-                buffer = bytearray()
-            if len(chunk) >= COLLECTED_BYTES:
+            size = len(chunk)
+            if used and (size >= COLLECTED_BYTES or used + size > COLLECTING_BYTES):
+                yield buffer[:used]
+                used = 0
+            if size >= COLLECTED_BYTES:
                 yield from _cut(chunk)
             else:
-                buffer += chunk
+                buffer[used : used + size] = chunk
+                used += size
     except Exception:
-        if buffer:  # what came before the cut may be kept
-            yield memoryview(buffer)
+        if used:  # what came before the cut may be kept
+            yield buffer[:used]
         raise
-    if buffer:
-        yield memoryview(buffer)
+    if used:
+        yield buffer[:used]
 
 
 def _cut(data: bytes) -> Iterator[memoryview]:
