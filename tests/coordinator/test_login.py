@@ -17,9 +17,9 @@ from septum.adapters.store.sqlite import open_store
 from septum.coordinator import totp
 from septum.coordinator.account import Account
 from septum.coordinator.attempts import PER_ADDRESS, PER_PAIR, WINDOW_S, Attempts
-from septum.coordinator.login import Lifetimes, Login, secret_hash
+from septum.coordinator.login import CODES, Lifetimes, Login, secret_hash
 from septum.coordinator.passwords import Passwords, check_new
-from septum.errors import AuthError, ConfigError, RateLimitedError, SecondFactorError
+from septum.errors import AuthError, ConfigError, PasswordChangeError, RateLimitedError, SecondFactorError
 from septum.ports.people import Person
 from septum.protocol.people_views import ConfirmTotp, NewToken, SignIn
 from septum.protocol.rights import Grant, Role
@@ -152,6 +152,54 @@ async def test_guessing_ends_soon_and_the_right_password_counts_nothing(door):
     assert (await door.enter()).name == "ada"
 
 
+@pytest.mark.anyio
+async def test_codes_of_a_second_factor_are_guessed_a_few_times_from_wherever_that_is(door):
+    """By somebody who has the password: each question for a code forgives nothing."""
+    caller = await door.login.caller((await door.enter(password="once", new_password=PASSWORD)).token)
+    offered = door.account.offer_totp(caller)
+    secret = totp.from_base32(offered.secret)
+    code = totp.code_at(secret, door.clock.unix())
+    await door.account.confirm_totp(caller, ConfirmTotp(offered.secret, code, PASSWORD))
+    for number in range(CODES):
+        with pytest.raises(SecondFactorError, match="wanted"):
+            await door.enter()
+        proof = SignIn("ada", PASSWORD, code=f"00000{number}")
+        with pytest.raises(SecondFactorError, match="does not fit"):
+            await door.login.sign_in(proof, f"192.0.2.{number}")
+    door.clock.advance(30.0)
+    with pytest.raises(RateLimitedError):
+        await door.enter(code=totp.code_at(secret, door.clock.unix()))
+    door.clock.advance(WINDOW_S / CODES)
+    assert (await door.enter(code=totp.code_at(secret, door.clock.unix()))).name == "ada"
+
+
+@pytest.mark.anyio
+async def test_being_asked_for_a_code_or_a_new_password_is_no_failure(door):
+    for _ in range(2 * PER_ADDRESS):
+        with pytest.raises(PasswordChangeError):
+            await door.enter(password="once")
+    caller = await door.login.caller((await door.enter(password="once", new_password=PASSWORD)).token)
+    offered = door.account.offer_totp(caller)
+    secret = totp.from_base32(offered.secret)
+    code = totp.code_at(secret, door.clock.unix())
+    await door.account.confirm_totp(caller, ConfirmTotp(offered.secret, code, PASSWORD))
+    for _ in range(2 * PER_ADDRESS):
+        with pytest.raises(SecondFactorError, match="wanted"):
+            await door.enter()
+    door.clock.advance(30.0)
+    assert (await door.enter(code=totp.code_at(secret, door.clock.unix()))).name == "ada"
+
+
+@pytest.mark.anyio
+async def test_somebody_at_an_open_session_cannot_guess_its_password_for_long(door):
+    caller = await door.login.caller((await door.enter(password="once", new_password=PASSWORD)).token)
+    for _ in range(PER_PAIR):
+        with pytest.raises(AuthError):
+            await door.account.drop_totp(caller, "guessed")
+    with pytest.raises(RateLimitedError):
+        await door.account.drop_totp(caller, PASSWORD)
+
+
 def test_one_address_cannot_try_one_password_on_every_account():
     attempts = Attempts()
     for number in range(PER_ADDRESS):
@@ -282,6 +330,7 @@ def test_no_secret_of_a_person_is_in_a_log_an_error_or_the_database(tmp_path, ca
     said = "\n".join(str(vars(record)) for record in caplog.records) + "".join(str(one.body) for one in errors)
     kept = b"".join(path.read_bytes() for path in tmp_path.glob("septum.sqlite*"))
     assert "signed_in" in said
+    assert {record.address for record in caplog.records if hasattr(record, "address")} == {"127.0.0.1"}
     assert [answer.status for answer in errors] == [401, 401, 400, 401, 401, 401]
     for hidden in (once, PASSWORD, ada.token, made, wrong, offered["secret"], *codes, "123456"):
         assert hidden not in said

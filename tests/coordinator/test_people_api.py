@@ -7,8 +7,10 @@ import stat
 
 import pytest
 from tests.coordinator.running import Running
+from tests.coordinator.support import plan_of
 from tests.coordinator.visitors import PASSWORD, Visitor, grant, invited, operator, person, signed_in
 
+from septum.client import Client
 from septum.coordinator.api.app import api_routes, permission_of
 from septum.protocol.rights import RIGHTS, Role
 
@@ -151,6 +153,21 @@ def test_a_suspended_person_is_out_at_once_and_comes_back_by_password_alone(coor
     assert signed_in(coordinator, "paula", PASSWORD).ask("GET", "/runs").status == 200
 
 
+def test_who_is_suspended_hears_no_more_of_a_run(coordinator, monkeypatch):
+    monkeypatch.setattr("septum.coordinator.api.runs.KEEPALIVE_S", 0.1)
+    coordinator.enrolled("cleveland")
+    with Client(coordinator.access) as client:
+        run = client.submit(plan_of(("cleveland",)), key="heard").id
+    frank = person(coordinator, "frank", "viewer")
+    connection = coordinator.connect()
+    connection.request("GET", f"/api/v1/runs/{run}/events", headers={"authorization": f"Bearer {frank.token}"})
+    stream = connection.getresponse()
+    assert stream.readline().startswith(b"id: 1")
+    operator(coordinator).told("POST", "/people/frank/suspend")
+    assert stream.read() is not None  # it ends, though the run does not
+    connection.close()
+
+
 def test_roles_that_are_taken_back_are_gone_with_the_next_request(coordinator):
     rosa = person(coordinator, "rosa", "viewer")
     assert rosa.ask("GET", "/runs").status == 200
@@ -226,6 +243,7 @@ def test_a_token_that_is_not_known_lets_nobody_in(coordinator, secret):
             400,
         ),
         ("/people", {"name": "x", "organisation": "nowhere"}, 404),
+        ("/people", {"name": "operator"}, 422),
         ("/people", {"name": "x", "full_name": "two\nlines"}, 422),
         ("/people", {"name": "x", "grants": [{"role": "viewer", "scope": {"over": "project", "name": "p"}}]}, 404),
         ("/people", [], 400),

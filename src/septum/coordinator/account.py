@@ -6,6 +6,7 @@ import logging
 import secrets
 
 from septum.coordinator import totp
+from septum.coordinator.attempts import PER_PAIR, Attempts
 from septum.coordinator.caller import Caller
 from septum.coordinator.effects import Performer
 from septum.coordinator.login import TOKEN_PREFIX, Login, secret_hash
@@ -42,6 +43,7 @@ class Account:
         self._performer = performer
         self._clock = clock
         self._issuer = issuer
+        self._attempts = Attempts(per_account=PER_PAIR)
 
     async def change_password(self, caller: Caller, wanted: NewPassword) -> None:
         """A new password. All sessions and tokens of the person end, this one as well."""
@@ -105,12 +107,12 @@ class Account:
         """Whether it is the person, and not somebody at their open session. Raises AuthError."""
         known = await self._performer.read(self._credentials.credentials, caller.name)
         assert known is not None
-        self._login.count(caller.name, "")
+        self._attempts.take(caller.name, "", self._clock.monotonic())
         if not known.password_hash:
             raise ForbiddenError(f"{caller.name!r} signs in at an identity provider and has no password here")
         if not await self._login.passwords.fits(known.password_hash, password):
             raise AuthError("this is not your password", hint="an administrator can reset it: septum user reset")
-        self._login.forgive(caller.name, "")
+        self._attempts.forgive(caller.name, "")
         return known
 
 

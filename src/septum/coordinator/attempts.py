@@ -32,6 +32,8 @@ class Attempts:
     def take(self, account: str, address: str, now: float) -> None:
         """Count an attempt before it is looked at, so that many at one time count as well. `now`: monotonic seconds.
 
+        Without an address the account's attempts alone are counted.
+
         Raises RateLimitedError.
         """
         keys = self._keys(account, address)
@@ -48,14 +50,19 @@ class Attempts:
             del self._until[next(iter(self._until))]
 
     def forgive(self, account: str, address: str) -> None:
-        """The attempt was right: it does not count, and neither do those before it from there."""
+        """The attempt was right: it does not count, and neither do those before it of that account from there."""
+        self.take_back(account, address)
+        self._until.pop(self._keys(account, address)[0][0], None)
+
+    def take_back(self, account: str, address: str) -> None:
+        """The attempt was none: it does not count. Those before it do."""
         for key, most in self._keys(account, address):
-            if key[0] and key[1]:
-                self._until.pop(key, None)
-            elif key in self._until:
+            if key in self._until:
                 self._until[key] -= WINDOW_S / most
 
     def _keys(self, account: str, address: str) -> tuple[tuple[_Key, int], ...]:
+        if not address:
+            return (((account, ""), self.per_account),)
         where = _network(address)
         return ((account, where), self.per_pair), ((account, ""), self.per_account), (("", where), self.per_address)
 
@@ -69,5 +76,5 @@ def _network(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return address or "unknown"
+        return address
     return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from septum.errors import ForbiddenError
-from septum.ports.people import Person
+from septum.ports.people import THE_OPERATORS, Person
 from septum.protocol import rights
 from septum.protocol.rights import FIRST_ORGANISATION, Grant, Right, Role, Scope
 
@@ -68,7 +68,7 @@ class Caller:
 
 OPERATOR = Caller(
     Person(
-        "operator",
+        THE_OPERATORS,
         "The operator on the coordinator's machine",
         FIRST_ORGANISATION,
         grants=(Grant(Role.FEDERATION_ADMIN),),

@@ -32,6 +32,7 @@ TOKEN_PREFIX = "septum_t_"  # noqa: S105 - what tokens begin with
 MOST_SESSIONS = 20  # of one person; the oldest ends
 SEEN_EVERY_S = 60.0  # how often it is noted that a session was used: a commit each
 TOKEN_SEEN_EVERY_S = 600.0
+CODES = 5  # wrong ones in 15 minutes: who has the password guesses one with 0.15 % in a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Login:
         self._operator_digest = operator_digest
         self._lifetimes = lifetimes or Lifetimes()
         self._attempts = Attempts()
+        self._codes = Attempts(per_account=CODES)
         self.passwords = Passwords()
 
     async def sign_in(self, proof: SignIn, address: str) -> SessionView:
@@ -71,13 +73,13 @@ class Login:
         """
         if max(len(proof.name), len(proof.password), len(proof.code)) > MAX_CHARS:
             raise MessageError(f"names and passwords have at most {MAX_CHARS} characters")
-        self.count(proof.name, address)
+        self._attempts.take(proof.name, address, self._clock.monotonic())
         known = await self._performer.read(self._credentials.credentials, proof.name)
         if known is None or not _is_one_time(known, proof.password):
             known = await self._checked(known, proof, address)
         else:
-            await self._choose(known, proof)
-        self.forgive(proof.name, address)
+            await self._choose(known, proof, address)
+        self._attempts.forgive(proof.name, address)
         log.info("signed_in", extra={"person": known.name, "address": address})
         return await self.open(known.name, cookie=proof.cookie)
 
@@ -89,14 +91,15 @@ class Login:
             raise AuthError(
                 "this name and password do not belong together", hint="septum user reset, by an administrator"
             )
-        await self.second_factor(known, proof.code)
+        await self._second_factor(known, proof.code, address)
         return known
 
-    async def _choose(self, known: Credentials, proof: SignIn) -> None:
+    async def _choose(self, known: Credentials, proof: SignIn, address: str) -> None:
         """A password in place of the one-time one, which is right."""
         if known.suspended or self._clock.unix() >= known.until:
             raise AuthError("this one-time password has expired", hint=f"septum user reset {known.name}")
         if not proof.new_password:
+            self._attempts.take_back(known.name, address)
             raise PasswordChangeError(
                 "this is a one-time password: choose one of your own", hint="septum login asks for it"
             )
@@ -113,17 +116,21 @@ class Login:
         if known is None or not fits or known.suspended or self._clock.unix() >= known.until:
             raise AuthError("this invitation was used, is void or has expired", hint="septum user reset NAME")
 
-    async def second_factor(self, known: Credentials, code: str) -> None:
+    async def _second_factor(self, known: Credentials, code: str, address: str) -> None:
         """Whether the code is the second factor's, if there is one. Raises SecondFactorError."""
         if not known.totp_secret:
             return
         if not code:
+            self._attempts.take_back(known.name, address)
             raise SecondFactorError("the code of the second factor is wanted, too", hint="septum login asks for it")
+        self._codes.take(known.name, "", self._clock.monotonic())
         step = totp.step_of(known.totp_secret, code.strip(), self._clock.unix(), known.totp_step)
         write, store = self._performer.write, self._credentials
         if step and await write(store.use_step, known.name, step):
+            self._codes.forgive(known.name, "")
             return
         if not step and await write(store.use_recovery, known.name, totp.recovery_hash(code)):
+            self._codes.forgive(known.name, "")
             log.warning("recovery_code_used", extra={"person": known.name})
             return
         log.warning("second_factor_refused", extra={"person": known.name})
@@ -131,14 +138,6 @@ class Login:
             "this code does not fit, or was used before",
             hint="wait for the next one; compare `date -u` on both machines",
         )
-
-    def count(self, name: str, address: str) -> None:
-        """Count an attempt before it is looked at. Raises RateLimitedError."""
-        self._attempts.take(name, address, self._clock.monotonic())
-
-    def forgive(self, name: str, address: str) -> None:
-        """The attempt was right."""
-        self._attempts.forgive(name, address)
 
     async def open(self, name: str, *, cookie: bool) -> SessionView:
         """A session of somebody who has proven themselves."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -48,6 +49,7 @@ class _Begun:
     verifier: str = field(default="", repr=False)
     device_code: str = field(default="", repr=False)
     interval_s: float = 5.0
+    asked_at: float = -math.inf  # monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,10 @@ class Oidc:
         begun = self._begun.get(handle)
         if begun is None or not begun.device_code or self._clock.unix() >= begun.until:
             raise _over()
+        now = self._clock.monotonic()
+        if now - begun.asked_at < begun.interval_s:
+            return WaitView(begun.interval_s)
+        begun.asked_at = now
         form = {"grant_type": DEVICE_GRANT, "device_code": begun.device_code}
         status, answer = await self._provider.tokens(form)
         if status != 200:

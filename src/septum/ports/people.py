@@ -11,6 +11,7 @@ from septum.errors import ConfigError
 from septum.protocol.rights import FIRST_ORGANISATION, Grant
 
 MAX_TITLE_CHARS = 200
+THE_OPERATORS = "operator"  # whoever holds the token on the coordinator's machine, and nobody else
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,62}[a-z0-9]|[a-z0-9]")
 
 
@@ -85,7 +86,7 @@ def check_person_name(name: str) -> str:
     >>> check_person_name("ada@st-marys.org")
     'ada@st-marys.org'
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name == THE_OPERATORS:
         raise ConfigError(
             f"{name[:80]!r} is no name to sign in by",
             hint="use 1 to 64 lower-case letters, digits and . _ @ + -, as in ada or ada@st-marys.org",

@@ -22,7 +22,7 @@ from septum.coordinator.people import People
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
-from septum.errors import ForbiddenError
+from septum.errors import ForbiddenError, SeptumError
 from septum.ports.clock import Clock
 from septum.protocol.rights import Right, Scope
 
@@ -95,6 +95,15 @@ class Permission:
         within = await self.on(request, caller)
         if not (caller.may_somewhere(self.right) if within is None else caller.may(self.right, *within)):
             raise caller.refused(self.right)
+
+
+async def still(permission: Permission, request: Request) -> bool:
+    """Whether the request would pass now as well: for answers that take long."""
+    try:
+        await permission(request)
+    except SeptumError:
+        return False
+    return True
 
 
 def caller_of(request: Request) -> Caller:
