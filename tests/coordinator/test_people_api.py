@@ -164,7 +164,7 @@ def test_who_is_suspended_hears_no_more_of_a_run(coordinator, monkeypatch):
     stream = connection.getresponse()
     assert stream.readline().startswith(b"id: 1")
     operator(coordinator).told("POST", "/people/frank/suspend")
-    assert stream.read() is not None  # it ends, though the run does not
+    assert b"run_ended" not in stream.read()  # the stream has ended, the run has not
     connection.close()
 
 
