@@ -10,8 +10,9 @@ So models that were given out for one round of a run count as one. No honest run
 do a round again, a lost model or answer, a resume, it asks the silos of then.
 
 `releases.head` says how many bytes there are and what their SHA-256 is. It is written after each line, in its place and
-without waiting for the disk, so it is at most behind, and after a power loss by some lines more. A journal that does not
-begin with what it says is an older or a changed one, and nothing is signed on it. Somebody who may write both files, or brings back older copies of both, is not noticed.
+without waiting for the disk, so it is at most behind, and after a power loss by some lines more. A journal that does
+not begin with what it says is an older or a changed one, and nothing is signed on it. Somebody who may write both
+files, or brings back older copies of both, is not noticed.
 
 A steward may forgive what was signed about a model or statistics, with a reason. That is one more line: nothing is ever
 taken out, and an agent that is running heeds it from its next sum on. Sums that were signed before and after are then
