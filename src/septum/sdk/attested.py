@@ -48,7 +48,7 @@ class PrivateTraining:
 
     def attest(self, *, noise_multiplier: float, sampling_rate: float, steps: int, clip: float) -> None:
         """Say what was done. Raises AppError for more than was asked for."""
-        self._said.append(Attested(noise_multiplier, sampling_rate, steps, clip))
+        self._said.append(Attested(float(noise_multiplier), float(sampling_rate), int(steps), float(clip)))
         self.said()
 
     def said(self) -> Attested:
