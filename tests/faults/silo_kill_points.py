@@ -105,6 +105,7 @@ READERS = frozenset(
         "RunFiles.settle",
         "RunFiles.rows",
         "RunFiles.privacy",  # each write of a run with differential privacy: tests/silo/test_private_run.py
+        "RunFiles.noisy",  # each write of a query with noise: tests/silo/test_private_query.py
         "RunFiles.start",
         "RunFiles.table",
         "RunFiles.carried",

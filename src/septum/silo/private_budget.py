@@ -1,8 +1,8 @@
 """May a run with differential privacy be paid for, and trained? Asked before any code of the app runs.
 
-Here the run's cost is known but roughly: what noise it gets follows from the number of train rows, which the app makes.
-It is taken to be that of two Gaussian releases, the number of rows and one that costs the target by itself. The ledger
-decides for good when the run reserves (private_run.py).
+What a query with noise costs is known beforehand. A run's cost is here known but roughly: what noise it gets follows
+from the number of train rows, which the app makes. It is taken to be that of two Gaussian releases, the number of
+rows and one that costs the target by itself. The ledger decides for good when the run reserves (private_run.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from septum.errors import LedgerError, MissingExtraError, SeptumError, StorageError
 from septum.privacy.accounting import Accountant, Gaussian, noise_for
+from septum.privacy.gaussian import noise_multiplier
 from septum.privacy.ledger import Budget, Charge, Unit, decide
 from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied
@@ -31,22 +32,30 @@ def affordable(
 
     Also whether torch is there, where a network is trained: nothing is to be spent on a run that cannot train.
     """
-    wanted = plan.privacy
-    if wanted is None:
+    if plan.privacy is None and (plan.query is None or plan.query.noise is None):
         return None
-    if app.trains is not None and app.trains.by_torch and find_spec("torch") is None:
+    if plan.privacy is not None and app.trains is not None and app.trains.by_torch and find_spec("torch") is None:
         hint = "pip install 'septum[torch]'"
         log.warning("privacy_without_torch", app=plan.app.name, hint=hint)
         return Denied(TORCH_RULE, f"the network of app {plan.app.name!r} is trained by torch; in this silo: {hint}")
     refused: SeptumError | None
     rule = RULE
     try:
-        noise = noise_for(accountant, wanted.target_epsilon, wanted.delta or budget.delta, 1.0, 1)
-        charge = Charge(app.dataset.name, Unit.RECORD, Gaussian(noise), "this run")
-        refused = decide(read(silo_dir).book, charge, budget, accountant)
+        book = read(silo_dir).book  # first: what cannot be read is known at once, the noise takes a while
+        charge = Charge(app.dataset.name, Unit.RECORD, _cost(plan, budget, accountant), "this run")
+        refused = decide(book, charge, budget, accountant)
     except (LedgerError, StorageError, MissingExtraError) as error:
         refused, rule = error, "ledger"
     if refused is None:
         return None
     log.warning("privacy_not_paid", error=refused.message, hint=refused.hint)
     return Denied(rule, refused.message if rule == RULE else UNUSABLE)
+
+
+def _cost(plan: Plan, budget: Budget, accountant: Accountant) -> Gaussian:
+    if plan.query is not None and plan.query.noise is not None:
+        noise = plan.query.noise
+        return Gaussian(noise_multiplier(noise.epsilon, noise.delta))
+    wanted = plan.privacy
+    assert wanted is not None
+    return Gaussian(noise_for(accountant, wanted.target_epsilon, wanted.delta or budget.delta, 1.0, 1))
