@@ -154,7 +154,7 @@ class Session:
         self._failures = 0  # of the line, one after another
         self._small = blob_of(b"")  # the newest model that came with its bytes
         self._masked = None if state.plan.masking is None else _masked_part(tools, state)
-        self._paid = None if state.plan.privacy is None else _private_run(tools, state, files, self._log)
+        self._paid = None if state.plan.privacy is None else private_run(tools, state, files, self._log)
         self._tells = tools.send_error_texts and state.plan.privacy is None  # an app's text can quote a row
         self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
         self.state = state
@@ -483,7 +483,7 @@ class Session:
         return WorkFailed(job, reason, f"{details}{advice}", worker_gone)
 
 
-def _private_run(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateRun | None:
+def private_run(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateRun | None:
     """The silo's account of a run with differential privacy; None where it has none, and does no such work."""
     from septum.silo.private_run import PrivateRun  # as below
 
