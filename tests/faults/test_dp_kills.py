@@ -157,7 +157,7 @@ def test_an_agent_that_is_killed_there_has_paid_for_every_step_that_it_began(pla
         of_run = [entry.event for entry in told.entries if isinstance(entry.event, Released | Reserved)]
         of_run = [event for event in of_run if event.charge.purpose.startswith(f"run {run}:")]
         reserved = [event for event in of_run if isinstance(event, Reserved)]
-        assert 1 <= len(of_run) - len(reserved) <= 2  # the number of rows, again where nobody knew of the first
+        assert 1 <= len(of_run) - len(reserved) <= 3  # the number of rows, again where nobody knew of the first
         (known,) = (event for event in reserved if event.id in executed)
         assert place.trained(run) == FEW <= executed[known.id] <= FEW + SPARE_ROUNDS
         lost = [event for event in reserved if event.id not in executed]

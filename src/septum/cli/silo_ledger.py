@@ -66,7 +66,7 @@ def show(
         "entries": [to_json(entry) for entry in contents.entries],
         "head": to_json(contents.head),
     }
-    shown = (
+    shown: tuple[str | Table, ...] = (
         Table(("DATASET", "UNIT", "OPEN", f"EPSILON AT DELTA {delta:g}"), rows, "no dataset yet"),
         _entries(contents),
         *_unsettled(contents),
