@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.attacks import (
     analytics,
+    asking_twice,
     canaries,
     differencing,
     guessing,
@@ -43,7 +44,8 @@ In short:
   a bit of it changed, gets all of it. A `min_cohort` of all silos stops that; otherwise it is for differential privacy
   to limit.
 * **A coordinator that lies** is refused, and the silo's log says what it asked.
-* **Differentially private training** keeps what its epsilon says.
+* **Differentially private training** keeps what its epsilon says, and so do **statistics with noise**; without noise,
+  two answers tell who came between them.
 * **A dishonest silo** spoils a mean. Robust rules bear some of them, without masks; under masks the bounds in the plan
   are all there is.
 
@@ -79,7 +81,7 @@ journals on the disk. `min_cohort` is 3. *error* and *likeness* are of a silo's 
         f"""Shadow models and canaries: what the claim of differential privacy is about. Bounds are those of Clopper and
 Pearson with 95 % confidence; an attack has succeeded when it shows a larger epsilon than is accounted. By low loss:
 when true positives exceed false ones by more than 0.3. delta is {membership.DELTA:g}.""",
-        (membership.rows, canaries.rows),
+        (membership.rows, canaries.rows, asking_twice.rows),
     ),
     Section(
         "A coordinator that lies",

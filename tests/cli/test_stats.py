@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from septum.cli.asking import Asked, query_of
+from septum.cli.asking import Asked, noise_of, query_of
 from septum.errors import ConfigError
 from septum.protocol import facts
 from septum.protocol.facts import StatisticsMade
 from septum.protocol.messages import Outcome
-from septum.protocol.query import ColumnAnswer, Pair, Quantile, Query, QueryAnswer, QueryColumn, TableAnswer
+from septum.protocol.query import (
+    NOISY_BINS,
+    ColumnAnswer,
+    Noise,
+    Pair,
+    Quantile,
+    Query,
+    QueryAnswer,
+    QueryColumn,
+    TableAnswer,
+)
 from septum.protocol.views import RunStatus
 from septum.sdk.contract import Column, Kind
 
@@ -82,11 +94,26 @@ def test_a_histogram_of_whole_numbers_ends_its_groups_at_whole_numbers():
         (Asked(cuts=("age:forty",)), "are no numbers"),
         (Asked(columns="free"), "takes the min and max"),
         (Asked(columns="age", min_cell=2), "min_cell is 2"),
+        (Asked(columns="age", min_cell=5, noise=Noise(1.0)), "not by both"),
     ],
 )
 def test_what_cannot_be_asked_says_which_option(asked, says):
     with pytest.raises(ConfigError, match=says):
         query_of(CONTRACT, asked)
+
+
+def test_with_noise_nothing_is_hidden_and_quantiles_are_looked_for_in_fewer_bins():
+    query = query_of(CONTRACT, Asked(quantiles=("age",), noise=noise_of(2.0, 1e-6)))
+    assert (query.min_cell, query.noise) == (1, Noise(2.0, 1e-6))
+    assert query.columns[0].fine_bins == NOISY_BINS
+    plain = query_of(CONTRACT, Asked(quantiles=("age",)))
+    assert (plain.min_cell, plain.noise, plain.columns[0].fine_bins) == (5, None, 93)
+
+
+def test_a_delta_without_an_epsilon_says_what_is_missing():
+    assert noise_of(None, 1e-5) is None
+    with pytest.raises(ConfigError, match="--delta belongs to --epsilon"):
+        noise_of(None, 1e-6)
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -158,3 +185,46 @@ def test_simulate_answers_from_files_as_the_silos_would(septum, example):
     assert (table["degrees"], round(table["chi_square"], 2), round(table["odds_ratio"][0], 3)) == (1, 86.87, 4.951)
     assert table["row_groups"] == ["0 (female)", "1 (male)", "missing"]
     assert table["column_groups"] == ["up to 0", "above 0", "missing"]
+
+
+NOISY = replace(QUERY, min_cell=1, noise=Noise(1.0))
+NOISY_ANSWER = replace(
+    ANSWER,
+    columns=(
+        replace(ANSWER.columns[0], mean_error=1.25, sd=None, quantiles=(Quantile(0.5, 54.0, 3.5),)),
+        ColumnAnswer("sex", 101, -1, groups=(41, 60)),
+    ),
+    tables=(TableAnswer("sex", "age", ((10, 20, 10, -2), (10, 30, 20, 0), (0, 0, 1, 0))),),
+    count_error=7.461,
+)
+
+
+def test_show_prints_the_noise_its_errors_and_what_a_negative_count_is(coordinator, septum, example):
+    septum("stats", "run", example, "--silos", "austin,boston", "--columns", "age", "--epsilon", "1")
+    assert coordinator.plans["run-1"].query.noise == Noise(1.0)
+    coordinator.facts = [StatisticsMade(NOISY, NOISY_ANSWER), facts.RunEnded(Outcome.FINISHED, "")]
+    lines = septum("stats", "show", "run-1").out.splitlines()
+    said = (
+        "epsilon 1 at delta 1e-05 for each row of a silo; it moves each count by 7.46 (standard error), a missing one"
+    )
+    assert f"noise     {said} by 10.6" in lines
+    assert "          a count below 0 is noise: few people, or none" in lines
+    table = [line.split() for line in lines]
+    assert ["age", "years", "100", "0", "52.5", "+-", "1.2", "in", "the", "noise"] in table
+    assert ["sex", "code", "101", "-1", "-", "-"] in table
+    assert ["0.5", "54", "+-", "3.5"] in table
+    assert "chi-square: none, it takes counts without noise" in lines
+    data = septum("stats", "show", "run-1", "--json").envelope["data"]
+    assert data["noise"] == {"epsilon": 1.0, "delta": 1e-5, "count_error": 7.461}
+    assert data["columns"][0]["mean_error"] == 1.25
+
+
+def test_simulate_with_noise_is_near_the_answer_without_and_another_each_time(septum, example):
+    asked = ("stats", "simulate", example, "--columns", "age,sex", "--json")
+    exact, *noisy = (septum(*asked, *more).envelope["data"] for more in ((), *[("--epsilon", "10")] * 2))
+    assert exact["noise"] is None
+    ages = [one["columns"][0]["mean"] for one in (exact, *noisy)]
+    assert len({*ages}) == 3
+    for one in noisy:
+        assert abs(one["rows"] - 920) < 6 * one["noise"]["count_error"]
+        assert abs(one["columns"][0]["mean"] - ages[0]) < 6 * one["columns"][0]["mean_error"]

@@ -118,6 +118,7 @@ READERS = frozenset(
         "RunFiles.settle",
         "RunFiles.rows",
         "RunFiles.privacy",
+        "RunFiles.noisy",  # each write of a query with noise: tests/silo/test_private_query.py
         "RunFiles.start",
         "RunFiles.table",
         "RunFiles.carried",

@@ -12,6 +12,8 @@ from septum.errors import ProtocolError
 from septum.protocol import facts
 from septum.protocol.facts import StatisticsMade
 from septum.protocol.messages import End, Failure, Join, MakeKeys, Outcome, Prepare, Stage, blob_of
+from septum.protocol.privacy import Mode, Strength
+from septum.protocol.query import Noise
 from septum.protocol.run import create, instruction, step
 from septum.protocol.run_state import (
     Combine,
@@ -26,6 +28,7 @@ from septum.protocol.run_state import (
     Tick,
 )
 from septum.protocol.run_state import Step as MaskStep
+from septum.protocol.views import run_view
 
 ANSWER = StatisticsMade(QUERY, answered(QUERY, people(np.random.default_rng(0), 100)))
 
@@ -99,3 +102,12 @@ def test_a_silo_that_cannot_count_is_waited_for_no_longer():
     assert "a" not in run.awaited
     run, effects = step(run, Tick(), 1e9)
     assert not [effect for effect in effects if isinstance(effect, Combine)]
+
+
+def test_a_query_with_noise_promises_its_epsilon_to_each_silos_rows():
+    assert run_view(at_work(), created_at=1.0).privacy is None
+    plan = replace(PLAN, query=replace(QUERY, min_cell=1, noise=Noise(2.0, 1e-6)))
+    run, _ = create("r1", plan, 0.0)
+    promised = run_view(run, created_at=1.0).privacy
+    assert (promised.mode, promised.strength) == (Mode.RECORD, Strength.ENFORCED)
+    assert (dict(promised.epsilon), promised.delta) == (dict.fromkeys(PLAN.silos, 2.0), 1e-6)

@@ -26,7 +26,7 @@ from septum.privacy.ledger import Budget
 from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
 from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
 from septum.protocol.privacy import Privacy
-from septum.protocol.query import Query, QueryColumn
+from septum.protocol.query import Noise, Query, QueryColumn
 from septum.protocol.roster import Roster, SignedRoster, write_roster
 from septum.sdk.private_loss import PrivateLoss
 from septum.silo.admission import Admission
@@ -86,6 +86,7 @@ TRIES = {
     ),
     "privacy": Try(plan={"privacy": Privacy(1.0)}),
     "policy.queries": Try(plan=ASKS, roster=BOTH),
+    "policy.require_noise": Try(allowing(queries=("small",), require_noise=True), ASKS, roster=BOTH),
     "policy.min_cell": Try(allowing(queries=("small",), min_cell=6), ASKS, roster=BOTH),
     "query": Try(
         allowing(queries=("small",)),
@@ -308,3 +309,23 @@ def test_where_privacy_is_asked_for_statistics_without_noise_are_refused(silo):
     assert silo.meets(asked).refused_by("r1") == "policy.require_privacy"
     again = Try(allowing(queries=("small",)), ASKS, roster=BOTH)
     assert silo.meets(again, Invitation("r2", silo.asked(again))).refused_by("r2") == ""
+
+
+NOISY = {**ASKS, "query": replace(ASKS["query"], min_cell=1, noise=Noise(1.0))}
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule"),
+    [
+        ({}, ""),
+        ({"require_privacy": True, "require_noise": True, "min_cell": 50}, ""),
+        ({"max_epsilon": 0.5}, "policy.max_epsilon"),
+        ({"max_delta": 1e-6}, "policy.max_delta"),
+        ({"epsilon_budget": 0.5}, "policy.epsilon_budget"),
+        ({"queries": ()}, "policy.queries"),
+        ({"columns": ("y",)}, "policy.columns"),
+    ],
+)
+def test_statistics_with_noise_are_let_in_where_privacy_is_asked_for_and_cost_what_the_rules_allow(silo, policy, rule):
+    asked = Try(allowing(**{"queries": ("small",), **policy}), NOISY, roster=BOTH)
+    assert silo.meets(asked).refused_by("r1") == rule

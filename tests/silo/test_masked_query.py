@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from septum.protocol import tensors
 from septum.protocol.answering import answer
 from septum.protocol.counting import count
 from septum.protocol.messages import Masked, Stage, blob_of
+from septum.protocol.noisy_answering import noisy_answer
+from septum.protocol.noisy_counting import count_with_noise
 from septum.protocol.plan import AppRef, Masking, Plan
-from septum.protocol.query import Code, Pair, Query, QueryAnswer, QueryColumn
+from septum.protocol.query import Code, Noise, Pair, Query, QueryAnswer, QueryColumn
 from septum.protocol.query_combine import SUMMED
 from septum.protocol.run_state import Combine, Contribution, Exchange, Step
 
@@ -89,6 +92,26 @@ def test_the_answer_under_masks_is_that_of_the_open_sum_also_when_a_silo_is_lost
     plan = asking(QUERY)
     parts, keys, results = begun(tmp_path, plan)
     assert told(parts, plan, keys, results, silos) == open_answer(QUERY, silos)
+
+
+@pytest.mark.parametrize("silos", [FOUR, ("east", "north", "west")])
+def test_the_noisy_answer_under_masks_is_that_of_the_open_noisy_sum(tmp_path, silos, monkeypatch):
+    """The noise of each silo is in it whoever else is lost."""
+    query = replace(QUERY, min_cell=1, noise=Noise(1.0))
+    plan = asking(query)
+    noisy = {
+        silo: count_with_noise(query, rows_of(silo), np.random.default_rng([3, at]).bytes)
+        for at, silo in enumerate(FOUR)
+    }
+    monkeypatch.setattr("tests.silo.test_masked_query.count", lambda _, rows: noisy[silo_of(rows)])
+    parts, keys, results = begun(tmp_path, plan)
+    found = told(parts, plan, keys, results, silos)
+    assert found == noisy_answer(query, silos, sum(noisy[silo] for silo in silos))
+    assert found.rows != 40 * len(silos)
+
+
+def silo_of(rows: dict[str, np.ndarray]) -> str:
+    return next(silo for silo in FOUR if (rows_of(silo)["age"] == rows["age"]).all())
 
 
 def test_what_a_silo_sends_has_none_of_its_numbers(tmp_path):

@@ -65,6 +65,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "budget_delta": 1e-6,
         "keep_models": False,
         "queries": ("heart",),
+        "require_noise": True,
         "min_cell": 11,
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from septum.protocol.query import Code, Pair, Query, QueryColumn
+from septum.protocol.query import Code, Noise, Pair, Query, QueryColumn
 from septum.sdk.contract import Column, Kind
 from septum.silo.policy import Policy
 from septum.silo.query_rules import of_contract, of_query
@@ -49,6 +49,31 @@ def test_each_rule_that_a_query_breaks_is_named(policy, broken):
 def test_a_query_that_tells_every_count_is_refused_unless_the_policy_lets_it():
     assert rule(OPEN, replace(QUERY, min_cell=1)) == "policy.min_cell"
     assert rule(replace(OPEN, min_cell=1), replace(QUERY, min_cell=1)) is None
+
+
+NOISY = replace(QUERY, min_cell=1, noise=Noise(2.0, 1e-4))
+
+
+@pytest.mark.parametrize(
+    ("policy", "broken"),
+    [
+        ({}, None),
+        ({"require_noise": True, "require_privacy": True, "min_cell": 100}, None),
+        ({"max_epsilon": 1.9}, "policy.max_epsilon"),
+        ({"max_delta": 1e-5}, "policy.max_delta"),
+        ({"columns": ("age",)}, "policy.columns"),
+        ({"releases": ("parameters",)}, "policy.releases"),
+    ],
+)
+def test_what_a_query_with_noise_may_cost_is_for_the_policy_to_say(policy, broken):
+    assert rule(replace(OPEN, **policy), NOISY) == broken
+
+
+@pytest.mark.parametrize("key", ["require_noise", "require_privacy"])
+def test_a_query_without_noise_is_refused_where_noise_is_asked_for_and_the_refusal_says_how_to_ask(key):
+    denied = of_query(replace(OPEN, **{key: True}), CONTRACT, "heart", QUERY)
+    assert denied.rule == f"policy.{key}"
+    assert "septum stats run --epsilon 1" in denied.reason
 
 
 @pytest.mark.parametrize(

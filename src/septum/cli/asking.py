@@ -13,7 +13,7 @@ from septum.cli.submitting import app_named, enrolled, folder_named, send
 from septum.errors import ConfigError, NotFoundError, RunFailedError, did_you_mean
 from septum.protocol.facts import StatisticsMade
 from septum.protocol.plan import AppRef, Masking, Plan
-from septum.protocol.query import Pair, Query, QueryColumn
+from septum.protocol.query import MIN_CELL, NOISY_BINS, Noise, Pair, Query, QueryColumn
 from septum.protocol.views import RunStatus
 from septum.sdk.contract import Column, Kind
 from septum.silo.query_rules import of_contract
@@ -29,14 +29,15 @@ MAX_WEIGHT = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the options say, as they were written. `min_cell`: people."""
+    """What the options say, as they were written. `min_cell`: people; None where it is not said."""
 
     columns: str = ""
     quantiles: tuple[str, ...] = ()
     histograms: tuple[str, ...] = ()
     cuts: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
-    min_cell: int = 5
+    min_cell: int | None = None
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,20 @@ def query_of(contract: Mapping[str, Column], asked: Asked) -> Query:
         column(pair.columns, "--table")
     if not found:
         raise ConfigError("nothing is asked", hint="--columns age,sex, say; septum app show APP lists the columns")
-    return Query(tuple(found[name] for name in sorted(found)), tables, asked.min_cell)
+    columns = (found[name] for name in sorted(found))
+    if asked.noise is None:
+        return Query(tuple(columns), tables, MIN_CELL if asked.min_cell is None else asked.min_cell)
+    coarse = tuple(replace(column, finest=NOISY_BINS) for column in columns)
+    return Query(coarse, tables, 1 if asked.min_cell is None else asked.min_cell, asked.noise)
+
+
+def noise_of(epsilon: float | None, delta: float) -> Noise | None:
+    """The noise that `--epsilon` and `--delta` ask for; None without the former. Raises ConfigError."""
+    if epsilon is None:
+        if delta != Noise(1.0).delta:
+            raise ConfigError("--delta belongs to --epsilon, which is not there")
+        return None
+    return Noise(epsilon, delta)
 
 
 _Cuts = Callable[[QueryColumn, str, str], tuple[float, ...]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from septum.cli.asking import Asked, query_of
 from septum.cli.output import Answer
 from septum.cli.silo_files import silo_files
 from septum.protocol.answering import answer
-from septum.protocol.counting import count
+from septum.protocol.counting import Values, count
+from septum.protocol.noisy_answering import noisy_answer
+from septum.protocol.noisy_counting import count_with_noise
 from septum.protocol.plan import check_silo_name
+from septum.protocol.query import Query
 from septum.sdk.package import DATA_FOLDER, read_manifest
 from septum.sdk.table import read_csv
 
@@ -27,5 +31,12 @@ def simulate(folder: Path, files: Mapping[str, str], asked: Asked) -> Answer:
     for path in data.values():
         table = read_csv(path, tuple(manifest.columns), manifest.missing, target=manifest.target)
         rows += len(table)
-        sums += count(query, table.columns)
-    return stats_views.statistics("simulated", query, answer(query, sorted(data), rows, sums))
+        sums += _numbers(query, table.columns)
+    silos = sorted(data)
+    answered = answer(query, silos, rows, sums) if query.noise is None else noisy_answer(query, silos, sums)
+    return stats_views.statistics("simulated", query, answered)
+
+
+def _numbers(query: Query, table: Mapping[str, Values]) -> Values:
+    """What one silo sends. Noise is the operating system's here too; there is no ledger, and no budget."""
+    return count(query, table) if query.noise is None else count_with_noise(query, table, os.urandom)

@@ -34,8 +34,22 @@ Tables = Annotated[
     typer.Option("--table", metavar="A,B", help="The groups of A by those of B, with chi-square; of a 2x2 the odds."),
 ]
 MinCell = Annotated[
-    int, typer.Option("--min-cell", min=1, help="Hide counts of fewer people; a silo's policy asks for a least.")
+    int | None,
+    typer.Option(
+        "--min-cell",
+        min=1,
+        help="Hide counts of fewer people, 5 if left out; a silo's policy asks for a least. Not with --epsilon.",
+    ),
 ]
+Epsilon = Annotated[
+    float | None,
+    typer.Option(
+        "--epsilon",
+        metavar="EPSILON",
+        help="Each silo adds noise, so that all that it tells costs its records this; paid from its ledger.",
+    ),
+]
+Delta = Annotated[float, typer.Option("--delta", help="The delta at which --epsilon holds.")]
 
 
 @command(app, "run", remote=True)
@@ -52,7 +66,9 @@ def run(
     histogram: Histogram = None,
     cut: Cut = None,
     table: Tables = None,
-    min_cell: MinCell = 5,
+    min_cell: MinCell = None,
+    epsilon: Epsilon = None,
+    delta: Delta = 1e-5,
     silos: Annotated[str, typer.Option("--silos", metavar="A,B", help="Silos by name; all enrolled if left out.")] = "",
     quorum: Annotated[int, typer.Option("--quorum", min=0, help="Silos that it takes; 0 stands for all.")] = 0,
     gather: options.Gather = 60.0,
@@ -64,9 +80,15 @@ def run(
     from septum.cli import asking  # the protocol, httpx
 
     asked = asking.Asked(
-        columns, tuple(quantiles or ()), tuple(histogram or ()), tuple(cut or ()), tuple(table or ()), min_cell
+        columns,
+        tuple(quantiles or ()),
+        tuple(histogram or ()),
+        tuple(cut or ()),
+        tuple(table or ()),
+        min_cell,
+        asking.noise_of(epsilon, delta),
     )
-    named = tuple(part.strip() for part in silos.split(",") if part.strip())
+    named = options.names(silos)
     return asking.ask(call, app_named, asked, asking.Terms(named, quorum, gather, deadline))
 
 
@@ -96,13 +118,21 @@ def simulate(
     histogram: Histogram = None,
     cut: Cut = None,
     table: Tables = None,
-    min_cell: MinCell = 5,
+    min_cell: MinCell = None,
+    epsilon: Epsilon = None,
+    delta: Delta = 1e-5,
 ) -> Answer:
-    """Answer as the silos would, from files on this machine: the same numbers, to the bit."""
+    """Answer as the silos would, from files on this machine: the same numbers, to the bit, but for noise."""
     del call
     from septum.cli import asking, asking_here  # numpy
 
     asked = asking.Asked(
-        columns, tuple(quantiles or ()), tuple(histogram or ()), tuple(cut or ()), tuple(table or ()), min_cell
+        columns,
+        tuple(quantiles or ()),
+        tuple(histogram or ()),
+        tuple(cut or ()),
+        tuple(table or ()),
+        min_cell,
+        asking.noise_of(epsilon, delta),
     )
     return asking_here.simulate(app_dir, options.pairs(data or (), "--data"), asked)

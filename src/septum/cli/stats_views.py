@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from septum.cli.output import Answer, Json, Table
 from septum.protocol.codec import to_json
-from septum.protocol.query import ColumnAnswer, Query, QueryAnswer, QueryColumn, TableAnswer
+from septum.protocol.query import ColumnAnswer, Noise, Query, QueryAnswer, QueryColumn, TableAnswer
 
 HIDDEN = "hidden"
+DROWNED = "in the noise"
 
 
 def statistics(run: str, query: Query, answer: QueryAnswer) -> Answer:
     """The answer of a run."""
     columns = [(query.column(one.name), one) for one in answer.columns]
-    blocks: list[str | Table] = [_head(run, query, answer), _columns(columns)]
+    blocks: list[str | Table] = [_head(run, query, answer), _columns(columns, noisy=query.noise is not None)]
     blocks += [_quantiles(column, one) for column, one in columns if column.quantiles]
     blocks += [_groups(column, one) for column, one in columns if column.groups]
     for table in answer.tables:
@@ -24,6 +26,7 @@ def statistics(run: str, query: Query, answer: QueryAnswer) -> Answer:
         "rows": answer.rows,
         "silos": list(answer.silos),
         "min_cell": query.min_cell,
+        "noise": _noise_json(query, answer),
         "columns": [_column_json(column, one) for column, one in columns],
         "tables": [_table_json(query, table) for table in answer.tables],
     }
@@ -34,9 +37,28 @@ def _head(run: str, query: Query, answer: QueryAnswer) -> str:
     lines = [
         f"run       {run}",
         f"rows      {_count(answer.rows)}, of {', '.join(answer.silos)} together",
-        f"hidden    {_rule(query.min_cell)}",
+        f"hidden    {_rule(query.min_cell)}" if query.noise is None else f"noise     {_noise(query.noise, answer)}",
     ]
     return "\n".join(lines)
+
+
+def _noise(noise: Noise, answer: QueryAnswer) -> str:
+    """What it hides, and how large it is; what is below 0 is shown as it came out, so that sums stay right."""
+    said = (
+        f"epsilon {noise.epsilon:g} at delta {noise.delta:g} for each row of a silo; it moves each count by"
+        f" {answer.count_error:.3g} (standard error), a missing one by {math.sqrt(2) * answer.count_error:.3g}"
+    )
+    groups = (count for column in answer.columns for count in (column.present, column.missing, *column.groups))
+    cells = (count for table in answer.tables for row in table.cells for count in row)
+    if any(count is not None and count < 0 for count in (*groups, *cells)):
+        said += "\n          a count below 0 is noise: few people, or none"
+    return said
+
+
+def _noise_json(query: Query, answer: QueryAnswer) -> Json:
+    if query.noise is None:
+        return None
+    return {"epsilon": query.noise.epsilon, "delta": query.noise.delta, "count_error": answer.count_error}
 
 
 def _rule(min_cell: int) -> str:
@@ -45,15 +67,15 @@ def _rule(min_cell: int) -> str:
     return f"counts of 1 to {min_cell - 1}, and what would give them back"
 
 
-def _columns(columns: Sequence[tuple[QueryColumn, ColumnAnswer]]) -> Table:
+def _columns(columns: Sequence[tuple[QueryColumn, ColumnAnswer]], *, noisy: bool) -> Table:
     rows = tuple(
         (
             one.name,
             "code" if column.codes else column.unit or "-",
             _count(one.present),
             _count(one.missing),
-            _number(one.mean) if column.moments else "-",
-            _number(one.sd) if column.moments else "-",
+            _moment(one.mean, one.mean_error, noisy=noisy) if column.moments else "-",
+            _moment(one.sd, one.sd_error, noisy=noisy) if column.moments else "-",
         )
         for column, one in columns
     )
@@ -82,14 +104,16 @@ def _table(query: Query, table: TableAnswer) -> tuple[Table, str]:
     rows = tuple(
         (label, *(_count(count) for count in row)) for label, row in zip(_labels(down), table.cells, strict=True)
     )
-    return Table(head, rows), _tested(table)
+    return Table(head, rows), _tested(table, noisy=query.noise is not None)
 
 
 def _labels(column: QueryColumn) -> list[str]:
     return [*(column.label(group) for group in range(column.groups)), "missing"]
 
 
-def _tested(table: TableAnswer) -> str:
+def _tested(table: TableAnswer, *, noisy: bool) -> str:
+    if noisy:
+        return "chi-square: none, it takes counts without noise"
     if table.chi_square is None or table.p_value is None:
         return "chi-square: none, for counts are hidden or fewer than two groups have people"
     degrees = "1 degree" if table.degrees == 1 else f"{table.degrees} degrees"
@@ -119,6 +143,12 @@ def _table_json(query: Query, table: TableAnswer) -> dict[str, Json]:
 
 def _count(count: int | None) -> str:
     return HIDDEN if count is None else str(count)
+
+
+def _moment(value: float | None, error: float, *, noisy: bool) -> str:
+    if noisy:
+        return DROWNED if value is None else f"{value:.6g} +- {error:.2g}"
+    return _number(value)
 
 
 def _number(value: float | None) -> str:

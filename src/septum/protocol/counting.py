@@ -61,15 +61,16 @@ def count(query: Query, table: Mapping[str, Values]) -> Values:
 
 
 def _count(query: Query, block: Mapping[str, Values]) -> NDArray[np.int64]:
-    groups = {column.name: _groups(column, block[column.name]) for column in query.columns if column.groups}
+    groups = {column.name: groups_of(column, block[column.name]) for column in query.columns if column.groups}
     pieces = []
     for part, size in query.parts():
         if size:
-            pieces.append(_piece(query, part, block, groups))
+            pieces.append(piece(query, part, block, groups))
     return np.concatenate(pieces)
 
 
-def _piece(query: Query, part: Part, block: Mapping[str, Values], groups: Mapping[str, Groups]) -> NDArray[np.int64]:
+def piece(query: Query, part: Part, block: Mapping[str, Values], groups: Mapping[str, Groups]) -> NDArray[np.int64]:
+    """What these rows add to one part of a query; `groups` as `groups_of` finds them, of each column that has some."""
     column = query.column(part.column)
     if part.kind == "table":
         height, width = (query.column(name).groups + 1 for name in (part.column, part.other))
@@ -82,7 +83,7 @@ def _piece(query: Query, part: Part, block: Mapping[str, Values], groups: Mappin
         return np.array([len(present)], np.int64)
     _check_bounds(column, present)
     if part.kind == "fine":
-        return np.bincount(_fine(column, present), minlength=column.fine_bins)
+        return np.bincount(fine_bins(column, present), minlength=column.fine_bins)
     steps = steps_of(column)
     whole = np.rint((present - steps.centre) / steps.step).astype(np.int64)
     squares = whole * whole
@@ -96,7 +97,7 @@ def _check_bounds(column: QueryColumn, present: Values) -> None:
         raise DataError(f"column {column.name!r}: {wrong} values are not from {low:g} to {high:g}")
 
 
-def _groups(column: QueryColumn, values: Values) -> Groups:
+def groups_of(column: QueryColumn, values: Values) -> Groups:
     """The group of each row; of one without a value, the number of groups."""
     missing = np.isnan(values)
     if column.cuts:
@@ -112,7 +113,8 @@ def _groups(column: QueryColumn, values: Values) -> Groups:
     return found
 
 
-def _fine(column: QueryColumn, present: Values) -> Groups:
+def fine_bins(column: QueryColumn, present: Values) -> Groups:
+    """The bin of each value, of those in which quantiles are looked for."""
     low, high = column.bounds
     if is_by_value(column):
         return (present - math.ceil(low)).astype(np.int64)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from septum.errors import ConfigError
+from septum.protocol.codec import LATER
 
 MAX_COLUMNS = 64
 MAX_GROUPS = 256  # of one column
@@ -19,6 +20,9 @@ MAX_TABLES = 64
 MAX_TABLE_CELLS = 2_500
 MAX_QUANTILES = 99
 FINE_BINS = 2_048  # in which quantiles are looked for
+NOISY_BINS = 64  # and with noise: each bin has its own, and all below a quantile add up
+MAX_EPSILON = 20.0
+MAX_DELTA = 0.01
 MIN_CELL = 5
 LARGEST = 1e15  # of bounds and cuts
 
@@ -29,6 +33,25 @@ class Code:
 
     value: float
     meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Each silo adds noise to its own numbers; all that it sends is (epsilon, delta)-differentially private.
+
+    Unit: one row of the silo's table; adjacency: one row added or removed. See docs/decisions/0019.
+    """
+
+    epsilon: float
+    delta: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("epsilon", self.epsilon, 0.01, MAX_EPSILON),
+            ("delta", self.delta, 1e-9, MAX_DELTA),
+        ):
+            if not low <= value <= high:
+                raise ConfigError(f"query: {name} must be between {low:g} and {high:g}, not {value:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +66,7 @@ class QueryColumn:
     quantiles         at these shares of those who have a value, increasing
     cuts              the groups that it is counted in: up to the first cut, above that up to the second, ..., above the
                       last; a column of codes without cuts is counted by code
+    finest            how many bins its quantiles are looked for in, at most
     """
 
     name: str
@@ -54,6 +78,7 @@ class QueryColumn:
     moments: bool = False
     quantiles: tuple[float, ...] = ()
     cuts: tuple[float, ...] = ()
+    finest: int = field(default=FINE_BINS, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.codes and (self.moments or self.quantiles):
@@ -67,6 +92,8 @@ class QueryColumn:
         for what, values in (("quantiles", self.quantiles), ("cuts", self.cuts), ("codes", self._values)):
             if any(not abs(value) <= LARGEST for value in values) or list(values) != sorted(set(values)):
                 raise _wrong(self.name, f"{what} are different numbers of at most {LARGEST:g}, in increasing order")
+        if not 1 <= self.finest <= FINE_BINS:
+            raise _wrong(self.name, f"quantiles are looked for in 1 to {FINE_BINS} bins, not {self.finest}")
         if len(self.quantiles) > MAX_QUANTILES or any(not 0 < at < 1 for at in self.quantiles):
             raise _wrong(self.name, f"quantiles are at most {MAX_QUANTILES} shares between 0 and 1, such as 0.5")
         if self.groups > MAX_GROUPS:
@@ -100,7 +127,7 @@ class QueryColumn:
             return 0
         low, high = self.bounds
         values = math.floor(high) - math.ceil(low) + 1
-        return max(1, values) if self.whole and values <= FINE_BINS else FINE_BINS
+        return max(1, values) if self.whole and values <= self.finest else self.finest
 
     def label(self, group: int) -> str:
         """What a group is, for people.
@@ -134,12 +161,15 @@ class Query:
 
     columns   by name, sorted: each is there once, with one grouping, so that no two of an answer can be subtracted
     tables    each pair of columns once
-    min_cell  counts of fewer people than this, but for none at all, are not told; 1 tells every count
+    min_cell  counts of fewer people than this, but for none at all, are not told; 1 tells every count, as a query with
+              noise does: what is small is hidden in it
+    noise     that each silo adds to what it sends; None for the exact sums
     """
 
     columns: tuple[QueryColumn, ...]
     tables: tuple[Pair, ...] = ()
     min_cell: int = MIN_CELL
+    noise: Noise | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -149,6 +179,11 @@ class Query:
             raise ConfigError(
                 f"query: min_cell is {self.min_cell}; 1 tells every count, 3 to 1000 hide small ones",
                 hint="with 2 only ones would be hidden, and whoever sees that something is hidden would know it",
+            )
+        if self.noise is not None and self.min_cell != 1:
+            raise ConfigError(
+                f"query: small counts are hidden in the noise or by min_cell, which is {self.min_cell}, not by both",
+                hint="leave out --min-cell, or --epsilon",
             )
         if len({frozenset((pair.rows, pair.columns)) for pair in self.tables}) != len(self.tables):
             raise ConfigError("query: a table is there twice")
@@ -182,10 +217,16 @@ class Query:
         return self.column(pair.columns).groups + 1
 
     def parts(self) -> Iterator[tuple[Part, int]]:
-        """The numbers that silos sum up, in their order: of what, and how many."""
+        """The numbers that silos sum up, in their order: of what, and how many.
+
+        With noise the number of rows is one of them, and moments are a sum and a sum of squares (noisy_counting.py).
+        """
+        moments = 3 if self.noise is None else 2
+        if self.noise is not None:
+            yield Part("rows", ""), 1
         for column in self.columns:
             yield Part("present", column.name), 1
-            yield Part("moments", column.name), 3 if column.moments else 0
+            yield Part("moments", column.name), moments if column.moments else 0
             yield Part("fine", column.name), column.fine_bins
             yield Part("groups", column.name), column.groups
         for pair in self.tables:
@@ -199,7 +240,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of the numbers that are summed: `present`, `moments`, `fine`, `groups` of a column, or a `table` of two."""
+    """Some of the numbers that are summed: `rows`; `present`, `moments`, `fine`, `groups` of one; a `table` of two."""
 
     kind: str
     column: str
@@ -213,7 +254,7 @@ class Part:
 class Quantile:
     """The smallest value that a share `at` of the people reach. None where too few are on one side of it.
 
-    error  the true one is at most so far away, and is itself where it is 0
+    error  the true one is at most so far away, and is itself where it is 0; with noise in 95 of 100 answers
     """
 
     at: float
@@ -228,6 +269,7 @@ class ColumnAnswer:
     missing  without a value
     mean     and `sd`, the sample standard deviation: also None where they were not asked
     groups   counts by group
+    mean_error, sd_error  standard errors that noise adds to them; 0 without
     """
 
     name: str
@@ -237,6 +279,8 @@ class ColumnAnswer:
     sd: float | None = None
     quantiles: tuple[Quantile, ...] = ()
     groups: tuple[int | None, ...] = ()
+    mean_error: float = field(default=0.0, metadata=LATER)
+    sd_error: float = field(default=0.0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +304,17 @@ class TableAnswer:
 
 @dataclass(frozen=True, slots=True)
 class QueryAnswer:
-    """The answer over all silos together. `rows`: patients; None where they are too few."""
+    """The answer over all silos together. `rows`: patients; None where they are too few.
+
+    count_error  standard error that noise adds to each count, of `missing` sqrt(2) times that; 0 without noise. Counts
+                 are told as they come out, also below 0: cut off at 0 they would be too large on average
+    """
 
     rows: int | None
     silos: tuple[str, ...]
     columns: tuple[ColumnAnswer, ...]
     tables: tuple[TableAnswer, ...] = ()
+    count_error: float = field(default=0.0, metadata=LATER)
 
 
 def _wrong(name: str, why: str, hint: str = "") -> ConfigError:

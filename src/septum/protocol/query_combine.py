@@ -14,6 +14,7 @@ from septum.protocol.contents import MASKED, STATISTICS, WEIGHT
 from septum.protocol.facts import StatisticsMade
 from septum.protocol.masked import layout_digest, sums
 from septum.protocol.masked_combine import Unmask
+from septum.protocol.noisy_answering import noisy_answer
 from septum.protocol.query import Query
 from septum.protocol.run_state import Combine, Combined
 from septum.protocol.sources import Source, layout_of
@@ -35,7 +36,9 @@ def perform(effect: Combine, query: Query, blobs: Blobs, unmask: Unmask | None) 
     total = sums(sources, masker)
     if SUMMED not in total.numbers:
         raise TensorError("the silos sent no counts")
-    rows = float(total.numbers[WEIGHT].item())
-    silos = tuple(sorted(effect.contributions))
-    answered = answer(query, silos, rows, total.numbers[SUMMED].reshape(-1))
+    silos, numbers = tuple(sorted(effect.contributions)), total.numbers[SUMMED].reshape(-1)
+    if query.noise is None:
+        answered = answer(query, silos, float(total.numbers[WEIGHT].item()), numbers)
+    else:  # the weight is 1 for each silo: its rows are among the numbers
+        answered = noisy_answer(query, silos, numbers)
     return Combined(effect.stage, effect.round, effect.attempt, answered=StatisticsMade(query, answered))

@@ -218,6 +218,10 @@ def run_view(run: Run, *, created_at: float) -> RunView:
 
 def _promised(plan: Plan) -> PrivacyView | None:
     wanted = plan.privacy
+    if plan.query is not None and plan.query.noise is not None:
+        noise = plan.query.noise
+        epsilons = dict.fromkeys(plan.silos, noise.epsilon)
+        return PrivacyView(Mode.RECORD, Strength.ENFORCED, epsilons, noise.delta)
     if wanted is None:
         return None
     return PrivacyView(wanted.mode, wanted.strength, dict.fromkeys(plan.silos, wanted.target_epsilon), wanted.delta)

@@ -14,6 +14,7 @@ from typing import Protocol
 from septum import __version__
 from septum.errors import ConfigError, DataError, MissingExtraError, SeptumError
 from septum.protocol.plan import AppRef, Plan
+from septum.protocol.privacy import Mode
 from septum.protocol.silo import Denied
 from septum.silo.consent import ApprovedApp, Granted, consider, enough_rows
 from septum.silo.log import Log
@@ -125,6 +126,9 @@ class Admission:
 def _promised(plan: Plan) -> str:
     """What a run promises of its privacy, in words."""
     wanted = plan.privacy
+    if plan.query is not None and plan.query.noise is not None:
+        noise = plan.query.noise
+        return f"{Mode.RECORD.value}, statistics with noise, epsilon {noise.epsilon:g}, delta {noise.delta:g}"
     if wanted is None:
         return ""
     delta = "a tenth of 1 / rows" if wanted.delta is None else f"{wanted.delta:g}"

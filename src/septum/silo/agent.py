@@ -21,7 +21,7 @@ from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied, SiloPhase, SiloRun
 from septum.silo.consent import Granted
 from septum.silo.run_files import RunFiles
-from septum.silo.session import AUTH_PAUSE_S, Session, Tools, private_run
+from septum.silo.session import AUTH_PAUSE_S, Session, Tools, private_query, private_run
 
 LEAVE_S = 5.0  # for all runs together; a coordinator that is away notices without it
 KEEP_STOPPED_S = 30 * 86_400.0  # how long a stopped run can be resumed from what the silo kept
@@ -124,12 +124,11 @@ class Agent:
                 files.remove()
 
     def _settle(self, files: RunFiles, state: SiloRun) -> None:
-        """Give back what a run with differential privacy did not use, if the agent was killed before it did."""
-        if state.plan.privacy is None:
-            return
-        paid = private_run(self._tools, state, files, self._log.bind(run_id=state.run))
-        if paid is not None:
-            paid.settle()
+        """Give back what a run reserved of privacy and did not use, if the agent was killed before it did."""
+        log = self._log.bind(run_id=state.run)
+        for account in (private_run(self._tools, state, files, log), private_query(self._tools, state, files, log)):
+            if account is not None:
+                account.settle()
 
     def _load(self, files: RunFiles) -> SiloRun | None:
         try:

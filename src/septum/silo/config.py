@@ -268,6 +268,7 @@ def _policy(section: Section) -> Policy:
         budget_delta=section.number("budget_delta", off.budget_delta),
         keep_models=section.flag("keep_models", off.keep_models),
         queries=section.texts("queries") or (),
+        require_noise=section.flag("require_noise", off.require_noise),
         min_cell=section.whole("min_cell", off.min_cell) or off.min_cell,
     )
     section.end()

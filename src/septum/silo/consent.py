@@ -69,7 +69,7 @@ def consider(policy: Policy, app: ApprovedApp, plan: Plan, sandbox: int) -> Deni
     if plan.query is not None:
         name = plan.app.name
         asked = _of_origin(policy, app, name) or query_rules.of_query(policy, app.columns, name, plan.query)
-        return asked or _of_cohort(policy, plan) or _of_privacy(policy, app, plan)
+        return asked or _of_cohort(policy, plan)
     return (
         of_app(policy, app, plan.app.name)
         or _of_plan(policy, plan)

@@ -85,15 +85,16 @@ class Policy:
     hours              when this silo works for others; outside of them it waits
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
-    require_privacy    whether a run without differential privacy is refused
-    max_epsilon        a run that would cost this silo's records more is refused
+    require_privacy    whether a run without differential privacy is refused, and statistics without noise
+    max_epsilon        a run, or a query with noise, that would cost this silo's records more is refused
     max_delta          and one that asks for a larger delta
     epsilon_budget     the most that all runs together may cost the records of a dataset; what is beyond is refused
     budget_delta       the delta at which that holds
     keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends
     queries            apps, by name, of whose columns statistics may be asked without training (`septum stats run`); of
                        none unless it is said here, for to approve an app is to approve what its own code lets leave
-    min_cell           statistics that tell counts of fewer people over all silos are refused
+    require_noise      whether statistics without noise are refused: those with noise are paid from the ledger
+    min_cell           statistics without noise that tell counts of fewer people over all silos are refused
     """
 
     min_cohort: int = 3
@@ -119,6 +120,7 @@ class Policy:
     budget_delta: float = 1e-5
     keep_models: bool = True
     queries: tuple[str, ...] = ()
+    require_noise: bool = False
     min_cell: int = 5
 
     def __post_init__(self) -> None:
@@ -192,10 +194,11 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "egress_hosts": "blobs come from the coordinator"
         + (f", and from {', '.join(policy.egress_hosts)} when it says so" if policy.egress_hosts else " alone"),
         "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
-        "require_privacy": "runs with differential privacy only"
+        "require_privacy": "runs with differential privacy, and statistics with noise, only"
         if policy.require_privacy
         else "also runs without differential privacy",
-        "max_epsilon": f"a run with differential privacy costs epsilon {policy.max_epsilon:g} at most",
+        "max_epsilon": f"a run with differential privacy, or a query with noise, costs epsilon {policy.max_epsilon:g} "
+        "at most",
         "max_delta": f"at a delta of {policy.max_delta:g} at most",
         "epsilon_budget": f"all of them cost a dataset epsilon {policy.epsilon_budget:g} at most",
         "budget_delta": f"at a delta of {policy.budget_delta:g}",
@@ -204,7 +207,8 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "queries": f"statistics may be asked about the columns of {', '.join(policy.queries)}, in sums over silos"
         if policy.queries
         else "no statistics may be asked but those of an app's own code",
-        "min_cell": f"in statistics no count of fewer than {policy.min_cell} people is told",
+        "require_noise": "statistics with noise only" if policy.require_noise else "also statistics without noise",
+        "min_cell": f"in statistics without noise no count of fewer than {policy.min_cell} people is told",
     }
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from septum.protocol.query import Code, Query, QueryColumn
+from septum.protocol.query import Code, Noise, Query, QueryColumn
 from septum.protocol.silo import Denied
 from septum.sdk.contract import Column, Kind
 from septum.silo.policy import Policy
+
+ASK_WITH_NOISE = "septum stats run --epsilon 1 asks for some that are paid from its ledger"
 
 
 def of_query(policy: Policy, contract: Mapping[str, Column], app: str, query: Query) -> Denied | None:
@@ -24,12 +26,42 @@ def of_query(policy: Policy, contract: Mapping[str, Column], app: str, query: Qu
         return Denied("policy.columns", f"{', '.join(forbidden)} may not be read here")
     if policy.releases is not None and "statistics" not in policy.releases:
         return Denied("policy.releases", "statistics may not leave here")
-    if query.min_cell < policy.min_cell:
+    return _of_privacy(policy, query.noise) or _of_small(policy, query) or _of_columns(contract, app, query)
+
+
+def _of_privacy(policy: Policy, noise: Noise | None) -> Denied | None:
+    """Whether a query may be without noise, or cost as much as it may."""
+    if noise is None:
+        if policy.require_noise:
+            return Denied("policy.require_noise", f"statistics without noise may not leave here; {ASK_WITH_NOISE}")
+        if policy.require_privacy:
+            return Denied(
+                "policy.require_privacy", f"these statistics are not differentially private; {ASK_WITH_NOISE}"
+            )
+        return None
+    if noise.epsilon > policy.max_epsilon:
+        return Denied(
+            "policy.max_epsilon",
+            f"this query costs epsilon {noise.epsilon:g}, at most {policy.max_epsilon:g} is allowed here",
+        )
+    if noise.delta > policy.max_delta:
+        return Denied("policy.max_delta", f"a delta of {noise.delta:g}, at most {policy.max_delta:g} is allowed here")
+    return None
+
+
+def _of_small(policy: Policy, query: Query) -> Denied | None:
+    """Whether small counts are hidden as this silo asks: by noise, or left out."""
+    if query.noise is None and query.min_cell < policy.min_cell:
         return Denied(
             "policy.min_cell",
             f"counts of {query.min_cell} people would be told, this silo asks that none of fewer than "
             f"{policy.min_cell} be",
         )
+    return None
+
+
+def _of_columns(contract: Mapping[str, Column], app: str, query: Query) -> Denied | None:
+    """Whether what the query repeats of the contract is what was approved."""
     for column in query.columns:
         if column.name not in contract:
             return Denied("query", f"{app} has no column {column.name!r}")

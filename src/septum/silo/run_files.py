@@ -6,7 +6,8 @@
     model/DIGEST   the base model of the newest work, if it is large
     table          the rows that the run was given (tables.py)
     rows           the rows that the app made of it, in a run with differential privacy (private_run.py)
-    privacy.json   what such a run reserved, and how many steps it began
+    privacy.json   what such a run reserved, and how many steps it began; or what was reserved for a query with noise
+    noisy          the numbers that answer such a query (private_query.py)
     work/          the worker's own directory: its log, what is carried (JOB.state), and the kept private parameters
                    that the run started from (start.tensors; empty if there were none)
 
@@ -74,6 +75,11 @@ class RunFiles:
     def privacy(self) -> Path:
         """What such a run reserved and used."""
         return self.folder / "privacy.json"
+
+    @property
+    def noisy(self) -> Path:
+        """What answers a query with noise, drawn once."""
+        return self.folder / "noisy"
 
     def held(self, job: str) -> Path:
         """Where a job's payload is kept."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,6 +56,7 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import digest_of
+from septum.protocol.query import Noise
 from septum.protocol.silo import (
     Consented,
     Denied,
@@ -85,9 +87,12 @@ from septum.silo.policy import Hours
 from septum.silo.run_files import RunFiles
 
 if TYPE_CHECKING:
+    from septum.silo.counting import Paid
     from septum.silo.masking import MaskedPart
+    from septum.silo.private_query import PrivateQuery
     from septum.silo.private_run import PrivacyTools, PrivateRun
 
+_NO_LEDGER = "this silo takes no part in runs with differential privacy"
 AUTH_PAUSE_S = 60.0  # a person has to act first
 _STEPS = frozenset({"load", "prepare", "evaluate", "train", "encode"})  # the durations that leave the silo
 
@@ -154,8 +159,10 @@ class Session:
         self._failures = 0  # of the line, one after another
         self._small = blob_of(b"")  # the newest model that came with its bytes
         self._masked = None if state.plan.masking is None else _masked_part(tools, state)
-        self._paid = None if state.plan.privacy is None else private_run(tools, state, files, self._log)
-        self._tells = tools.send_error_texts and state.plan.privacy is None  # an app's text can quote a row
+        self._paid = private_run(tools, state, files, self._log)
+        self._noisy = private_query(tools, state, files, self._log)
+        self._accounted = state.plan.privacy is not None or _noise_of(state) is not None
+        self._tells = tools.send_error_texts and not self._accounted  # an app's text can quote a row
         self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
         self.state = state
 
@@ -236,8 +243,9 @@ class Session:
     def _finish(self, effect: Finish) -> None:
         self._log.info("run_ended", outcome=effect.outcome.value, reason=effect.reason)
         self.interrupt()
-        if self._paid is not None:
-            self._paid.settle()
+        for account in (self._paid, self._noisy):
+            if account is not None:
+                account.settle()
         if not effect.keep:
             self._files.remove()
 
@@ -373,7 +381,7 @@ class Session:
             return self._work_failed(effect, error.message, error.hint)
         except OSError as error:
             return self._work_failed(effect, f"the silo's files: {error}", f"df -h {self._files.folder}")
-        steps = frozenset() if self.state.plan.privacy else _STEPS  # how long it took tells something of the rows
+        steps = frozenset() if self._accounted else _STEPS  # how long it took tells something of the rows
         durations = {name: seconds for name, seconds in result.durations_s.items() if name in steps}
         return Worked(job, payload, result.weight, durations, result.has_state)
 
@@ -418,7 +426,7 @@ class Session:
         spec = self._spec(self._granted)
         if self.state.plan.privacy is not None:
             if self._paid is None:
-                raise BudgetError("this silo takes no part in runs with differential privacy")
+                raise BudgetError(_NO_LEDGER)
             spec = self._paid.spec_for(job, spec, app.dataset.name, app.trains, self._started)
         worker = self._worker if self._worker is not None and self._worker.alive else self._started(spec)
         state = self._files.carried(effect.state) if effect.state else self._own.start(app, job, model)
@@ -441,7 +449,15 @@ class Session:
             return self._tools.launcher
         from septum.silo.counting import Counting  # numpy, as for what is masked: an idle agent does without
 
-        return Counting(self.state.plan.query, tuple(granted.app.columns))
+        return Counting(self.state.plan.query, tuple(granted.app.columns), self._payer(granted))
+
+    def _payer(self, granted: Granted) -> Paid | None:
+        """What pays for a query with noise; None for one without. Raises BudgetError where this silo has no ledger."""
+        if _noise_of(self.state) is None:
+            return None
+        if self._noisy is None:
+            raise BudgetError(_NO_LEDGER)
+        return partial(self._noisy.sums, granted.app.dataset.name)
 
     def _spec(self, granted: Granted) -> WorkerSpec:
         plan, app = self.state.plan, granted.app
@@ -484,10 +500,26 @@ class Session:
 
 
 def private_run(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateRun | None:
-    """The silo's account of a run with differential privacy; None where it has none, and does no such work."""
+    """The silo's account of a run with differential privacy; None where there is no such run, or no ledger."""
+    if state.plan.privacy is None or tools.privacy is None:
+        return None
     from septum.silo.private_run import PrivateRun  # as below
 
-    return None if tools.privacy is None else PrivateRun(tools.privacy, state.run, state.plan, files, log)
+    return PrivateRun(tools.privacy, state.run, state.plan, files, log)
+
+
+def _noise_of(state: SiloRun) -> Noise | None:
+    """The noise that a query asks for."""
+    return None if state.plan.query is None else state.plan.query.noise
+
+
+def private_query(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateQuery | None:
+    """The silo's account of a query with noise; None where there is no such query, or no ledger."""
+    if _noise_of(state) is None or tools.privacy is None:
+        return None
+    from septum.silo.private_query import PrivateQuery  # numpy, as below
+
+    return PrivateQuery(tools.privacy, state.run, state.plan, files, log)
 
 
 def _masked_part(tools: Tools, state: SiloRun) -> MaskedPart | None:

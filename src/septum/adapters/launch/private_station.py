@@ -59,6 +59,7 @@ class PrivateStation:
                 steps=loop.steps,
                 learning_rate=loop.learning_rate,
                 random=self._random,
+                slots=loop.private.slots,
             ),
         )
         update: Mapping[str, Float32] = {name: new[name] - base[name] for name in base}
