@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.protocol.codec import to_json
 from septum.protocol.facts import LARGE_BOUND, Metrics
-from septum.protocol.views import InviteView, ModelView, RunView, SiloView
+from septum.protocol.views import InviteView, ModelView, Pruned, RunView, SiloView
 
 
 def runs(found: Sequence[RunView]) -> Answer:
@@ -75,6 +75,24 @@ def models(found: Sequence[ModelView]) -> Answer:
     )
     table = Table(("RUN", "ROUND", "BYTES", "ROC-AUC", "DIGEST"), rows, "no models yet: septum run list")
     return Answer({"models": [to_json(view) for view in found]}, (table,))
+
+
+def pruned(found: Pruned) -> Answer:
+    """What went of the models of ended runs, or would go."""
+    models, size_bytes = sum(run.models for run in found.runs), sum(run.size_bytes for run in found.runs)
+    data: Json = {
+        "runs": [to_json(run) for run in found.runs],
+        "done": found.done,
+        "models": models,
+        "size_bytes": size_bytes,
+    }
+    rows = tuple((run.run, str(run.models), str(run.size_bytes)) for run in found.runs)
+    table = Table(
+        ("RUN", "MODELS", "BYTES"), rows, "nothing to remove: septum model prune --older-than 0 takes newer runs"
+    )
+    say = f"{models} models with {size_bytes} bytes "
+    say += "were removed" if found.done else "would go; the same command with --really removes them"
+    return Answer(data, (table, say) if rows else (table,))
 
 
 def silos(found: Sequence[SiloView]) -> Answer:
