@@ -13,7 +13,7 @@ from septum.protocol.layout import write_header
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import digest_of
 from septum.protocol.silo import Job
-from septum.silo.outgoing import take_over
+from septum.silo.outgoing import Allowed, take_over
 
 PRIVATE = ("head.*",)
 W = np.ones((2, 1), np.float32)
@@ -34,7 +34,7 @@ def model(tmp_path: Path) -> Path:
 def take(folder: Path, job: Job, model: Path | None, content: dict[str, np.ndarray] | bytes) -> None:
     source = folder / "source"
     source.write_bytes(content if isinstance(content, bytes) else tensors.encode(content))
-    take_over(source, folder / "target", job, None if job.stage is Stage.PREPARE else model, PRIVATE)
+    take_over(source, folder / "target", job, None if job.stage is Stage.PREPARE else model, Allowed(PRIVATE))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,7 @@ def test_what_belongs_to_the_work_is_taken_over(
         (TRAIN, {**UPDATE, "evaluation.sums": np.zeros(5)}, r"has shape \[5\], expected"),
         (TRAIN, {**UPDATE, "evaluation.bins": np.zeros((1 << 20) + 1, np.int64).repeat(3).reshape(-1, 3)}, "rows"),
         (EVALUATE, UPDATE, "'update.w' was not asked for"),
+        (EVALUATE, {**EVALUATION, "evaluation.noisy": np.zeros(35)}, "'evaluation.noisy' was not asked for"),
         (PREPARE, {"initial.w": W}, "'initial.w' was not asked for"),
         (PREPARE, {"statistics.m.sum": W}, "is F32, expected F64"),
         (PREPARE, {"statistics.m.sum": np.zeros(2**21 + 1)}, "at most 16777216"),
@@ -95,7 +96,7 @@ def test_tensors_in_another_order_stay(tmp_path: Path, model: Path) -> None:
 
 def test_a_missing_output_is_named(tmp_path: Path, model: Path) -> None:
     with pytest.raises(TensorError, match="train-1 cannot be taken over"):
-        take_over(tmp_path / "source", tmp_path / "target", TRAIN, model, PRIVATE)
+        take_over(tmp_path / "source", tmp_path / "target", TRAIN, model, Allowed(PRIVATE))
 
 
 def test_nothing_is_made_of_a_model_that_has_a_private_tensor(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def privacy(options: RunOptions) -> Privacy | None:
     """What `--target-epsilon` and its companions ask for; None without it. Raises ConfigError."""
     if options.target_epsilon is None:
         unused = RunOptions()
-        for option in ("dp_unit", "delta", "dp_clip", "dp_batch", "dp_steps", "dp_learning_rate"):
+        for option in ("metrics_epsilon", "dp_unit", "delta", "dp_clip", "dp_batch", "dp_steps", "dp_learning_rate"):
             if getattr(options, option) != getattr(unused, option):
                 raise ConfigError(f"--{option.replace('_', '-')} belongs to --target-epsilon, which is not there")
         return None
@@ -154,6 +154,7 @@ def privacy(options: RunOptions) -> Privacy | None:
         batch=options.dp_batch,
         steps=options.dp_steps,
         learning_rate=options.dp_learning_rate,
+        metrics_epsilon=options.metrics_epsilon,
     )
 
 

@@ -8,6 +8,7 @@ coordinator.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from septum.errors import TensorError
@@ -19,16 +20,28 @@ from septum.protocol.silo import Job
 Model = Path | bytes | None  # the base model's file, or the model itself; None for `prepare`
 
 
-def take(data: bytes, job: Job, model: Model, private: tuple[str, ...]) -> Blob:
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What else is known of what may leave.
+
+    private  the patterns of parameters that the app's manifest calls private
+    noisy    whether the plan asks for metrics with noise
+    """
+
+    private: tuple[str, ...] = ()
+    noisy: bool = False
+
+
+def take(data: bytes, job: Job, model: Model, allowed: Allowed) -> Blob:
     """A job's payload with its bytes, if it may leave. Raises TensorError when it may not."""
-    check(job, layout_in(data), None if model is None else layout_in(model), private)
+    check(job, layout_in(data), None if model is None else layout_in(model), allowed)
     return blob_of(data)
 
 
-def take_over(source: Path, target: Path, job: Job, model: Model, private: tuple[str, ...]) -> None:
+def take_over(source: Path, target: Path, job: Job, model: Model, allowed: Allowed) -> None:
     """Give a job's payload its name, if it may leave. Raises TensorError when it may not; then it is gone."""
     try:
-        check(job, layout_in(source), None if model is None else layout_in(model), private)
+        check(job, layout_in(source), None if model is None else layout_in(model), allowed)
         source.replace(target)
     except OSError as error:
         raise TensorError(f"the payload of {job.name} cannot be taken over: {error}") from error
@@ -36,11 +49,11 @@ def take_over(source: Path, target: Path, job: Job, model: Model, private: tuple
         source.unlink(missing_ok=True)
 
 
-def check(job: Job, layout: Layout, model: Layout | None, private: tuple[str, ...]) -> None:
+def check(job: Job, layout: Layout, model: Layout | None, allowed: Allowed) -> None:
     """Whether a payload holds what this job sends, and nothing else. Raises TensorError naming the first difference."""
     try:
-        check_shared(layout, model, private)
-        check_report(job.stage, layout, model, initial=job.initial)
+        check_shared(layout, model, allowed.private)
+        check_report(job.stage, layout, model, initial=job.initial, noisy=allowed.noisy)
     except TensorError as error:
         raise TensorError(f"{job.name}: {error.message}", hint=error.hint) from error
 

@@ -56,6 +56,8 @@ class Account:
     reservation  its id in the ledger; empty once it is settled
     paid         steps that were reserved and settled before, of a run that was stopped and resumed
     begun        steps that were begun, all in all
+    metrics      the id of what was reserved for metrics; empty where none was, and once it is settled
+    measured     whether metrics were begun: once, whatever becomes of them
     rows         the noisy number; the others as `privacy.dp_sgd.Settings` has them
     """
 
@@ -69,6 +71,8 @@ class Account:
     sampling_rate: float
     expected_batch: float
     most_steps: int
+    metrics: str = ""
+    measured: bool = False
 
     def training(self, steps: int) -> SampledGaussian:
         """What so many steps are to the accountant."""
@@ -99,6 +103,8 @@ class PrivateRun:
         account = self._reserved(account, dataset)
         if job.stage is Stage.TRAIN:
             account = self._begin(account, job)
+        if job.stage is Stage.EVALUATE and self._wanted.metrics is not None:
+            self._begin_measuring(account)
         return replace(
             app,
             app_dir=app.run_dir,
@@ -113,10 +119,13 @@ class PrivateRun:
         """Give back what was reserved and not begun. Where that fails all of it stays spent."""
         try:
             account = self._load()
-            if account is None or not account.reservation:
+            if account is None or not (account.reservation or account.metrics):
                 return
-            self._tools.ledger.settle(account.reservation, account.begun - account.paid)
-            self._save(replace(account, reservation="", paid=account.begun))
+            if account.reservation:
+                self._tools.ledger.settle(account.reservation, account.begun - account.paid)
+            if account.metrics:
+                self._tools.ledger.settle(account.metrics, int(account.measured))
+            self._save(replace(account, reservation="", metrics="", paid=account.begun))
             self._tools.receipts.add(self._receipt(account))  # last: the accountant takes its time
         except SeptumError as error:
             self._log.error("privacy_not_settled", error=error.message, hint=error.hint)
@@ -151,7 +160,8 @@ class PrivateRun:
         )
 
     def _reserved(self, account: Account, dataset: str) -> Account:
-        """The account with all its steps in the ledger, and on the disk."""
+        """The account with all its steps, and its metrics, in the ledger and on the disk."""
+        account = self._reserved_metrics(account, dataset)
         left = account.most_steps - account.paid
         if account.reservation or not left:
             return account
@@ -160,6 +170,24 @@ class PrivateRun:
         self._save(account)
         self._log.info("privacy_reserved", steps=left, noise_multiplier=account.noise_multiplier, delta=account.delta)
         return account
+
+    def _reserved_metrics(self, account: Account, dataset: str) -> Account:
+        mechanism = self._wanted.metrics
+        if mechanism is None or account.metrics or account.measured:
+            return account
+        charge = self._charge(dataset, mechanism, "metrics of the last model")
+        account = replace(account, metrics=self._tools.ledger.reserve(charge, self._tools.budget))
+        self._save(account)
+        return account
+
+    def _begin_measuring(self, account: Account) -> None:
+        """Metrics are drawn once: what an earlier draw told is not known, and a second is not paid for."""
+        if account.measured:
+            raise BudgetError(
+                "the metrics of this run were drawn before and are lost here: they are paid for once",
+                hint="the model is there all the same: septum model download",
+            )
+        self._save(replace(account, measured=True))
 
     def _begin(self, account: Account, job: Job) -> Account:
         begun = account.begun + self._wanted.steps
@@ -197,6 +225,8 @@ class PrivateRun:
         spent: list[Mechanism] = [count_noise(self._wanted.target_epsilon)]
         if account.begun:
             spent.append(account.training(account.begun))
+        if account.measured and self._wanted.metrics is not None:
+            spent.append(self._wanted.metrics)
         return PrivateReceipt(
             at=self._tools.unix(),
             run=self._run,
@@ -247,4 +277,5 @@ class PrivateRun:
             steps=wanted.steps,
             learning_rate=wanted.learning_rate,
             weight=account.rows,
+            metrics_noise=0.0 if wanted.metrics is None else wanted.metrics.noise_multiplier,
         )

@@ -397,15 +397,17 @@ class Session:
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
         if isinstance(result.payload, bytes):
-            return outgoing.take(result.payload, job, model, self._private)
-        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model, self._private)
+            return outgoing.take(result.payload, job, model, self._allowed)
+        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model, self._allowed)
         return result.payload
 
     @property
-    def _private(self) -> tuple[str, ...]:
-        """What the manifest that was approved here calls private, whatever the plan says."""
+    def _allowed(self) -> outgoing.Allowed:
+        """What the manifest that was approved here calls private, whatever the plan says; and what is paid for."""
         assert self._granted is not None
-        return self._granted.app.private
+        wanted = self.state.plan.privacy
+        noisy = wanted is not None and wanted.metrics_epsilon is not None
+        return outgoing.Allowed(self._granted.app.private, noisy)
 
     def _model(self, blob: Blob) -> Path | bytes:
         """The base model: as it came with the instruction, or its file, which is fetched if it is not there."""

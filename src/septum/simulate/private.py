@@ -41,5 +41,6 @@ def station(app: LoadedApp, hyper: object, plan: Plan, prepared: Prepared, part:
         steps=wanted.steps,
         learning_rate=wanted.learning_rate,
         weight=spent.rows,
+        metrics_noise=0.0 if wanted.metrics is None else wanted.metrics.noise_multiplier,
     )
     return PrivateStation(loop, rows, part, os.urandom)
