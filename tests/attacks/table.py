@@ -160,9 +160,8 @@ def _under_masks() -> list[str]:
 The same federation and attacks with a masked mean. The dishonest have bad data or a bad app; their agents are the
 shipped ones. An agent gives up, and its silo drops out of the round, at NaN and infinity, at more rows than
 `max_weight` ({under_masks.MAX_WEIGHT} here) and when more than 0.1 % of its coordinates are beyond `max_update`. Of
-nine silos two may drop out; when a third does, there is no model. `clip_norm` is applied in the training process,
-beside the app: it bounds bad data, not an app that is written to get round it. `max_update` and `max_weight` are held
-by the agent, out of its reach.
+nine silos two may drop out; when a third does, there is no model. `clip_norm`, `max_update` and `max_weight` are held
+by the agent, out of the app's reach; an update that `clip_norm` shortens takes part.
 
 A silo that runs other code is bound by the ring alone. Of nine silos with 100 rows each, one that clips as it should
 moves a coordinate of the mean by {shift.agent:.2f} `max_update` at most; one that masks words of its choice moved it

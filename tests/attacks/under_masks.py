@@ -18,9 +18,9 @@ from tests.attacks.results import TOLERANCE
 from tests.protocol.masking import Store, evaluated, rows
 
 from septum.algorithms.strategy import strategy
-from septum.errors import SecAggError
-from septum.privacy.clipping import clip_l2
+from septum.errors import SecAggError, TensorError
 from septum.protocol import payload, tensors
+from septum.protocol.clipped import clip
 from septum.protocol.contents import MASKED, UPDATE
 from septum.protocol.masked import masked_pieces
 from septum.protocol.messages import Stage
@@ -56,7 +56,7 @@ def masked_model(
     for name, data in sorted(sent.items()):
         try:
             results.append(b"".join(masked_pieces(Stage.TRAIN, _clipped(data, terms), stated[name], scale, None)))
-        except SecAggError as error:
+        except (SecAggError, TensorError) as error:
             refused.append(f"{name}: {error.message}")
     if len(results) < threshold(SILOS):
         raise SecAggError(f"{len(results)} of {SILOS} silos are left, {threshold(SILOS)} have to be")
@@ -64,13 +64,7 @@ def masked_model(
 
 
 def _clipped(data: bytes, terms: Terms):
-    found = tensors.decode(data)
-    if terms.clip_norm is None:
-        return source_of(data)
-    update = {name: array for name, array in found.items() if name.startswith(UPDATE)}
-    if not all(np.isfinite(array).all() for array in update.values()):
-        return source_of(data)
-    return source_of(tensors.encode({**found, **clip_l2(update, terms.clip_norm)[0]}))
+    return source_of(data if terms.clip_norm is None else clip(data, terms.clip_norm))
 
 
 def summed_model(model: Model, results: list[bytes], scale: Scale) -> Model:

@@ -37,7 +37,7 @@ class SmallCoordinator:
         self.silos = [SiloView("boston", SiloStatus.ONLINE, 1.0, 2.0), SiloView("gone", SiloStatus.REVOKED, 1.0, 2.0)]
         self.plans, self.keys, self.asked, self.drop_submits = {}, {}, [], 0
         self.status, self.reason, self.facts = RunStatus.FINISHED, "", finished()
-        self.problems = {}
+        self.problems, self.facts_of = {}, {}
         self.hold_events = threading.Event()
         self.version = "0.1.0"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -109,13 +109,23 @@ class SmallCoordinator:
                 }
             case "GET", ["runs", run] if run in self.plans:
                 return 200, to_json(self.view(run))
-            case "GET", ["runs", run, "journal"] if run in self.plans:
-                after = int(query.get("after", ["0"])[0])
-                entries = [JournalView(seq, 1.0, fact) for seq, fact in enumerate(self.facts, start=1) if seq > after]
-                return 200, {"items": [to_json(entry) for entry in entries]}
+            case "GET", ["apps"]:
+                return 200, {"items": []}
+            case "GET", ["runs", run, *what] if run in self.plans and what:
+                return self.part_of(run, what, query)
             case "POST", ["runs", run, "stop" | "pause" | "resume"] if run in self.plans:
                 return 200, to_json(self.view(run))
         return 404, {"error": {"code": "not_found", "message": f"nothing at {path}", "hint": "septum run list"}}
+
+    def part_of(self, run, what, query):
+        """(status, JSON) of a run's plan or journal."""
+        if what == ["plan"]:
+            return 200, to_json(self.plans[run])
+        assert what == ["journal"]
+        after = int(query.get("after", ["0"])[0])
+        facts = self.facts_of.get(run, self.facts)
+        entries = [JournalView(seq, 1.0, fact) for seq, fact in enumerate(facts, start=1) if seq > after]
+        return 200, {"items": [to_json(entry) for entry in entries]}
 
 
 def finished():

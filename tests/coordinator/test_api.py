@@ -76,6 +76,7 @@ def test_health_needs_no_token(coordinator):
         ("GET", "/runs/r-nope", 404, "not_found"),
         ("GET", "/runs/r-nope/events", 404, "not_found"),
         ("GET", "/runs/r-nope/journal", 404, "not_found"),
+        ("GET", "/runs/r-nope/plan", 404, "not_found"),
         ("POST", "/runs/r-nope/stop", 404, "not_found"),
         ("GET", "/models?run=r-nope", 404, "not_found"),
         ("GET", f"/models/blake3:{'0' * 64}", 404, "not_found"),
@@ -108,6 +109,15 @@ def test_a_plan_that_cannot_run_is_refused(coordinator, silos, changed, status, 
     answer = call(coordinator, "POST", "/runs", dumps(plan), **{"idempotency-key": "never"})
     assert answer.status == status
     assert problem in answer.error["message"] + answer.error["hint"]
+
+
+def test_the_plan_of_a_run_is_given_back_whole(coordinator, silos, client):
+    plan = plan_of(seed=77, rounds=9)
+    run = client.submit(plan, key="whole plan")
+    assert client.plan(run.id) == plan
+    assert client.plan(run.id).digest == run.plan_digest
+    assert client.submit(client.plan(run.id), key="whole plan").id == run.id
+    client.stop(run.id)
 
 
 def test_a_plan_for_a_silo_that_was_only_invited_is_refused(coordinator, silos, client):

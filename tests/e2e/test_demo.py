@@ -13,6 +13,7 @@ from tests.e2e.processes import children_of, command_of, descendants, is_alive, 
 
 from septum.cli.shipped import example
 from septum.cli.silo_files import silo_files
+from septum.protocol import tensors
 from septum.protocol.plan import AppRef, Masking, Plan
 from septum.sdk.package import load_app
 from septum.simulate.run import read_silos, simulate
@@ -196,3 +197,14 @@ def test_metrics_with_noise_are_told_where_they_are_paid_for_and_each_hospitals_
     assert 0 < told["noise"]["accuracy"] < 0.05
     assert abs(told["accuracy"] - data["accuracy_all"]) < 6 * told["noise"]["accuracy"]
     assert abs(told["rows"] - 254) < 60
+
+
+@pytest.mark.torch
+def test_by_torch_and_with_differential_privacy_a_network_is_trained(tmp_path):
+    pytest.importorskip("torch")
+    data = demo(tmp_path, "--backend", "torch", "--target-epsilon", "5", "--rounds", "3", "--no-compare")
+    assert data["privacy"]["strength"] == "enforced"
+    assert sorted(data["privacy"]["epsilon"]) == SILOS
+    assert all(0 < cost <= 5.0 for cost in data["privacy"]["epsilon"].values())
+    model = tensors.decode(Path(data["model_path"]).read_bytes())
+    assert {"0.weight", "2.weight"} <= set(model)

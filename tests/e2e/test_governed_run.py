@@ -151,7 +151,9 @@ def test_four_stewards_let_in_what_they_have_read_and_nothing_else(tmp_path, app
             (tmp_path / name).mkdir()
             invited = septum("silo", "invite", name, **operator)
             hospital = Hospital(tmp_path / name, name, invited["token"], invited["url"])
-            hospital.may("require_signature = true\nfolders = false\nmin_rows = 20\nmin_cohort = 4")
+            hospital.may(
+                "require_signature = true\nfolders = false\nmin_rows = 20\nmin_cohort = 4\nqueries = ['heart-disease']"
+            )
             septum("silo", "app", "fetch", "heart-disease", "--dir", hospital.dir)
             reviewed = septum("silo", "app", "review", "heart-disease", "--dir", hospital.dir)
             assert (reviewed["signers"], reviewed["approved"]) == ([key["public"]], False)
@@ -187,8 +189,21 @@ def test_four_stewards_let_in_what_they_have_read_and_nothing_else(tmp_path, app
                 (run, built["digest"], (key["public"],))
             }
 
+        # Of the same package statistics may be asked: by its contract, without its code, which needs a wheel.
+        asked = ("--columns", "age,chol", "--quantiles", "age", "--table", "sex,num")
+        told = septum("stats", "run", "heart-disease", *asked, **operator)
+        here = septum("stats", "simulate", EXAMPLE, *asked)
+        assert {name: told[name] for name in ("rows", "columns", "tables")} == {
+            name: here[name] for name in ("rows", "columns", "tables")
+        }
+        for hospital in hospitals:
+            receipts = septum("silo", "receipt", "list", "--dir", hospital.dir)["receipts"]
+            assert (told["run"], built["digest"]) in {(one["run"], one["app_digest"]) for one in receipts}
+
         # One of them takes it back.
         septum("silo", "app", "revoke", "heart-disease", "--dir", hospitals[0].dir)
+        unanswered = septum("stats", "run", "heart-disease", "--columns", "age", fails=True, **operator)
+        assert "revoked" in unanswered["message"]
         second = septum("run", "submit", "heart-disease", "--rounds", ROUNDS, **operator)["id"]
         septum("run", "watch", second, fails=True, **operator)
         refused = [

@@ -44,7 +44,7 @@ ADDED = (
 
 HISTORIES = Path(__file__).parent / "histories"
 WIRE_1 = Path(__file__).parent / "wire-1"
-FRAMES_3 = Path(__file__).parent / "frames-3"
+FRAMES_4 = Path(__file__).parent / "frames-4"
 API_1 = Path(__file__).parent / "api-1"
 STORED_1 = Path(__file__).parent / "stored-1"
 RUN_ID = "run-1"
@@ -105,7 +105,7 @@ def bytes_of() -> dict[Path, Mapping[str, bytes]]:
     """What every sample is as bytes today, by folder and name."""
     return {
         WIRE_1: {_name(sample): encode(sample) for sample in SAMPLES},
-        FRAMES_3: {_name(frame): encode(frame, FRAMES) for frame in FRAME_SAMPLES},
+        FRAMES_4: {_name(frame): encode(frame, FRAMES) for frame in FRAME_SAMPLES},
         API_1: {_name(view): dumps(to_json(view)) for view in VIEW_SAMPLES},
         STORED_1: {_name(value): dumps(to_tagged_json(value)) for value in STORED_SAMPLES},
     }

@@ -125,7 +125,6 @@ FRAME_SAMPLES = (
         hyper=_PLAN.hyper,
         seed=42,
         strategy=_PLAN.strategy,
-        clip_norm=1.5,
         run_dir="/srv/silo/runs/r-1/work",
         limits=WorkerLimits(memory_bytes=2**32, cpu_s=3600),
         paths=("/srv/silo/environments/0f/packages",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from tests.protocol.driving import (
+    APP,
     CLEVELAND,
     FOUR,
     HUNGARY,
@@ -20,9 +21,11 @@ from tests.protocol.driving import (
 )
 
 from septum.errors import ProtocolError
+from septum.protocol.facts import StatisticsMade
 from septum.protocol.messages import Await, Stage
-from septum.protocol.plan import EarlyStopping, Metric, Private, Start, Vote
-from septum.protocol.run_state import CombineRefused, ModelLost, PayloadsLost, Step
+from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, Private, Start, Vote
+from septum.protocol.query import ColumnAnswer, Query, QueryAnswer, QueryColumn
+from septum.protocol.run_state import Combined, CombineRefused, ModelLost, PayloadsLost, Step
 
 
 def happy_path() -> Play:
@@ -253,6 +256,25 @@ def private_parameters_and_models_personalised() -> Play:
     return play
 
 
+def masked_a_query_is_answered_by_those_who_are_left() -> Play:
+    """One silo refuses; the first sum cannot be and is tried again, over the same silos; with the answer it is over."""
+    query = Query((QueryColumn("age", "years", True, 0.0, 120.0, moments=True, cuts=(60.0,)),))
+    play = Play(Plan("heart", APP, {}, FOUR, rounds=1, quorum=3, deadline_s=100.0, masking=Masking(), query=query))
+    play.join(CLEVELAND, HUNGARY, SWITZERLAND)
+    play.refuse("long-beach", "no queries about this app")
+    play.on_to(Step.UNMASK).answer(CLEVELAND, HUNGARY, SWITZERLAND)
+    play.do(CombineRefused(Stage.PREPARE, 0, 1, "it does not add up"))
+    play.stop()
+    play.resume()
+    play.here(CLEVELAND, HUNGARY, SWITZERLAND)
+    while not play.run.combining:
+        play.answer(*play.run.awaited)
+    column = ColumnAnswer("age", 60, 0, 52.5, 9.25, groups=(40, 20))
+    answer = QueryAnswer(60, (CLEVELAND, HUNGARY, SWITZERLAND), (column,))
+    play.do(Combined(Stage.PREPARE, 0, play.run.attempt, answered=StatisticsMade(query, answer)))
+    return play
+
+
 STORIES = (
     happy_path,
     straggler_and_deadline,
@@ -270,4 +292,5 @@ STORIES = (
     masked_a_model_is_lost_while_the_next_sum_is_begun,
     masked_models_are_voted_down,
     private_parameters_and_models_personalised,
+    masked_a_query_is_answered_by_those_who_are_left,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from tests.golden.record import API_1, FRAMES_3, STORED_1, WIRE_1
+from tests.golden.record import API_1, FRAMES_4, STORED_1, WIRE_1
 from tests.golden.samples import FRAME_SAMPLES, SAMPLES, STORED_SAMPLES, VIEW_SAMPLES
 from tests.protocol.values import WIRE
 
@@ -55,7 +55,7 @@ MESSAGES = messages.__name__
 
 @pytest.mark.parametrize("frame", FRAME_SAMPLES, ids=lambda frame: kind_of(type(frame)))
 def test_a_frame_has_the_bytes_of_its_version(frame):
-    golden = (FRAMES_3 / f"{kind_of(type(frame))}.json").read_bytes()
+    golden = (FRAMES_4 / f"{kind_of(type(frame))}.json").read_bytes()
 
     assert encode(frame, FRAMES) == golden, "another frame is another version: raise FRAMES.version"
     assert decode(ToWorker | FromWorker, golden, wire=FRAMES) == frame
@@ -64,8 +64,8 @@ def test_a_frame_has_the_bytes_of_its_version(frame):
 def test_every_kind_of_frame_has_its_golden_bytes():
     kinds = sorted(kind_of(cls) for cls in (*get_args(ToWorker), *get_args(FromWorker)))
 
-    assert names_in(FRAMES_3) == kinds
-    assert FRAMES_3.name == f"frames-{FRAMES.version}"
+    assert names_in(FRAMES_4) == kinds
+    assert FRAMES_4.name == f"frames-{FRAMES.version}"
 
 
 # --- the public API and what is stored: read for ever; a field that came later has its default in it ---------------

@@ -76,10 +76,10 @@ def least_epsilon(step):
     return bound(np.sum(absent[half:] > best), np.sum(present[half:] > best), half)
 
 
-def bound(false, true, trials, delta=DELTA):
-    """log((true positives - delta) / false positives), each at the bad end of its 97.5 % interval."""
-    least_true = stats.beta.ppf(0.025, true, trials - true + 1) if true else 0.0
-    most_false = stats.beta.ppf(0.975, false + 1, trials - false)
+def bound(false, true, trials, delta=DELTA, miss=0.025):
+    """log((true positives - delta) / false positives), each at the bad end of an interval that misses it so often."""
+    least_true = stats.beta.ppf(miss, true, trials - true + 1) if true else 0.0
+    most_false = stats.beta.ppf(1 - miss, false + 1, trials - false) if false < trials else 1.0
     return math.log(max((least_true - delta) / most_false, 1e-300))
 
 

@@ -71,6 +71,25 @@ def test_one_more_record_changes_the_sum_by_no_more_than_the_clip_whatever_it_is
     assert np.linalg.norm(change) <= clip + 1e-12 * clip * noise * 2**10
 
 
+def by_slot(p, x, y, out):
+    """Gradients that depend on the slot, as the last bits do where kernels treat a block's last rows otherwise."""
+    given_gradient(p, x, y, out)
+    out["b"][:, 0, 0] += np.arange(len(x)) / 8
+
+
+@given(rows, arrays(F, 3, elements=coordinate), st.randoms())
+def test_in_slots_one_more_record_changes_the_sum_by_its_own_part_wherever_it_comes(others, record, random):
+    def total(x):
+        found = noisy_gradient(by_slot, POINT, x, np.zeros(len(x), F), EVERYBODY, seeded(), 4)
+        return np.concatenate([found[name].ravel() for name in sorted(found)])
+
+    order = list(range(len(others) + 1))
+    random.shuffle(order)
+    change = total(np.vstack([others, record])[order]) - total(others)
+    assert np.linalg.norm(change) <= 2.0 / 4.0 + 1e-9
+    np.testing.assert_allclose(change, total(record[None]) - total(NOBODY), rtol=0, atol=1e-12)
+
+
 @given(rows)
 def test_the_order_of_the_records_changes_no_bit(x):
     assert step(x).tobytes() == step(x[::-1]).tobytes()
@@ -100,6 +119,40 @@ def test_a_loss_sees_one_record_and_cannot_leave_a_note_in_the_parameters():
         step([[1, 1, 1], [2, 2, 2]], loss=curious)
     assert seen == [((1, 3), (1,))]
     assert POINT["a"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("slots", [2, 3, 64])
+def test_several_records_at_once_add_what_they_add_one_by_one(slots):
+    x = np.random.default_rng(7).normal(0, 2, (40, 3)).astype(F)
+    seen = []
+
+    def noting(p, x, y, out):
+        seen.append(x.copy())
+        given_gradient(p, x, y, out)
+
+    together = noisy_gradient(noting, POINT, x, np.zeros(40, F), EVERYBODY, seeded(), slots)
+    alone = noisy_gradient(given_gradient, POINT, x, np.zeros(40, F), EVERYBODY, seeded())
+    assert all(together[name].tobytes() == alone[name].tobytes() for name in alone)
+    assert {batch.shape for batch in seen} == {(slots, 3)}  # always full: what is missing are zeros
+    assert len(seen) < 40
+    passed = np.vstack(seen)
+    assert sorted(passed[passed.any(axis=1)].tolist()) == sorted(x.tolist())  # each once
+    assert (~passed.any(axis=1)).sum() == len(passed) - 40
+
+
+def test_which_slot_a_record_is_in_follows_from_the_record_alone():
+    places = {}
+
+    def noting(p, x, y, out):
+        for slot, record in enumerate(x[:, 0].tolist()):
+            if record:
+                places.setdefault(record, set()).add(slot)
+
+    x = np.arange(1, 41, dtype=F)[:, None] * np.ones((1, 3), F)
+    for rows in (x, x[::-1], x[7:], x[:20], x[::3]):
+        noisy_gradient(noting, POINT, rows, np.zeros(len(rows), F), EVERYBODY, seeded(), 8)
+    assert {len(slots) for slots in places.values()} == {1}
+    assert len({slot for slots in places.values() for slot in slots}) == 8
 
 
 def test_a_step_that_drew_nobody_is_noise_like_any_other():

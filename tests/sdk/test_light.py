@@ -13,6 +13,7 @@ import septum
 pytestmark = pytest.mark.processes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "heart_disease"
+NETWORK = str(EXAMPLE.with_name("heart_disease_network"))  # its manifest lists layers; its code imports torch
 
 
 def loaded_after(code: str) -> set[str]:
@@ -28,8 +29,9 @@ def loaded_after(code: str) -> set[str]:
         "import septum; septum.hyper; septum.App",
         "from pathlib import Path; from septum.sdk.package import digest_of, read_manifest;"
         f"read_manifest(Path({str(EXAMPLE)!r})); digest_of(Path({str(EXAMPLE)!r}))",
+        f"from pathlib import Path; from septum.sdk.package import read_manifest; read_manifest(Path({NETWORK!r}))",
     ],
-    ids=["version", "app and hyper", "manifest and digest"],
+    ids=["version", "app and hyper", "manifest and digest", "manifest with layers"],
 )
 def test_no_numpy_is_loaded(code: str) -> None:
     loaded = loaded_after(code)

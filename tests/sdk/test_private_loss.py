@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from septum.errors import ConfigError
+from septum.sdk.layers import Linear, Tanh
 from septum.sdk.private_loss import PrivateLoss, initial, logits, read_private_loss, scaled, summands
 from septum.sdk.stats import mean_and_std
 
+NETWORK = {
+    "loss": "network",
+    "layers": [{"kind": "linear", "outputs": 3}, {"kind": "tanh"}, {"kind": "linear", "outputs": 1}],
+    "ranges": {"b": [0, 1], "a": [40, 70]},
+}
 GOOD = {"loss": "logistic", "ranges": {"b": [0, 1], "a": [40, 70]}}
 
 
@@ -34,6 +40,16 @@ def test_without_the_section_an_app_declares_nothing():
         ({"loss": "perceptron", "hidden": [0]}, "layers of 1 to 4096"),
         ({"loss": "perceptron", "hidden": ["4"]}, "hidden is"),
         ({"lose": 1}, "lose"),
+        ({"loss": "network"}, r"f, \[privacy\]: 0 layers for loss 'network'"),
+        ({"layers": NETWORK["layers"]}, "3 layers for loss 'logistic'; they belong to a network"),
+        ({**NETWORK, "hidden": [4]}, "belongs to a perceptron"),
+        ({**NETWORK, "layers": {"kind": "linear"}}, r"f, \[privacy\]: layers is no list of tables"),
+        ({**NETWORK, "layers": [{"kind": "batch_norm1d"}]}, r"\[privacy\]: layers\[0\]: batch_norm1d cannot be"),
+        ({**NETWORK, "layers": NETWORK["layers"][:2]}, r"\[privacy\]: layers gives a record the shape \[3\]"),
+        (
+            {**NETWORK, "ranges": {"a": [0, 1]}, "layers": [{"kind": "unflatten"}]},
+            r"\(unflatten\): channels is missing",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_by_name(changed, says):
@@ -61,3 +77,22 @@ def test_a_perceptron_begins_by_the_seed_and_gives_one_logit_a_row():
     }
     assert one["layers.0.weight"].tolist() == same["layers.0.weight"].tolist() != other["layers.0.weight"].tolist()
     assert logits(private, one, np.zeros((5, 2), np.float32)).shape == (5,)
+
+
+def test_a_network_is_read_as_it_is_listed_and_begins_by_the_seed():
+    private = read_private_loss("f", NETWORK)
+    assert private == PrivateLoss("network", ("b", "a"), (0, 40), (1, 70), layers=(Linear(3), Tanh(), Linear(1)))
+    assert (private.by_torch, private.slots) == (True, 128)
+    one, same, other = (initial(private, seed) for seed in (1, 1, 2))
+    assert {name: tensor.shape for name, tensor in one.items()} == {
+        "0.weight": (3, 2),
+        "0.bias": (3,),
+        "2.weight": (1, 3),
+        "2.bias": (1,),
+    }
+    assert one["0.weight"].tolist() == same["0.weight"].tolist() != other["0.weight"].tolist()
+
+
+def test_losses_of_numpy_take_one_record_at_a_time_and_need_no_torch():
+    private = read_private_loss("f", GOOD)
+    assert (private.by_torch, private.slots) == (False, 1)

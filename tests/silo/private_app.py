@@ -57,6 +57,57 @@ def write_private_app(folder: Path, rows: int = 60, predict: str = PREDICT) -> P
     return folder
 
 
+NETWORK_APP = """
+import numpy as np
+import torch
+from septum import App, Data, Split, hyper, stats
+from septum.sdk import torch as septum_torch
+
+app = App("small")
+
+@app.hyper
+class Hyper:
+    rounds: int = hyper(2, min=1)
+
+@app.data
+def load(table, h):
+    data = Data.of({"x": table["x"]}, table["y"])
+    return Split(data.take(range(60)), data.take(range(60, len(data))))
+
+scale = app.statistics(stats.mean_and_std())
+
+def network(inputs):
+    return torch.nn.Sequential(torch.nn.Linear(inputs, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+
+@app.initial
+def initial(shape, h, rng):
+    return septum_torch.parameters(network(len(shape)))
+
+@app.train
+def train(p, data, h, ctx):
+    raise RuntimeError("in a run with differential privacy nobody calls this")
+
+@app.predict
+def predict(p, data):
+    module = network(1)
+    septum_torch.load(module, p)
+    with torch.no_grad():
+        return module(torch.tensor(scale(data).x))[:, 0].numpy()
+"""
+LAYERS = """
+loss = "network"
+layers = [{ kind = "linear", outputs = 4 }, { kind = "relu" }, { kind = "linear", outputs = 1 }]
+"""
+
+
+def write_network_app(folder: Path, layers: str = LAYERS) -> Path:
+    """The same with a network of torch; `layers` is what its manifest says of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "app.py").write_text(NETWORK_APP)
+    (folder / "septum.toml").write_text(MANIFEST.replace('loss = "logistic"', layers))
+    return folder
+
+
 def write_rows(path: Path, rows: int = 80) -> Path:
     """Labels that follow from x."""
     lines = [f"{row % 11},{int(row % 11 > 5)}" for row in range(rows)]

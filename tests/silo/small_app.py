@@ -97,7 +97,6 @@ def spec_for(
     train: str = GOOD_TRAIN,
     extra: str = "",
     *,
-    clip_norm: float | None = None,
     hyper: Mapping[str, Scalar] | None = None,
 ) -> WorkerSpec:
     """A worker's spec for such an app, everything in `folder`."""
@@ -111,7 +110,6 @@ def spec_for(
         hyper=hyper or {},
         seed=7,
         strategy=StrategyRef(),
-        clip_norm=clip_norm,
         run_dir=folder / "run",
     )
 

@@ -166,6 +166,15 @@ def test_what_it_signed_and_revealed_for_is_in_its_log_under_a_name_that_the_oth
     assert {line[name] for line in (signed, revealed) for name in ("stage", "round", "attempt")} == {"train", 1}
 
 
+def test_what_is_masked_is_no_longer_than_the_plan_lets_it_be(tmp_path):
+    silo = MaskedBench(tmp_path)
+    silo.plan = replace(silo.plan, clip_norm=0.5)
+    silo.others = Parts(tmp_path / "agents", silo.plan)
+    channel = silo.play(*silo.attempt(1, blob_of(model())), Wait())
+    assert kinds(channel)[:6] == KINDS
+    assert 0.499 < silo.plain_like()["update.w"].item() <= 0.5  # of 1.0
+
+
 def forms(secret: bytes) -> list[bytes]:
     """As it could be written somewhere."""
     return [secret, secret.hex().encode(), base64.b64encode(secret).rstrip(b"="), repr(secret)[2:-1].encode()]

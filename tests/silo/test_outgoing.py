@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from septum.protocol.layout import write_header
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import digest_of
 from septum.protocol.silo import Job
-from septum.silo.outgoing import Allowed, take_over
+from septum.silo.outgoing import Bounds, take_over
+from septum.silo.outgoing import take as take_small
 
 PRIVATE = ("head.*",)
 W = np.ones((2, 1), np.float32)
@@ -34,7 +37,9 @@ def model(tmp_path: Path) -> Path:
 def take(folder: Path, job: Job, model: Path | None, content: dict[str, np.ndarray] | bytes) -> None:
     source = folder / "source"
     source.write_bytes(content if isinstance(content, bytes) else tensors.encode(content))
-    take_over(source, folder / "target", job, None if job.stage is Stage.PREPARE else model, Allowed(PRIVATE))
+    base = None if job.stage is Stage.PREPARE else model
+    given = Blob(digest_of(source.read_bytes()), source.stat().st_size)
+    assert take_over(source, given, folder / "target", job, base, Bounds(PRIVATE)) == given
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,7 @@ def test_tensors_in_another_order_stay(tmp_path: Path, model: Path) -> None:
 
 def test_a_missing_output_is_named(tmp_path: Path, model: Path) -> None:
     with pytest.raises(TensorError, match="train-1 cannot be taken over"):
-        take_over(tmp_path / "source", tmp_path / "target", TRAIN, model, Allowed(PRIVATE))
+        take_over(tmp_path / "source", BASE, tmp_path / "target", TRAIN, model, Bounds(PRIVATE))
 
 
 def test_nothing_is_made_of_a_model_that_has_a_private_tensor(tmp_path: Path) -> None:
@@ -114,3 +119,62 @@ def test_statistics_may_be_called_as_private_parameters_are(tmp_path: Path) -> N
     content = {"statistics.head.sum": np.zeros(3)}
     take(tmp_path, PREPARE, None, content)
     assert (tmp_path / "target").read_bytes() == tensors.encode(content)
+
+
+# --- the plan's bound on an update ---------------------------------------------------------------------------------
+
+LONG = {"update.w": np.float32([[3], [4]]), **EVALUATION}  # of norm 5
+
+
+def test_an_update_that_is_too_long_is_shortened_in_its_file_and_named_by_what_it_then_is(
+    tmp_path: Path, model: Path
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(tensors.encode(LONG))
+    node = source.stat().st_ino
+    given = Blob(digest_of(source.read_bytes()), source.stat().st_size)
+    taken = take_over(source, given, target, TRAIN, model, Bounds(PRIVATE, clip_norm=1.0))
+    data = target.read_bytes()
+    assert taken == Blob(digest_of(data), len(data))
+    assert tensors.decode(data)["update.w"] == pytest.approx(np.float32([[0.6], [0.8]]), rel=1e-6)
+    assert target.stat().st_ino == node  # no second file of a large model
+    assert data == take_small(tensors.encode(LONG), TRAIN, model, Bounds(PRIVATE, clip_norm=1.0)).inline
+
+
+@pytest.mark.parametrize("norm", [5.0, 100.0, None])
+def test_an_update_that_is_short_enough_keeps_its_digest(tmp_path: Path, model: Path, norm: float | None) -> None:
+    source, data = tmp_path / "source", tensors.encode(LONG)
+    source.write_bytes(data)
+    given = Blob("blake3:" + "0" * 64, len(data))  # as it was digested on its way; it is not read for it again
+    assert take_over(source, given, tmp_path / "target", TRAIN, model, Bounds((), norm)) is given
+    assert take_small(data, TRAIN, model, Bounds((), norm)).inline == data
+
+
+def test_an_update_that_cannot_be_measured_is_gone(tmp_path: Path, model: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(tensors.encode({"update.w": np.float32([[np.nan], [1]]), **EVALUATION}))
+    with pytest.raises(TensorError, match="NaN or an infinity"):
+        take_over(source, BASE, tmp_path / "target", TRAIN, model, Bounds((), 1.0))
+    assert not (tmp_path / "target").exists()
+    assert not source.exists()
+
+
+def test_what_is_no_update_is_not_clipped(tmp_path: Path, model: Path) -> None:
+    data = tensors.encode({"initial.w": 100 * W})
+    assert take_small(data, PREPARE_INITIAL, None, Bounds((), 1.0)).inline == data
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("norm", [None, 1.0])
+def test_an_agent_whose_plans_have_no_bound_loads_no_numpy(norm: float | None) -> None:
+    update, base = tensors.encode(UPDATE), tensors.encode({"w": W})
+    program = f"""
+import sys, septum.silo.session
+from septum.protocol.messages import Blob, Stage
+from septum.protocol.silo import Job
+from septum.silo.outgoing import Bounds, take
+take({update!r}, Job(Stage.TRAIN, 1, 1, Blob("blake3:" + "0" * 64, 0)), {base!r}, Bounds((), {norm}))
+print("numpy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(norm is not None)

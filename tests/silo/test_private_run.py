@@ -71,7 +71,6 @@ class Silo:
             hyper={},
             seed=7,
             strategy=StrategyRef(),
-            clip_norm=None,
             run_dir=files / "work",
         )
         self.tools = PrivacyTools(

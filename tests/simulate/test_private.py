@@ -8,7 +8,7 @@ import pytest
 from tests.silo.small_app import write_app, write_data
 
 from septum.cli.comparison import of_model
-from septum.cli.shipped import HEART_DISEASE, example
+from septum.cli.shipped import HEART_DISEASE, HEART_DISEASE_NETWORK, example
 from septum.cli.silo_files import silo_files
 from septum.errors import AppError
 from septum.protocol.plan import AppRef, Masking, Plan
@@ -23,8 +23,11 @@ def plan_of(app, silos, privacy):
 
 
 @pytest.mark.laws
-def test_heart_disease_at_epsilon_five_is_of_use_and_nobody_measured_it():
-    app = load_app(example(HEART_DISEASE))
+@pytest.mark.parametrize("name", [HEART_DISEASE, pytest.param(HEART_DISEASE_NETWORK, marks=pytest.mark.torch)])
+def test_heart_disease_at_epsilon_five_is_of_use_and_nobody_measured_it(name):
+    if name == HEART_DISEASE_NETWORK:
+        pytest.importorskip("torch")
+    app = load_app(example(name))
     rows = read_silos(app, app.app.resolve({}), silo_files(example(HEART_DISEASE) / "data"))
     plan = plan_of(app, rows, Privacy(5.0))
     result = simulate(app, plan, rows)

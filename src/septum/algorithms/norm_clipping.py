@@ -1,8 +1,8 @@
 """How far may one silo's update move the model? The mean of updates that are shortened to a norm.
 
 Sun et al. 2019, "Can You Really Backdoor Federated Learning?", norm thresholding of updates: the mean over the silos of
-x_i / max(1, |x_i| / M), here with M = `norm`. The coordinator does it to whatever arrives, so that a silo which does
-not clip its update itself (the plan's `clip_norm`) is clipped all the same.
+x_i / max(1, |x_i| / M), here with M = `norm`. The coordinator does it to whatever arrives, so that a silo whose agent
+is not the shipped one, and does not keep to the plan's `clip_norm`, is clipped all the same.
 
 Row weights are not used: with them, a silo that states many rows would have all the influence that clipping denies it.
 

@@ -52,6 +52,11 @@ class Options:
     target_epsilon: float | None
     metrics_epsilon: float | None
 
+    @property
+    def network(self) -> bool:
+        """Whether a network is trained, by torch and with differential privacy."""
+        return self.target_epsilon is not None and self.backend == "torch"
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -129,10 +134,11 @@ def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
     from septum.cli.silo_files import silo_files
     from septum.sdk.package import DATA_FOLDER
 
-    folder = example(HEART_DISEASE)
-    loaded = load(folder)
-    files = silo_files(wanted.data_dir or folder / DATA_FOLDER)
-    hyper = (f"seed={wanted.seed}", f"backend={wanted.backend}")
+    loaded = load(_app_dir(wanted))
+    files = silo_files(wanted.data_dir or example(HEART_DISEASE) / DATA_FOLDER)
+    hyper: tuple[str, ...] = (f"seed={wanted.seed}",)
+    if not wanted.network:
+        hyper += (f"backend={wanted.backend}",)
     options = RunOptions(
         overrides=hyper,
         rounds=wanted.rounds,
@@ -145,16 +151,22 @@ def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
     return loaded, make_plan(described(loaded), tuple(files), options), files
 
 
+def _app_dir(wanted: Options) -> Path:
+    """The heart-disease app; with privacy by torch the one that declares a network."""
+    from septum.cli.shipped import HEART_DISEASE, HEART_DISEASE_NETWORK, example
+
+    return example(HEART_DISEASE_NETWORK if wanted.network else HEART_DISEASE)
+
+
 def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan, files: Mapping[str, Path]) -> Finished:
     from septum.cli.federation import Federation
-    from septum.cli.shipped import HEART_DISEASE, example
     from septum.silo.policy import Policy
 
     target = _target(options.keep)
     base = target if options.keep else Path(tempfile.mkdtemp(prefix="septum-demo-"))
     base.chmod(0o711)  # each silo may reach its own folder in it, and list none
     policy = {"require_masking": not options.inspect, "min_cohort": min(len(files), Policy().min_cohort)}
-    with Federation(base, example(HEART_DISEASE), loaded.app.name, files, policy=policy) as federation:
+    with Federation(base, _app_dir(options), loaded.app.name, files, policy=policy) as federation:
         call.output.note(f"starting a coordinator and {len(files)} hospitals: {', '.join(sorted(files))}")
         finished = _run(call, federation, plan, target, base if options.keep else None)
     if not options.keep:  # after a failure the logs stay: its hint names them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,9 @@ def download(
     ] = "",
     run: Annotated[str, typer.Option("--run", help="A model of this run instead of a digest; its newest one.")] = "",
     round_: Annotated[int | None, typer.Option("--round", min=0, help="With --run: the model of this round.")] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="With --run: its best model, by the ROC-AUC of that very model.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("model.safetensors"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> Answer:
@@ -49,19 +53,23 @@ def download(
         )
     if round_ is not None and not run:
         raise ConfigError(f"--round {round_} needs --run RUN", hint="septum model download --run RUN --round N")
+    if best and (round_ is not None or not run):
+        raise ConfigError("--best needs --run RUN, and no --round", hint="septum model download --run RUN --best")
     if out.exists() and not force:
         raise ConflictError(f"{out} is there already", hint="give another file with -o, or --force")
     with call.client() as client:
-        wanted = digest or _model_of(client, run, round_).digest
+        wanted = digest or _model_of(client, run, round_, best=best).digest
         size_bytes = client.download(wanted, out)
     data: Json = {"path": str(out), "digest": wanted, "size_bytes": size_bytes}
     return Answer(data, (f"{out}: {size_bytes} bytes, {wanted}",))
 
 
-def _model_of(client: Client, run: str, round_: int | None) -> ModelView:
+def _model_of(client: Client, run: str, round_: int | None, *, best: bool) -> ModelView:
     found = client.models(run)
     if not found:
         raise NotFoundError(f"run {run} has made no model yet", hint=f"septum run watch {run}")
+    if best:
+        return _best_of(run, found)
     if round_ is None:
         return found[-1]
     for model in found:
@@ -71,3 +79,13 @@ def _model_of(client: Client, run: str, round_: int | None) -> ModelView:
         f"run {run} has no model of round {round_}; there are {found[0].round} to {found[-1].round}",
         hint=f"septum model list --run {run}",
     )
+
+
+def _best_of(run: str, found: Sequence[ModelView]) -> ModelView:
+    from septum.protocol.comparing import best_round  # protocol: blake3, which `--help` does not load
+    from septum.protocol.plan import Metric
+
+    best = best_round({model.round: model.metrics for model in found if model.metrics}, Metric.ROC_AUC)
+    if best is None:
+        raise NotFoundError(f"no model of run {run} has a ROC-AUC", hint=f"septum model list --run {run}")
+    return next(model for model in found if model.round == best)

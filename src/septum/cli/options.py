@@ -39,7 +39,7 @@ EarlyStop = Annotated[
     ),
 ]
 ClipNorm = Annotated[
-    float | None, typer.Option("--clip-norm", help="L2 bound on each silo's update, applied in the silo.")
+    float | None, typer.Option("--clip-norm", help="L2 bound on each silo's update, applied by its agent.")
 ]
 Inspect = Annotated[
     bool,
@@ -111,6 +111,10 @@ VoteRule = Annotated[
 ]
 Attempts = Annotated[int, typer.Option("--attempts", min=1, help="How often a round is tried before the run fails.")]
 Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's name if left out.")]
+Key = Annotated[
+    str,
+    typer.Option("--key", help="Names this submission: sent again it returns the same run. Random if left out."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,15 @@ class RunOptions:
     vote: str = ""
     private: str = "fresh"
     personalise: int = 0
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in an option like `--silos A,B`.
+
+    >>> names("boston, austin,")
+    ('boston', 'austin')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:

@@ -66,12 +66,8 @@ def load(folder: Path) -> LoadedApp:
 
 def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan:
     """The plan of a run of this app over these silos. Raises ConfigError for every option that does not fit."""
-    if options.inspect and app.masked:
-        raise ConfigError(
-            f"{app.name} {app.version} is for masked runs alone: under [leaves] in its septum.toml, "
-            f"{', '.join(app.masked)} may leave a silo only in sums",
-            hint="run it without --inspect; or its author lists all that leaves under `open`, as a new version",
-        )
+    if options.inspect:
+        check_inspectable(app)
     hyper = resolve(app.fields, hyper_values(app, options), app.name)
     plan = Plan(
         name=options.name or app.name,
@@ -94,6 +90,16 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
     )
     strategy_for(plan)  # refuses one that needs more silos
     return plan
+
+
+def check_inspectable(app: Described) -> None:
+    """Whether the coordinator may see what each silo sends. Raises ConfigError."""
+    if app.masked:
+        raise ConfigError(
+            f"{app.name} {app.version} is for masked runs alone: under [leaves] in its septum.toml, "
+            f"{', '.join(app.masked)} may leave a silo only in sums",
+            hint="run it without --inspect; or its author lists all that leaves under `open`, as a new version",
+        )
 
 
 def _private(app: Described, options: RunOptions) -> Private | None:

@@ -49,10 +49,7 @@ def submit(
     personalise: options.Personalise = 0,
     attempts: options.Attempts = 3,
     name: options.Name = "",
-    key: Annotated[
-        str,
-        typer.Option("--key", help="Names this submission: sent again it returns the same run. Random if left out."),
-    ] = "",
+    key: options.Key = "",
     watch: Annotated[bool, typer.Option("--watch", help="Watch the run until it ends.")] = False,
 ) -> Answer:
     """Start a run of an app. Of a folder, its module runs here, to check the hyper-parameters; of a package nothing."""
@@ -86,8 +83,69 @@ def submit(
         attempts=attempts,
         name=name,
     )
-    named = tuple(part.strip() for part in silos.split(",") if part.strip())
-    return submitting.submit(call, app_named, wanted, named, key=key, watch=watch)
+    return submitting.submit(call, app_named, wanted, options.names(silos), key=key, watch=watch)
+
+
+@command(app, "clone", remote=True)
+def clone(
+    call: Invocation,
+    run: RunId,
+    app_named: Annotated[
+        str, typer.Option("--app", metavar="APP", help="Another app, or version of it: NAME==VERSION, or ./FOLDER.")
+    ] = "",
+    overrides: options.Set = None,
+    rounds: options.Rounds = None,
+    silos: Annotated[str, typer.Option("--silos", metavar="A,B", help="Other silos than those of the run.")] = "",
+    quorum: Annotated[int | None, typer.Option("--quorum", min=1, help="Another quorum.")] = None,
+    strategy: Annotated[str, typer.Option("--strategy", help="Another aggregation strategy.")] = "",
+    strategy_set: options.StrategySet = None,
+    deadline: Annotated[float | None, typer.Option("--deadline", help="Another deadline of a round, seconds.")] = None,
+    name: options.Name = "",
+    key: options.Key = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Watch the run until it ends.")] = False,
+) -> Answer:
+    """Start a run like another one, with changes. What is not named here is as it was there."""
+    from septum.cli import again  # numpy and httpx
+
+    changes = again.Changes(
+        overrides=tuple(overrides or ()),
+        rounds=rounds,
+        silos=options.names(silos),
+        quorum=quorum,
+        strategy=strategy,
+        strategy_settings=tuple(strategy_set or ()),
+        deadline_s=deadline,
+        name=name,
+    )
+    return again.clone(call, run, app_named, changes, key=key, watch=watch)
+
+
+@command(app, "reproduce", remote=True)
+def reproduce(call: Invocation, run: RunId, key: options.Key = "") -> Answer:
+    """Run the same plan again, and say whether the same model comes out; if not, from which round on, and why."""
+    from septum.cli import again  # numpy and httpx
+
+    return again.reproduce(call, run, key=key)
+
+
+@command(app, "plan", remote=True)
+def plan(call: Invocation, run: RunId) -> Answer:
+    """Show what a run was settled to do, all of it: what each silo got and checked before it took part."""
+    from septum.cli import comparing  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return comparing.plan(run, client.plan(run))
+
+
+@command(app, "compare", remote=True)
+def compare(
+    call: Invocation,
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two runs or more, by id.")],
+) -> Answer:
+    """Show in what runs differ: their settings, their metrics round by round, the best model of each."""
+    from septum.cli import comparing  # protocol: blake3, which `--help` does not load
+
+    return comparing.compare(call, runs)
 
 
 @command(app, "list", remote=True)

@@ -8,6 +8,7 @@ import septum
 from septum.errors import NotFoundError
 
 HEART_DISEASE = "heart_disease"
+HEART_DISEASE_NETWORK = "heart_disease_network"  # the same rows, by torch: what is trained there with privacy
 
 
 def example(name: str) -> Path:

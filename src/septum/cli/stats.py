@@ -88,7 +88,7 @@ def run(
         min_cell,
         asking.noise_of(epsilon, delta),
     )
-    named = tuple(part.strip() for part in silos.split(",") if part.strip())
+    named = options.names(silos)
     return asking.ask(call, app_named, asked, asking.Terms(named, quorum, gather, deadline))
 
 

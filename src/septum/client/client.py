@@ -72,6 +72,10 @@ class Client:
         """One run. Raises NotFoundError."""
         return from_json(RunView, self._json("GET", f"/runs/{quote(run_id, safe='')}"))
 
+    def plan(self, run_id: str) -> Plan:
+        """What a run was settled to do: the same for everybody who takes part. Raises NotFoundError."""
+        return from_json(Plan, self._json("GET", f"/runs/{quote(run_id, safe='')}/plan"))
+
     def stop(self, run_id: str, *, reason: str = "stopped by an operator") -> RunView:
         """End a run; its last finished model stays. Raises ProtocolError when it has ended in another way."""
         return from_json(RunView, self._json("POST", f"/runs/{quote(run_id, safe='')}/stop", {"reason": reason}))
@@ -88,6 +92,13 @@ class Client:
         """What happened in a run, from entry `after` (exclusive) on."""
         params = {"after": str(after), "limit": str(limit)}
         return list_of(JournalView, self._json("GET", f"/runs/{quote(run_id, safe='')}/journal", params=params))
+
+    def whole_journal(self, run_id: str) -> Iterator[JournalView]:
+        """All that happened in a run until now, page by page."""
+        after = 0
+        while page := self.journal(run_id, after=after):
+            yield from page
+            after = page[-1].seq
 
     def watch(self, run_id: str, *, after: int = 0, patience_s: float = 60.0) -> Iterator[JournalView]:
         """The journal from entry `after` on, as it grows, until the run has ended.

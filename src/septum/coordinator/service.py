@@ -289,6 +289,10 @@ class RunService:
         """One run. Raises NotFoundError."""
         return self._view(await self._driver.load(run_id))
 
+    async def plan(self, run_id: str) -> Plan:
+        """What a run was settled to do. Raises NotFoundError."""
+        return (await self._driver.load(run_id)).run.plan
+
     async def runs(self, *, limit: int, before: str) -> tuple[RunView, ...]:
         """Runs, newest first."""
         page = await self._driver.performer.read(self._driver.store.page, limit=limit, before=before)

@@ -73,7 +73,6 @@ class WorkerSpec:
     hyper: Mapping[str, Scalar]
     seed: int
     strategy: StrategyRef
-    clip_norm: float | None
     run_dir: Path
     model_dir: Path | None = None
     readable: tuple[Path, ...] = ()

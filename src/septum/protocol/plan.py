@@ -176,7 +176,7 @@ class Plan:
     gather_s    how long the run waits for its silos to join before it starts with a quorum or fails
     deadline_s  how long one attempt of a round may take
     attempts    how often a round is tried before the run fails
-    clip_norm   L2 bound on a silo's update, applied in the silo; None leaves updates as they are
+    clip_norm   L2 bound on a silo's update, applied by its agent; None leaves updates as they are
     masking     how what silos send is masked; None where the coordinator is to see each silo's own
     privacy     how silos train with differential privacy; None where they train without
     query       what is asked of the silos' data, by the data contract of `app`: then no model is made, and none of

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from septum.errors import ConfigError, did_you_mean
 from septum.sdk.contract import known_keys
+from septum.sdk.layers import Layer, check_layers, read_layers, slots_of
 
 if TYPE_CHECKING:
     from septum.sdk.data import Float32, Float64, Parameters
     from septum.sdk.losses import Loss
 
-LOSSES = ("logistic", "perceptron")
+LOSSES = ("logistic", "perceptron", "network")
 STATISTIC = "mean_and_std"  # the one statistic that such an app may have, under its own name
 MAX_HIDDEN = 8
 NOT_DECLARED = (
@@ -32,11 +33,12 @@ NOT_DECLARED = (
 class PrivateLoss:
     """What is trained.
 
-    loss      of `septum.losses`
+    loss      of `septum.losses`; `network` is the logistic one of a network of declared layers, by torch
     features  the inputs' names, in order
     low, high of each feature: between which most of its values lie, from what everybody may know. In a run with
               differential privacy low becomes -1 and high becomes 1, and nothing is summed over the rows for it
     hidden    units of each hidden layer of a perceptron
+    layers    of a network
     """
 
     loss: str
@@ -44,6 +46,7 @@ class PrivateLoss:
     low: tuple[float, ...]
     high: tuple[float, ...]
     hidden: tuple[int, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -57,13 +60,27 @@ class PrivateLoss:
             raise ConfigError(f"hidden is {list(self.hidden)} for loss {self.loss!r}; it belongs to a perceptron")
         if len(self.hidden) > MAX_HIDDEN or not all(1 <= width <= 4096 for width in self.hidden):
             raise ConfigError(f"hidden has {list(self.hidden)}; up to {MAX_HIDDEN} layers of 1 to 4096 units")
+        if (self.loss == "network") != bool(self.layers):
+            raise ConfigError(f"{len(self.layers)} layers for loss {self.loss!r}; they belong to a network")
+        if self.layers:
+            check_layers(self.layers, len(self.features))
+
+    @property
+    def by_torch(self) -> bool:
+        """Whether torch is needed where it is trained."""
+        return bool(self.layers)
+
+    @property
+    def slots(self) -> int:
+        """How many records pass through the loss at once."""
+        return slots_of(self.layers, len(self.features)) if self.layers else 1
 
 
 def read_private_loss(where: str, section: Mapping[str, object]) -> PrivateLoss | None:
     """`[privacy]` of a manifest; None where there is none. Raises ConfigError."""
     if not section:
         return None
-    known_keys(f"{where}, [privacy]", section, ("loss", "ranges", "hidden"))
+    known_keys(f"{where}, [privacy]", section, ("loss", "ranges", "hidden", "layers"))
     ranges, hidden = section.get("ranges", {}), section.get("hidden", [])
     if not isinstance(ranges, dict) or not all(_is_range(pair) for pair in ranges.values()):
         raise ConfigError(f"{where}, [privacy]: ranges is {ranges!r}", hint="write: age = [30, 80]")
@@ -76,6 +93,7 @@ def read_private_loss(where: str, section: Mapping[str, object]) -> PrivateLoss 
             low=tuple(float(pair[0]) for pair in ranges.values()),
             high=tuple(float(pair[1]) for pair in ranges.values()),
             hidden=tuple(hidden),
+            layers=read_layers("layers", section.get("layers", [])),
         )
     except ConfigError as error:
         raise ConfigError(f"{where}, [privacy]: {error.message}", hint=error.hint) from error
@@ -87,22 +105,27 @@ def _is_range(pair: object) -> bool:
 
 def loss_of(private: PrivateLoss) -> Loss:
     """The function."""
-    from septum.sdk import losses  # numpy: a manifest is read without it
+    from septum.sdk import losses, network  # numpy: a manifest is read without it
 
+    if private.layers:
+        return network.gradients(private.layers)
     found: dict[str, Loss] = {"logistic": losses.logistic, "perceptron": losses.perceptron}
     return found[private.loss]
 
 
 def initial(private: PrivateLoss, seed: int) -> dict[str, Float32]:
-    """The model before round 1: zeros, and for a perceptron weights by the seed of the plan.
+    """The model before round 1: zeros, and for a perceptron or a network weights by the seed of the plan.
 
     >>> {name: tensor.shape for name, tensor in initial(PrivateLoss("logistic", ("age",), (30,), (80,)), 1).items()}
     {'bias': (1,), 'weight': (1, 1)}
     """
     import numpy as np  # as above
 
+    from septum.sdk import network
     from septum.sdk.harness import rng
 
+    if private.layers:
+        return network.initial(private.layers, len(private.features), rng(seed))
     if private.loss == "logistic":
         return {"bias": np.zeros(1, np.float32), "weight": np.zeros((1, len(private.features)), np.float32)}
     generator = rng(seed)
@@ -118,6 +141,10 @@ def logits(private: PrivateLoss, parameters: Parameters, x: Float32) -> Float32:
     """The model's outputs, (rows,), for scaled inputs."""
     import numpy as np  # as above
 
+    from septum.sdk import network
+
+    if private.layers:
+        return network.logits(private.layers, parameters, x)
     if private.loss == "logistic":
         linear: Float32 = x @ parameters["weight"][0] + parameters["bias"]
         return linear

@@ -94,7 +94,7 @@ if TYPE_CHECKING:
 
 _NO_LEDGER = "this silo takes no part in runs with differential privacy"
 AUTH_PAUSE_S = 60.0  # a person has to act first
-_STEPS = frozenset({"load", "prepare", "evaluate", "train", "clip", "encode"})  # the durations that leave the silo
+_STEPS = frozenset({"load", "prepare", "evaluate", "train", "encode"})  # the durations that leave the silo
 
 
 def minute_of_the_day() -> int:
@@ -396,18 +396,14 @@ class Session:
         return True
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
-        if isinstance(result.payload, bytes):
-            return outgoing.take(result.payload, job, model, self._allowed)
-        outgoing.take_over(self._files.output(job.name), self._files.held(job.name), job, model, self._allowed)
-        return result.payload
-
-    @property
-    def _allowed(self) -> outgoing.Allowed:
-        """What the manifest that was approved here calls private, whatever the plan says; and what is paid for."""
         assert self._granted is not None
-        wanted = self.state.plan.privacy
-        noisy = wanted is not None and wanted.metrics_epsilon is not None
-        return outgoing.Allowed(self._granted.app.private, noisy)
+        plan = self.state.plan
+        noisy = plan.privacy is not None and plan.privacy.metrics_epsilon is not None
+        bounds = outgoing.Bounds(self._granted.app.private, plan.clip_norm, noisy)
+        if isinstance(result.payload, bytes):
+            return outgoing.take(result.payload, job, model, bounds)
+        output, held = self._files.output(job.name), self._files.held(job.name)
+        return outgoing.take_over(output, result.payload, held, job, model, bounds)
 
     def _model(self, blob: Blob) -> Path | bytes:
         """The base model: as it came with the instruction, or its file, which is fetched if it is not there."""
@@ -476,7 +472,6 @@ class Session:
             hyper=plan.hyper,
             seed=plan.seed,
             strategy=plan.strategy,
-            clip_norm=plan.clip_norm,
             run_dir=self._files.work.absolute(),
             python=app.python,
             paths=app.paths,

@@ -17,6 +17,7 @@ from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
 from septum.protocol import combine, contents, masked_combine, metrics_combine, run, run_state, silo, stages, tensors
+from septum.protocol.clipped import clip
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.masked import Beside, evaluation_sums, masked_pieces, scale_of
 from septum.protocol.messages import Blob, Masked, Outcome, SiloMessage, Stage, blob_of
@@ -96,7 +97,7 @@ class _Simulation:
             ((), 0) if plan.private is None else (plan.private.parameters, plan.private.personalise)
         )
         mu = self._strategy.proximal_mu
-        parts = {name: Part(name, plan.seed, mu, plan.clip_norm, self._private, further) for name in plan.silos}
+        parts = {name: Part(name, plan.seed, mu, self._private, further) for name in plan.silos}
         self._stations: dict[str, Station | PrivateStation] = {
             name: Station(app.app, hyper, prepared[name], part)
             if plan.privacy is None
@@ -234,6 +235,8 @@ class _Simulation:
             base = None if model is None else layout_of(source_of(model))
             combine.check(job.stage, source_of(data), base)
             contents.check_shared(layout_of(source_of(data)), base, self._private)
+            if job.stage is Stage.TRAIN and self._run.plan.clip_norm is not None:
+                data = clip(data, self._run.plan.clip_norm)  # where a silo's agent does it
         except SeptumError as error:
             return silo.WorkFailed(job, error.message)
         blob = blob_of(data)

@@ -30,7 +30,6 @@ def prepared(data: Path, folder: Path) -> bytes:
         hyper={},
         seed=42,
         strategy=StrategyRef("fedavg", {}),
-        clip_norm=None,
         run_dir=folder,
     )
     return Workplace(spec).perform(Task(Stage.PREPARE, 0, None, True, None, folder / "carry")).small

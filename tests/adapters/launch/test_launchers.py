@@ -117,12 +117,6 @@ def test_the_strategys_proximal_term_reaches_the_app(start: Start, tmp_path: Pat
     assert leaving_of(worker, train_task(spec))["update.w"].tolist() == [[0.25]]
 
 
-def test_the_update_is_clipped(start: Start, tmp_path: Path) -> None:
-    spec = spec_for(tmp_path, clip_norm=1.0)
-    update = leaving_of(start(spec), train_task(spec))["update.w"]
-    assert 0.999 < float(update.item()) <= 1.0
-
-
 @pytest.mark.parametrize(
     ("train", "says"),
     [

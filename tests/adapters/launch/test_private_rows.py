@@ -78,15 +78,6 @@ def test_the_loop_learns_and_the_app_predicts_with_its_model(made):
     assert harness.evaluate(loaded.app, ready, model).roc_auc > 0.9
 
 
-def test_an_update_is_clipped_as_the_plan_says(made):
-    loaded, hyper, prepared = made
-    rows = rows_of(loaded.app, hyper, prepared, loaded.manifest.trains)
-    station = PrivateStation(loop_of(loaded.manifest.trains), rows, Part("north", 1, clip_norm=1e-3), os.urandom)
-    left = station.train(Timer(), 1, private_loss.initial(loaded.manifest.trains, 1)).leaving
-    length = np.sqrt(sum(np.square(left[f"update.{name}"]).sum() for name in ("weight", "bias")))
-    assert 0 < length <= 1e-3
-
-
 def test_a_perceptron_is_trained_by_the_same_loop():
     private = PrivateLoss("perceptron", ("x",), (-1.0,), (1.0,), (4,))
     x = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]

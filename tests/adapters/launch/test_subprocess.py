@@ -230,7 +230,7 @@ from septum.ports.launcher import Level, WorkerLimits, WorkerSpec
 from septum.protocol.plan import StrategyRef
 folder, digest, level = Path(sys.argv[1]), sys.argv[2], Level(int(sys.argv[3]))
 data, run_dir = folder / "data.csv", folder / "run"
-spec = WorkerSpec("r1", "north", folder / "app", digest, data, {}, 0, StrategyRef(), None, run_dir)
+spec = WorkerSpec("r1", "north", folder / "app", digest, data, {}, 0, StrategyRef(), run_dir)
 worker = SubprocessLauncher(level).start(spec, WorkerLimits())
 print(worker.pid, flush=True)
 from tests.silo.small_app import payload_of, train_task

@@ -27,7 +27,7 @@ from septum.sdk.private_loss import PrivateLoss
 
 FRAMES = Wire(
     "septum-frames",
-    3,
+    4,
     advice="septum was upgraded while the agent ran; start the agent again: septum silo start",
 )
 TO_WORKER = Sides("the agent", "the worker")
@@ -50,7 +50,6 @@ class Start:
     hyper: Mapping[str, Scalar]
     seed: int
     strategy: StrategyRef
-    clip_norm: float | None
     run_dir: str
     limits: WorkerLimits
     paths: tuple[str, ...]
@@ -71,7 +70,6 @@ class Start:
             hyper=spec.hyper,
             seed=spec.seed,
             strategy=spec.strategy,
-            clip_norm=spec.clip_norm,
             run_dir=str(spec.run_dir),
             limits=limits,
             paths=tuple(str(path) for path in spec.paths),
@@ -92,7 +90,6 @@ class Start:
             hyper=self.hyper,
             seed=self.seed,
             strategy=self.strategy,
-            clip_norm=self.clip_norm,
             run_dir=Path(self.run_dir),
             paths=tuple(Path(path) for path in self.paths),
             rows_for=self.rows_for,

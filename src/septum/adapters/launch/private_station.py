@@ -18,7 +18,6 @@ from septum.errors import TensorError
 from septum.ports.launcher import Loop
 from septum.privacy import dp_sgd
 from septum.privacy.accounting import Gaussian
-from septum.privacy.clipping import clip_l2
 from septum.privacy.noise import RandomBytes
 from septum.protocol import payload
 from septum.protocol.contents import NOISY
@@ -65,12 +64,10 @@ class PrivateStation:
                 steps=loop.steps,
                 learning_rate=loop.learning_rate,
                 random=self._random,
+                slots=loop.private.slots,
             ),
         )
         update: Mapping[str, Float32] = {name: new[name] - base[name] for name in base}
-        limit = self._part.clip_norm
-        if limit is not None:
-            update, _ = timer.run("clip", lambda: clip_l2(update, limit))
         return Made(payload.update_tensors(update, NOTHING), loop.weight)
 
     def evaluate(self, timer: Timer, model: Tensors, state: Tensors = _NO_TENSORS) -> Made:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from septum.errors import AppError
-from septum.privacy.clipping import clip_l2
 from septum.protocol import payload
 from septum.protocol.contents import CHOSEN, OWN, PRIVATE, STATE, STATISTICS
 from septum.protocol.tensors import Array, Tensors
@@ -47,7 +46,6 @@ class Part:
     silo: str
     seed: int
     proximal_mu: float = 0.0
-    clip_norm: float | None = None
     private: tuple[str, ...] = ()
     personalise: int = 0
 
@@ -97,12 +95,8 @@ class Station:
         part = self._part
         task = harness.Task(round_, part.seed, part.silo, part.proximal_mu, app_state, own)
         result = timer.run("train", lambda: harness.train(self._app, self._hyper, self._prepared, shared, task))
-        update: Mapping[str, NDArray[np.float32]] = result.update
-        if part.clip_norm is not None:
-            limit = part.clip_norm
-            update, _ = timer.run("clip", lambda: clip_l2(result.update, limit))
         carried = _named(PRIVATE, result.private, STATE, result.state) if part.private else result.state
-        return Made(payload.update_tensors(update, evaluation), result.weight, carried)
+        return Made(payload.update_tensors(result.update, evaluation), result.weight, carried)
 
     def evaluate(self, timer: Timer, model: Tensors, state: Tensors = _NO_TENSORS) -> Made:
         """How the silo's model does on the test rows: `model` with its own parameters, perhaps trained further here.

@@ -108,7 +108,7 @@ def _in_the_app(error: SeptumError) -> str:
 def _open(spec: WorkerSpec) -> Station | PrivateStation:
     """The approved app, with the silo's rows as it splits them; or septum's own loop with rows that were made so."""
     mu = proximal_mu(spec.strategy.name, spec.strategy.settings)
-    part = Part(spec.silo, spec.seed, mu, spec.clip_norm, spec.private, spec.personalise)
+    part = Part(spec.silo, spec.seed, mu, spec.private, spec.personalise)
     if spec.loop is not None:
         return PrivateStation(spec.loop, _read(spec.data_path), part, os.urandom)
     loaded, hyper, prepared = _prepared(spec)

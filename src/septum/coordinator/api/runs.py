@@ -52,6 +52,12 @@ async def run(request: Request, run_id: str) -> Response:
     return answer(await parts_of(request).service.run(run_id))
 
 
+@router.get("/{run_id}/plan", response_model=Plan, dependencies=[Depends(READ)])
+async def plan(request: Request, run_id: str) -> Response:
+    """The plan as it was settled and sent to the silos; its digest is over this JSON."""
+    return answer(await parts_of(request).service.plan(run_id))
+
+
 @router.post("/{run_id}/stop", response_model=RunView, dependencies=[Depends(STEER)])
 async def stop(request: Request, run_id: str) -> Response:
     """End a run; its last finished model stays. The body may give a `reason`."""

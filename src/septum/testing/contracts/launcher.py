@@ -173,7 +173,6 @@ def spec_for(folder: Path, body: str = GOOD) -> WorkerSpec:
         hyper={"lr": 0.5},
         seed=7,
         strategy=StrategyRef(),
-        clip_norm=None,
         run_dir=folder / "run",
     )
 
