@@ -146,6 +146,31 @@ class ForbiddenError(AuthError):
     http_status = 403
 
 
+class SecondFactorError(AuthError):
+    """The password holds, and the code of the second factor is still wanted."""
+
+    code = "second_factor"
+
+
+class PasswordChangeError(AuthError):
+    """A one-time password, in whose place one has to be chosen."""
+
+    code = "password_change"
+    http_status = 403
+
+
+class RateLimitedError(SeptumError):
+    """It was tried too often. `retry_after_s`: how long to wait."""
+
+    code = "rate_limited"
+    exit_code = ExitCode.AUTH
+    http_status = 429
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
 class ConnectionFailedError(SeptumError):
     """The other side cannot be reached, or went away in the middle."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from septum.adapters.store.registry import SqliteRegistry
 from septum.adapters.store.sqlite import open_store
+from septum.ports.people import Organisation
 from septum.testing.contracts.registry import RegistryContract
 from septum.testing.fakes import MemoryRegistry
 
@@ -16,6 +17,7 @@ class TestSqliteRegistry(RegistryContract):
     @contextmanager
     def make(self, directory: Path) -> Iterator[SqliteRegistry]:
         with open_store(directory / "data") as stores:
+            stores.people.add_organisation(Organisation("st-marys", "St Mary's", 0.0))
             yield stores.registry
 
 

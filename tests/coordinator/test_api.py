@@ -12,7 +12,7 @@ from tests.coordinator.support import plan_of
 
 from septum.client import Client
 from septum.coordinator.api.access import ApiParts
-from septum.coordinator.api.app import PREFIX, api_routes, create_app, permission_of
+from septum.coordinator.api.app import api_routes, create_app, permission_of
 from septum.protocol.codec import dumps, to_json
 from septum.protocol.facts import Fact
 from septum.protocol.plan import Plan
@@ -38,8 +38,16 @@ def test_every_route_names_its_permission():
     assert len(operations) >= 13
     for named, operation in operations.items():
         assert operation.get("x-permission", "").endswith("."), named
-    public = {f"{PREFIX}{route.path}" for route in api_routes() if permission_of(route).public}
-    assert public == {f"{PREFIX}/health"}
+    public = {(*route.methods, route.path) for route in api_routes() if permission_of(route).public}
+    oidc = {("GET", "/oidc"), ("GET", "/oidc/callback")} | {
+        ("POST", f"/oidc/{n}") for n in ("begin", "device", "device/session")
+    }
+    assert public == {("GET", "/health"), ("POST", "/session")} | oidc
+
+
+def test_every_route_that_is_not_public_asks_for_a_right_or_is_about_the_caller_alone():
+    own = {route.path.split("/")[1] for route in api_routes() if permission_of(route).right is None}
+    assert own == {"health", "session", "oidc", "account", "tokens"}
 
 
 @pytest.mark.parametrize(

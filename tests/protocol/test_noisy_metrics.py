@@ -23,7 +23,7 @@ from septum.protocol.messages import Stage
 from septum.protocol.metrics_combine import asked_of, perform
 from septum.protocol.noisy_metrics import EDGES, LARGEST_LOSS, count_with_noise, metrics_of, unit_of, units
 from septum.protocol.plan import AppRef, Masking, Plan
-from septum.protocol.privacy import Privacy
+from septum.protocol.privacy import Privacy, Strength
 from septum.protocol.run_state import Combine, Contribution
 from septum.protocol.sources import source_of
 
@@ -183,6 +183,11 @@ def test_they_are_taken_where_the_plan_asks_for_them_and_nowhere_else():
 def test_a_part_that_is_none_is_refused(epsilon, says):
     with pytest.raises(ConfigError, match=says):
         Privacy(5.0, metrics_epsilon=epsilon)
+
+
+def test_where_an_app_trains_by_itself_there_are_none():
+    with pytest.raises(ConfigError, match="the app trains by itself"):
+        Privacy(5.0, strength=Strength.ATTESTED, metrics_epsilon=1.0)
 
 
 def test_a_plan_without_metrics_has_the_bytes_that_it_had():

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.silo.private_app import write_private_app, write_rows
+from tests.silo.private_app import OWN_TRAIN, write_own_app, write_private_app, write_rows
 from tests.silo.scripted import ScriptedChannel, ScriptedStop, tools_for
 from tests.silo.small_app import approved, granted
 
+from septum.adapters.launch.inline import InlineWorker
 from septum.privacy.ledger import Budget, Settled
 from septum.protocol import payload, tensors
 from septum.protocol.messages import End, Evaluate, Failure, Outcome, Prepare, Report, Train, blob_of
 from septum.protocol.plan import AppRef, Plan
-from septum.protocol.privacy import Privacy
+from septum.protocol.privacy import Privacy, Strength
 from septum.protocol.silo import SiloRun
 from septum.sdk.package import read_manifest
 from septum.silo.ledger import Ledger, read
@@ -27,6 +29,7 @@ from septum.silo.session import Session
 MODEL = blob_of(
     tensors.encode(payload.model_tensors({"bias": np.zeros(1, np.float32), "weight": np.zeros((1, 1), np.float32)}, {}))
 )
+ATTESTED = Strength.ATTESTED
 FINISHED = End(Outcome.FINISHED)
 
 
@@ -35,7 +38,7 @@ def concentrated(used, delta):
     return math.fsum(getattr(one, "steps", 1) / one.noise_multiplier**2 for one in used)
 
 
-def play(folder, *script, app=None, purse=True, metrics=None):
+def play(folder, *script, app=None, purse=True, strength=Strength.ENFORCED, metrics=None):
     """Serve until the script is over, with a silo that would let the texts of errors leave."""
     app_dir = app or write_private_app(folder / "app")
     found = replace(approved(app_dir, write_rows(folder / "rows.csv")), trains=read_manifest(app_dir).trains)
@@ -45,7 +48,7 @@ def play(folder, *script, app=None, purse=True, metrics=None):
         {},
         ("north", "south"),
         rounds=2,
-        privacy=Privacy(5.0, batch=16, metrics_epsilon=metrics),
+        privacy=Privacy(5.0, batch=16, strength=strength, metrics_epsilon=metrics),
     )
     channel = ScriptedChannel(ScriptedStop(), *script)
     privacy = PrivacyTools(
@@ -108,6 +111,41 @@ def test_what_an_app_says_of_a_row_stays_whatever_the_policy_says(tmp_path):
     )
     assert "Jane" not in failure.reason + failure.details
     assert "keeps the reason to itself" in failure.reason
+
+
+def test_of_an_apps_own_training_leaves_what_it_attests_and_the_silo_logs_it(tmp_path, caplog):
+    app = write_own_app(tmp_path / "app")
+    with caplog.at_level(logging.INFO, "septum.silo"):
+        said = play(tmp_path, Prepare(1, initial=True), Train(1, 1, MODEL), FINISHED, app=app, strength=ATTESTED).said
+    _, report = (one for one in said if isinstance(one, Report))
+    left = tensors.decode(report.payload.inline)
+    assert left["update.weight"].tolist() == [[0.5]]
+    assert left["evaluation.sums"].tolist()[:3] == [0.0, 0.0, 0.0]
+    assert not {"attested", "noise_multiplier"} & {part for name in left for part in name.split(".")}
+    (logged,) = (record.septum_fields for record in caplog.records if record.message == "privacy_attested")
+    assert (logged["round"], logged["steps"], logged["clip"]) == (1, 1, 1.0)
+    assert read(tmp_path).entries[-1].event.executed == 1
+
+
+@pytest.mark.parametrize("train", ["    return p\n", OWN_TRAIN.replace("=asked.noise", "=0.5 * asked.noise")])
+def test_of_an_apps_own_training_nothing_leaves_that_it_does_not_attest(tmp_path, train):
+    app = write_own_app(tmp_path / "app", train)
+    said = play(tmp_path, Train(1, 1, MODEL), FINISHED, app=app, strength=ATTESTED).said
+    (failure,) = (one for one in said if isinstance(one, Failure))
+    assert not any(isinstance(one, Report) for one in said)
+    assert failure.reason == "train-1 failed in this silo, which keeps the reason to itself"
+
+
+def test_the_agent_asks_for_it_whatever_the_apps_process_is(tmp_path, monkeypatch):
+    """A process that sends its update and no word of privacy with it."""
+    monkeypatch.setattr(InlineWorker, "perform", unsaid(InlineWorker.perform))
+    app = write_own_app(tmp_path / "app")
+    said = play(tmp_path, Train(1, 1, MODEL), FINISHED, app=app, strength=ATTESTED).said
+    assert not any(isinstance(one, Report) for one in said)
+
+
+def unsaid(perform):
+    return lambda *arguments: replace(perform(*arguments), attested=None)
 
 
 @pytest.mark.parametrize("asked", [Prepare(1, initial=True), Train(1, 1, MODEL)])

@@ -1,9 +1,10 @@
 """Which coordinator does a command speak to, with which token, and who said so?
 
 Places, the first that has a value wins: flags, `--operator-file`, SEPTUM_URL / SEPTUM_TOKEN / SEPTUM_CA,
-SEPTUM_OPERATOR_FILE, the project file (`septum.local.toml` in this directory or one above), the user file
-(`~/.config/septum/config.toml`). What a file says belongs together: its token and certificate serve the URL beside
-them and no other, so that a project file in a cloned repository cannot have the user's token sent elsewhere.
+SEPTUM_OPERATOR_FILE, the project file (`septum.local.toml` in this directory or one above), the sessions of `septum
+login`, the user file (`~/.config/septum/config.toml`). What a file says belongs together: its token and certificate
+serve the URL beside them and no other, so that a project file in a cloned repository cannot have the user's token sent
+elsewhere.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from septum.cli.session_file import config_folder, kept_sessions, sessions_file
 from septum.errors import AuthError, ConfigError, did_you_mean
 
 PROJECT_FILE = "septum.local.toml"
@@ -67,25 +69,35 @@ def resolve_access(flags: AccessFlags) -> Found:
         ConfigError: none is named, or a file is unusable.
         AuthError: there is no token for it.
     """
-    settings = {item.name: item for item in settled(flags, os.environ, Path.cwd())}
-    url, token, ca = (settings[key] for key in KEYS)
-    if not url.value:
-        raise ConfigError(
-            "which coordinator? none is named by flags, environment or files",
-            hint="set SEPTUM_URL and SEPTUM_TOKEN, or --operator-file DATA_DIR/operator.json on its machine",
-        )
-    if not url.value.startswith("https://"):
-        raise ConfigError(f"the URL from {url.origin} is {url.value!r}", hint="write https://HOST:PORT")
+    url, token, ca = _named(flags)
     if not token.value:
         raise AuthError(
             f"there is no token for {url.value} (the URL is from {url.origin})",
-            hint="set SEPTUM_TOKEN, or write token = ... beside that url; who says what: septum config show --origin",
+            hint="septum login, or set SEPTUM_TOKEN; who says what: septum config show --origin",
         )
     return Found(url.value, token.value, ca.value)
 
 
-def settled(flags: AccessFlags, environment: Mapping[str, str], directory: Path) -> tuple[Setting, ...]:
-    """Every setting with its value and where that is from."""
+def resolve_place(flags: AccessFlags) -> Found:
+    """The coordinator to sign in at, with whatever token there is. Raises ConfigError: none is named."""
+    url, token, ca = _named(flags)
+    return Found(url.value, token.value, ca.value)
+
+
+def _named(flags: AccessFlags) -> tuple[Setting, Setting, Setting]:
+    url, token, ca = settled(flags, os.environ, Path.cwd())
+    if not url.value:
+        raise ConfigError(
+            "which coordinator? none is named by flags, environment or files",
+            hint="septum login --url https://HOST:PORT, or --operator-file DATA_DIR/operator.json on its machine",
+        )
+    if not url.value.startswith("https://"):
+        raise ConfigError(f"the URL from {url.origin} is {url.value!r}", hint="write https://HOST:PORT")
+    return url, token, ca
+
+
+def settled(flags: AccessFlags, environment: Mapping[str, str], directory: Path) -> tuple[Setting, Setting, Setting]:
+    """URL, token and certificate, each with its value and where that is from."""
     places = _places(flags, environment, directory)
     url = _first("url", places)
     fitting = [place for place in places if not place.whole or _same(place.values.get("url", ""), url.value)]
@@ -98,8 +110,7 @@ def user_file(environment: Mapping[str, str]) -> Path:
     >>> user_file({"XDG_CONFIG_HOME": "/home/ada/.config"}).as_posix()
     '/home/ada/.config/septum/config.toml'
     """
-    base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME", "~"), ".config")
-    return Path(base).expanduser() / "septum" / "config.toml"
+    return config_folder(environment) / "config.toml"
 
 
 def project_file(directory: Path) -> Path | None:
@@ -117,9 +128,15 @@ def _places(flags: AccessFlags, environment: Mapping[str, str], directory: Path)
     places.append(_Place(variables, _ENVIRONMENT, whole=False))
     if environment.get("SEPTUM_OPERATOR_FILE"):
         places.append(_operator_place(Path(environment["SEPTUM_OPERATOR_FILE"]), "SEPTUM_OPERATOR_FILE"))
-    for path in (project_file(directory), user_file(environment)):
-        if path is not None and path.is_file():
-            places.append(_toml_place(path))
+    project, user = project_file(directory), user_file(environment)
+    if project is not None:
+        places.append(_toml_place(project))
+    sessions = sessions_file(environment)
+    for kept in kept_sessions(sessions):
+        values = {"url": kept.url, "token": kept.token, **({"ca": kept.ca} if kept.ca else {})}
+        places.append(_whole_place(sessions, values, f"{sessions}, septum login"))
+    if user.is_file():
+        places.append(_toml_place(user))
     return places
 
 

@@ -34,7 +34,7 @@ CLOCK_FAIL_S = 60.0  # a silo's signed request is refused when its time is furth
 DISK_WARN_BYTES = 5 * 2**30
 DISK_FAIL_BYTES = 2**29
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-    "coordinator": ("alembic", "fastapi", "granian", "sqlalchemy"),
+    "coordinator": ("alembic", "argon2", "fastapi", "granian", "jwt", "sqlalchemy"),
     "torch": ("torch",),
 }
 

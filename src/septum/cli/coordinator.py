@@ -16,7 +16,7 @@ from septum.errors import MissingExtraError
 
 app = noun("coordinator", "Run the coordinator.")
 
-_STACK = ("alembic", "fastapi", "granian", "sqlalchemy")  # the extra `coordinator`
+_STACK = ("alembic", "argon2", "fastapi", "granian", "jwt", "sqlalchemy")  # the extra `coordinator`
 
 
 def need_coordinator() -> None:
@@ -73,8 +73,11 @@ def start(
     where: dict[str, Json] = {}
 
     def ready(found: Ready) -> None:
-        operator_file = str(found.data_dir / "operator.json")
+        operator_file, first = str(found.data_dir / "operator.json"), found.data_dir / "admin-password.json"
         where.update(url=found.url, port=found.port, data_dir=str(found.data_dir), operator_file=operator_file)
+        if first.exists():
+            where["admin_password_file"] = str(first)
+            call.output.note(f"the administrator's one-time password is in {first}: septum login admin")
         call.output.item(
             {"event": "ready", **where},
             f"the coordinator takes requests at {found.url}\n"

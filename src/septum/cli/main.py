@@ -19,8 +19,10 @@ from septum.cli import (
     coordinator,
     demo,
     doctor,
+    login,
     metric,
     model,
+    org,
     plugin,
     roster,
     run,
@@ -33,6 +35,8 @@ from septum.cli import (
     silo_roster,
     simulate,
     stats,
+    token,
+    user,
 )
 from septum.cli.command import JsonFlag, QuietFlag, need_command
 from septum.cli.failures import InternalError, Interrupted, UsageProblem
@@ -58,6 +62,9 @@ for noun in (
     metric.app,
     roster.app,
     stats.app,
+    org.app,
+    user.app,
+    token.app,
     plugin.app,
     config.app,
 ):
@@ -76,6 +83,7 @@ silo_roster.register(silo.app)
 demo.register(app)
 simulate.register(app)
 doctor.register(app)
+login.register(app)
 
 
 def show_version(context: typer.Context, wanted: bool) -> None:

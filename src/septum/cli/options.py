@@ -71,6 +71,13 @@ MetricsEpsilon = Annotated[
 DpUnit = Annotated[
     str, typer.Option("--dp-unit", help="With --target-epsilon: whose presence is hidden; record, a row of a silo.")
 ]
+PrivacyStrength = Annotated[
+    str,
+    typer.Option(
+        "--privacy-strength",
+        help="With --target-epsilon: enforced by septum, or attested by an app that trains by itself.",
+    ),
+]
 Delta = Annotated[
     str, typer.Option("--delta", help="With --target-epsilon: the delta; auto is a tenth of 1 / rows of each silo.")
 ]
@@ -139,6 +146,7 @@ class RunOptions:
     target_epsilon: float | None = None
     metrics_epsilon: float | None = None
     dp_unit: str = "record"
+    privacy_strength: str = "enforced"
     delta: str = "auto"
     dp_clip: float = DP_CLIP
     dp_batch: int = DP_BATCH

@@ -23,7 +23,7 @@ _EXIT_CODES = {
     ExitCode.USAGE: "The command line, a file or a setting is wrong, or there is no such run, silo or model.",
     ExitCode.TIMEOUT: "It did not happen in time.",
     ExitCode.CONNECTION: "The coordinator cannot be reached, or went away.",
-    ExitCode.AUTH: "There is no token, it is not accepted, or it does not allow this.",
+    ExitCode.AUTH: "No token or session, one that is not accepted or does not allow this, or too many attempts.",
     ExitCode.INTERRUPTED: "Ctrl-C. `run watch` has detached; the run goes on.",
 }
 _HEAD = """# Commands
@@ -56,12 +56,13 @@ The first of these that has a value wins; `septum config show --origin` tells wh
 3. `SEPTUM_URL`, `SEPTUM_TOKEN`, `SEPTUM_CA`
 4. `SEPTUM_OPERATOR_FILE`
 5. the project file: `septum.local.toml` in this directory or the nearest one above
-6. the user file: `~/.config/septum/config.toml` (or under `XDG_CONFIG_HOME`)
+6. the sessions of `septum login`, the newest first: `~/.config/septum/sessions.json`, mode 0600
+7. the user file: `~/.config/septum/config.toml` (or under `XDG_CONFIG_HOME`)
 
-Both files have the keys `url`, `token` and `ca`, all texts; `ca` is relative to the file. What a file says belongs
-together: its token and certificate are used for the URL beside them and no other. So a project file in a repository
-that you cloned cannot have your user file's token sent to a coordinator of its choice. Keep files with a token out of
-version control, with mode 0600.
+The project and the user file have the keys `url`, `token` and `ca`, all texts; `ca` is relative to the file. What a
+file says belongs together: its token and certificate are used for the URL beside them and no other. So a project file
+in a repository that you cloned cannot have your user file's token sent to a coordinator of its choice. Keep files with
+a token out of version control, with mode 0600.
 
 ## Exit codes
 """

@@ -109,12 +109,16 @@ def list_(call: Invocation) -> Answer:
 
 
 @command(app, "invite", remote=True)
-def invite(call: Invocation, name: SiloName) -> Answer:
+def invite(
+    call: Invocation,
+    name: SiloName,
+    org: Annotated[str, typer.Option("--org", help="The organisation that owns it; the first one if left out.")] = "",
+) -> Answer:
     """Make a one-time token by which a silo enrols, and print the command to paste there."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
 
     with call.client() as client:
-        return views.invitation(client.invite(name), resolve_access(call.access).url)
+        return views.invitation(client.invite(name, org), resolve_access(call.access).url)
 
 
 @command(app, "revoke", remote=True)

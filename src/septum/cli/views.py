@@ -80,10 +80,16 @@ def models(found: Sequence[ModelView]) -> Answer:
 def silos(found: Sequence[SiloView]) -> Answer:
     """Silos."""
     rows = tuple(
-        (view.name, view.status.value, when(view.enrolled_at) or "never", when(view.seen_at) or "never")
+        (
+            view.name,
+            view.status.value,
+            view.organisation,
+            when(view.enrolled_at) or "never",
+            when(view.seen_at) or "never",
+        )
         for view in found
     )
-    table = Table(("SILO", "STATUS", "ENROLLED", "SEEN"), rows, "no silos yet: septum silo invite NAME")
+    table = Table(("SILO", "STATUS", "ORGANISATION", "ENROLLED", "SEEN"), rows, "no silos yet: septum silo invite NAME")
     return Answer({"silos": [to_json(view) for view in found]}, (table,))
 
 

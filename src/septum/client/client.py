@@ -18,6 +18,7 @@ import httpx
 
 from septum.client.access import Access
 from septum.client.download import Piece, piece_of, save
+from septum.client.people import PeopleClient
 from septum.client.stream import Backoff, entries
 from septum.client.wire import error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """The coordinator's public API.
+    """The coordinator's public API. `people`: organisations, people, sessions and tokens.
 
     Every method raises ConnectionFailedError when the coordinator cannot be reached, AuthError when the token is not
     accepted, and otherwise the error that the coordinator answered, of the same class as there.
@@ -43,10 +44,11 @@ class Client:
         self._url = access.url.rstrip("/")
         self._http = httpx.Client(
             base_url=self._url + API,
-            headers={"authorization": f"Bearer {access.token}"},
+            headers={"authorization": f"Bearer {access.token}"} if access.token else {},  # none yet: to sign in
             timeout=timeout_s,
             verify=_trust(access.ca_file),
         )
+        self.people = PeopleClient(self._json)
 
     def __enter__(self) -> Self:
         return self
@@ -190,9 +192,10 @@ class Client:
         """Every invited or enrolled silo, by name."""
         return list_of(SiloView, self._json("GET", "/silos"))
 
-    def invite(self, name: str) -> InviteView:
-        """Let a silo enrol once. A newer invitation replaces an older one."""
-        return from_json(InviteView, self._json("POST", f"/silos/{quote(name, safe='')}/invite"))
+    def invite(self, name: str, organisation: str = "") -> InviteView:
+        """Let a silo of an organisation enrol once. A newer invitation replaces an older one."""
+        params = {"organisation": organisation} if organisation else {}
+        return from_json(InviteView, self._json("POST", f"/silos/{quote(name, safe='')}/invite", params=params))
 
     def revoke(self, name: str) -> None:
         """Refuse a silo from now on. Raises NotFoundError."""

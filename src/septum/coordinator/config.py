@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from septum.coordinator.oidc_config import OidcConfig, read_oidc
 from septum.errors import ConfigError, did_you_mean
 from septum.protocol.codec import Scalar
 
@@ -30,7 +31,10 @@ class CoordinatorConfig:
     max_blob_mb      largest payload of a silo, and so largest model, in MiB
     max_connections  open at one time; keep it far above silos and people together
     held_per_silo    requests that one silo may have waiting at one time; one for each run it serves, and one more
+    idle_logout_min  after how many minutes without a request a session ends
+    session_hours    after how many hours a session ends, whatever is done
     log_level        debug, info, warning or error
+    oidc             an identity provider, `[oidc]`: coordinator/oidc_config.py; None without one
     tracking         where runs are recorded besides: the settings of each tracker by its name, `[tracking.jsonl]`
     """
 
@@ -45,7 +49,10 @@ class CoordinatorConfig:
     max_blob_mb: int = 2048
     max_connections: int = 4096
     held_per_silo: int = 32
+    idle_logout_min: int = 60
+    session_hours: int = 12
     log_level: str = "info"
+    oidc: OidcConfig | None = None
     tracking: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,6 +74,8 @@ class CoordinatorConfig:
         _in_range("max_blob_mb", self.max_blob_mb, 1, 1024 * 1024)
         _in_range("max_connections", self.max_connections, 128, 65_536)
         _in_range("held_per_silo", self.held_per_silo, 2, 4096)
+        _in_range("idle_logout_min", self.idle_logout_min, 1, 24 * 60)
+        _in_range("session_hours", self.session_hours, 1, 30 * 24)
 
     @property
     def host(self) -> str:
@@ -113,7 +122,10 @@ def _read(path: Path) -> dict[str, object]:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint=f"ls -l {path}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
+    provider = content.pop("oidc", None)
     settings = _checked(content, str(path))
+    if provider is not None:
+        settings["oidc"] = read_oidc(provider, path.parent, str(path))
     for name in ("certificate", "key"):  # relative to the file that names them
         if settings.get(name):
             settings[name] = str(path.parent / str(settings[name]))
@@ -126,7 +138,9 @@ def _make(data_dir: Path, settings: Mapping[str, object]) -> CoordinatorConfig:
 
 def _checked(settings: Mapping[str, object], where: str) -> dict[str, object]:
     """The settings with their types as declared. Raises ConfigError naming the key."""
-    fields = {one.name: one.default for one in dataclasses.fields(CoordinatorConfig) if one.name != "data_dir"}
+    fields = {
+        one.name: one.default for one in dataclasses.fields(CoordinatorConfig) if one.name not in ("data_dir", "oidc")
+    }
     checked: dict[str, object] = {}
     for name, value in settings.items():
         if name not in fields:

@@ -11,6 +11,7 @@ from septum.errors import AuthError
 from septum.ports.clock import Clock
 from septum.protocol.messages import Enroll, Enrolled
 from septum.protocol.plan import check_silo_name
+from septum.protocol.rights import FIRST_ORGANISATION
 from septum.protocol.views import InviteView
 
 log = logging.getLogger("septum.coordinator.enrolment")
@@ -31,12 +32,15 @@ class Enrolment:
         self._name = name
         self._ca_digest = ca_digest
 
-    async def invite(self, silo: str) -> InviteView:
-        """A one-time token for `silo`; an older one is void. Raises ConflictError when the silo is enrolled."""
+    async def invite(self, silo: str, organisation: str = FIRST_ORGANISATION) -> InviteView:
+        """A one-time token for a silo of this organisation; an older one is void.
+
+        Raises ConflictError when the silo is enrolled or is another organisation's, NotFoundError for an unknown one.
+        """
         secret, expires_at = new_secret(), self._clock.unix() + INVITATION_S
         token = make_token(check_silo_name(silo), secret, self._ca_digest)
-        await self._silos.invite(silo, _stored(secret), expires_at=expires_at)
-        log.info("silo_invited", extra={"silo": silo, "expires_at": expires_at})
+        await self._silos.invite(silo, _stored(secret), expires_at=expires_at, organisation=organisation)
+        log.info("silo_invited", extra={"silo": silo, "organisation": organisation, "expires_at": expires_at})
         return InviteView(silo, token, expires_at)
 
     async def enroll(self, message: Enroll) -> Enrolled:

@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 
 from septum.adapters.identity.keys import write_private
-from septum.errors import AuthError, ConfigError
+from septum.errors import ConfigError
 from septum.protocol.codec import dumps, loads
 
 HASH_FILE = "operator.sha256"
@@ -42,17 +42,6 @@ def token_digest(token: str) -> bytes:
     'cf3c41ca'
     """
     return hashlib.sha256(b"septum-operator-v1\0" + token.encode()).digest()
-
-
-def check_bearer(header: str, digest: bytes) -> None:
-    """Whether an Authorization header carries the token of this digest. Raises AuthError."""
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise AuthError(
-            "this needs a bearer token", hint=f"it is in {ACCESS_FILE}, in the coordinator's data directory"
-        )
-    if not secrets.compare_digest(token_digest(token.strip()), digest):
-        raise AuthError("this token is not known here", hint=f"{ACCESS_FILE} in the coordinator's data directory")
 
 
 def _refresh(path: Path, url: str, ca_file: str) -> None:

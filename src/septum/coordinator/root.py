@@ -15,14 +15,20 @@ from septum.adapters.clock import SystemClock
 from septum.adapters.server.granian import GranianServer
 from septum.adapters.store.sqlite import Stores, open_store
 from septum.adapters.tls import ensure_server_certificate
+from septum.coordinator.account import Account
+from septum.coordinator.administrator import ensure_administrator
 from septum.coordinator.api.access import ApiParts
-from septum.coordinator.api.app import create_app
+from septum.coordinator.api.app import PREFIX, create_app
 from septum.coordinator.apps import VERIFY, Apps
 from septum.coordinator.asgi import App, Receive, Scope, Send
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.login import Lifetimes, Login
+from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
+from septum.coordinator.people import People
+from septum.coordinator.provider import Provider
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
@@ -105,7 +111,8 @@ async def run_coordinator(
         url = config.public_url(server.port)
         digest = ensure_operator(config.data_dir, url=url, ca_file=str(certificate.ca or ""))
         blobs = adapters.open_blobs(config.data_dir / "blobs")
-        driver = await _start_engine(config, stores, blobs, certificate, digest, router, stack)
+        entry = _Entry(url, digest)
+        driver = await _start_engine(config, stores, blobs, certificate, entry, router, stack)
         log.info("coordinator_starts", extra={"url": url, "data_dir": str(config.data_dir), "epoch": stores.epoch})
         await _serve(server, driver, stop, lambda: ready(Ready(url, server.port, config.data_dir)))
         log.info("coordinator_stops", extra={"url": url})
@@ -116,7 +123,7 @@ async def _start_engine(
     stores: Stores,
     blobs: BlobStore,
     certificate: _Certificate,
-    operator_digest: bytes,
+    entry: _Entry,
     router: _Router,
     stack: AsyncExitStack,
 ) -> Driver:
@@ -125,6 +132,7 @@ async def _start_engine(
     driver = Driver(stores.runs, blobs, clock, pace)
     max_blob_bytes = config.max_blob_mb * 2**20
     service = RunService(driver, blobs, max_blob_bytes=max_blob_bytes)
+    door = await _open_door(config, stores, driver, certificate, entry, stack)
     silos = Silos(stores.registry, driver.performer, clock, driver.held.silos)
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
     apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes)
@@ -132,7 +140,8 @@ async def _start_engine(
     silo_api = SiloApi(SiloApiParts(service, silos, enrolment, apps, rosters, clock, certificate.ca, max_blob_bytes))
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
-    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, operator_digest, clock.unix())
+    mine = (door.login, door.people, door.account, door.oidc)
+    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, clock.unix())
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()
@@ -143,6 +152,48 @@ async def _start_engine(
     stack.push_async_callback(tracking.close)
     stack.push_async_callback(silos.note, at_once=True)
     return driver
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """By which URL people reach the coordinator, and what the operator's token is compared with."""
+
+    url: str
+    operator_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What lets people in."""
+
+    login: Login
+    people: People
+    account: Account
+    oidc: Oidc | None
+
+
+async def _open_door(
+    config: CoordinatorConfig,
+    stores: Stores,
+    driver: Driver,
+    certificate: _Certificate,
+    entry: _Entry,
+    stack: AsyncExitStack,
+) -> _Door:
+    performer, clock, credentials = driver.performer, driver.clock, stores.credentials
+    await performer.write(ensure_administrator, config.data_dir, stores.people, credentials, clock.unix())
+    lifetimes = Lifetimes(config.session_hours * 3600.0, config.idle_logout_min * 60.0)
+    login = Login(credentials, stores.sessions, performer, clock, entry.operator_digest, lifetimes)
+    stack.callback(login.passwords.close)
+    people = People(stores.people, credentials, performer, clock, entry.url, certificate.digest)
+    account = Account(credentials, stores.sessions, login, performer, clock, config.name)
+    if config.oidc is None:
+        return _Door(login, people, account, None)
+    provider = Provider(config.oidc)
+    stack.push_async_callback(provider.close)
+    callback = f"{entry.url}{PREFIX}/oidc/callback"
+    oidc = Oidc(provider, login, stores.people, credentials, performer, clock, callback)
+    return _Door(login, people, account, oidc)
 
 
 async def _serve(server: GranianServer, driver: Driver, stop: asyncio.Event, ready: Callable[[], None]) -> None:

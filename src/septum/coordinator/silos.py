@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from septum.coordinator.effects import Performer
-from septum.errors import ConfigError, NotFoundError, SeptumError, did_you_mean
+from septum.errors import ConfigError, SeptumError, did_you_mean
 from septum.ports.clock import Clock
 from septum.ports.registry import SiloRecord, SiloRegistry
 from septum.protocol.views import SiloView, silo_status
@@ -62,9 +62,10 @@ class Silos:
             self._unnoted.update(silos)
             log.warning("seen_not_noted", extra={"error": error.message})
 
-    async def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:
-        """Let a silo enrol once. Raises ConflictError when it is enrolled."""
-        await self._performer.write(self._registry.invite, silo, token_hash, expires_at=expires_at)
+    async def invite(self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str) -> None:
+        """Let a silo of an organisation enrol once. Raises ConflictError when it is enrolled, or is another one's."""
+        invite = self._registry.invite
+        await self._performer.write(invite, silo, token_hash, expires_at=expires_at, organisation=organisation)
         await self.load()
 
     async def enroll(self, silo: str, token_hash: bytes, public_key: bytes) -> SiloRecord:
@@ -74,12 +75,13 @@ class Silos:
         await self.load()
         return record
 
+    def owner(self, silo: str) -> str:
+        """The organisation of a silo; empty when there is none of that name."""
+        record = self._records.get(silo)
+        return record.organisation if record else ""
+
     async def revoke(self, silo: str) -> None:
         """Refuse this silo's key from now on. Raises NotFoundError."""
-        if silo not in self._records:
-            raise NotFoundError(
-                f"there is no silo {silo!r}; {did_you_mean(silo, self._records)}", hint="septum silo list"
-            )
         await self._performer.write(self._registry.revoke, silo)
         await self.load()
 
@@ -105,4 +107,4 @@ class Silos:
     def _view(self, record: SiloRecord, online: set[str], now: float) -> SiloView:
         seen_at = max(record.seen_at, self._seen.get(record.name, 0.0), now if record.name in online else 0.0)
         status = silo_status(enrolled_at=record.enrolled_at, seen_at=seen_at, revoked=record.revoked, now=now)
-        return SiloView(record.name, status, record.enrolled_at, seen_at)
+        return SiloView(record.name, status, record.enrolled_at, seen_at, record.organisation)

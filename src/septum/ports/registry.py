@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from septum.errors import ConflictError
+from septum.protocol.rights import FIRST_ORGANISATION
+
 
 @dataclass(frozen=True, slots=True)
 class SiloRecord:
@@ -14,6 +17,7 @@ class SiloRecord:
     public_key  Ed25519, 32 bytes raw; empty until it has enrolled
     enrolled_at Unix time, seconds; 0 until it has enrolled
     seen_at     Unix time of its last authenticated request, seconds; 0 if never. May lag by some seconds.
+    organisation that owns it
     """
 
     name: str
@@ -21,6 +25,12 @@ class SiloRecord:
     enrolled_at: float
     seen_at: float
     revoked: bool = False
+    organisation: str = FIRST_ORGANISATION
+
+
+def not_theirs(silo: str) -> ConflictError:
+    """The error for an invitation of a silo that is another organisation's; it does not say whose."""
+    return ConflictError(f"the name {silo!r} belongs to a silo of another organisation", hint="choose another name")
 
 
 class SiloRegistry(Protocol):
@@ -30,10 +40,13 @@ class SiloRegistry(Protocol):
     of two concurrent enrolments with one token exactly one succeeds. Methods may be called from any thread.
     """
 
-    def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:
-        """Let `silo` come in once. A newer invitation replaces an older one.
+    def invite(
+        self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str = FIRST_ORGANISATION
+    ) -> None:
+        """Let a silo of this organisation come in once. A newer invitation replaces an older one.
 
-        Raises ConflictError when it is enrolled. A revoked silo may be invited again; it stays revoked until it enrols.
+        Raises NotFoundError for an unknown organisation, ConflictError when the silo is enrolled or is another one's.
+        A revoked silo may be invited again; it stays revoked until it enrols.
         """
 
     def enroll(self, silo: str, token_hash: bytes, public_key: bytes, *, at: float) -> SiloRecord:

@@ -18,6 +18,7 @@ from septum.protocol.codec import LATER
 MAX_TARGET = 50.0
 MAX_METRICS = 20.0
 METRICS_DELTA = 1e-5  # at which `metrics_epsilon` holds; what the run promises is accounted at its own delta
+ANOTHER_STRENGTH = "--privacy-strength attested, where an app trains by itself; enforced, where septum trains"
 _LEAST_DELTA = 1e-9
 
 
@@ -31,9 +32,11 @@ class Strength(Enum):
     """Who sees to it that what is claimed was done.
 
     ENFORCED  septum draws, clips, adds noise and counts the steps, in a process that runs no code of the app
+    ATTESTED  the app trains by itself and says how; that this is true is read from its code
     """
 
     ENFORCED = "enforced"
+    ATTESTED = "attested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,11 @@ class Privacy:
                     f"privacy: metrics for epsilon {self.metrics_epsilon:g} leave nothing of the target"
                     f" {self.target_epsilon:g} for training",
                     hint="a smaller --metrics-epsilon, or a larger --target-epsilon",
+                )
+            if self.strength is not Strength.ENFORCED:
+                raise ConfigError(
+                    "privacy: metrics are counted by septum's own loop, and here the app trains by itself",
+                    hint="leave out --metrics-epsilon, or --privacy-strength attested",
                 )
 
     def wanted(self, rounds: int) -> Wanted:

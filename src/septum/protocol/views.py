@@ -14,6 +14,7 @@ from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
 from septum.protocol.messages import Blob
 from septum.protocol.plan import AppRef, Plan, StrategyRef, Vote
 from septum.protocol.privacy import Mode, Strength
+from septum.protocol.rights import FIRST_ORGANISATION
 from septum.protocol.run_state import Phase, Presence, Run
 
 ONLINE_S = 60.0  # an agent's request is held for 25 s at most, so two missed ones mean that it is away
@@ -134,6 +135,7 @@ class SiloView:
     status: SiloStatus
     enrolled_at: float
     seen_at: float
+    organisation: str = field(default=FIRST_ORGANISATION, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

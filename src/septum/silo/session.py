@@ -433,7 +433,10 @@ class Session:
         worker = self._worker if self._worker is not None and self._worker.alive else self._started(spec)
         state = self._files.carried(effect.state) if effect.state else self._own.start(app, job, model)
         task = Task(job.stage, job.round, model, job.initial, state, self._files.carried(job.name))
-        return worker.perform(task, self._files.output(job.name))
+        result = worker.perform(task, self._files.output(job.name))
+        if self._paid is not None:
+            self._paid.check(job, result.attested)
+        return result
 
     def _started(self, spec: WorkerSpec) -> Worker:
         self.interrupt()

@@ -20,11 +20,12 @@ from septum.adapters.store.missing import not_found, preset_not_found, taken
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, TooLargeError
 from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
-from septum.ports.registry import SiloRecord
+from septum.ports.registry import SiloRecord, not_theirs
 from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
 from septum.protocol.codec import Scalar
 from septum.protocol.facts import Fact
 from septum.protocol.plan import digest_of
+from septum.protocol.rights import FIRST_ORGANISATION
 from septum.protocol.run_state import Phase, Run
 
 
@@ -239,10 +240,14 @@ class MemoryRegistry:
         self._silos: dict[str, SiloRecord] = {}
         self._invitations: dict[str, _Invitation] = {}
 
-    def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:
-        """Let `silo` come in once. Raises ConflictError when it is enrolled and not revoked."""
+    def invite(
+        self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str = FIRST_ORGANISATION
+    ) -> None:
+        """Let `silo` come in once. Raises ConflictError when it is enrolled and not revoked, or is another one's."""
         with self._lock:
-            known = self._silos.setdefault(silo, SiloRecord(silo, b"", 0.0, 0.0))
+            known = self._silos.setdefault(silo, SiloRecord(silo, b"", 0.0, 0.0, organisation=organisation))
+            if known.organisation != organisation:
+                raise not_theirs(silo)
             if known.public_key and not known.revoked:
                 raise ConflictError(f"silo {silo!r} is already enrolled", hint=f"septum silo revoke {silo}")
             self._invitations[silo] = _Invitation(token_hash, expires_at)

@@ -56,7 +56,7 @@ def enroll(
     proxies = proxies or ProxySettings()
     invitation = read_token(token)
     message = enrolment(token, private_key)
-    ca_pem = None if invitation.ca_digest is None else _fetch_ca(url, invitation.ca_digest, proxies)
+    ca_pem = None if invitation.ca_digest is None else fetch_ca(url, invitation.ca_digest, proxies)
     origin = origin_of(url, pinned_context(ca_pem, extra_ca), proxies)
     answer = decode(Enrolled, _request(origin, "POST", _ENROLL_PATH, encode(message), MAX_MESSAGE_BYTES))
     enrolled = cast("Enrolled", answer)
@@ -70,7 +70,8 @@ def reach(url: str, context: ssl.SSLContext, proxies: ProxySettings) -> None:
     _request(origin_of(url, context, proxies), "GET", _HEALTH_PATH, b"", MAX_MESSAGE_BYTES)
 
 
-def _fetch_ca(url: str, expected: str, proxies: ProxySettings) -> bytes:
+def fetch_ca(url: str, expected: str, proxies: ProxySettings) -> bytes:
+    """The coordinator's CA, which has to have the digest `expected`. Raises AuthError when it has another one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False

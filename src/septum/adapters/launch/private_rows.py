@@ -29,7 +29,8 @@ def rows_of(app: App, hyper: object, prepared: Prepared, private: PrivateLoss) -
     if names != [private_loss.STATISTIC]:
         told = ", ".join(names) or "none"
         raise _differs(app, f"its statistics are {told} where {private_loss.STATISTIC} alone is needed")
-    _check_model(app, hyper, prepared, private)
+    if not private.by_app:
+        _check_model(app, hyper, prepared, private)
     test = prepared.split.test
     rows = {X: data.x, Y: data.y, TEST_X: test.x, TEST_Y: test.y}
     return {name: np.ascontiguousarray(array) for name, array in rows.items()}

@@ -11,14 +11,18 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from septum.adapters.store.database import Database
 from septum.adapters.store.missing import not_found
-from septum.adapters.store.schema import INVITATIONS, SILOS
+from septum.adapters.store.schema import INVITATIONS, ORGANISATIONS, SILO_OWNERS, SILOS
 from septum.errors import AuthError, ConflictError, SeptumError
-from septum.ports.registry import SiloRecord
+from septum.ports.registry import SiloRecord, not_theirs
+from septum.protocol.rights import FIRST_ORGANISATION
 
 SEEN_LAG_S = 5.0  # how much of `seen` a kill may lose; a commit for each request would cost an fsync each
 
-_SILO = select(SILOS).where(SILOS.c.name == bindparam("silo"))
-_ALL = select(SILOS).order_by(SILOS.c.name)
+_OWNED = select(SILOS, SILO_OWNERS.c.organisation).outerjoin(SILO_OWNERS, SILO_OWNERS.c.silo == SILOS.c.name)
+_SILO = _OWNED.where(SILOS.c.name == bindparam("silo"))
+_ALL = _OWNED.order_by(SILOS.c.name)
+_OWN = insert(SILO_OWNERS)
+_ORGANISATIONS = select(ORGANISATIONS.c.name)
 _NAMES = select(SILOS.c.name)
 _ADD = insert(SILOS)
 _ENROL = (
@@ -45,13 +49,18 @@ class SqliteRegistry:
         self._seen: dict[str, float] = {}  # not yet written
         self._flushed_at = 0.0
 
-    def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:
-        """Let `silo` come in once. Raises ConflictError when it is enrolled and not revoked."""
+    def invite(
+        self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str = FIRST_ORGANISATION
+    ) -> None:
+        """Let `silo` come in once. Raises ConflictError when it is enrolled and not revoked, or is another one's."""
         with self._database.write() as connection:
             row = connection.execute(_SILO, {"silo": silo}).first()
+            if row is not None and (row.organisation or FIRST_ORGANISATION) != organisation:
+                raise not_theirs(silo)
             if row is None:
                 new = {"name": silo, "public_key": b"", "enrolled_at": 0.0, "seen_at": 0.0, "revoked": False}
                 connection.execute(_ADD, new)
+                _own(connection, silo, organisation)
             elif row.public_key and not row.revoked:
                 raise ConflictError(f"silo {silo!r} is already enrolled", hint=f"septum silo revoke {silo}")
             connection.execute(_FORGET, {"of_silo": silo})
@@ -121,7 +130,16 @@ class SqliteRegistry:
 
     def _record(self, row: Row[Any]) -> SiloRecord:
         seen_at = max(row.seen_at, self._seen.get(row.name, 0.0))
-        return SiloRecord(row.name, row.public_key, row.enrolled_at, seen_at, row.revoked)
+        owner = row.organisation or FIRST_ORGANISATION
+        return SiloRecord(row.name, row.public_key, row.enrolled_at, seen_at, row.revoked, owner)
+
+
+def _own(connection: Connection, silo: str, organisation: str) -> None:
+    known = connection.scalars(_ORGANISATIONS).all()
+    if organisation not in known:
+        raise not_found("org", organisation, known)
+    if organisation != FIRST_ORGANISATION:
+        connection.execute(_OWN, {"silo": silo, "organisation": organisation})
 
 
 def _known(connection: Connection, silo: str) -> Row[Any]:

@@ -126,3 +126,90 @@ PRESETS = Table(
     Column("name", String, primary_key=True),
     Column("content", Text, nullable=False),
 )
+
+# Members of the federation; `default` is there from the beginning and owns what nobody else was given.
+ORGANISATIONS = Table(
+    "organisations",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("title", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+# Silos of another organisation than `default`. A table of its own: SQLite adds no column that refers to another one.
+SILO_OWNERS = Table(
+    "silo_owners",
+    METADATA,
+    Column("silo", String, ForeignKey("silos.name"), primary_key=True),
+    Column("organisation", String, ForeignKey("organisations.name"), nullable=False),
+)
+
+# People and what they prove themselves by: ports/people.py, ports/credentials.py. Nobody is removed.
+PEOPLE = Table(
+    "people",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("full_name", String, nullable=False),
+    Column("organisation", String, ForeignKey("organisations.name"), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("suspended", Boolean, nullable=False),
+    Column("password_hash", String, nullable=False),
+    Column("one_time_hash", LargeBinary, nullable=False),
+    Column("one_time_until", Float, nullable=False),
+    Column("totp_secret", LargeBinary, nullable=False),
+    Column("totp_step", Integer, nullable=False),
+)
+
+# Roles: protocol/rights.py. `scope` is the name of the organisation or project, empty for the federation.
+GRANTS = Table(
+    "grants",
+    METADATA,
+    Column("person", String, ForeignKey("people.name"), primary_key=True),
+    Column("role", String, primary_key=True),
+    Column("given_over", String, primary_key=True),
+    Column("scope", String, primary_key=True),
+)
+
+RECOVERY_CODES = Table(
+    "recovery_codes",
+    METADATA,
+    Column("person", String, ForeignKey("people.name"), primary_key=True),
+    Column("code_hash", LargeBinary, primary_key=True),
+)
+
+# Who a subject of an identity provider is here.
+IDENTITIES = Table(
+    "identities",
+    METADATA,
+    Column("issuer", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("person", String, ForeignKey("people.name"), nullable=False),
+    Index("identities_by_person", "person"),
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("secret_hash", LargeBinary, primary_key=True),
+    Column("person", String, ForeignKey("people.name"), nullable=False),
+    Column("opened_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index("sessions_by_person", "person", "opened_at"),
+)
+
+# `rights` is a sorted list of names, with a space between two.
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("secret_hash", LargeBinary, primary_key=True),
+    Column("id", String, nullable=False),
+    Column("person", String, ForeignKey("people.name"), nullable=False),
+    Column("title", String, nullable=False),
+    Column("rights", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("used_at", Float, nullable=False),
+    UniqueConstraint("id", name="one_token_an_id"),
+    Index("tokens_by_person", "person", "created_at"),
+)

@@ -12,11 +12,14 @@ from typing import Self, cast
 from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
 from septum.adapters.store.apps import SqliteApps
+from septum.adapters.store.credentials import SqliteCredentials
 from septum.adapters.store.database import Database
 from septum.adapters.store.lock import DirectoryLock
 from septum.adapters.store.missing import not_found
+from septum.adapters.store.people import SqlitePeople
 from septum.adapters.store.registry import SqliteRegistry
 from septum.adapters.store.schema import JOURNAL, OUTBOX, RUNS
+from septum.adapters.store.sessions import SqliteSessions
 from septum.errors import ConfigError, ConflictError, StorageError, TooLargeError
 from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
 from septum.protocol.codec import Json, dumps, from_json, loads, to_json, to_tagged_json, union_from_json
@@ -37,6 +40,9 @@ class Stores:
     runs: SqliteRunStore
     registry: SqliteRegistry
     apps: SqliteApps
+    people: SqlitePeople
+    credentials: SqliteCredentials
+    sessions: SqliteSessions
     epoch: int
     _database: Database
     _lock: DirectoryLock
@@ -76,7 +82,15 @@ def open_store(data_dir: Path) -> Stores:
         lock.release()
         raise
     return Stores(
-        SqliteRunStore(database), SqliteRegistry(database), SqliteApps(database), database.epoch, database, lock
+        SqliteRunStore(database),
+        SqliteRegistry(database),
+        SqliteApps(database),
+        SqlitePeople(database),
+        SqliteCredentials(database),
+        SqliteSessions(database),
+        database.epoch,
+        database,
+        lock,
     )
 
 

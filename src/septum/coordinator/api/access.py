@@ -1,18 +1,34 @@
-"""Who may call a route? Each route names its permission, a sentence, beside it; a test finds routes without one."""
+"""Who may call a route? Each route names its permission beside it: a right, a sentence, and on what it is asked.
+
+Here is the one place where a request meets `caller.Caller.may`. A route whose thing lies in an organisation or project
+says with `on` where that is; a function for `on` raises NotFoundError for what the caller may not even see.
+"""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import Request
 
+from septum.coordinator.account import Account
 from septum.coordinator.apps import Apps
+from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
-from septum.coordinator.operator import check_bearer
+from septum.coordinator.login import Login, unknown
+from septum.coordinator.oidc import Oidc
+from septum.coordinator.people import People
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
+from septum.errors import ForbiddenError, SeptumError
 from septum.ports.clock import Clock
+from septum.protocol.rights import Right, Scope
+
+COOKIE = "__Host-septum"  # by its name alone a browser insists on TLS, path / and this very host
+CSRF_HEADER = "x-septum-csrf"
+_SAFE = ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +41,81 @@ class ApiParts:
     apps: Apps
     rosters: Rosters
     clock: Clock
-    operator_digest: bytes
+    login: Login
+    people: People
+    account: Account
+    oidc: Oidc | None
     started_at: float
+
+    @property
+    def issuer(self) -> str:
+        """The identity provider's; empty without one."""
+        return self.oidc.issuer if self.oidc else ""
+
+
+On = Callable[[Request, Caller], Awaitable[tuple[Scope, ...] | None]]
+
+
+async def federation(_request: Request, _caller: Caller) -> tuple[Scope, ...]:
+    """The thing is the federation's: a role over an organisation or a project is not enough."""
+    return ()
+
+
+async def anywhere(_request: Request, _caller: Caller) -> None:
+    """The right over anything is enough: the route itself shows no more than the caller may see."""
+    return
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a route lets its caller do. `public`: without a token."""
+    """What a route lets its caller do.
 
+    right     that a role has to give; None: whoever is signed in, with what is theirs
+    on        the scopes in which the thing of this request lies; None where any will do
+    in_person a session is needed: neither a personal token nor the operator's
+    public    no token is needed
+    """
+
+    right: Right | None
     sentence: str
+    on: On = federation
+    in_person: bool = False
     public: bool = False
 
     async def __call__(self, request: Request) -> None:
-        """Let the request pass, or raise AuthError."""
-        if not self.public:
-            check_bearer(request.headers.get("authorization", ""), parts_of(request).operator_digest)
+        """Let the request pass, or raise AuthError, ForbiddenError or NotFoundError."""
+        if self.public:
+            return
+        caller = await _caller(request)
+        request.state.caller = caller
+        if self.in_person and caller.via is not Via.SESSION:
+            raise ForbiddenError("this is done by a person who has signed in, not with a token", hint="septum login")
+        if self.right is None:
+            return
+        within = await self.on(request, caller)
+        if not (caller.may_somewhere(self.right) if within is None else caller.may(self.right, *within)):
+            raise caller.refused(self.right)
+
+
+async def still(permission: Permission, request: Request) -> bool:
+    """Whether the request would pass now as well: for answers that take long."""
+    try:
+        await permission(request)
+    except SeptumError:
+        return False
+    return True
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks. For routes that are not public."""
+    caller = request.state.caller
+    assert isinstance(caller, Caller)
+    return caller
+
+
+def address_of(request: Request) -> str:
+    """From where a request came; of a proxy, if one is in between."""
+    return request.client.host if request.client else ""
 
 
 def parts_of(request: Request) -> ApiParts:
@@ -47,3 +123,20 @@ def parts_of(request: Request) -> ApiParts:
     parts = request.app.state.parts
     assert isinstance(parts, ApiParts)
     return parts
+
+
+async def _caller(request: Request) -> Caller:
+    login, (scheme, _, bearer) = parts_of(request).login, request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and bearer.strip():
+        return await login.caller(bearer.strip())
+    cookie = request.cookies.get(COOKIE, "")
+    if not cookie:
+        raise unknown("this needs a bearer token")
+    caller = await login.caller(cookie)
+    if request.method not in _SAFE and not _same(request.headers.get(CSRF_HEADER, ""), caller.csrf):
+        raise ForbiddenError(f"a request with the session's cookie that changes something needs {CSRF_HEADER}")
+    return caller
+
+
+def _same(one: str, other: str) -> bool:
+    return bool(other) and secrets.compare_digest(one.encode(), other.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, get_args
 
 from fastapi import FastAPI, Request, Response
@@ -14,10 +15,23 @@ from starlette.exceptions import HTTPException
 
 from septum import __version__
 from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
-from septum.coordinator.api import apps, health, models, rosters, runs, silos
+from septum.coordinator.api import (
+    account,
+    apps,
+    health,
+    models,
+    oidc,
+    organisations,
+    people,
+    rosters,
+    runs,
+    session,
+    silos,
+    tokens,
+)
 from septum.coordinator.api.access import ApiParts, Permission
 from septum.coordinator.api.bodies import ErrorAnswer
-from septum.errors import MessageError, NotFoundError, SeptumError
+from septum.errors import MessageError, NotFoundError, RateLimitedError, SeptumError
 from septum.protocol.codec import kind_of
 from septum.protocol.facts import Fact
 from septum.protocol.plan import Plan
@@ -25,7 +39,7 @@ from septum.protocol.plan import Plan
 log = logging.getLogger("septum.coordinator.api")
 
 PREFIX = "/api/v1"
-NOUNS = (runs, models, apps, silos, rosters, health)
+NOUNS = (runs, models, apps, silos, rosters, session, oidc, account, people, organisations, tokens, health)
 
 
 def create_app(parts: ApiParts) -> FastAPI:
@@ -81,7 +95,8 @@ async def _internal_error(request: Request, error: Exception) -> Response:
 
 
 def _answer(error: SeptumError, status: int) -> Response:
-    headers = {"Retry-After": RETRY_AFTER} if status in RETRY_STATUSES else None
+    wait = str(math.ceil(error.retry_after_s)) if isinstance(error, RateLimitedError) else RETRY_AFTER
+    headers = {"Retry-After": wait} if status in RETRY_STATUSES else None
     return Response(error_body(error), status, headers, media_type="application/json")
 
 
@@ -100,8 +115,10 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         for route in api_routes():
             permission = permission_of(route)
             for method in (route.methods or ()) if permission else ():
-                schema["paths"][PREFIX + route.path][method.lower()]["x-permission"] = (
-                    permission and permission.sentence
-                )
+                operation = schema["paths"][PREFIX + route.path][method.lower()]
+                assert permission is not None
+                operation["x-permission"] = permission.sentence
+                if permission.right is not None:
+                    operation["x-right"] = permission.right.value
         app.openapi_schema = schema
     return app.openapi_schema

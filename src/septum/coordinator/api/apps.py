@@ -8,19 +8,20 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
-from septum.coordinator.api.access import Permission, parts_of
+from septum.coordinator.api.access import Permission, anywhere, parts_of
 from septum.coordinator.api.bodies import AppPage, answer, answer_all, json_body
 from septum.coordinator.apps import MAX_SIGNATURES_BYTES
 from septum.errors import ConnectionFailedError, MessageError, TooLargeError
+from septum.protocol.rights import Right
 from septum.protocol.views import AppView
 
 router = APIRouter(prefix="/apps", tags=["apps"])
 
-READ = Permission("See which app packages there are, and download them.")
-PRESET = Permission("Give packages named presets of hyper-parameters, and take them back.")
-PUSH = Permission("Push app packages and their signatures; whether they run is decided in each silo.")
+READ = Permission(Right.APP_READ, "See which app packages there are, and download them.", anywhere)
+PRESET = Permission(Right.APP_PRESET, "Give packages named presets of hyper-parameters, and take them back.")
+PUSH = Permission(Right.APP_PUSH, "Push app packages and their signatures; whether they run is decided in each silo.")
 
-REMOVE = Permission("Remove app packages: silos that have not fetched them cannot get them any more.")
+REMOVE = Permission(Right.APP_REMOVE, "Remove app packages: silos that have not fetched them cannot get them any more.")
 
 
 @router.get("", response_model=AppPage, dependencies=[Depends(READ)])

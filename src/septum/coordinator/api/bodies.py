@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 from fastapi import Request, Response
 
-from septum.errors import MessageError, TooLargeError
-from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, loads, to_json
+from septum.errors import ConfigError, MessageError, TooLargeError
+from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
+from septum.protocol.people_views import OrganisationView, PersonView, TokenView
 from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,27 @@ class AppPage:
 
 
 @dataclass(frozen=True, slots=True)
+class OrganisationPage:
+    """Organisations, by name."""
+
+    items: tuple[OrganisationView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPage:
+    """People, by name."""
+
+    items: tuple[PersonView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPage:
+    """Personal tokens, newest first."""
+
+    items: tuple[TokenView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorBody:
     """What happened, and what to do next. `code` names the kind of error."""
 
@@ -77,6 +102,20 @@ async def json_body(request: Request) -> Json:
     """The request's JSON; null when it has none."""
     body = await body_bytes(request)
     return loads(body) if body else None
+
+
+async def private_body(cls: type[T], request: Request, default: T | None = None) -> T:
+    """The request's JSON as a `cls`; `default` without any. Raises MessageError, which quotes no value."""
+    body = await json_body(request)
+    if body is None and default is not None:
+        return default
+    try:
+        return from_json(cls, body)
+    except MessageError as error:
+        known = ", ".join(field.name for field in fields(cls))  # type: ignore[arg-type] # a dataclass
+        if isinstance(error.__cause__, ConfigError):  # of a role or a name
+            raise
+        raise MessageError(f"the body is no JSON object with the fields of {cls.__name__}: {known}") from None
 
 
 async def body_bytes(request: Request) -> bytes:

@@ -12,7 +12,7 @@ from septum.protocol.views import HealthView, SiloStatus
 router = APIRouter(prefix="/health", tags=["health"])
 
 ANYONE = Permission(
-    "Ask, without a token, whether the coordinator answers and how many runs and silos it has.", public=True
+    None, "Ask, without a token, whether the coordinator answers and how many runs and silos it has.", public=True
 )
 
 

@@ -7,11 +7,12 @@ from fastapi.responses import FileResponse
 
 from septum.coordinator.api.access import Permission, parts_of
 from septum.coordinator.api.bodies import ModelPage, answer_all
+from septum.protocol.rights import Right
 
 router = APIRouter(prefix="/models", tags=["models"])
 
-READ = Permission("See which models there are.")
-DOWNLOAD = Permission("Download models, which hold what was learnt from all silos together.")
+READ = Permission(Right.MODEL_READ, "See which models there are.")
+DOWNLOAD = Permission(Right.MODEL_DOWNLOAD, "Download models, which hold what was learnt from all silos together.")
 CONTENT_TYPE = "application/vnd.safetensors"
 
 

@@ -6,14 +6,17 @@ import asyncio
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from septum.coordinator.api.access import Permission, parts_of
+from septum.coordinator.api.access import Permission, anywhere, parts_of
 from septum.coordinator.api.bodies import body_bytes
 from septum.errors import NotFoundError
+from septum.protocol.rights import Right
 
 router = APIRouter(prefix="/roster", tags=["roster"])
 
-READ = Permission("Read the newest signed roster.")
-PASS_ON = Permission("Hand silos a newer roster, which its administrators have signed; silos check that themselves.")
+READ = Permission(Right.ROSTER_READ, "Read the newest signed roster.", anywhere)
+PASS_ON = Permission(
+    Right.ROSTER_PUSH, "Hand silos a newer roster, which its administrators have signed; silos check that themselves."
+)
 
 
 @router.get("", response_class=Response, dependencies=[Depends(READ)])

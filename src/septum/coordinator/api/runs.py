@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from septum.coordinator.api.access import Permission, parts_of
+from septum.coordinator.api.access import Permission, parts_of, still
 from septum.coordinator.api.bodies import JournalPage, RunPage, answer, answer_all, json_body, text_field
 from septum.coordinator.service import RunService
 from septum.errors import MessageError
 from septum.protocol.codec import dumps, from_json, to_json
 from septum.protocol.messages import MAX_REASON_CHARS
 from septum.protocol.plan import Plan
+from septum.protocol.rights import Right
 from septum.protocol.run_state import Pause, Resume, Stop
 from septum.protocol.views import JournalView, RunView
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
-SUBMIT = Permission("Submit a run: ask the silos that it names to train an app.")
-READ = Permission("See every run with its plan, its metrics and its journal.")
-STEER = Permission("Stop, pause and resume runs.")
+SUBMIT = Permission(Right.RUN_SUBMIT, "Submit a run: ask the silos that it names to train an app.")
+READ = Permission(Right.RUN_READ, "See every run with its plan, its metrics and its journal.")
+STEER = Permission(Right.RUN_STEER, "Stop, pause and resume runs.")
 KEEPALIVE_S = 15.0  # proxies close connections that are silent for longer
 MAX_KEY_CHARS = 200
 
@@ -93,16 +94,26 @@ async def events(request: Request, run_id: str, last_event_id: Annotated[int, He
     """The journal as server-sent events, as it grows; it ends when the run has ended. `Last-Event-ID` resumes it."""
     service = parts_of(request).service
     await service.run(run_id)  # an unknown one is an error, not an empty stream
-    return StreamingResponse(_frames(service, run_id, last_event_id), media_type="text/event-stream")
+    frames = _frames(service, run_id, last_event_id, lambda: still(READ, request))
+    return StreamingResponse(frames, media_type="text/event-stream")
 
 
-async def _frames(service: RunService, run_id: str, after: int) -> AsyncIterator[bytes]:
+async def _frames(
+    service: RunService, run_id: str, after: int, may_go_on: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[bytes]:
+    """The stream. It ends when whoever reads it has signed out, was suspended, or lost the role."""
     pages = service.follow(run_id, after=after)
+    loop = asyncio.get_running_loop()
+    asked_at = loop.time()
     coming: asyncio.Task[tuple[JournalView, ...] | None] | None = None
     try:
         while True:
             coming = coming or asyncio.create_task(_next(pages))
             await asyncio.wait({coming}, timeout=KEEPALIVE_S)
+            if loop.time() - asked_at >= KEEPALIVE_S:
+                if not await may_go_on():
+                    return
+                asked_at = loop.time()
             if not coming.done():
                 yield b": nothing new\n\n"
                 continue

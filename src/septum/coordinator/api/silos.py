@@ -4,27 +4,53 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from septum.coordinator.api.access import Permission, parts_of
+from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
 from septum.coordinator.api.bodies import SiloPage, answer, answer_all
-from septum.protocol.views import InviteView
+from septum.coordinator.caller import Caller
+from septum.errors import NotFoundError, did_you_mean
+from septum.protocol.rights import FIRST_ORGANISATION, Over, Right, Scope
+from septum.protocol.views import InviteView, SiloView
 
 router = APIRouter(prefix="/silos", tags=["silos"])
 
-READ = Permission("See which silos there are and which are online.")
-INVITE = Permission("Invite a silo: whoever holds the token can enrol under its name, once.")
-REVOKE = Permission("Revoke a silo: its key is refused from then on.")
+
+async def _of_query(request: Request, _caller: Caller) -> tuple[Scope, ...]:
+    """The organisation that the silo will belong to. Raises ConfigError for what is no name."""
+    return (_scope(request.query_params.get("organisation") or FIRST_ORGANISATION),)
+
+
+async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """The organisation of the silo that the path names. Raises NotFoundError for one that the caller may not see."""
+    silos, name = parts_of(request).silos, request.path_params["name"]
+    seen = {view.name: _scope(view.organisation) for view in silos.views() if _sees(caller, view)}
+    if name not in seen:
+        nearest = did_you_mean(name, seen) if seen else "there is none that you may see"
+        raise NotFoundError(f"there is no silo {name[:80]!r}; {nearest}", hint="septum silo list")
+    return (seen[name],)
+
+
+READ = Permission(
+    Right.SILO_READ, "See the silos of the organisations over which one has a role, and which are online.", anywhere
+)
+INVITE = Permission(
+    Right.SILO_INVITE,
+    "Invite a silo of an organisation: whoever holds the token can enrol under its name, once.",
+    _of_query,
+)
+REVOKE = Permission(Right.SILO_REVOKE, "Revoke a silo: its key is refused from then on.", _of_path)
 
 
 @router.get("", response_model=SiloPage, dependencies=[Depends(READ)])
 async def silos(request: Request) -> Response:
-    """Every invited or enrolled silo, by name."""
-    return answer_all(parts_of(request).silos.views())
+    """Every invited or enrolled silo that the caller may see, by name."""
+    caller = caller_of(request)
+    return answer_all([view for view in parts_of(request).silos.views() if _sees(caller, view)])
 
 
 @router.post("/{name}/invite", response_model=InviteView, status_code=201, dependencies=[Depends(INVITE)])
-async def invite(request: Request, name: str) -> Response:
+async def invite(request: Request, name: str, organisation: str = FIRST_ORGANISATION) -> Response:
     """A one-time token, valid for 24 hours. A newer one voids the older."""
-    return answer(await parts_of(request).enrolment.invite(name), 201)
+    return answer(await parts_of(request).enrolment.invite(name, organisation or FIRST_ORGANISATION), 201)
 
 
 @router.delete("/{name}", status_code=204, dependencies=[Depends(REVOKE)])
@@ -32,3 +58,11 @@ async def revoke(request: Request, name: str) -> Response:
     """Refuse a silo's key from now on; its open requests end."""
     await parts_of(request).enrolment.revoke(name)
     return Response(status_code=204)
+
+
+def _sees(caller: Caller, silo: SiloView) -> bool:
+    return caller.may(Right.SILO_READ, _scope(silo.organisation))
+
+
+def _scope(name: str) -> Scope:
+    return Scope(Over.ORGANISATION, name)

@@ -23,7 +23,10 @@ class RegistryContract(ABC):
 
     @abstractmethod
     def make(self, directory: Path) -> AbstractContextManager[SiloRegistry]:
-        """A new, empty registry. It may keep its files in `directory`; what it needs is closed on exit."""
+        """A new, empty registry, where the organisation `st-marys` is known.
+
+        It may keep its files in `directory`; what it needs is closed on exit.
+        """
 
     @pytest.fixture
     def registry(self, tmp_path: Path) -> Iterator[SiloRegistry]:
@@ -136,6 +139,24 @@ class RegistryContract(ABC):
         registry.invite("cleveland", OTHER, expires_at=100.0)
         assert registry.get("cleveland").revoked
         assert registry.enroll("cleveland", OTHER, OTHER_KEY, at=7.0) == SiloRecord("cleveland", OTHER_KEY, 7.0, 0.0)
+
+    def test_a_silo_belongs_to_the_organisation_that_it_was_invited_for(self, registry: SiloRegistry) -> None:
+        """From the invitation on; without one named it is the first organisation's."""
+        registry.invite("basel", TOKEN, expires_at=100.0, organisation="st-marys")
+        registry.invite("chur", TOKEN, expires_at=100.0)
+        registry.enroll("basel", TOKEN, KEY, at=5.0)
+        assert [silo.organisation for silo in registry.all()] == ["st-marys", "default"]
+        assert registry.get("basel") == SiloRecord("basel", KEY, 5.0, 0.0, organisation="st-marys")
+
+    def test_no_other_organisation_can_invite_a_silo_of_that_name(self, registry: SiloRegistry) -> None:
+        """Not even once it was revoked; and the open invitation stays."""
+        registry.invite("basel", TOKEN, expires_at=100.0, organisation="st-marys")
+        with pytest.raises(ConflictError, match="another organisation"):
+            registry.invite("basel", OTHER, expires_at=100.0)
+        assert registry.enroll("basel", TOKEN, KEY, at=5.0).organisation == "st-marys"
+        registry.revoke("basel")
+        with pytest.raises(ConflictError, match="another organisation"):
+            registry.invite("basel", OTHER, expires_at=100.0)
 
     def test_all_silos_are_listed_by_name(self, registry: SiloRegistry) -> None:
         """Invited, enrolled and revoked ones."""

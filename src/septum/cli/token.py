@@ -1,0 +1,59 @@
+"""Which commands are there about personal tokens?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from septum.cli.command import Invocation, command, noun
+from septum.cli.output import Answer
+from septum.errors import ConfigError, did_you_mean
+
+app = noun("token", "Your own tokens, by which programs speak for you with some of your rights.")
+
+
+@command(app, "list", remote=True)
+def list_(call: Invocation) -> Answer:
+    """List your tokens, without their secrets."""
+    from septum.cli import people_views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return people_views.tokens(client.people.tokens())
+
+
+@command(app, "create", remote=True)
+def create(
+    call: Invocation,
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="What it is for.")],
+    rights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--right", metavar="RIGHT", help="A right that it has, as run.read; may be repeated. All if left out."
+        ),
+    ] = None,
+    days: Annotated[int, typer.Option("--days", help="For how long it holds, 366 at most.")] = 90,
+) -> Answer:
+    """Make a token, and print it, once. Programs take it from SEPTUM_TOKEN."""
+    from septum.cli import people_views
+    from septum.protocol.people_views import NewToken
+    from septum.protocol.rights import Right
+
+    known = {right.value: right for right in Right}
+    for text in rights or ():
+        if text not in known:
+            raise ConfigError(f"there is no right {text!r}; {did_you_mean(text, known)}", hint="septum whoami")
+    with call.client() as client:
+        return people_views.made_token(
+            client.people.make_token(NewToken(title, days, tuple(known[text] for text in rights or ())))
+        )
+
+
+@command(app, "revoke", remote=True)
+def revoke(
+    call: Invocation, which: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id: septum token list.")]
+) -> Answer:
+    """End a token at once."""
+    with call.client() as client:
+        client.people.revoke_token(which)
+    return Answer({"token": which, "status": "revoked"}, (f"token {which} is revoked",))

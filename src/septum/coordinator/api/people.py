@@ -1,0 +1,91 @@
+"""People: who may sign in, with which roles."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
+from septum.coordinator.api.bodies import PersonPage, answer, answer_all, private_body
+from septum.coordinator.caller import Caller
+from septum.coordinator.people import person_view
+from septum.ports.people import Person
+from septum.protocol.people_views import Grants, InvitationView, NewPerson, PersonView
+from septum.protocol.rights import Right, Scope, organisation
+
+router = APIRouter(prefix="/people", tags=["people"])
+
+
+async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """The organisation of the person whom the path names. Raises NotFoundError for one whom the caller may not see."""
+    person = await parts_of(request).people.person(caller, request.path_params["name"])
+    request.state.person = person
+    return (organisation(person.organisation),)
+
+
+LIST = Permission(Right.USER_READ, "See the people of the organisations over which one has a role.", anywhere)
+READ = Permission(Right.USER_READ, "See a person and their roles.", _of_path)
+INVITE = Permission(
+    Right.USER_MANAGE, "Invite people into an organisation: whoever holds the link can come in, once.", anywhere
+)
+MANAGE = Permission(
+    Right.USER_MANAGE,
+    "Give people roles and take them back, reset their passwords, suspend and restore them: roles whose rights one has "
+    "oneself, and people who have no others.",
+    _of_path,
+)
+
+
+@router.get("", response_model=PersonPage, dependencies=[Depends(LIST)])
+async def people(request: Request) -> Response:
+    """Those whom the caller may see, by name."""
+    return answer_all(await parts_of(request).people.people(caller_of(request)))
+
+
+@router.post("", response_model=InvitationView, status_code=201, dependencies=[Depends(INVITE)])
+async def invite(request: Request) -> Response:
+    """A new person, and the link by which they come in once within 72 hours."""
+    wanted = await private_body(NewPerson, request)
+    return answer(await parts_of(request).people.invite(caller_of(request), wanted), 201)
+
+
+@router.get("/{name}", response_model=PersonView, dependencies=[Depends(READ)])
+async def one(request: Request, name: str) -> Response:
+    """One of them."""
+    del name
+    return answer(person_view(_person(request)))
+
+
+@router.put("/{name}/grants", response_model=PersonView, dependencies=[Depends(MANAGE)])
+async def grant(request: Request, name: str) -> Response:
+    """Give a person these roles, in place of those they had."""
+    del name
+    wanted = await private_body(Grants, request)
+    return answer(await parts_of(request).people.set_grants(caller_of(request), _person(request), wanted.grants))
+
+
+@router.post("/{name}/reset", response_model=InvitationView, dependencies=[Depends(MANAGE)])
+async def reset(request: Request, name: str) -> Response:
+    """Forget password, second factor, sessions and tokens of a person, and make a link by which they come in once."""
+    del name
+    return answer(await parts_of(request).people.reset(caller_of(request), _person(request)))
+
+
+@router.post("/{name}/suspend", response_model=PersonView, dependencies=[Depends(MANAGE)])
+async def suspend(request: Request, name: str) -> Response:
+    """Let a person in no more; their sessions and tokens end at once."""
+    del name
+    return answer(await parts_of(request).people.suspend(caller_of(request), _person(request), suspended=True))
+
+
+@router.post("/{name}/restore", response_model=PersonView, dependencies=[Depends(MANAGE)])
+async def restore(request: Request, name: str) -> Response:
+    """Let a suspended person in again."""
+    del name
+    return answer(await parts_of(request).people.suspend(caller_of(request), _person(request), suspended=False))
+
+
+def _person(request: Request) -> Person:
+    """The person whom `_of_path` has found."""
+    person = request.state.person
+    assert isinstance(person, Person)
+    return person

@@ -1,0 +1,73 @@
+"""Session: sign in, who am I, sign out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from septum.coordinator.api.access import (
+    COOKIE,
+    CSRF_HEADER,
+    Permission,
+    address_of,
+    caller_of,
+    parts_of,
+)
+from septum.coordinator.api.bodies import answer, private_body
+from septum.coordinator.caller import Caller
+from septum.errors import ForbiddenError
+from septum.protocol.people_views import SessionView, SignIn, WhoView
+from septum.protocol.rights import Right
+
+router = APIRouter(prefix="/session", tags=["session"])
+
+SIGN_IN = Permission(
+    None, "Sign in with a name and a password, and a code where a second factor is asked for.", public=True
+)
+WHO = Permission(None, "See who one is, and what one may do.")
+SIGN_OUT = Permission(None, "End one's own session.")
+
+
+@router.post("", response_model=SessionView, status_code=201, dependencies=[Depends(SIGN_IN)])
+async def sign_in(request: Request) -> Response:
+    """Open a session. 403 `password_change` answers a one-time password alone, 401 `second_factor` a missing code."""
+    proof = await private_body(SignIn, request)
+    if proof.cookie and CSRF_HEADER not in request.headers:  # another site's form cannot send it
+        raise ForbiddenError(f"a session in a cookie is opened with the header {CSRF_HEADER}, of any value")
+    opened = await parts_of(request).login.sign_in(proof, address_of(request))
+    if not proof.cookie:
+        return answer(opened, 201)
+    response = answer(replace(opened, token=""), 201)
+    keep_in_cookie(response, opened.token)
+    return response
+
+
+def keep_in_cookie(response: Response, token: str) -> None:
+    """Have the browser keep a session where no page can read it and no other site can use it."""
+    response.set_cookie(COOKIE, token, secure=True, httponly=True, samesite="strict", path="/")
+
+
+@router.get("", response_model=WhoView, dependencies=[Depends(WHO)])
+async def who(request: Request) -> Response:
+    """Who asks."""
+    return answer(who_view(caller_of(request), in_cookie=COOKIE in request.cookies))
+
+
+@router.delete("", status_code=204, dependencies=[Depends(SIGN_OUT)])
+async def sign_out(request: Request) -> Response:
+    """End the session of this request."""
+    await parts_of(request).login.sign_out(caller_of(request))
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict", path="/")
+    return response
+
+
+def who_view(caller: Caller, *, in_cookie: bool) -> WhoView:
+    """What somebody is told of themselves."""
+    person = caller.person
+    rights = tuple(right for right in Right if caller.may_somewhere(right))
+    csrf = caller.csrf if in_cookie else ""
+    return WhoView(
+        person.name, person.full_name, person.organisation, caller.via.value, person.grants, rights, person.totp, csrf
+    )
