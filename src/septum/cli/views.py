@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.protocol.codec import to_json
-from septum.protocol.facts import LARGE_BOUND, Metrics
+from septum.protocol.facts import LARGE_BOUND, Metrics, MetricsNoise
 from septum.protocol.views import InviteView, ModelView, Pruned, RunView, SiloView
 
 
@@ -133,10 +133,21 @@ def metrics_text(metrics: Metrics) -> str:
     >>> metrics_text(Metrics(rows=254, accuracy=0.81, log_loss=0.42, roc_auc=0.7, roc_auc_bound=0.1))
     'roc_auc 0.7000 +- 0.1000 (too many scores are almost the same), accuracy 0.8100, log_loss 0.4200, 254 rows'
     """
+    if metrics.noise is not None:
+        return _noisy_text(metrics, metrics.noise)
     area = "undefined" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
     if metrics.roc_auc_bound > LARGE_BOUND:
         area += f" +- {metrics.roc_auc_bound:.4f} (too many scores are almost the same)"
     return f"roc_auc {area}, accuracy {metrics.accuracy:.4f}, log_loss {metrics.log_loss:.4f}, {metrics.rows} rows"
+
+
+def _noisy_text(metrics: Metrics, noise: MetricsNoise) -> str:
+    """With the standard error of each."""
+    area = "in the noise" if metrics.roc_auc is None else f"{metrics.roc_auc:.3f} +- {noise.roc_auc:.3f}"
+    return (
+        f"roc_auc {area}, accuracy {metrics.accuracy:.3f} +- {noise.accuracy:.3f}, "
+        f"log_loss {metrics.log_loss:.3f} +- {noise.log_loss:.3f}, about {metrics.rows} rows"
+    )
 
 
 def roc_auc_text(metrics: Metrics | None) -> str:
