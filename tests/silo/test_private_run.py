@@ -194,6 +194,12 @@ def test_a_stopped_run_that_is_resumed_reserves_what_it_gave_back(silo):
     assert concentrated(silo.tools.ledger.read().book.costs(DATASET), 1e-5) <= 5.0
 
 
+def test_delta_auto_keeps_to_the_policys_max_delta(silo):
+    silo.tools = replace(silo.tools, max_delta=1e-4)  # a tenth of 1 / 60 rows is more
+    silo.spec_for(silo.run(), PREPARE)
+    assert json.loads(silo.files.privacy.read_text())["delta"] == 1e-4
+
+
 def test_a_run_that_the_budget_cannot_pay_trains_nothing_and_says_what_is_left(tmp_path):
     silo = Silo(tmp_path, budget=4.0)
     with pytest.raises(BudgetError, match=r"the budget is 4, of which 0\.198 is spent and 3\.802 is left"):

@@ -89,7 +89,7 @@ class Policy:
     require_privacy    whether a run without differential privacy is refused, and statistics without noise
     privacy_strength   whether a run may rest on what an app attests of its own training, or septum has to enforce it
     max_epsilon        a run, or a query with noise, that would cost this silo's records more is refused
-    max_delta          and one that asks for a larger delta
+    max_delta          and one that asks for a larger delta; what a run leaves to the silo (delta auto) is no larger
     epsilon_budget     the most that all runs together may cost the records of a dataset; what is beyond is refused
     budget_delta       the delta at which that holds
     keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends

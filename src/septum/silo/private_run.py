@@ -21,7 +21,7 @@ from septum.errors import AppError, BudgetError, MessageError, SeptumError, Stor
 from septum.ports.launcher import Loop, Task, Worker, WorkerSpec
 from septum.privacy.accounting import Accountant, Mechanism, SampledGaussian
 from septum.privacy.ledger import Budget, Charge, Unit
-from septum.privacy.wanted import count_noise
+from septum.privacy.wanted import MAX_AUTO_DELTA, count_noise
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.layout import header_size, read_layout
 from septum.protocol.messages import Stage
@@ -43,13 +43,14 @@ Start = Callable[[WorkerSpec], Worker]
 
 @dataclass(frozen=True, slots=True)
 class PrivacyTools:
-    """What runs with differential privacy are paid from."""
+    """What runs with differential privacy are paid from. `max_delta`: the policy's, which holds for delta auto, too."""
 
     ledger: Ledger
     budget: Budget
     accountant: Accountant
     receipts: PrivateReceipts
     unix: Callable[[], float] = time.time
+    max_delta: float = MAX_AUTO_DELTA
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class PrivateRun:
         rows = spending.noisy_count(self._rows(), counting, os.urandom)
         if self._plan.masking is not None:
             rows = min(rows, self._plan.masking.max_weight)
-        spent = spending.derive(wanted, rows, self._tools.accountant)
+        spent = spending.derive(wanted, rows, self._tools.accountant, self._tools.max_delta)
         settings = spent.settings
         return Account(
             reservation="",
