@@ -95,7 +95,8 @@ class Policy:
     keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends
     queries            apps, by name, of whose columns statistics may be asked without training (`septum stats run`); of
                        none unless it is said here, for to approve an app is to approve what its own code lets leave
-    require_noise      whether statistics without noise are refused: those with noise are paid from the ledger
+    require_noise      whether queries without noise are refused: those with noise are paid from the ledger. What an app
+                       lets leave in training, its own statistics too, is for `require_privacy`
     min_cell           statistics without noise that tell counts of fewer people over all silos are refused
     """
 
