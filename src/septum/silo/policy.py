@@ -214,7 +214,7 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "queries": f"statistics may be asked about the columns of {', '.join(policy.queries)}, in sums over silos"
         if policy.queries
         else "no statistics may be asked but those of an app's own code",
-        "require_noise": "statistics with noise only" if policy.require_noise else "also statistics without noise",
+        "require_noise": "queries with noise only" if policy.require_noise else "also queries without noise",
         "min_cell": f"in statistics without noise no count of fewer than {policy.min_cell} people is told",
     }
 
