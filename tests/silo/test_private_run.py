@@ -208,6 +208,18 @@ def test_a_run_that_the_budget_cannot_pay_trains_nothing_and_says_what_is_left(t
     assert [spec.loop for spec, _ in silo.started] == [None]
 
 
+def test_a_run_that_is_asked_again_after_a_refusal_does_not_count_its_rows_again(tmp_path):
+    """Else a coordinator that asks on and on would spend a silo's budget on counts, and see each in the refusal."""
+    silo = Silo(tmp_path, budget=4.0)
+    for _ in range(3):
+        with pytest.raises(BudgetError, match=r"of which 0\.198 is spent"):
+            silo.spec_for(silo.run(), PREPARE)
+    assert [type(event) for event in silo.events] == [Released, Refused, Refused, Refused]
+    silo.run().settle()
+    (receipt,) = PrivateReceipts(silo.dir).all()
+    assert (receipt.steps, receipt.epsilon) == (0, pytest.approx(1 / 2.25**2))
+
+
 def test_runs_of_one_dataset_add_up_until_the_budget_refuses(tmp_path):
     silo = Silo(tmp_path, budget=8.0)
     first = silo.run()

@@ -166,7 +166,7 @@ class PrivateRun:
     # --- the account -----------------------------------------------------------------------------------------------
 
     def _open(self, dataset: str) -> Account:
-        """Release the noisy number of rows, and make the run's noise from it."""
+        """Release the noisy number of rows, and make the run's noise from it: once, also where the rest is not paid."""
         from septum.privacy import spending  # numpy, which an agent without such runs does without
 
         wanted = self._wanted.wanted(self._plan.rounds)
@@ -177,7 +177,7 @@ class PrivateRun:
             rows = min(rows, self._plan.masking.max_weight)
         spent = spending.derive(wanted, rows, self._tools.accountant, self._tools.max_delta)
         settings = spent.settings
-        return Account(
+        account = Account(
             reservation="",
             paid=0,
             begun=0,
@@ -189,6 +189,8 @@ class PrivateRun:
             expected_batch=settings.expected_batch,
             most_steps=spent.most_steps,
         )
+        self._save(account)
+        return account
 
     def _reserved(self, account: Account, dataset: str) -> Account:
         """The account with all its steps, and its metrics, in the ledger and on the disk."""
