@@ -140,6 +140,7 @@ async def _start_engine(
     silo_api = SiloApi(SiloApiParts(service, silos, enrolment, apps, rosters, clock, certificate.ca, max_blob_bytes))
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
+    enrolment.on_revoked.append(silo_api.end_silo)
     mine = (door.login, door.people, door.account, door.oidc)
     parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, clock.unix())
     router.public_api = create_app(parts)

@@ -90,6 +90,10 @@ class SiloApi:
         """End the uploads that are under way with `error`; requests that are held end with the driver's."""
         self._blobs.drain(error)
 
+    def end_silo(self, silo: str, error: SeptumError) -> None:
+        """End the uploads of a silo with `error`, now that it is revoked."""
+        self._blobs.end_silo(silo, error)
+
     def close(self) -> None:
         """Let uploads end."""
         self._blobs.close()
