@@ -18,11 +18,12 @@ from septum.protocol import payload, tensors
 from septum.protocol.messages import End, Evaluate, Failure, Outcome, Prepare, Report, Train, blob_of
 from septum.protocol.plan import AppRef, Plan
 from septum.protocol.privacy import Privacy, Strength
-from septum.protocol.silo import SiloRun
+from septum.protocol.silo import Denied, SiloRun
 from septum.sdk.package import read_manifest
+from septum.silo.agent import Agent
 from septum.silo.ledger import Ledger, read
 from septum.silo.private_receipts import PrivateReceipts
-from septum.silo.private_run import PrivacyTools
+from septum.silo.private_run import PrivacyTools, PrivateRun
 from septum.silo.run_files import RunFiles
 from septum.silo.session import Session
 
@@ -38,6 +39,13 @@ def concentrated(used, delta):
     return math.fsum(getattr(one, "steps", 1) / one.noise_multiplier**2 for one in used)
 
 
+def tools_in(folder, channel, purse=True):
+    privacy = PrivacyTools(
+        Ledger(folder, concentrated, lambda: 1.0), Budget(20.0, 1e-5), concentrated, PrivateReceipts(folder)
+    )
+    return replace(tools_for(channel), send_error_texts=True, privacy=privacy if purse else None)
+
+
 def play(folder, *script, app=None, purse=True, strength=Strength.ENFORCED):
     """Serve until the script is over, with a silo that would let the texts of errors leave."""
     app_dir = app or write_private_app(folder / "app")
@@ -51,10 +59,7 @@ def play(folder, *script, app=None, purse=True, strength=Strength.ENFORCED):
         privacy=Privacy(5.0, batch=16, strength=strength),
     )
     channel = ScriptedChannel(ScriptedStop(), *script)
-    privacy = PrivacyTools(
-        Ledger(folder, concentrated, lambda: 1.0), Budget(20.0, 1e-5), concentrated, PrivateReceipts(folder)
-    )
-    tools = replace(tools_for(channel), send_error_texts=True, privacy=privacy if purse else None)
+    tools = tools_in(folder, channel, purse)
     state = SiloRun("r1", "north", plan)
     Session(tools, RunFiles(folder / "runs" / "r1"), state, lambda: granted(found)).serve()
     return channel
@@ -132,3 +137,24 @@ def unsaid(perform):
 def test_a_silo_without_a_ledger_does_no_such_work(tmp_path, asked):
     (failure,) = (said for said in play(tmp_path, asked, FINISHED, purse=False).said if isinstance(said, Failure))
     assert failure.reason == "this silo takes no part in runs with differential privacy"
+
+
+class Killed(BaseException):
+    """The process is gone: nobody catches it."""
+
+
+@pytest.mark.parametrize("end", [FINISHED, End(Outcome.STOPPED, "by an operator")])
+def test_an_agent_that_was_killed_at_the_end_of_a_run_settles_it_when_it_is_started_again(tmp_path, monkeypatch, end):
+    with monkeypatch.context() as killing:
+        killing.setattr(PrivateRun, "settle", lambda _: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            play(tmp_path, Prepare(1, initial=True), Train(1, 1, MODEL), end)
+    assert read(tmp_path).book.pending
+    for _ in range(2):  # and it is settled once
+        tools = tools_in(tmp_path, ScriptedChannel(ScriptedStop()))
+        Agent("north", lambda *_: Denied("rule", "no"), tmp_path / "runs", 1, tools).serve()
+        told = read(tmp_path)
+        assert not told.book.pending
+        assert [entry.event.executed for entry in told.entries if isinstance(entry.event, Settled)] == [1]
+        assert [receipt.steps for receipt in PrivateReceipts(tmp_path).all()] == [1]
+    assert (tmp_path / "runs" / "r1").exists() == (end is not FINISHED)

@@ -85,6 +85,7 @@ class PrivateRun:
         assert plan.privacy is not None
         self._tools, self._run, self._plan, self._files, self._log = tools, run, plan, files, log
         self._wanted: Privacy = plan.privacy
+        self._is_checked = False
         self._attested = plan.privacy.strength is Strength.ATTESTED
 
     def spec_for(
@@ -135,13 +136,17 @@ class PrivateRun:
         self._log.info("privacy_attested", stage=job.stage.value, round=job.round, **asdict(said))
 
     def settle(self) -> None:
-        """Give back what was reserved and not begun. Where that fails all of it stays spent."""
+        """Give back what was reserved and not begun, and note what it cost. Where that fails all of it stays spent.
+
+        Again, it does what is not done yet.
+        """
         try:
             account = self._load()
-            if account is None or not account.reservation:
+            if account is None or (not account.reservation and self._noted(account)):
                 return
-            self._tools.ledger.settle(account.reservation, account.begun - account.paid)
-            self._save(replace(account, reservation="", paid=account.begun))
+            if account.reservation:
+                self._tools.ledger.settle(account.reservation, account.begun - account.paid)
+                self._save(replace(account, reservation="", paid=account.begun))
             self._tools.receipts.add(self._receipt(account))  # last: the accountant takes its time
         except SeptumError as error:
             self._log.error("privacy_not_settled", error=error.message, hint=error.hint)
@@ -177,6 +182,7 @@ class PrivateRun:
 
     def _reserved(self, account: Account, dataset: str) -> Account:
         """The account with all its steps in the ledger, and on the disk."""
+        account = self._checked(account)
         left = account.most_steps - account.paid
         if account.reservation or not left:
             return account
@@ -185,6 +191,21 @@ class PrivateRun:
         self._save(account)
         self._log.info("privacy_reserved", steps=left, noise_multiplier=account.noise_multiplier, delta=account.delta)
         return account
+
+    def _checked(self, account: Account) -> Account:
+        """The account, without a reservation that the ledger has settled: whoever did that was killed before saying so.
+
+        Asked once; from then on this object is the only one that settles it.
+        """
+        if self._is_checked or not account.reservation:
+            return account
+        self._is_checked = True
+        executed = self._tools.ledger.read().book.settled.get(account.reservation)
+        return account if executed is None else replace(account, reservation="", paid=account.paid + executed)
+
+    def _noted(self, account: Account) -> bool:
+        """Whether what the run cost up to now is among the receipts."""
+        return any(one.run == self._run and one.steps == account.begun for one in self._tools.receipts.all())
 
     def _begin(self, account: Account, job: Job) -> Account:
         begun = account.begun + self._wanted.steps
