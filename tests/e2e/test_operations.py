@@ -144,8 +144,8 @@ def test_an_upload_under_way_of_a_revoked_silo_ends_within_five_seconds(federati
             head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             line.sendall(f"PUT {path} HTTP/1.1\r\nHost: here\r\nContent-Length: 900000\r\n{head}\r\n".encode())
             line.sendall(bytes(300_000))
+            line.settimeout(1.0)
             with pytest.raises(TimeoutError):  # it is taken, and waited for
-                line.settimeout(1.0)
                 line.recv(1)
             line.settimeout(30)
             began = time.monotonic()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.protocol.codec import to_json
 from septum.protocol.facts import LARGE_BOUND, Metrics
-from septum.protocol.views import InviteView, ModelView, RunView, SiloView
+from septum.protocol.views import InviteView, ModelView, RunView
 
 
 def runs(found: Sequence[RunView]) -> Answer:
@@ -75,22 +75,6 @@ def models(found: Sequence[ModelView]) -> Answer:
     )
     table = Table(("RUN", "ROUND", "BYTES", "ROC-AUC", "DIGEST"), rows, "no models yet: septum run list")
     return Answer({"models": [to_json(view) for view in found]}, (table,))
-
-
-def silos(found: Sequence[SiloView]) -> Answer:
-    """Silos."""
-    rows = tuple(
-        (
-            view.name,
-            view.status.value,
-            view.organisation,
-            when(view.enrolled_at) or "never",
-            when(view.seen_at) or "never",
-        )
-        for view in found
-    )
-    table = Table(("SILO", "STATUS", "ORGANISATION", "ENROLLED", "SEEN"), rows, "no silos yet: septum silo invite NAME")
-    return Answer({"silos": [to_json(view) for view in found]}, (table,))
 
 
 def invitation(view: InviteView, url: str) -> Answer:
