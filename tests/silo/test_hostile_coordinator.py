@@ -25,7 +25,7 @@ from septum.ports.launcher import WorkerLimits
 from septum.privacy.ledger import Budget
 from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
 from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
-from septum.protocol.privacy import Privacy
+from septum.protocol.privacy import Privacy, Strength
 from septum.protocol.query import Noise, Query, QueryColumn
 from septum.protocol.roster import Roster, SignedRoster, write_roster
 from septum.sdk.private_loss import PrivateLoss
@@ -45,6 +45,7 @@ from septum.testing.hostile import HostileCoordinator, addresses_past
 
 OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
 LOSS = PrivateLoss("logistic", ("x",), (0.0,), (1.0,))
+ATTESTED = Privacy(1.0, strength=Strength.ATTESTED)
 KEY = public_text(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 THIRD = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"2"))
 
@@ -79,6 +80,7 @@ TRIES = {
     "leaves.masked": Try(app={"masked": ("parameters",)}),
     "policy.min_rows": Try(allowing(min_rows=7)),
     "policy.require_privacy": Try(allowing(require_privacy=True)),
+    "policy.privacy_strength": Try(plan={"privacy": ATTESTED}, app={"trains": replace(LOSS, loss="own")}),
     "policy.max_epsilon": Try(allowing(max_epsilon=1.0), {"privacy": Privacy(2.0)}, {"trains": LOSS}),
     "policy.max_delta": Try(allowing(max_delta=1e-4), {"privacy": Privacy(1.0, delta=1e-3)}, {"trains": LOSS}),
     "policy.epsilon_budget": Try(

@@ -14,6 +14,7 @@ from septum.protocol.plan import digest_of
 from septum.secagg.context import Place
 from septum.silo.journal import (
     FILE_NAME,
+    HEAD_BYTES,
     HEAD_NAME,
     MAX_REASON_CHARS,
     MODEL,
@@ -131,6 +132,24 @@ def test_a_release_says_what_was_told_to_whom_and_when(tmp_path):
 # --- the file ------------------------------------------------------------------------------------------------------
 
 
+def test_the_head_is_written_in_its_place_once_it_is_there_and_one_of_another_size_gives_way(tmp_path):
+    running = journal(tmp_path)
+    running.release(QUERY, SIX, PLACE, 3)
+    path = tmp_path / HEAD_NAME
+    first, inode = path.read_bytes(), path.stat().st_ino
+    for number in range(2, 30):
+        running.release(Query("model", QUERY.app, digest_of(b"%d" % number)), SIX, Place("r1", "train", number, 1), 3)
+        assert (path.stat().st_size, path.stat().st_ino) == (HEAD_BYTES, inode)
+    assert path.read_bytes() != first
+    journal(tmp_path).check()
+    path.write_bytes(path.read_bytes().strip())
+    again = journal(tmp_path)
+    again.release(QUERY, SIX, Place("r2", "train", 1, 1), 3)
+    again.release(Query("model", QUERY.app, digest_of(b"other")), SIX, Place("r2", "train", 2, 1), 3)
+    assert path.stat().st_size == HEAD_BYTES
+    journal(tmp_path).check()
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}", b"nonsense", b"\xff\xfe", b'{"at": 1}', b"[" * 10_000])
 def test_a_damaged_file_is_an_error_that_names_the_line_and_the_next_command_and_allows_nothing(tmp_path, damage):
     journal(tmp_path).release(QUERY, SIX, PLACE, 3)
@@ -169,7 +188,7 @@ def test_a_file_that_cannot_be_read_or_written_is_an_error_and_nothing_is_known_
 
 
 def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_path, monkeypatch):
-    """The folder each time: a kill may have come between the file's first line and its name."""
+    """The folder once in each process: a kill may have come between the file's first line and its name."""
     synced: list[str] = []
     fsync = os.fsync
 
@@ -183,6 +202,9 @@ def test_a_release_and_the_name_of_its_file_are_synced_before_it_returns(tmp_pat
     assert synced[:2] == [FILE_NAME, tmp_path.name]
     synced.clear()
     north.release(Query("model", "sha256:app", ""), SIX, PLACE, 3)
+    assert synced == [FILE_NAME]
+    synced.clear()
+    journal(tmp_path).release(Query("model", "sha256:app", "more"), SIX, PLACE, 3)
     assert synced[:2] == [FILE_NAME, tmp_path.name]
 
 

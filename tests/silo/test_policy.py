@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from septum.errors import ConfigError
+from septum.protocol.privacy import Strength
 from septum.silo.policy import Hours, Policy, RosterBy, explained, hours_of
 
 MINUTES = st.integers(0, 24 * 60 - 1)
@@ -59,6 +60,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "hours": Hours(60, 120),
         "send_error_texts": True,
         "require_privacy": True,
+        "privacy_strength": Strength.ATTESTED,
         "max_epsilon": 2.0,
         "max_delta": 1e-4,
         "epsilon_budget": 8.0,

@@ -244,6 +244,33 @@ def test_the_weight_of_an_update_is_the_noisy_count(silo):
     assert mechanism.sampling_rate == min(1.0, 16 / loop.weight)
 
 
+def test_a_run_that_was_settled_and_resumed_by_an_agent_that_did_not_note_it_pays_for_what_follows(silo, monkeypatch):
+    """Killed between the ledger's word and its own: the account names a reservation that pays for nothing any more."""
+    silo.spec_for(silo.run(), train(1))
+    with monkeypatch.context() as killing:
+        killing.setattr(PrivateRun, "_save", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            silo.run().settle()
+    run = silo.run()
+    silo.spec_for(run, train(2))
+    assert isinstance(silo.events[-1], Reserved)
+    assert silo.events[-1].charge.mechanism.steps == 8
+    run.settle()
+    assert [event.executed for event in silo.events if isinstance(event, Settled)] == [2, 2]
+
+
+def test_a_receipt_that_was_not_written_is_written_the_next_time(silo, monkeypatch):
+    silo.spec_for(silo.run(), train(1))
+    with monkeypatch.context() as killing:
+        killing.setattr(PrivateReceipts, "add", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            silo.run().settle()
+    for _ in range(2):
+        silo.run().settle()
+        assert [receipt.steps for receipt in PrivateReceipts(silo.dir).all()] == [2]
+    assert len([event for event in silo.events if isinstance(event, Settled)]) == 1
+
+
 class Killed(BaseException):
     """The process is gone: nobody catches it."""
 

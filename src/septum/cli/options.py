@@ -63,6 +63,13 @@ TargetEpsilon = Annotated[
 DpUnit = Annotated[
     str, typer.Option("--dp-unit", help="With --target-epsilon: whose presence is hidden; record, a row of a silo.")
 ]
+PrivacyStrength = Annotated[
+    str,
+    typer.Option(
+        "--privacy-strength",
+        help="With --target-epsilon: enforced by septum, or attested by an app that trains by itself.",
+    ),
+]
 Delta = Annotated[
     str, typer.Option("--delta", help="With --target-epsilon: the delta; auto is a tenth of 1 / rows of each silo.")
 ]
@@ -130,6 +137,7 @@ class RunOptions:
     max_weight: int = 100_000
     target_epsilon: float | None = None
     dp_unit: str = "record"
+    privacy_strength: str = "enforced"
     delta: str = "auto"
     dp_clip: float = DP_CLIP
     dp_batch: int = DP_BATCH

@@ -11,7 +11,7 @@ from septum.errors import ConfigError, did_you_mean
 from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
 from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef, Vote
-from septum.protocol.privacy import Privacy
+from septum.protocol.privacy import Privacy, Strength
 from septum.sdk.contract import Column
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
@@ -144,7 +144,7 @@ def privacy(options: RunOptions) -> Privacy | None:
     """What `--target-epsilon` and its companions ask for; None without it. Raises ConfigError."""
     if options.target_epsilon is None:
         unused = RunOptions()
-        for option in ("dp_unit", "delta", "dp_clip", "dp_batch", "dp_steps", "dp_learning_rate"):
+        for option in ("dp_unit", "privacy_strength", "delta", "dp_clip", "dp_batch", "dp_steps", "dp_learning_rate"):
             if getattr(options, option) != getattr(unused, option):
                 raise ConfigError(f"--{option.replace('_', '-')} belongs to --target-epsilon, which is not there")
         return None
@@ -160,7 +160,15 @@ def privacy(options: RunOptions) -> Privacy | None:
         batch=options.dp_batch,
         steps=options.dp_steps,
         learning_rate=options.dp_learning_rate,
+        strength=_strength(options.privacy_strength),
     )
+
+
+def _strength(text: str) -> Strength:
+    known = [one.value for one in Strength]
+    if text not in known:
+        raise ConfigError(f"--privacy-strength {text}: {did_you_mean(text, known)}")
+    return Strength(text)
 
 
 def _check_unit(unit: str) -> None:

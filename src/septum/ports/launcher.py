@@ -11,6 +11,7 @@ from typing import Protocol
 from septum.protocol.codec import Scalar
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import StrategyRef
+from septum.sdk.attested import Attested
 from septum.sdk.private_loss import PrivateLoss
 
 
@@ -29,7 +30,9 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Training by septum's own code alone, with differential privacy (`privacy.dp_sgd`).
+    """Training with differential privacy, by septum's own code alone (`privacy.dp_sgd`).
+
+    Where `private` is `by_app`, it is by the app's, which is told the same and attests what it did.
 
     clip .. expected_batch   as `privacy.dp_sgd.Settings` has them
     steps, learning_rate     of one round
@@ -58,7 +61,8 @@ class WorkerSpec:
     paths       folders of packages of the app's own: on `sys.path` behind Python's library, before all others
     rows_for    what the app's rows are made for: the worker's one task is `prepare`, and its payload are the rows,
                 which stay in the silo
-    loop        train so, on rows that such a worker made (`data_path`): no code of an app runs, and none is read
+    loop        train so, on rows that such a worker made (`data_path`): no code of an app runs, and none is read; or
+                tell the app to train so by itself
     private     patterns of the names of the parameters that are the silo's own
     personalise local rounds after the last round; 0 for none
     """
@@ -127,12 +131,14 @@ class TaskResult:
     """What a task made: weight in rows, seconds per step, whether state is carried on, and the payload.
 
     A payload of up to INLINE_LIMIT_BYTES is here itself; of a larger one, which is in the output file, the digest.
+    `attested` is what the app says of its own training with differential privacy.
     """
 
     weight: int
     durations_s: Mapping[str, float]
     has_state: bool
     payload: bytes | Blob
+    attested: Attested | None = None
 
 
 class Worker(Protocol):

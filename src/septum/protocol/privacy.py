@@ -13,6 +13,7 @@ from septum.errors import ConfigError
 from septum.privacy.wanted import Wanted
 
 MAX_TARGET = 50.0
+ANOTHER_STRENGTH = "--privacy-strength attested, where an app trains by itself; enforced, where septum trains"
 _LEAST_DELTA = 1e-9
 
 
@@ -26,9 +27,11 @@ class Strength(Enum):
     """Who sees to it that what is claimed was done.
 
     ENFORCED  septum draws, clips, adds noise and counts the steps, in a process that runs no code of the app
+    ATTESTED  the app trains by itself and says how; that this is true is read from its code
     """
 
     ENFORCED = "enforced"
+    ATTESTED = "attested"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from septum.errors import DataError, did_you_mean
+from septum.sdk.attested import PrivateTraining
 
 Array: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Float32: TypeAlias = npt.NDArray[np.float32]
@@ -184,6 +185,7 @@ class Split:
 class Context:
     """What `train` may use besides its data. Only this may vary between two calls, so training can be repeated.
 
+    `privacy` says how to train with differential privacy where the app does that by itself; None elsewhere.
     `rng` is keyed by (seed, silo, round). `base` is the round's global model, the anchor of FedProx, without the silo's
     private parameters; `proximal_mu` its weight (0: none). `state` is the silo's own: assign `state["name"] = array`
     and find it there next round.
@@ -195,6 +197,7 @@ class Context:
     base: Parameters
     proximal_mu: float = 0.0
     state: State = field(default_factory=dict)
+    privacy: PrivateTraining | None = None
 
 
 def _read_only(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

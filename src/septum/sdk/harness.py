@@ -23,6 +23,7 @@ from septum.algorithms.partition import check_covers, parted
 from septum.algorithms.roc_auc import bin_counts, roc_auc
 from septum.errors import AppError, DataError, SeptumError, did_you_mean
 from septum.sdk.app import App
+from septum.sdk.attested import PrivateTraining
 from septum.sdk.data import Array, Context, Data, Float32, Float64, Parameters, Shape, Split, State, Table
 
 Part: TypeAlias = Literal["train", "test"]
@@ -51,6 +52,7 @@ class Task:
 
     state    what the app carried on from the round before
     private  the silo's own parameters, which are no part of the model that all silos share
+    privacy  how the app is to train with differential privacy by itself
     """
 
     round: int
@@ -59,6 +61,7 @@ class Task:
     proximal_mu: float = 0.0
     state: Mapping[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     private: Parameters = field(default_factory=dict)
+    privacy: PrivateTraining | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ def train(app: App, hyper: object, prepared: Prepared, parameters: Parameters, t
         base=base,
         proximal_mu=task.proximal_mu,
         state={name: array.copy() for name, array in task.state.items()},
+        privacy=task.privacy,
     )
     whole = dict(sorted({**base, **task.private}.items()))
     own = {name: tensor.copy() for name, tensor in whole.items()}

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from septum.sdk.data import Float32, Float64, Parameters
     from septum.sdk.losses import Loss
 
-LOSSES = ("logistic", "perceptron", "network")
+OWN = "own"  # the app's own training: attested, never enforced
+LOSSES = ("logistic", "perceptron", "network", OWN)
 STATISTIC = "mean_and_std"  # the one statistic that such an app may have, under its own name
 MAX_HIDDEN = 8
 NOT_DECLARED = (
@@ -33,7 +34,8 @@ NOT_DECLARED = (
 class PrivateLoss:
     """What is trained.
 
-    loss      of `septum.losses`; `network` is the logistic one of a network of declared layers, by torch
+    loss      of `septum.losses`; `network` is the logistic one of a network of declared layers, by torch; `own` is
+              what the app trains by itself, with privacy that it attests
     features  the inputs' names, in order
     low, high of each feature: between which most of its values lie, from what everybody may know. In a run with
               differential privacy low becomes -1 and high becomes 1, and nothing is summed over the rows for it
@@ -64,6 +66,11 @@ class PrivateLoss:
             raise ConfigError(f"{len(self.layers)} layers for loss {self.loss!r}; they belong to a network")
         if self.layers:
             check_layers(self.layers, len(self.features))
+
+    @property
+    def by_app(self) -> bool:
+        """Whether the app trains by itself."""
+        return self.loss == OWN
 
     @property
     def by_torch(self) -> bool:
@@ -101,6 +108,21 @@ def read_private_loss(where: str, section: Mapping[str, object]) -> PrivateLoss 
 
 def _is_range(pair: object) -> bool:
     return isinstance(pair, list) and len(pair) == 2 and all(type(end) in (int, float) for end in pair)
+
+
+def unfit(app: str, private: PrivateLoss | None, *, attested: bool) -> str:
+    """Why what an app declares is not for a run whose privacy is attested, or enforced; empty where it is.
+
+    >>> unfit("small", PrivateLoss("logistic", ("age",), (30,), (80,)), attested=False)
+    ''
+    """
+    if private is None:
+        return NOT_DECLARED.format(app=app)
+    if private.by_app and not attested:
+        return f"app {app!r} trains by itself, so that differential privacy is attested by it and not enforced"
+    if attested and not private.by_app:
+        return f"app {app!r} declares what septum trains, so that differential privacy is enforced and not attested"
+    return ""
 
 
 def loss_of(private: PrivateLoss) -> Loss:

@@ -14,6 +14,7 @@ from pathlib import Path
 from septum.errors import ConfigError, did_you_mean
 from septum.ports.launcher import Level, WorkerLimits
 from septum.protocol.plan import check_silo_name
+from septum.protocol.privacy import Strength
 from septum.silo.datasets import Dataset, dataset_toml, plain_file, read_datasets
 from septum.silo.policy import Policy, RosterBy, hours_of
 from septum.silo.section import Section, toml_value
@@ -262,6 +263,7 @@ def _policy(section: Section) -> Policy:
         hours=hours_of(hours, section.where) if hours else None,
         send_error_texts=section.flag("send_error_texts", off.send_error_texts),
         require_privacy=section.flag("require_privacy", off.require_privacy),
+        privacy_strength=_strength(section),
         max_epsilon=section.number("max_epsilon", off.max_epsilon),
         max_delta=section.number("max_delta", off.max_delta),
         epsilon_budget=section.number("epsilon_budget", off.epsilon_budget),
@@ -281,6 +283,14 @@ def _roster_by(section: Section) -> RosterBy:
     if text not in known:
         raise ConfigError(f"{section.where}: roster is {text!r}; {did_you_mean(text, known)}")
     return RosterBy(text)
+
+
+def _strength(section: Section) -> Strength:
+    text = section.text("privacy_strength", Strength.ENFORCED.value)
+    known = [one.value for one in Strength]
+    if text not in known:
+        raise ConfigError(f"{section.where}: privacy_strength is {text!r}; {did_you_mean(text, known)}")
+    return Strength(text)
 
 
 def _network(section: Section, folder: Path) -> Network:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from septum.protocol.plan import Plan
+from septum.protocol.privacy import Strength
 from septum.protocol.silo import Denied
+from septum.sdk import private_loss
 from septum.sdk.contract import Column
-from septum.sdk.private_loss import NOT_DECLARED, PrivateLoss
+from septum.sdk.private_loss import PrivateLoss
 from septum.silo import query_rules
 from septum.silo.datasets import Dataset
 from septum.silo.policy import Policy
@@ -153,8 +155,14 @@ def _of_privacy(policy: Policy, app: ApprovedApp, plan: Plan) -> Denied | None:
         if policy.require_privacy:
             return Denied("policy.require_privacy", "this run is not differentially private")
         return None
-    if app.trains is None:
-        return Denied("privacy", NOT_DECLARED.format(app=plan.app.name))
+    unfit = private_loss.unfit(plan.app.name, app.trains, attested=wanted.strength is Strength.ATTESTED)
+    if unfit:
+        return Denied("privacy", unfit)
+    if wanted.strength is Strength.ATTESTED and policy.privacy_strength is Strength.ENFORCED:
+        return Denied(
+            "policy.privacy_strength",
+            "in this run the app attests its differential privacy, and this silo asks for it to be enforced",
+        )
     if wanted.target_epsilon > policy.max_epsilon:
         return Denied(
             "policy.max_epsilon",

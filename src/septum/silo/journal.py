@@ -9,9 +9,10 @@ A model is known by its digest, and a coordinator that lies can change one bit o
 So models that were given out for one round of a run count as one. No honest run is hindered by that: whatever makes it
 do a round again, a lost model or answer, a resume, it asks the silos of then.
 
-`releases.head` says how many bytes there are and what their SHA-256 is. It is written after each line, so it is at most
-behind; a journal that does not begin with what it says is an older or a changed one, and nothing is signed on it.
-Somebody who may write both files, or brings back older copies of both, is not noticed.
+`releases.head` says how many bytes there are and what their SHA-256 is. It is written after each line, in its place and
+without waiting for the disk, so it is at most behind, and after a power loss by some lines more. A journal that does
+not begin with what it says is an older or a changed one, and nothing is signed on it. Somebody who may write both
+files, or brings back older copies of both, is not noticed.
 
 A steward may forgive what was signed about a model or statistics, with a reason. That is one more line: nothing is ever
 taken out, and an agent that is running heeds it from its next sum on. Sums that were signed before and after are then
@@ -20,6 +21,7 @@ no longer kept apart, so whoever has both may know what one silo sent.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +37,7 @@ from septum.secagg.journal import conflict
 from septum.silo.lines import MAX_LINE_BYTES, add_record, append_line, record, whole_lines
 
 FILE_NAME, HEAD_NAME = "releases.jsonl", "releases.head"
+HEAD_BYTES = 256  # of a file that is written in its place: it lies in one sector
 STATISTICS, MODEL, QUERIES = "statistics", "model", "queries"  # kinds of queries
 EVERYTHING = "all"  # what queries are about
 MAX_REASON_CHARS = 2_000
@@ -125,6 +128,7 @@ class Journal:
         self._bytes = 0
         self._hash = sha256()
         self._trusted = False  # whether it begins with what the head says
+        self._named = False  # whether this process has made the journal's name durable
 
     def check(self) -> None:
         """Raises as `release` does for a journal that is no longer what this silo wrote."""
@@ -152,7 +156,8 @@ class Journal:
                     hint=f"septum silo journal list --dir {self._path.parent}",
                 )
             where = (place.run, place.stage, place.round, place.attempt)
-            add_record(self._path, Release(self._unix(), *where, query, tuple(sorted(silos))))
+            add_record(self._path, Release(self._unix(), *where, query, tuple(sorted(silos))), named=self._named)
+            self._named = True
             self._read_on()
             self._write_head()
 
@@ -202,7 +207,7 @@ class Journal:
     def _write_head(self) -> None:
         path = self._path.with_name(HEAD_NAME)
         try:
-            replace_file(path, dumps(to_json(Head(self._bytes, self._hash.hexdigest()))), durable=True)
+            _overwrite(path, dumps(to_json(Head(self._bytes, self._hash.hexdigest()))))
         except OSError as error:
             raise StorageError(f"{path} cannot be written: {error.strerror}", hint=f"df -h {path.parent}") from error
 
@@ -254,6 +259,25 @@ def forgive(silo_dir: Path, kind: str, digest: str, by: str, reason: str, at: fl
     for query in meant:
         append_line(silo_dir / FILE_NAME, dumps(to_tagged_json(Forgiven(at, query, by, reason.strip()))))
     return meant
+
+
+def _overwrite(path: Path, head: bytes) -> None:
+    """Write a head over the one before, within one sector of the disk: after a power loss it is this one or that one.
+
+    So it need not be waited for. Only a new file is: it could come out empty.
+    """
+    line = head.ljust(HEAD_BYTES - 1) + b"\n"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        replace_file(path, line, durable=True)
+        return
+    try:
+        whole = os.fstat(descriptor).st_size == HEAD_BYTES and os.pwrite(descriptor, line, 0) == HEAD_BYTES
+    finally:
+        os.close(descriptor)
+    if not whole:  # of a septum that wrote heads of other sizes
+        replace_file(path, line, durable=True)
 
 
 def _entries(path: Path, lines: Iterable[bytes], before: int) -> Iterator[Entry]:

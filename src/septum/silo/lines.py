@@ -17,9 +17,9 @@ MAX_LINE_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
-def add_record(path: Path, record: object) -> None:
-    """Add a dataclass as a line. Raises StorageError."""
-    append_line(path, dumps(to_json(record)))
+def add_record(path: Path, record: object, *, named: bool = False) -> None:
+    """Add a dataclass as a line, as `append_line` does. Raises StorageError."""
+    append_line(path, dumps(to_json(record)), named=named)
 
 
 def records(path: Path, kind: type[T]) -> Iterator[T]:
@@ -36,10 +36,11 @@ def record(path: Path, number: int, line: bytes, read: Callable[[object], T]) ->
         raise ConfigError(f"{path}, line {number}: {error.message}", hint=f"sed -n {number}p {path}") from error
 
 
-def append_line(path: Path, line: bytes) -> None:
+def append_line(path: Path, line: bytes, *, named: bool = False) -> None:
     """Add a line; a piece of one that a kill or a full disk left is taken away first. Raises StorageError.
 
-    It is on the disk when this returns, and so is the file's name.
+    It is on the disk when this returns, and so is the file's name. `named`: this process has added a line before, so
+    the name is on the disk, and need not be sent there again, which would take as long as the line.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -49,7 +50,8 @@ def append_line(path: Path, line: bytes) -> None:
             _append(descriptor, line + b"\n")
         finally:
             os.close(descriptor)
-        sync_folder(path.parent)  # not only for a new file: a kill may have come before this when it was one
+        if not named:
+            sync_folder(path.parent)  # not only for a new file: a kill may have come before this when it was one
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror}", hint=f"df -h {path.parent}; ls -l {path}"

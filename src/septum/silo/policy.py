@@ -18,6 +18,7 @@ from septum.errors import ConfigError
 from septum.privacy.accounting import check_delta
 from septum.privacy.ledger import Budget
 from septum.protocol.codec import Json, dumps
+from septum.protocol.privacy import Strength
 from septum.sdk.leaves import LEAVES
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
@@ -86,6 +87,7 @@ class Policy:
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
     require_privacy    whether a run without differential privacy is refused, and statistics without noise
+    privacy_strength   whether a run may rest on what an app attests of its own training, or septum has to enforce it
     max_epsilon        a run, or a query with noise, that would cost this silo's records more is refused
     max_delta          and one that asks for a larger delta
     epsilon_budget     the most that all runs together may cost the records of a dataset; what is beyond is refused
@@ -114,6 +116,7 @@ class Policy:
     send_error_texts: bool = False
     require_masking: bool = True
     require_privacy: bool = False
+    privacy_strength: Strength = Strength.ENFORCED
     max_epsilon: float = 10.0
     max_delta: float = 0.01
     epsilon_budget: float = 20.0
@@ -197,6 +200,9 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "require_privacy": "runs with differential privacy, and statistics with noise, only"
         if policy.require_privacy
         else "also runs without differential privacy",
+        "privacy_strength": "differential privacy is septum's own doing"
+        if policy.privacy_strength is Strength.ENFORCED
+        else "differential privacy may be what an app says of its own training",
         "max_epsilon": f"a run with differential privacy, or a query with noise, costs epsilon {policy.max_epsilon:g} "
         "at most",
         "max_delta": f"at a delta of {policy.max_delta:g} at most",

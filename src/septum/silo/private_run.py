@@ -1,8 +1,9 @@
 """How does a silo take part in one run with differential privacy? Rows from the app, then septum's own training.
 
 The app's code runs in one process, once: it makes rows and ends. Another process, which reads no code of the app,
-trains on them. Before anything that is made from rows may leave, the ledger has it: the noisy number of rows, and all
-steps that the run may take. What is begun is counted on the disk before it is; a crash never makes a step free.
+trains on them; where privacy is attested, one with the app's code, of which nothing leaves that it does not attest.
+Before anything that is made from rows may leave, the ledger has it: the noisy number of rows, and all steps that the
+run may take. What is begun is counted on the disk before it is; a crash never makes a step free.
 
     privacy.json  what was reserved, and how many steps were begun
     rows          the rows that the app made
@@ -13,10 +14,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from septum.adapters.files import replace_file
-from septum.errors import BudgetError, MessageError, SeptumError, StorageError, TensorError
+from septum.errors import AppError, BudgetError, MessageError, SeptumError, StorageError, TensorError, WorkerError
 from septum.ports.launcher import Loop, Task, Worker, WorkerSpec
 from septum.privacy.accounting import Accountant, Mechanism, SampledGaussian
 from septum.privacy.ledger import Budget, Charge, Unit
@@ -25,9 +26,11 @@ from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.layout import header_size, read_layout
 from septum.protocol.messages import Stage
 from septum.protocol.plan import Plan
-from septum.protocol.privacy import Privacy
+from septum.protocol.privacy import Privacy, Strength
 from septum.protocol.silo import Job
-from septum.sdk.private_loss import NOT_DECLARED, PrivateLoss
+from septum.sdk import private_loss
+from septum.sdk.attested import Attested, check_paid
+from septum.sdk.private_loss import PrivateLoss
 from septum.silo.ledger import Ledger
 from septum.silo.log import Log
 from septum.silo.private_receipts import PrivateReceipt, PrivateReceipts
@@ -82,6 +85,8 @@ class PrivateRun:
         assert plan.privacy is not None
         self._tools, self._run, self._plan, self._files, self._log = tools, run, plan, files, log
         self._wanted: Privacy = plan.privacy
+        self._is_checked = False
+        self._attested = plan.privacy.strength is Strength.ATTESTED
 
     def spec_for(
         self, job: Job, app: WorkerSpec, dataset: str, private: PrivateLoss | None, start: Start
@@ -91,14 +96,18 @@ class PrivateRun:
         Raises BudgetError for what the ledger, or the run's own reservation, does not pay; WorkerError for what the app
         cannot do.
         """
-        if private is None:
-            raise BudgetError(NOT_DECLARED.format(app=self._plan.app.name))
+        unfit = private_loss.unfit(self._plan.app.name, private, attested=self._attested)
+        if unfit or private is None:
+            raise BudgetError(unfit)
         if not self._files.rows.exists():
             self._make_rows(replace(app, rows_for=private), start)
         account = self._load() or self._open(dataset)
         account = self._reserved(account, dataset)
         if job.stage is Stage.TRAIN:
             account = self._begin(account, job)
+        loop = self._loop(account, private)
+        if self._attested:  # the app trains, on the rows that it makes again
+            return replace(app, loop=loop)
         return replace(
             app,
             app_dir=app.run_dir,
@@ -106,17 +115,38 @@ class PrivateRun:
             data_path=self._files.rows.absolute(),
             python=None,
             paths=(),
-            loop=self._loop(account, private),
+            loop=loop,
         )
 
+    def check(self, job: Job, said: Attested | None) -> None:
+        """Whether what came of a job may leave: an app's own training, where it says that it cost what was reserved.
+
+        Raises WorkerError where it says nothing, or that it cost more.
+        """
+        if not self._attested or job.stage is not Stage.TRAIN:
+            return
+        account = self._load()
+        if said is None or account is None:
+            raise WorkerError(f"the app's process does not say how {job.name} was trained with differential privacy")
+        asked = self._wanted
+        try:
+            check_paid(said, account.noise_multiplier, account.sampling_rate, asked.steps, asked.clip)
+        except AppError as error:
+            raise WorkerError(error.message) from error
+        self._log.info("privacy_attested", stage=job.stage.value, round=job.round, **asdict(said))
+
     def settle(self) -> None:
-        """Give back what was reserved and not begun. Where that fails all of it stays spent."""
+        """Give back what was reserved and not begun, and note what it cost. Where that fails all of it stays spent.
+
+        Again, it does what is not done yet.
+        """
         try:
             account = self._load()
-            if account is None or not account.reservation:
+            if account is None or (not account.reservation and self._noted(account)):
                 return
-            self._tools.ledger.settle(account.reservation, account.begun - account.paid)
-            self._save(replace(account, reservation="", paid=account.begun))
+            if account.reservation:
+                self._tools.ledger.settle(account.reservation, account.begun - account.paid)
+                self._save(replace(account, reservation="", paid=account.begun))
             self._tools.receipts.add(self._receipt(account))  # last: the accountant takes its time
         except SeptumError as error:
             self._log.error("privacy_not_settled", error=error.message, hint=error.hint)
@@ -152,6 +182,7 @@ class PrivateRun:
 
     def _reserved(self, account: Account, dataset: str) -> Account:
         """The account with all its steps in the ledger, and on the disk."""
+        account = self._checked(account)
         left = account.most_steps - account.paid
         if account.reservation or not left:
             return account
@@ -160,6 +191,21 @@ class PrivateRun:
         self._save(account)
         self._log.info("privacy_reserved", steps=left, noise_multiplier=account.noise_multiplier, delta=account.delta)
         return account
+
+    def _checked(self, account: Account) -> Account:
+        """The account, without a reservation that the ledger has settled: whoever did that was killed before saying so.
+
+        Asked once; from then on this object is the only one that settles it.
+        """
+        if self._is_checked or not account.reservation:
+            return account
+        self._is_checked = True
+        executed = self._tools.ledger.read().book.settled.get(account.reservation)
+        return account if executed is None else replace(account, reservation="", paid=account.paid + executed)
+
+    def _noted(self, account: Account) -> bool:
+        """Whether what the run cost up to now is among the receipts."""
+        return any(one.run == self._run and one.steps == account.begun for one in self._tools.receipts.all())
 
     def _begin(self, account: Account, job: Job) -> Account:
         begun = account.begun + self._wanted.steps

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from septum.adapters.accountant import epsilon_of
+from septum.adapters.launch.attested_station import AttestedStation
 from septum.adapters.launch.private_rows import rows_of
 from septum.adapters.launch.private_station import PrivateStation
 from septum.adapters.launch.station import Part
@@ -16,17 +17,21 @@ from septum.ports.launcher import Loop
 from septum.privacy import spending
 from septum.privacy.wanted import count_noise
 from septum.protocol.plan import Plan
+from septum.protocol.privacy import ANOTHER_STRENGTH, Strength
+from septum.sdk import private_loss
 from septum.sdk.harness import Prepared
 from septum.sdk.package import LoadedApp
-from septum.sdk.private_loss import NOT_DECLARED
 
 
-def station(app: LoadedApp, hyper: object, plan: Plan, prepared: Prepared, part: Part) -> PrivateStation:
-    """The trusted loop over one silo's rows. Raises AppError for an app that declares no loss."""
+def station(
+    app: LoadedApp, hyper: object, plan: Plan, prepared: Prepared, part: Part
+) -> PrivateStation | AttestedStation:
+    """The trusted loop over one silo's rows, or the app's own. Raises AppError for an app that declares neither."""
     private, wanted = app.manifest.trains, plan.privacy
     assert wanted is not None
-    if private is None:
-        raise AppError(NOT_DECLARED.format(app=app.app.name), hint="write [privacy] in septum.toml")
+    unfit = private_loss.unfit(app.app.name, private, attested=wanted.strength is Strength.ATTESTED)
+    if unfit or private is None:
+        raise AppError(unfit, hint="write [privacy] in septum.toml" if private is None else ANOTHER_STRENGTH)
     rows = rows_of(app.app, hyper, prepared, private)
     count = spending.noisy_count(len(prepared.split.train), count_noise(wanted.target_epsilon), os.urandom)
     if plan.masking is not None:
@@ -42,4 +47,6 @@ def station(app: LoadedApp, hyper: object, plan: Plan, prepared: Prepared, part:
         learning_rate=wanted.learning_rate,
         weight=spent.rows,
     )
+    if private.by_app:
+        return AttestedStation(loop, app.app, hyper, prepared, part)
     return PrivateStation(loop, rows, part, os.urandom)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from septum.adapters.launch.private_station import PrivateStation
+from septum.adapters.launch.attested_station import AnyStation
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
@@ -98,7 +98,7 @@ class _Simulation:
         )
         mu = self._strategy.proximal_mu
         parts = {name: Part(name, plan.seed, mu, self._private, further) for name in plan.silos}
-        self._stations: dict[str, Station | PrivateStation] = {
+        self._stations: dict[str, AnyStation] = {
             name: Station(app.app, hyper, prepared[name], part)
             if plan.privacy is None
             else private.station(app, hyper, plan, prepared[name], part)
@@ -278,7 +278,7 @@ class _Simulation:
         return combine.measured(measured.round, evaluations).silos
 
 
-def _make(station: Station | PrivateStation, job: silo.Job, model: bytes | None, state: Tensors) -> Made:
+def _make(station: AnyStation, job: silo.Job, model: bytes | None, state: Tensors) -> Made:
     timer = Timer()
     if model is None:
         return station.prepare(timer, initial=job.initial)

@@ -108,7 +108,6 @@ def spec_of(folder, rows):
         hyper={},
         seed=1,
         strategy=StrategyRef(),
-        clip_norm=None,
         run_dir=folder,
         loop=replace(LOOP, steps=2),
     )

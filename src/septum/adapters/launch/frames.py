@@ -23,6 +23,7 @@ from septum.protocol.codec import LATER, MAX_MESSAGE_BYTES, Scalar, decode, enco
 from septum.protocol.messages import INLINE_LIMIT_BYTES, MAX_DETAILS_CHARS, MAX_REASON_CHARS, Stage
 from septum.protocol.plan import StrategyRef
 from septum.protocol.versions import Sides, Wire
+from septum.sdk.attested import Attested
 from septum.sdk.private_loss import PrivateLoss
 
 FRAMES = Wire(
@@ -149,6 +150,7 @@ class Done:
     payload: bytes = b""
     follow_bytes: int = 0
     state_bytes: int = 0
+    attested: Attested | None = field(default=None, metadata=LATER)
 
     def check(self) -> None:
         """Raise MessageError for what cannot be."""

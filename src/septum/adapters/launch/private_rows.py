@@ -28,7 +28,8 @@ def rows_of(app: App, hyper: object, prepared: Prepared, private: PrivateLoss) -
     if names != [private_loss.STATISTIC]:
         told = ", ".join(names) or "none"
         raise _differs(app, f"its statistics are {told} where {private_loss.STATISTIC} alone is needed")
-    _check_model(app, hyper, prepared, private)
+    if not private.by_app:
+        _check_model(app, hyper, prepared, private)
     return {X: np.ascontiguousarray(data.x), Y: np.ascontiguousarray(data.y)}
 
 

@@ -19,6 +19,7 @@ from septum.protocol.contents import CHOSEN, OWN, PRIVATE, STATE, STATISTICS
 from septum.protocol.tensors import Array, Tensors
 from septum.sdk import harness, personal
 from septum.sdk.app import App
+from septum.sdk.attested import Attested
 from septum.sdk.harness import Prepared
 
 R = TypeVar("R")
@@ -28,11 +29,15 @@ _NO_TENSORS: Tensors = {}
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The result of one piece of work: the tensors that leave, their weight in rows, and the app's carried state."""
+    """The result of one piece of work: the tensors that leave, their weight in rows, and the app's carried state.
+
+    attested  what an app says of its own training with differential privacy
+    """
 
     leaving: Mapping[str, Array]
     weight: int
     state: Mapping[str, Array] = field(default_factory=dict)
+    attested: Attested | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from septum.adapters.launch.attested_station import AnyStation, AttestedStation
 from septum.adapters.launch.private_rows import rows_of
 from septum.adapters.launch.private_station import PrivateStation
 from septum.adapters.launch.station import Made, Part, Station, Timer
@@ -25,6 +26,7 @@ from septum.protocol import tensors
 from septum.protocol.messages import INLINE_LIMIT_BYTES, Stage
 from septum.protocol.tensors import Tensors
 from septum.sdk import harness
+from septum.sdk.attested import Attested
 from septum.sdk.package import MODULE_PREFIX, LoadedApp, digest_of, load_app
 from septum.sdk.table import read_csv
 
@@ -41,6 +43,7 @@ class Performed:
     small: bytes
     large: Tensors
     state: Tensors
+    attested: Attested | None = None
 
 
 class Workplace:
@@ -48,7 +51,7 @@ class Workplace:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
-        self._station: Station | PrivateStation | None = None
+        self._station: AnyStation | None = None
 
     def perform(self, task: Task) -> Performed:
         """Do a task. Raises SeptumErrors, and whatever the machine itself raises."""
@@ -56,7 +59,7 @@ class Workplace:
         made = timer.run("load", lambda: _rows(self._spec)) if self._spec.rows_for else self._made(task, timer)
         small = timer.run("encode", lambda: _small(made.leaving))
         timer.run("encode", lambda: bytes_of(made.state))  # a state that cannot be written is told here
-        return Performed(made.weight, timer.seconds, small, {} if small else made.leaving, made.state)
+        return Performed(made.weight, timer.seconds, small, {} if small else made.leaving, made.state, made.attested)
 
     def _made(self, task: Task, timer: Timer) -> Made:
         if self._station is None:
@@ -105,13 +108,15 @@ def _in_the_app(error: SeptumError) -> str:
     return "".join(traceback.format_exception(type(first), first, frames))
 
 
-def _open(spec: WorkerSpec) -> Station | PrivateStation:
+def _open(spec: WorkerSpec) -> AnyStation:
     """The approved app, with the silo's rows as it splits them; or septum's own loop with rows that were made so."""
     mu = proximal_mu(spec.strategy.name, spec.strategy.settings)
     part = Part(spec.silo, spec.seed, mu, spec.private, spec.personalise)
-    if spec.loop is not None:
+    if spec.loop is not None and not spec.loop.private.by_app:
         return PrivateStation(spec.loop, _read(spec.data_path), part, os.urandom)
     loaded, hyper, prepared = _prepared(spec)
+    if spec.loop is not None:
+        return AttestedStation(spec.loop, loaded.app, hyper, prepared, part)
     return Station(loaded.app, hyper, prepared, part)
 
 
