@@ -55,6 +55,8 @@ from septum.protocol.views import (
     JournalView,
     ModelView,
     PrivacyView,
+    Pruned,
+    PrunedRun,
     RunStatus,
     RunView,
     SiloDetail,
@@ -159,6 +161,8 @@ FRAME_SAMPLES = (
 )
 
 VIEW_SAMPLES = (
+    PrunedRun("r-1", 4, 4096),
+    Pruned((PrunedRun("r-1", 4, 4096),), done=True),
     RunView(
         id="r-1",
         name="heart-disease",

@@ -46,7 +46,7 @@ def tools_in(folder, channel, purse=True):
     return replace(tools_for(channel), send_error_texts=True, privacy=privacy if purse else None)
 
 
-def play(folder, *script, app=None, purse=True, strength=Strength.ENFORCED):
+def play(folder, *script, app=None, purse=True, strength=Strength.ENFORCED, metrics=None):
     """Serve until the script is over, with a silo that would let the texts of errors leave."""
     app_dir = app or write_private_app(folder / "app")
     found = replace(approved(app_dir, write_rows(folder / "rows.csv")), trains=read_manifest(app_dir).trains)
@@ -56,7 +56,7 @@ def play(folder, *script, app=None, purse=True, strength=Strength.ENFORCED):
         {},
         ("north", "south"),
         rounds=2,
-        privacy=Privacy(5.0, batch=16, strength=strength),
+        privacy=Privacy(5.0, batch=16, strength=strength, metrics_epsilon=metrics),
     )
     channel = ScriptedChannel(ScriptedStop(), *script)
     tools = tools_in(folder, channel, purse)
@@ -83,6 +83,26 @@ def test_a_report_that_is_asked_for_again_is_the_same_and_costs_nothing(tmp_path
     _, first, second = (said for said in play(tmp_path, *script).said if isinstance(said, Report))
     assert second.payload.inline == first.payload.inline  # no second noise for one update
     assert read(tmp_path).entries[-1].event.executed == 1
+
+
+def test_metrics_that_the_plan_asks_for_leave_once_with_the_last_model_alone(tmp_path):
+    """Asked of another model, as a coordinator might that wants more, the silo has no second answer."""
+    other = blob_of(tensors.encode({"bias": np.ones(1, np.float32), "weight": np.ones((1, 1), np.float32)}))
+    script = (Prepare(1, initial=True), Train(1, 1, MODEL), Train(2, 1, MODEL))
+    script += (Evaluate(2, 1, MODEL), Evaluate(2, 2, MODEL), Evaluate(2, 3, other), FINISHED)
+    said = play(tmp_path, *script, metrics=1.0).said
+    *_, trained, first, second = [one for one in said if isinstance(one, Report)]
+    assert "evaluation.noisy" not in tensors.decode(trained.payload.inline)
+    assert first.payload.inline == second.payload.inline
+    assert (tensors.decode(first.payload.inline)["evaluation.noisy"] != 0).all()
+    assert dict(first.durations_s) == {}
+    (failure,) = (one for one in said if isinstance(one, Failure))
+    assert "they are paid for once" in failure.reason
+    (receipt,) = PrivateReceipts(tmp_path).all()
+    metrics = Privacy(5.0, metrics_epsilon=1.0).metrics
+    (spent,) = read(tmp_path).book.spent.values()
+    assert spent.count(metrics) == 1
+    assert receipt.epsilon > concentrated([metrics], 1e-5)
 
 
 def test_what_an_app_says_of_a_row_stays_whatever_the_policy_says(tmp_path):

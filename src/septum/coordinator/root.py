@@ -29,6 +29,7 @@ from septum.coordinator.login import Lifetimes, Login
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
+from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
@@ -144,7 +145,8 @@ async def _start_engine(
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
     enrolment.on_revoked.append(silo_api.end_silo)
-    mine = (door.login, door.people, door.account, door.oidc)
+    pruning = Pruning(driver, blobs, clock)
+    mine = (door.login, door.people, door.account, pruning, door.oidc)
     parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, clock.unix())
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)

@@ -397,7 +397,9 @@ class Session:
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
         assert self._granted is not None
-        bounds = outgoing.Bounds(self._granted.app.private, self.state.plan.clip_norm)
+        plan = self.state.plan
+        noisy = plan.privacy is not None and plan.privacy.metrics_epsilon is not None
+        bounds = outgoing.Bounds(self._granted.app.private, plan.clip_norm, noisy)
         if isinstance(result.payload, bytes):
             return outgoing.take(result.payload, job, model, bounds)
         output, held = self._files.output(job.name), self._files.held(job.name)

@@ -19,6 +19,7 @@ from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.login import Login, unknown
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
+from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
@@ -44,6 +45,7 @@ class ApiParts:
     login: Login
     people: People
     account: Account
+    pruning: Pruning
     oidc: Oidc | None
     started_at: float
 
