@@ -32,6 +32,7 @@ class Story(Enum):
     ENROLLING = "silos come and go; no run"
     ASKING = "statistics are asked, and nothing is trained"
     PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
+    PEOPLING = "people are invited, prove themselves, get roles and tokens, and lose them; no run"
 
 
 COORDINATOR_POINTS: Mapping[str, Story] = {
@@ -90,6 +91,23 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "take a preset back": Story.PUSHING,
     "remove a package": Story.PUSHING,
     "discard a package": Story.PUSHING,
+    "add an organisation": Story.PEOPLING,
+    "remove an organisation": Story.PEOPLING,
+    "add a person": Story.PEOPLING,
+    "give roles": Story.PEOPLING,
+    "suspend a person": Story.PEOPLING,
+    "choose a password": Story.PEOPLING,
+    "reset a person": Story.PEOPLING,
+    "ask for a second factor": Story.PEOPLING,
+    "use a code": Story.PEOPLING,
+    "use a recovery code": Story.PEOPLING,
+    "tie an identity": Story.PEOPLING,
+    "begin a session": Story.PEOPLING,
+    "note that a session was used": Story.PEOPLING,
+    "close a session": Story.PEOPLING,
+    "make a token": Story.PEOPLING,
+    "note that a token was used": Story.PEOPLING,
+    "revoke a token": Story.PEOPLING,
 }
 
 STAGED = frozenset({"StageOpened", "StageClosed", "SiloReported"})  # facts that have a name for each stage
@@ -107,6 +125,23 @@ WRITERS: Mapping[str, Collection[str]] = {
     "AppRegistry.set_preset": ("set a preset",),
     "AppRegistry.drop_preset": ("take a preset back",),
     "AppRegistry.remove": ("remove a package",),
+    "PeopleStore.add_organisation": ("add an organisation",),
+    "PeopleStore.remove_organisation": ("remove an organisation",),
+    "PeopleStore.add": ("add a person",),
+    "PeopleStore.set_grants": ("give roles",),
+    "PeopleStore.suspend": ("suspend a person",),
+    "CredentialStore.choose_password": ("choose a password",),
+    "CredentialStore.reset": ("reset a person",),
+    "CredentialStore.set_totp": ("ask for a second factor",),
+    "CredentialStore.use_step": ("use a code",),
+    "CredentialStore.use_recovery": ("use a recovery code",),
+    "CredentialStore.know_as": ("tie an identity",),
+    "SessionStore.open": ("begin a session",),
+    "SessionStore.touch": ("note that a session was used",),
+    "SessionStore.close": ("close a session",),
+    "SessionStore.add_token": ("make a token",),
+    "SessionStore.touch_token": ("note that a token was used",),
+    "SessionStore.revoke_token": ("revoke a token",),
     "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state", "put a package"),
     "BlobStore.append": ("append to an upload",),
     "BlobStore.discard": ("discard payloads", "discard an optimizer state", "discard a package"),
@@ -126,6 +161,14 @@ READERS = frozenset(
         "SiloRegistry.all",
         "AppRegistry.get",
         "AppRegistry.all",
+        "PeopleStore.organisations",
+        "PeopleStore.people",
+        "PeopleStore.person",
+        "CredentialStore.credentials",
+        "CredentialStore.known_as",
+        "SessionStore.session",
+        "SessionStore.token",
+        "SessionStore.tokens",
         "BlobStore.get",
         "BlobStore.path",
         "BlobStore.size_bytes",

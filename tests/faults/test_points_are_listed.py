@@ -16,8 +16,11 @@ from septum.coordinator.combining import Combiner
 from septum.ports.apps import AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.channel import Channel
+from septum.ports.credentials import CredentialStore
 from septum.ports.launcher import Launcher, Worker
+from septum.ports.people import PeopleStore
 from septum.ports.registry import SiloRegistry
+from septum.ports.sessions import SessionStore
 from septum.ports.store import RunStore
 from septum.protocol.facts import Fact
 from septum.protocol.messages import SiloMessage, Stage
@@ -29,7 +32,7 @@ from septum.silo.ledger import Ledger
 from septum.silo.private_receipts import PrivateReceipts
 from septum.silo.run_files import RunFiles
 
-PORTS = (RunStore, SiloRegistry, AppRegistry, BlobStore)
+PORTS = (RunStore, SiloRegistry, AppRegistry, PeopleStore, CredentialStore, SessionStore, BlobStore)
 SOURCE = Path(septum.__file__).parent
 
 
@@ -69,7 +72,14 @@ def test_every_point_has_a_story():
 def test_every_transaction_of_the_database_is_behind_a_listed_method():
     """Whoever opens one otherwise has to name it, and to be killed there."""
     openers = {"Database.write", "Database._take_over"}  # the latter is `open the store`
-    adapters = {"RunStore": "SqliteRunStore", "SiloRegistry": "SqliteRegistry", "AppRegistry": "SqliteApps"}
+    adapters = {
+        "RunStore": "SqliteRunStore",
+        "SiloRegistry": "SqliteRegistry",
+        "AppRegistry": "SqliteApps",
+        "PeopleStore": "SqlitePeople",
+        "CredentialStore": "SqliteCredentials",
+        "SessionStore": "SqliteSessions",
+    }
     split = [name.partition(".") for name in WRITERS]
     listed = {f"{adapters.get(owner, owner)}{dot}{method}" for owner, dot, method in split}
     found = {

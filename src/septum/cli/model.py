@@ -64,6 +64,22 @@ def download(
     return Answer(data, (f"{out}: {size_bytes} bytes, {wanted}",))
 
 
+@command(app, "card", remote=True)
+def card(
+    call: Invocation,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run that made the model.")],
+    round_: Annotated[
+        int | None, typer.Option("--round", min=0, help="The model of this round; else the newest.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it to this file, too.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> Answer:
+    """Write a model's card: what made it, from whose records, how it does, what is promised."""
+    from septum.cli import cards  # protocol: blake3, which `--help` does not load
+
+    return cards.card(call, run, round_, out, force=force)
+
+
 @command(app, "prune", remote=True)
 def prune(
     call: Invocation,

@@ -25,7 +25,17 @@ from septum.errors import ConfigError, ConnectionFailedError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, loads, to_json
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
-from septum.protocol.views import AppView, HealthView, InviteView, JournalView, ModelView, Pruned, RunView, SiloView
+from septum.protocol.views import (
+    AppView,
+    HealthView,
+    InviteView,
+    JournalView,
+    ModelView,
+    Pruned,
+    RunView,
+    SiloDetail,
+    SiloView,
+)
 from septum.sdk.presets import check_preset_name
 
 API = "/api/v1"
@@ -196,6 +206,10 @@ class Client:
     def silos(self) -> tuple[SiloView, ...]:
         """Every invited or enrolled silo, by name."""
         return list_of(SiloView, self._json("GET", "/silos"))
+
+    def silo(self, name: str) -> SiloDetail:
+        """One silo, with what it says of itself. Raises NotFoundError."""
+        return from_json(SiloDetail, self._json("GET", f"/silos/{quote(name, safe='')}"))
 
     def invite(self, name: str, organisation: str = "") -> InviteView:
         """Let a silo of an organisation enrol once. A newer invitation replaces an older one."""

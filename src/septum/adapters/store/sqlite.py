@@ -11,6 +11,7 @@ from typing import Self, cast
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
+from septum.adapters.store.accounts import SqliteAccounts
 from septum.adapters.store.apps import SqliteApps
 from septum.adapters.store.credentials import SqliteCredentials
 from septum.adapters.store.database import Database
@@ -39,6 +40,7 @@ class Stores:
 
     runs: SqliteRunStore
     registry: SqliteRegistry
+    accounts: SqliteAccounts
     apps: SqliteApps
     people: SqlitePeople
     credentials: SqliteCredentials
@@ -84,6 +86,7 @@ def open_store(data_dir: Path) -> Stores:
     return Stores(
         SqliteRunStore(database),
         SqliteRegistry(database),
+        SqliteAccounts(database),
         SqliteApps(database),
         SqlitePeople(database),
         SqliteCredentials(database),

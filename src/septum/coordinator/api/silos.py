@@ -9,7 +9,7 @@ from septum.coordinator.api.bodies import SiloPage, answer, answer_all
 from septum.coordinator.caller import Caller
 from septum.errors import NotFoundError, did_you_mean
 from septum.protocol.rights import FIRST_ORGANISATION, Over, Right, Scope
-from septum.protocol.views import InviteView, SiloView
+from septum.protocol.views import InviteView, SiloDetail, SiloView
 
 router = APIRouter(prefix="/silos", tags=["silos"])
 
@@ -32,6 +32,11 @@ async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
 READ = Permission(
     Right.SILO_READ, "See the silos of the organisations over which one has a role, and which are online.", anywhere
 )
+SHOW = Permission(
+    Right.SILO_READ,
+    "See what a silo of an organisation says of itself: version, machine, labels, datasets offered.",
+    _of_path,
+)
 INVITE = Permission(
     Right.SILO_INVITE,
     "Invite a silo of an organisation: whoever holds the token can enrol under its name, once.",
@@ -45,6 +50,12 @@ async def silos(request: Request) -> Response:
     """Every invited or enrolled silo that the caller may see, by name."""
     caller = caller_of(request)
     return answer_all([view for view in parts_of(request).silos.views() if _sees(caller, view)])
+
+
+@router.get("/{name}", response_model=SiloDetail, dependencies=[Depends(SHOW)])
+async def silo(request: Request, name: str) -> Response:
+    """One silo, with what it says of itself: software, machine, labels, datasets that it offers."""
+    return answer(parts_of(request).silos.detail(name))
 
 
 @router.post("/{name}/invite", response_model=InviteView, status_code=201, dependencies=[Depends(INVITE)])
