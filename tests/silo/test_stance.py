@@ -119,6 +119,23 @@ def test_a_paused_silo_asks_for_no_run_until_it_resumes(bench):
     thread.join()
 
 
+def test_an_error_that_nobody_foresaw_in_what_is_told_does_not_end_the_agent(bench):
+    calls = []
+
+    def tell():
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("unforeseen")
+
+    channel = HeldChannel(polls=[])
+    admit = admission(bench.folder, bench.app).admit
+    agent = Agent("north", admit, bench.runs, 4, tools_for(channel), Hooks(tell=tell))
+    thread = serve(agent)
+    until(lambda: channel.polled == [()])
+    agent.shut_down()
+    thread.join()
+
+
 def test_an_invitation_that_comes_after_the_pause_is_not_taken(bench):
     class Pausing(HeldChannel):
         def poll(self, serving):

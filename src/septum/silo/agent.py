@@ -84,14 +84,14 @@ class Agent:
         self._resume()
         failures = 0
         while not self._stop.is_set():
-            self._hooks.tell()
-            if self._hooks.stance().paused:
-                self._stop.wait(PAUSED_S)
-                continue
-            if self._away:
-                self._resume()
-            self._wait_for_room()
             try:
+                self._hooks.tell()
+                if self._hooks.stance().paused:
+                    self._stop.wait(PAUSED_S)
+                    continue
+                if self._away:
+                    self._resume()
+                self._wait_for_room()
                 answer = self._tools.channel.poll(self.serving)
                 failures = 0
                 if isinstance(answer, Invitation):
