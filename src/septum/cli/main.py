@@ -33,6 +33,7 @@ from septum.cli import (
     silo_model,
     silo_policy,
     silo_roster,
+    silo_standing,
     simulate,
     stats,
     token,
@@ -80,6 +81,7 @@ for noun in (
 ):
     silo.app.add_typer(noun)
 silo_roster.register(silo.app)
+silo_standing.register(silo.app)
 demo.register(app)
 simulate.register(app)
 doctor.register(app)
