@@ -24,10 +24,12 @@ from septum.coordinator.asgi import App, Receive, Scope, Send
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.groups import Groups
 from septum.coordinator.login import Lifetimes, Login
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
+from septum.coordinator.projects import Projects
 from septum.coordinator.provider import Provider
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
@@ -141,7 +143,9 @@ async def _start_engine(
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
     mine = (door.login, door.people, door.account, door.oidc)
-    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, clock.unix())
+    groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
+    projects = Projects(stores.projects, stores.groups, driver.performer, clock)
+    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, clock.unix())
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()

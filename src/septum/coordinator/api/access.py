@@ -16,9 +16,11 @@ from septum.coordinator.account import Account
 from septum.coordinator.apps import Apps
 from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.groups import Groups
 from septum.coordinator.login import Login, unknown
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
+from septum.coordinator.projects import Projects
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
@@ -45,6 +47,8 @@ class ApiParts:
     people: People
     account: Account
     oidc: Oidc | None
+    groups: Groups
+    projects: Projects
     started_at: float
 
     @property
