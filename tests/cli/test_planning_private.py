@@ -1,4 +1,4 @@
-"""What the command line says of private parameters, in the plan."""
+"""What the command line says of private parameters and of privacy, in the plan."""
 
 from __future__ import annotations
 
@@ -41,3 +41,12 @@ def test_what_does_not_fit_the_app_is_told(private, options, problem):
     with pytest.raises(ConfigError) as caught:
         planned(private, **options)
     assert problem in caught.value.message
+
+
+def test_metrics_with_noise_are_a_part_of_a_target():
+    assert planned((), target_epsilon=5.0).privacy.metrics_epsilon is None
+    assert planned((), target_epsilon=5.0, metrics_epsilon=2.0).privacy.metrics_epsilon == 2.0
+    with pytest.raises(ConfigError, match="--metrics-epsilon belongs to --target-epsilon"):
+        planned((), metrics_epsilon=2.0)
+    with pytest.raises(ConfigError, match="leave nothing of the target 2 for training"):
+        planned((), target_epsilon=2.0, metrics_epsilon=2.0)

@@ -151,3 +151,15 @@ def test_noise_is_named_as_the_reason_in_a_run_with_privacy(coordinator, septum,
     coordinator.facts_of = {"run-1": history(b"0", b"1"), "run-2": history(b"0", b"1x")}
     done = septum("run", "reproduce", first, "--json")
     assert (done.code, done.envelope["data"]["reason"]) == (1, "noise")
+
+
+def test_a_models_card_is_shown_written_and_its_lineage_told_to_programs(coordinator, septum, first, tmp_path):
+    coordinator.facts_of = {first: history(b"0", b"1", b"2")}
+    data = septum("model", "card", first, "--round", "1", "--json").envelope["data"]
+    assert (data["model"], data["round"], data["metrics"]["roc_auc"]) == (blob_of(b"1").digest, 1, 0.9)
+    out = tmp_path / "card.md"
+    assert septum("model", "card", first, "-o", str(out)).code == 0
+    assert out.read_text() == septum("model", "card", first, "--json").envelope["data"]["card"]
+    assert "## Privacy" in septum("model", "card", first).out
+    assert septum("model", "card", first, "-o", str(out)).code == 1
+    assert septum("model", "card", first, "--round", "9").code == 2

@@ -7,7 +7,7 @@ import pytest
 from septum.adapters.accountant import epsilon_of
 from septum.errors import BudgetError
 from septum.privacy.accounting import Gaussian, Laplace, SampledGaussian
-from septum.privacy.ledger import Budget, Charge, Unit
+from septum.privacy.ledger import Budget, Charge, Reserved, Unit
 from septum.silo.ledger import FILE_NAME, Ledger, read
 
 pytestmark = pytest.mark.laws
@@ -67,6 +67,19 @@ def test_people_read_what_it_was_spent_on_newest_first(septum, used):
     assert any("300 steps of DP-SGD, noise 2, rate 0.02" in line and "run r-1, round 1" in line for line in lines)
     assert any("1 x Gaussian, noise 0.5 on a budget of 2 at 1e-05" in line and "mean age" in line for line in lines)
     assert lines[-1] == f"head 5:{read(used).head.hash}"
+
+
+def test_a_reservation_that_was_never_settled_is_named_and_one_that_was_is_not(septum, used):
+    settled, never = (entry.event.id for entry in read(used).entries if isinstance(entry.event, Reserved))
+    lines = septum("silo", "ledger", "show", "--dir", used).out.splitlines()
+    entry = next(line for line in lines if f"reserved {never}" in line)
+    assert entry.split(never)[1].startswith(", not settled")
+    assert not [line for line in lines if settled in line and "not settled" in line]
+    assert lines[-2].startswith(f"not settled, and counted in full: {never}. ")
+    shown = septum("silo", "ledger", "show", "--dir", used, "--json").envelope["data"]
+    assert shown["unsettled"] == [{"id": never, "dataset": "heart", "purpose": "run r-1, round 1"}]
+    Ledger(used, epsilon_of, lambda: 0.0).settle(never, 300)
+    assert "not settled" not in septum("silo", "ledger", "show", "--dir", used).out
 
 
 def test_a_delta_that_cannot_be_accounted_with_is_refused(septum, used):

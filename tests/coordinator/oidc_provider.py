@@ -42,6 +42,14 @@ class OidcProvider:
         self.issuer = f"https://localhost:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
+    def settings(self, folder):
+        """What coordinator.toml in this folder says of it; the client's secret is put beside it."""
+        (folder / "oidc-secret").write_text(SECRET)
+        return (
+            f'[oidc]\nissuer = "{self.issuer}"\nclient_id = "{CLIENT}"\n'
+            f'client_secret_file = "oidc-secret"\nca_file = "{self.ca_file}"\n'
+        )
+
     def close(self):
         self._server.shutdown()
         self._server.server_close()

@@ -168,6 +168,17 @@ def test_the_schema_has_the_plan_every_fact_with_its_kind_and_the_permissions(co
         assert view.__name__ in schemas
 
 
+def test_the_schema_has_the_body_of_every_route_that_takes_one(coordinator):
+    paths = json.loads(coordinator.ask("GET", f"{API}/openapi.json").body)["paths"]
+    nouns = ("session", "account", "tokens", "people", "organisations", "oidc")
+    bodiless = {"/people/{name}/reset", "/people/{name}/suspend", "/people/{name}/restore", "/account/totp"}
+    for path, methods in paths.items():
+        where = path.removeprefix(API)
+        if where.split("/")[1] in nouns:
+            for method in methods.keys() & {"post", "put"}:
+                assert ("requestBody" in methods[method]) == (where not in bodiless or method == "put"), (method, path)
+
+
 def test_runs_are_listed_newest_first_in_pages(coordinator, silos, client):
     ids = [client.submit(plan_of(seed=100 + n), key=f"page-{n}").id for n in range(3)]
     newest = [run.id for run in client.runs(limit=2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import statistics
 import time
@@ -18,7 +19,7 @@ from septum.coordinator import totp
 from septum.coordinator.account import Account
 from septum.coordinator.attempts import PER_ADDRESS, PER_PAIR, WINDOW_S, Attempts
 from septum.coordinator.login import CODES, Lifetimes, Login, secret_hash
-from septum.coordinator.passwords import Passwords, check_new
+from septum.coordinator.passwords import MAX_WAITING, Passwords, check_new
 from septum.errors import AuthError, ConfigError, PasswordChangeError, RateLimitedError, SecondFactorError
 from septum.ports.people import Person
 from septum.protocol.people_views import ConfirmTotp, NewToken, SignIn
@@ -244,6 +245,17 @@ def test_unknown_names_are_answered_as_wrong_passwords_are_and_not_sooner(coordi
     assert len(bodies) == 1
     known, unknown = (statistics.median(taken) for taken in seconds.values())
     assert unknown > known / 3  # without the hash it is a fiftieth
+
+
+@pytest.mark.anyio
+async def test_when_too_many_sign_in_at_one_moment_the_next_one_is_sent_away():
+    passwords = Passwords(CHEAP)
+    asked = await asyncio.gather(*(passwords.hash(PASSWORD) for _ in range(40)), return_exceptions=True)
+    sent_away = [one for one in asked if isinstance(one, RateLimitedError)]
+    assert len(sent_away) == 40 - MAX_WAITING
+    assert len([one for one in asked if isinstance(one, str)]) == MAX_WAITING
+    assert await passwords.fits(asked[0], PASSWORD)
+    passwords.close()
 
 
 @pytest.mark.anyio

@@ -258,6 +258,8 @@ def test_a_token_that_is_not_known_lets_nobody_in(coordinator, secret):
         ("/organisations", {"name": "st-marys"}, 409),
         ("/session", {"name": "admin", "password": 12345}, 400),
         ("/session", {"name": "a" * 300, "password": "x"}, 400),
+        ("/session", b'{"name": "' + b"a" * 10_000_000 + b'"}', 413),
+        ("/tokens", {"title": "t"}, 403),  # the operator is nobody who has tokens
     ],
 )
 def test_what_makes_no_sense_is_refused(coordinator, path, body, status):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 from tests.coordinator.running import Running, Silo, finish, start_round_one
@@ -62,3 +64,10 @@ def test_a_run_goes_on_after_a_restart_on_another_port_to_the_same_model(tmp_pat
             assert (client.run(run).status, client.run(run).model) == (RunStatus.FINISHED, expected)
     finally:
         second.stop()
+
+
+@pytest.mark.processes
+def test_a_coordinator_without_an_identity_provider_or_webhook_loads_nothing_that_they_need():
+    program = "import sys, septum.coordinator.root; print(*(m for m in ('httpx', 'jwt', 'scipy') if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

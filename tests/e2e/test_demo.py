@@ -186,6 +186,17 @@ def test_with_differential_privacy_each_hospital_pays_less_than_asked_and_no_met
     assert data["roc_auc_all"] > 0.75
     assert data["accuracy_all"] > 0.65
     assert data["round_overhead_ms"] is None  # how long a hospital worked would tell something of its rows
+    assert privacy["told"] is None
+
+
+def test_metrics_with_noise_are_told_where_they_are_paid_for_and_each_hospitals_cost_covers_them(tmp_path):
+    data = demo(tmp_path, "--target-epsilon", "5", "--metrics-epsilon", "3", "--rounds", "10", "--no-compare")
+    told, privacy = data["privacy"]["told"], data["privacy"]
+    for site in SILOS:
+        assert 4.0 < privacy["epsilon"][site] <= 5.0
+    assert 0 < told["noise"]["accuracy"] < 0.05
+    assert abs(told["accuracy"] - data["accuracy_all"]) < 6 * told["noise"]["accuracy"]
+    assert abs(told["rows"] - 254) < 60
 
 
 @pytest.mark.torch

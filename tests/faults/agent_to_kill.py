@@ -18,10 +18,14 @@ from tests.faults.silo_kill_points import SILO_POINTS, name_of_message, name_of_
 
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.launch.subprocess import SubprocessLauncher, SubprocessWorker
+from septum.privacy.ledger import Charge
 from septum.protocol.messages import Stage
 from septum.silo import outgoing, root
 from septum.silo.journal import Journal
 from septum.silo.kept import KeptModels
+from septum.silo.ledger import Ledger
+from septum.silo.private_receipts import PrivateReceipts
+from septum.silo.private_run import PrivateRun
 from septum.silo.run_files import RunFiles
 
 
@@ -59,7 +63,17 @@ def watch(fate: Fate) -> None:
     )
     point(Journal, "release", lambda *_: "note a release", lambda _, __, ___, place, ____: place.run)
     point(KeptModels, "keep", lambda *_: "keep a model", lambda _, about, __: about.run)
+    point(Ledger, "release", lambda *_: "charge a release", lambda _, charge, __: run_of(charge))
+    point(Ledger, "reserve", lambda *_: "reserve steps", lambda _, charge, __: run_of(charge))
+    point(Ledger, "settle", lambda *_: "settle steps", lambda *_: "")
+    point(PrivateRun, "_save", lambda *_: "save the account", lambda part, _: part._run)
+    point(PrivateReceipts, "add", lambda *_: "note what a run cost", lambda _, receipt: receipt.run)
     point(outgoing, "take_over", lambda *_: "take over a payload", lambda source, *_: source.parents[1].name)
+
+
+def run_of(charge: Charge) -> str:
+    """The run that a charge is for, as its purpose says: `run RUN: what`."""
+    return charge.purpose.partition(":")[0].removeprefix("run ")
 
 
 def place_of(said: object) -> str:

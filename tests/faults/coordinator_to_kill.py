@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from tests.faults.dying import Fate, When, live_again_and_again
 from tests.faults.kill_points import (
     COORDINATOR_POINTS,
+    WRITERS,
     last_model,
     name_of_put,
     name_of_removal,
@@ -28,8 +29,9 @@ from tests.faults.kill_points import (
 
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.store.sqlite import Stores, open_store
+from septum.coordinator import login
 from septum.coordinator.combining import Combiner
-from septum.coordinator.config import CoordinatorConfig
+from septum.coordinator.config import load_config
 from septum.coordinator.log import configure
 from septum.coordinator.root import Adapters, Ready, serve
 from septum.ports.apps import AppRecord, AppRegistry
@@ -94,9 +96,9 @@ class WatchedSilos:
     registry: Any  # a SiloRegistry, and its `flush`
     fate: Fate
 
-    def invite(self, silo: str, token_hash: bytes, *, expires_at: float) -> None:
+    def invite(self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str) -> None:
         with self.fate.passing(["invite a silo"]):
-            self.registry.invite(silo, token_hash, expires_at=expires_at)
+            self.registry.invite(silo, token_hash, expires_at=expires_at, organisation=organisation)
 
     def enroll(self, silo: str, token_hash: bytes, public_key: bytes, *, at: float) -> SiloRecord:
         with self.fate.passing(["enrol a silo"]):
@@ -149,6 +151,24 @@ class WatchedApps:
 
     def all(self) -> Sequence[AppRecord]:
         return self.registry.all()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedPeople:
+    """A store of people, or of what they make, whose writes are the points that `WRITERS` names."""
+
+    store: object
+    port: str
+    fate: Fate
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self.store, name)
+        points = WRITERS.get(f"{self.port}.{name}")
+        return method if points is None else partial(self._write, points, method)
+
+    def _write(self, points: Collection[str], method: Callable[..., T], *args: object, **kwargs: object) -> T:
+        with self.fate.passing(points):
+            return method(*args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +232,15 @@ def watched(fate: Fate) -> Adapters:
         runs = WatchedRuns(stores.runs, fate, stores.epoch, combining)
         fate.note("owner", "begins", epoch=stores.epoch)
         silos, apps = WatchedSilos(stores.registry, fate), WatchedApps(stores.apps, fate)
-        return replace(stores, runs=runs, registry=silos, apps=apps)  # type: ignore[arg-type]
+        ports = {
+            "people": "PeopleStore",
+            "credentials": "CredentialStore",
+            "sessions": "SessionStore",
+            "groups": "GroupStore",
+            "projects": "ProjectStore",
+        }
+        people = {name: WatchedPeople(getattr(stores, name), port, fate) for name, port in ports.items()}
+        return replace(stores, runs=runs, registry=silos, apps=apps, **people)  # type: ignore[arg-type]
 
     def open_blobs(folder: Path) -> BlobStore:
         with fate.passing(["open the blobs"]):
@@ -240,7 +268,8 @@ def _life(fate: Fate, data_dir: Path, port: int) -> None:
     def ready(where: Ready) -> None:
         fate.note("ready", "done", port=where.port)
 
-    serve(CoordinatorConfig(data_dir, listen=f"127.0.0.1:{port}"), ready, watched(fate))
+    login.SEEN_EVERY_S = login.TOKEN_SEEN_EVERY_S = 0.0  # each use is noted, so that it can be died at
+    serve(load_config(data_dir, listen=f"127.0.0.1:{port}"), ready, watched(fate))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -23,6 +23,7 @@ class SiloStory(Enum):
     ENDING = "this silo's agent is asked to end"
     MASKED = "small tensors, masked"
     PRIVATE = "parameters that are each silo's own (test_private_kills.py)"
+    PRIVACY = "differential privacy (test_dp_kills.py)"
 
 
 BOTH = (SiloStory.SMALL, SiloStory.LARGE)
@@ -65,6 +66,11 @@ SILO_POINTS: Mapping[str, tuple[SiloStory, ...]] = {
     "work evaluate": (SiloStory.SMALL, SiloStory.PRIVATE),
     "take over a payload": (SiloStory.LARGE,),
     "keep a model": (SiloStory.PRIVATE,),
+    "charge a release": (SiloStory.PRIVACY,),
+    "reserve steps": (SiloStory.PRIVACY,),
+    "save the account": (SiloStory.PRIVACY,),
+    "settle steps": (SiloStory.PRIVACY,),
+    "note what a run cost": (SiloStory.PRIVACY,),
 }
 
 COSTS_A_TRAINING = frozenset({"work train", "take over a payload", "save: active, result of train"})
@@ -88,6 +94,11 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "Journal.release": ("note a release",),
     "outgoing.take_over": ("take over a payload",),
     "KeptModels.keep": ("keep a model",),
+    "Ledger.release": ("charge a release",),
+    "Ledger.reserve": ("reserve steps",),
+    "PrivateRun._save": ("save the account",),
+    "Ledger.settle": ("settle steps",),
+    "PrivateReceipts.add": ("note what a run cost",),
 }
 
 READERS = frozenset(
@@ -98,13 +109,15 @@ READERS = frozenset(
         "KeptModels.get",
         "KeptModels.has",
         "KeptModels.newest",
+        "Ledger.read",
+        "PrivateReceipts.all",
         "RunFiles.load",
         "RunFiles.held",
         "RunFiles.masked",
         "RunFiles.output",
         "RunFiles.settle",
         "RunFiles.rows",
-        "RunFiles.privacy",  # each write of a run with differential privacy: tests/silo/test_private_run.py
+        "RunFiles.privacy",
         "RunFiles.noisy",  # each write of a query with noise: tests/silo/test_private_query.py
         "RunFiles.start",
         "RunFiles.table",

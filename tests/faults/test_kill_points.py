@@ -21,12 +21,14 @@ from typing import TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.coordinator.oidc_provider import OidcProvider
 from tests.e2e.processes import is_alive
 from tests.e2e.runs import port_of
 from tests.faults.counting import APP, ROWS, UNCLOSED, Counting, counting_in, until
 from tests.faults.counting import persist as keep_asking
 from tests.faults.dying import Fate, Kill, Remove, When
 from tests.faults.kill_points import COORDINATOR_POINTS, Story
+from tests.faults.people_story import Peopled, live_among_people, live_in_projects
 from tests.faults.programs import Program
 from tests.sdk.packaging import app_folder, built
 
@@ -59,6 +61,7 @@ class Place:
     fate: Fate
     client: Client
     program: Program
+    provider: OidcProvider
     digests: dict[tuple[object, ...], str] = field(default_factory=dict)
 
     def persist(self, call: Callable[[], T]) -> T:
@@ -108,13 +111,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         federation.start()
         port = port_of(federation)
         federation.kill("coordinator")
+        provider = OidcProvider(folder / "provider")
+        (federation.operator_dir / "coordinator.toml").write_text(provider.settings(federation.operator_dir))
         fate = Fate(folder / "fate", COORDINATOR_POINTS)
         where = (str(federation.operator_dir), str(port), str(folder / "fate"))
         program = Program("tests.faults.coordinator_to_kill", *where, log=folder / "coordinator.log")
         try:
             with closing(Client(operator_access(federation.operator_dir))) as client:
-                yield Place(federation, counting, fate, client, program)
+                yield Place(federation, counting, fate, client, program, provider)
         finally:
+            provider.close()
             program.stop()
 
 
@@ -325,6 +331,18 @@ def pushing(place: Place, point: str) -> None:
     assert [path for path in kept if path.exists() and _digest_of(path) == package.digest] == []
 
 
+def peopling(place: Place, point: str) -> None:
+    place.fate.arm(*deaths(point))
+    here = Peopled(operator_access(place.federation.operator_dir), place.persist, place.provider)
+    live_among_people(here, list(COORDINATOR_POINTS).index(point))
+
+
+def grouping(place: Place, point: str) -> None:
+    place.fate.arm(*deaths(point))
+    here = Peopled(operator_access(place.federation.operator_dir), place.persist, place.provider)
+    live_in_projects(here, list(COORDINATOR_POINTS).index(point))
+
+
 def _digest_of(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
@@ -344,6 +362,8 @@ STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.ENROLLING: enrolling,
     Story.PUSHING: pushing,
     Story.ASKING: asking,
+    Story.PEOPLING: peopling,
+    Story.GROUPING: grouping,
 }
 
 

@@ -54,6 +54,8 @@ from septum.protocol.views import (
     JournalView,
     ModelView,
     PrivacyView,
+    Pruned,
+    PrunedRun,
     RunStatus,
     RunView,
     SiloInRun,
@@ -144,6 +146,8 @@ FRAME_SAMPLES = (
 )
 
 VIEW_SAMPLES = (
+    PrunedRun("r-1", 4, 4096),
+    Pruned((PrunedRun("r-1", 4, 4096),), done=True),
     RunView(
         id="r-1",
         name="heart-disease",

@@ -74,6 +74,7 @@ def test_what_belongs_to_the_work_is_taken_over(
         (TRAIN, {**UPDATE, "evaluation.sums": np.zeros(5)}, r"has shape \[5\], expected"),
         (TRAIN, {**UPDATE, "evaluation.bins": np.zeros((1 << 20) + 1, np.int64).repeat(3).reshape(-1, 3)}, "rows"),
         (EVALUATE, UPDATE, "'update.w' was not asked for"),
+        (EVALUATE, {**EVALUATION, "evaluation.noisy": np.zeros(35)}, "'evaluation.noisy' was not asked for"),
         (PREPARE, {"initial.w": W}, "'initial.w' was not asked for"),
         (PREPARE, {"statistics.m.sum": W}, "is F32, expected F64"),
         (PREPARE, {"statistics.m.sum": np.zeros(2**21 + 1)}, "at most 16777216"),

@@ -20,6 +20,7 @@ from septum.privacy.noise import SIGMA
 from septum.protocol.noisy_counting import units
 from septum.silo import private_query
 from septum.silo.ledger import read
+from septum.silo.private_query import PrivateQuery
 from septum.silo.private_receipts import PrivateReceipts
 
 
@@ -92,6 +93,26 @@ def test_what_was_reserved_and_not_drawn_is_given_back(tmp_path, monkeypatch):
     paid.settle()
     assert [event.executed for event in events(tmp_path) if isinstance(event, Settled)] == [0]
     assert list(PrivateReceipts(tmp_path).all()) == []
+
+
+def test_what_was_given_back_by_an_agent_that_did_not_note_it_is_reserved_again(tmp_path, monkeypatch):
+    """Killed between the ledger's word and its own, before a number was drawn; and the run is resumed."""
+
+    def gone(*given):
+        raise KeyboardInterrupt
+
+    paid = account(tmp_path)
+    with monkeypatch.context() as killing:
+        killing.setattr(private_query, "count_with_noise", gone)
+        with pytest.raises(KeyboardInterrupt):
+            paid.sums("ward", TABLE)
+        killing.setattr(PrivateQuery, "_write", gone)
+        with pytest.raises(KeyboardInterrupt):
+            account(tmp_path).settle()
+    assert [event.executed for event in events(tmp_path) if isinstance(event, Settled)] == [0]
+    account(tmp_path).sums("ward", TABLE)
+    assert isinstance(events(tmp_path)[-1], Reserved)
+    assert read(tmp_path).book.costs("ward") == (Gaussian(3.7307),)
 
 
 def test_on_a_ledger_that_was_changed_nothing_is_released(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from dataclasses import replace
@@ -244,6 +245,33 @@ def test_the_weight_of_an_update_is_the_noisy_count(silo):
     assert mechanism.sampling_rate == min(1.0, 16 / loop.weight)
 
 
+def test_a_run_that_was_settled_and_resumed_by_an_agent_that_did_not_note_it_pays_for_what_follows(silo, monkeypatch):
+    """Killed between the ledger's word and its own: the account names a reservation that pays for nothing any more."""
+    silo.spec_for(silo.run(), train(1))
+    with monkeypatch.context() as killing:
+        killing.setattr(PrivateRun, "_save", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            silo.run().settle()
+    run = silo.run()
+    silo.spec_for(run, train(2))
+    assert isinstance(silo.events[-1], Reserved)
+    assert silo.events[-1].charge.mechanism.steps == 8
+    run.settle()
+    assert [event.executed for event in silo.events if isinstance(event, Settled)] == [2, 2]
+
+
+def test_a_receipt_that_was_not_written_is_written_the_next_time(silo, monkeypatch):
+    silo.spec_for(silo.run(), train(1))
+    with monkeypatch.context() as killing:
+        killing.setattr(PrivateReceipts, "add", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            silo.run().settle()
+    for _ in range(2):
+        silo.run().settle()
+        assert [receipt.steps for receipt in PrivateReceipts(silo.dir).all()] == [2]
+    assert len([event for event in silo.events if isinstance(event, Settled)]) == 1
+
+
 class Killed(BaseException):
     """The process is gone: nobody catches it."""
 
@@ -289,3 +317,118 @@ def test_wherever_the_agent_is_killed_the_ledger_has_every_step_that_was_begun(
         account = json.loads(silo.files.privacy.read_text())
         begun = SampledGaussian(account["noise_multiplier"], account["sampling_rate"], 6)
         assert concentrated(book.costs(DATASET), 1e-5) >= concentrated([Gaussian(2.25), begun], 1e-5) - 1e-9
+
+
+# --- metrics -------------------------------------------------------------------------------------------------------
+
+MEASURED = replace(PLAN, privacy=replace(PLAN.privacy, metrics_epsilon=1.0))
+EVALUATE = Job(Stage.EVALUATE, 3, 1)
+METRICS = MEASURED.privacy.metrics
+
+
+def test_metrics_are_reserved_before_the_first_step_and_training_gets_more_noise_for_them(silo, tmp_path):
+    silo.spec_for(silo.run(MEASURED), PREPARE)
+    released, metrics, training = silo.events
+    assert isinstance(released, Released)
+    assert (metrics.charge.mechanism, metrics.charge.purpose) == (METRICS, "run r1: metrics of the last model")
+    together = concentrated([event.charge.mechanism for event in silo.events], 1e-3)
+    assert 4.9 < together <= 5.0
+    other = Silo(tmp_path / "other")
+    other.spec_for(other.run(), PREPARE)
+    noise = [json.loads(one.files.privacy.read_text())["noise_multiplier"] for one in (silo, other)]
+    assert training.charge.mechanism.noise_multiplier == noise[0] > noise[1] * 1.005
+
+
+def test_the_last_model_is_measured_once_with_noise_and_never_again(silo):
+    run = silo.run(MEASURED)
+    model = tensors.encode({"bias": np.zeros(1, np.float32), "weight": np.ones((1, 1), np.float32)})
+    silo.made(run, PREPARE)
+    trained = silo.made(run, train(1), model)
+    assert "evaluation.noisy" not in trained
+    left = silo.made(run, EVALUATE, model)
+    assert (left["evaluation.noisy"] != 0).all()
+    assert left["evaluation.sums"].tolist()[:3] == [0.0, 0.0, 0.0]
+    for again in (run, silo.run(MEASURED)):
+        with pytest.raises(BudgetError, match="they are paid for once"):
+            silo.spec_for(again, replace(EVALUATE, attempt=2))
+
+
+def test_without_a_part_for_them_nothing_is_measured(silo):
+    run = silo.run()
+    model = tensors.encode({"bias": np.zeros(1, np.float32), "weight": np.ones((1, 1), np.float32)})
+    assert "evaluation.noisy" not in silo.made(run, EVALUATE, model)
+    assert silo.made(run, EVALUATE, model)["evaluation.sums"].tolist()[:3] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_what_a_run_cost_covers_its_metrics_if_they_were_told(silo, measured):
+    run = silo.run(MEASURED)
+    silo.spec_for(run, train(1))
+    if measured:
+        silo.spec_for(run, EVALUATE)
+    run.settle()
+    run.settle()
+    _, metrics, training = silo.events[:3]
+    assert silo.events[3:] == [Settled(training.id, 2), Settled(metrics.id, int(measured))]
+    (receipt,) = PrivateReceipts(silo.dir).all()
+    spent = [Gaussian(2.25), replace(training.charge.mechanism, steps=2), *([METRICS] if measured else [])]
+    assert receipt.epsilon == pytest.approx(concentrated(spent, 1e-5))
+    assert concentrated(silo.tools.ledger.read().book.costs(DATASET), 1e-5) == pytest.approx(receipt.epsilon)
+
+
+def test_where_training_cannot_be_paid_what_was_reserved_for_metrics_is_given_back(tmp_path):
+    silo = Silo(tmp_path, budget=4.0)
+    run = silo.run(MEASURED)
+    with pytest.raises(BudgetError, match="training, enforced would bring"):
+        silo.spec_for(run, PREPARE)
+    run.settle()
+    assert isinstance(silo.events[-1], Settled)
+    assert concentrated(silo.tools.ledger.read().book.costs(DATASET), 1e-5) == pytest.approx(1 / 2.25**2)
+
+
+def test_a_stopped_run_that_is_resumed_reserves_its_metrics_anew(silo):
+    run = silo.run(MEASURED)
+    silo.spec_for(run, train(1))
+    run.settle()
+    again = silo.run(MEASURED)
+    silo.spec_for(again, EVALUATE)
+    again.settle()
+    assert concentrated(silo.tools.ledger.read().book.costs(DATASET), 1e-5) <= 5.0
+    assert METRICS in silo.tools.ledger.read().book.costs(DATASET)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("owner", "method"), [(Ledger, "reserve"), (Ledger, "settle"), (PrivateRun, "_save")])
+def test_wherever_the_agent_is_killed_metrics_that_were_told_are_in_the_ledger(
+    tmp_path, monkeypatch, owner, method, when
+):
+    for time in range(6):
+        silo, told = Silo(tmp_path / str(time), budget=40.0), []
+        plain, calls = getattr(owner, method), []
+
+        def dying(*arguments, plain=plain, calls=calls, time=time):
+            calls.append(arguments)
+            if when == "before" and len(calls) == time + 1:
+                raise Killed
+            done = plain(*arguments)
+            if when == "after" and len(calls) == time + 1:
+                raise Killed
+            return done
+
+        def live(silo=silo, told=told):
+            run = silo.run(MEASURED)
+            silo.spec_for(run, train(1))
+            silo.spec_for(run, EVALUATE)
+            told.append("metrics")
+            run.settle()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, method, dying)
+            with contextlib.suppress(Killed):
+                live()
+        with contextlib.suppress(BudgetError):
+            live()
+        silo.run(MEASURED).settle()
+        costs = silo.tools.ledger.read().book.costs(DATASET)
+        assert len(told) <= 1
+        assert costs.count(METRICS) >= len(told)

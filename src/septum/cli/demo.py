@@ -50,6 +50,7 @@ class Options:
     backend: str
     inspect: bool
     target_epsilon: float | None
+    metrics_epsilon: float | None
 
     @property
     def network(self) -> bool:
@@ -99,6 +100,14 @@ def demo(
         float | None,
         typer.Option("--target-epsilon", metavar="EPSILON", help="Train with differential privacy, at this cost."),
     ] = None,
+    metrics_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            "--metrics-epsilon",
+            metavar="EPSILON",
+            help="Of that, for metrics with noise that the hospitals tell of the last model.",
+        ),
+    ] = None,
 ) -> Answer:
     """Four hospitals train one heart-disease model over HTTPS, on this machine, in nine processes."""
     from septum.cli.demo_report import answer  # numpy: 100 ms that `--help` does not pay
@@ -106,7 +115,7 @@ def demo(
     need_coordinator()
     signal.signal(signal.SIGTERM, _interrupt)  # or its processes would outlive it
     began = time.monotonic()
-    options = Options(rounds, seed, keep, compare, data_dir, backend, inspect, target_epsilon)
+    options = Options(rounds, seed, keep, compare, data_dir, backend, inspect, target_epsilon, metrics_epsilon)
     loaded, plan, files = _plan(options)
     finished = _federate(call, options, loaded, plan, files)
     compared = _compared(call, loaded, plan, files, finished.model_path, baselines=compare)
@@ -137,6 +146,7 @@ def _plan(wanted: Options) -> tuple[LoadedApp, Plan, dict[str, Path]]:
         deadline_s=DEADLINE_S,
         inspect=wanted.inspect,
         target_epsilon=wanted.target_epsilon,
+        metrics_epsilon=wanted.metrics_epsilon,
     )
     return loaded, make_plan(described(loaded), tuple(files), options), files
 

@@ -8,9 +8,11 @@ from statistics import quantiles
 from typing import TYPE_CHECKING
 
 from septum.cli.output import Answer, Json, Table
+from septum.cli.views import metrics_text
 from septum.errors import RunFailedError
 from septum.privacy.ledger import up
 from septum.protocol import facts
+from septum.protocol.codec import to_json
 from septum.protocol.facts import Metrics, ModelMeasured
 from septum.protocol.messages import Stage
 from septum.protocol.views import JournalView
@@ -80,6 +82,7 @@ def _privacy(finished: Finished, plan: Plan) -> dict[str, Json]:
         "epsilon": {silo: cost.epsilon for silo, cost in sorted(finished.costs.items())},
         "delta": {silo: cost.delta for silo, cost in sorted(finished.costs.items())},
         "measured_by": "demo",
+        "told": to_json(_told(finished)),
     }
 
 
@@ -91,13 +94,21 @@ def _private(finished: Finished, plan: Plan, federated: Metrics) -> tuple[str | 
         (silo, up(cost.epsilon), f"{cost.delta:.1e}", str(cost.steps), f"{cost.noise_multiplier:.2f}")
         for silo, cost in sorted(finished.costs.items())
     )
+    told = _told(finished)
     costs = Table(("HOSPITAL", "EPSILON", "DELTA", "STEPS", "NOISE"), rows, "no hospital settled its cost")
     return (
         costs,
         f"privacy {plan.privacy.strength.value}, one row of a hospital's train rows added or removed; the model was\n"
-        "        measured here, by the demo: no hospital lets out a metric of such a run",
+        f"        measured here, by the demo: no hospital lets out {'an exact' if told else 'a'} metric of such a run",
+        *([] if told is None else [f"told    by the hospitals, with noise: {metrics_text(told)}"]),
         FLAMBY.format(own=f"{federated.accuracy:.3f}"),
     )
+
+
+def _told(finished: Finished) -> Metrics | None:
+    """What the hospitals told of the last model, in a run with differential privacy: counts with noise, if any."""
+    found = [entry.fact.metrics for entry in finished.journal if isinstance(entry.fact, ModelMeasured)]
+    return found[-1] if found else None
 
 
 def _named(baselines: Mapping[str, ModelMeasured]) -> list[tuple[str, ModelMeasured]]:

@@ -66,6 +66,40 @@ def download(
     return Answer(data, (f"{out}: {size_bytes} bytes, {wanted}",))
 
 
+@command(app, "card", remote=True)
+def card(
+    call: Invocation,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run that made the model.")],
+    round_: Annotated[
+        int | None, typer.Option("--round", min=0, help="The model of this round; else the newest.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it to this file, too.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> Answer:
+    """Write a model's card: what made it, from whose records, how it does, what is promised."""
+    from septum.cli import cards  # protocol: blake3, which `--help` does not load
+
+    return cards.card(call, run, round_, out, force=force)
+
+
+@command(app, "prune", remote=True)
+def prune(
+    call: Invocation,
+    newest: Annotated[int, typer.Option("--newest", min=2, help="How many of each run's newest models stay.")] = 2,
+    older_than: Annotated[
+        float, typer.Option("--older-than", min=0, metavar="DAYS", help="Only of runs that ended so long ago.")
+    ] = 30.0,
+    really: Annotated[
+        bool, typer.Option("--really", help="Remove them. Without it this only says what would go.")
+    ] = False,
+) -> Answer:
+    """Make room: say which models of ended runs could go, and remove them with --really. The best of each run stay."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return views.pruned(client.prune(newest=newest, older_than_days=older_than, really=really))
+
+
 def _model_of(client: Client, run: str, round_: int | None, *, best: bool) -> ModelView:
     found = client.models(run)
     if not found:

@@ -64,6 +64,14 @@ TargetEpsilon = Annotated[
         help="Train with differential privacy: the most that the run may cost each silo's records.",
     ),
 ]
+MetricsEpsilon = Annotated[
+    float | None,
+    typer.Option(
+        "--metrics-epsilon",
+        metavar="EPSILON",
+        help="With --target-epsilon: tell metrics of the last model with noise, for this part of the target.",
+    ),
+]
 DpUnit = Annotated[
     str, typer.Option("--dp-unit", help="With --target-epsilon: whose presence is hidden; record, a row of a silo.")
 ]
@@ -140,6 +148,7 @@ class RunOptions:
     max_update: float = 10.0
     max_weight: int = 100_000
     target_epsilon: float | None = None
+    metrics_epsilon: float | None = None
     dp_unit: str = "record"
     privacy_strength: str = "enforced"
     delta: str = "auto"

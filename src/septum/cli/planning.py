@@ -144,7 +144,8 @@ def privacy(options: RunOptions) -> Privacy | None:
     """What `--target-epsilon` and its companions ask for; None without it. Raises ConfigError."""
     if options.target_epsilon is None:
         unused = RunOptions()
-        for option in ("dp_unit", "privacy_strength", "delta", "dp_clip", "dp_batch", "dp_steps", "dp_learning_rate"):
+        belonging = ("metrics_epsilon", "dp_unit", "privacy_strength", "delta", "dp_clip", "dp_batch", "dp_steps")
+        for option in (*belonging, "dp_learning_rate"):
             if getattr(options, option) != getattr(unused, option):
                 raise ConfigError(f"--{option.replace('_', '-')} belongs to --target-epsilon, which is not there")
         return None
@@ -160,6 +161,7 @@ def privacy(options: RunOptions) -> Privacy | None:
         batch=options.dp_batch,
         steps=options.dp_steps,
         learning_rate=options.dp_learning_rate,
+        metrics_epsilon=options.metrics_epsilon,
         strength=_strength(options.privacy_strength),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +37,9 @@ def show(
     check_delta(delta)
     contents = read(directory)
     if not contents.entries:
-        return Answer({"datasets": [], "entries": [], "head": to_json(contents.head)}, ("no releases yet",))
+        return Answer(
+            {"datasets": [], "unsettled": [], "entries": [], "head": to_json(contents.head)}, ("no releases yet",)
+        )
     costs, error = _epsilons(contents, delta)
     book = contents.book
     open_ = {name: sum(charge.dataset == name for charge in book.pending.values()) for name in book.units}
@@ -54,14 +57,19 @@ def show(
         }
         for name, unit in sorted(book.units.items())
     ]
+    unsettled: list[Json] = [
+        {"id": id_, "dataset": charge.dataset, "purpose": charge.purpose} for id_, charge in book.pending.items()
+    ]
     data: Json = {
         "datasets": datasets,
+        "unsettled": unsettled,
         "entries": [to_json(entry) for entry in contents.entries],
         "head": to_json(contents.head),
     }
-    shown = (
+    shown: tuple[str | Table, ...] = (
         Table(("DATASET", "UNIT", "OPEN", f"EPSILON AT DELTA {delta:g}"), rows, "no dataset yet"),
         _entries(contents),
+        *_unsettled(contents),
         f"head {_head_text(contents.head)}",
     )
     return Answer(data, shown, error)
@@ -135,16 +143,30 @@ def _epsilons(contents: Contents, delta: float) -> tuple[dict[str, float] | None
 def _entries(contents: Contents) -> Table:
     from septum.cli.views import when  # protocol: blake3, which `--help` does not load
 
-    rows = tuple((str(entry.number), when(entry.at), *_row(entry.event)) for entry in reversed(contents.entries))
+    rows = tuple(
+        (str(entry.number), when(entry.at), *_row(entry.event, contents.book.pending))
+        for entry in reversed(contents.entries)
+    )
     return Table(("ENTRY", "AT", "EVENT", "DATASET", "WHAT", "PURPOSE"), rows)
 
 
-def _row(event: Event) -> tuple[str, str, str, str]:
+def _unsettled(contents: Contents) -> tuple[str, ...]:
+    """What counts in full, and why it may stay so."""
+    if not contents.book.pending:
+        return ()
+    return (
+        f"not settled, and counted in full: {', '.join(contents.book.pending)}. A run settles what it reserved when it"
+        " ends; what an agent that was killed left behind stays spent",
+    )
+
+
+def _row(event: Event, pending: Collection[str]) -> tuple[str, str, str, str]:
     from septum.privacy.ledger import Recovered, Refused, Released, Reserved, Settled
 
     match event:
         case Reserved(id_, charge):
-            return f"reserved {id_}", charge.dataset, _mechanism(charge.mechanism), one_line(charge.purpose)
+            state = ", not settled" if id_ in pending else ""
+            return f"reserved {id_}{state}", charge.dataset, _mechanism(charge.mechanism), one_line(charge.purpose)
         case Settled(id_, executed):
             return f"settled {id_}", "", f"{executed} executed", ""
         case Released(charge):

@@ -54,7 +54,8 @@ def simulate(
             show(fact)
 
         result = run_simulation(loaded, plan, silos, on_fact)
-    if plan.privacy is not None:  # no silo lets out a metric; here all rows are in this process anyway
+    noisy = result.metrics
+    if plan.privacy is not None:  # no silo lets out an exact metric; here all rows are in this process anyway
         found = comparison.of_model(loaded, plan, silos, result.model)
         result = replace(result, metrics=found.metrics, silos=found.silos)
     if out is not None:
@@ -63,11 +64,11 @@ def simulate(
         own.mkdir(parents=True, exist_ok=True)
         for name, model in result.own.items():
             _write(own / f"{name}.safetensors", model)
-    return told(plan, result, out)
+    return told(plan, result, out, None if plan.privacy is None else noisy)
 
 
-def told(plan: Plan, result: SimulationResult, out: Path | None) -> Answer:
-    """What came out: metrics over all silos and silo by silo, and the model."""
+def told(plan: Plan, result: SimulationResult, out: Path | None, noisy: Metrics | None = None) -> Answer:
+    """What came out: metrics over all silos and silo by silo, and the model. `noisy`: what silos would have told."""
     rows = [(name, *_cells(metrics)) for name, metrics in sorted(result.silos.items())]
     if result.metrics is not None:
         rows.append(("all", *_cells(result.metrics)))
@@ -84,8 +85,11 @@ def told(plan: Plan, result: SimulationResult, out: Path | None) -> Answer:
         "plan_digest": plan.digest,
     }
     if plan.privacy is not None:
-        data["privacy"] = to_json(plan.privacy)
-        model += "\nmeasured here, by the simulator: in a federation no silo lets out a metric of such a run"
+        data |= {"privacy": to_json(plan.privacy), "told": to_json(noisy)}
+        said = "no silo lets out a metric of such a run"
+        if noisy is not None:
+            said = f"silos would tell, with noise: {views.metrics_text(noisy)}"
+        model += f"\nmeasured here, by the simulator: in a federation {said}"
     return Answer(data, (f"{result.rounds} rounds over {len(plan.silos)} silos", table, model))
 
 

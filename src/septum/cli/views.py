@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.errors import ConfigError, did_you_mean
 from septum.protocol.codec import to_json
-from septum.protocol.facts import LARGE_BOUND, Metrics
-from septum.protocol.views import InviteView, ModelView, RunStatus, RunView, SiloView
+from septum.protocol.facts import LARGE_BOUND, Metrics, MetricsNoise
+from septum.protocol.views import InviteView, ModelView, Pruned, RunStatus, RunView, SiloView
 
 
 def runs(found: Sequence[RunView]) -> Answer:
@@ -29,7 +29,7 @@ def runs(found: Sequence[RunView]) -> Answer:
     table = Table(
         ("RUN", "NAME", "PROJECT", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"),
         rows,
-        "no runs yet, or none of these: septum run submit APP_DIR",
+        "no runs yet: septum run submit APP_DIR",
     )
     return Answer({"runs": [to_json(view) for view in found]}, (table,))
 
@@ -102,6 +102,24 @@ def models(found: Sequence[ModelView]) -> Answer:
     return Answer({"models": [to_json(view) for view in found]}, (table,))
 
 
+def pruned(found: Pruned) -> Answer:
+    """What went of the models of ended runs, or would go."""
+    models, size_bytes = sum(run.models for run in found.runs), sum(run.size_bytes for run in found.runs)
+    data: Json = {
+        "runs": [to_json(run) for run in found.runs],
+        "done": found.done,
+        "models": models,
+        "size_bytes": size_bytes,
+    }
+    rows = tuple((run.run, str(run.models), str(run.size_bytes)) for run in found.runs)
+    table = Table(
+        ("RUN", "MODELS", "BYTES"), rows, "nothing to remove: septum model prune --older-than 0 takes newer runs"
+    )
+    say = f"{models} models with {size_bytes} bytes "
+    say += "were removed" if found.done else "would go; the same command with --really removes them"
+    return Answer(data, (table, say) if rows else (table,))
+
+
 def silos(found: Sequence[SiloView]) -> Answer:
     """Silos."""
     rows = tuple(
@@ -140,10 +158,21 @@ def metrics_text(metrics: Metrics) -> str:
     >>> metrics_text(Metrics(rows=254, accuracy=0.81, log_loss=0.42, roc_auc=0.7, roc_auc_bound=0.1))
     'roc_auc 0.7000 +- 0.1000 (too many scores are almost the same), accuracy 0.8100, log_loss 0.4200, 254 rows'
     """
+    if metrics.noise is not None:
+        return _noisy_text(metrics, metrics.noise)
     area = "undefined" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
     if metrics.roc_auc_bound > LARGE_BOUND:
         area += f" +- {metrics.roc_auc_bound:.4f} (too many scores are almost the same)"
     return f"roc_auc {area}, accuracy {metrics.accuracy:.4f}, log_loss {metrics.log_loss:.4f}, {metrics.rows} rows"
+
+
+def _noisy_text(metrics: Metrics, noise: MetricsNoise) -> str:
+    """With the standard error of each."""
+    area = "in the noise" if metrics.roc_auc is None else f"{metrics.roc_auc:.3f} +- {noise.roc_auc:.3f}"
+    return (
+        f"roc_auc {area}, accuracy {metrics.accuracy:.3f} +- {noise.accuracy:.3f}, "
+        f"log_loss {metrics.log_loss:.3f} +- {noise.log_loss:.3f}, about {metrics.rows} rows"
+    )
 
 
 def roc_auc_text(metrics: Metrics | None) -> str:

@@ -26,7 +26,17 @@ from septum.errors import ConfigError, ConnectionFailedError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, loads, to_json
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
-from septum.protocol.views import AppView, HealthView, InviteView, JournalView, ModelView, RunStatus, RunView, SiloView
+from septum.protocol.views import (
+    AppView,
+    HealthView,
+    InviteView,
+    JournalView,
+    ModelView,
+    Pruned,
+    RunStatus,
+    RunView,
+    SiloView,
+)
 from septum.sdk.presets import check_preset_name
 
 API = "/api/v1"
@@ -158,6 +168,11 @@ class Client:
         has come stays beside `path`, and the next download of the same model goes on with it.
         """
         return save(lambda start: self._piece(digest, start, run), digest, path, patience_s=patience_s)
+
+    def prune(self, *, newest: int = 2, older_than_days: float = 30.0, really: bool = False) -> Pruned:
+        """What can go of the models of runs that ended long ago; `really`: it goes. Raises ConfigError."""
+        params = {"newest": str(newest), "older_than_days": repr(older_than_days), "really": str(really).lower()}
+        return from_json(Pruned, self._json("POST", "/models/prune", params=params))
 
     def apps(self) -> tuple[AppView, ...]:
         """Every package that silos can fetch, by name, the newest push first."""

@@ -20,7 +20,7 @@ from septum.coordinator.spool import Spool
 from septum.errors import SecAggError, SeptumError
 from septum.plugins.strategies import strategy_of
 from septum.ports.blobs import BlobStore
-from septum.protocol import masked_combine, query_combine
+from septum.protocol import masked_combine, metrics_combine, query_combine
 from septum.protocol.combine import Blobs, Writer, perform
 from septum.protocol.masked import scale_of
 from septum.protocol.messages import Blob
@@ -60,9 +60,11 @@ class Combiner:
                 open_optimizer=lambda: _pushed(lambda chunks: self.blobs.put(area, chunks, durable=True)),
             )
             strategy = strategy_of(plan.strategy)
+            unmask = None if plan.masking is None else partial(_unmasker, effect, plan, run_id)
+            if metrics_combine.asked_of(plan, effect.stage):
+                return metrics_combine.perform(effect, plan, blobs, unmask)
             if plan.masking is None:
                 return perform(effect, strategy, blobs)
-            unmask = partial(_unmasker, effect, plan, run_id)
             if plan.query is not None:
                 return query_combine.perform(effect, plan.query, blobs, unmask)
             return masked_combine.perform(effect, strategy, blobs, scale_of(plan), unmask)

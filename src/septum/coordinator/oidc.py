@@ -15,12 +15,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from septum.coordinator.attempts import Attempts
 from septum.coordinator.effects import Performer
 from septum.coordinator.login import Login, secret_hash
-from septum.coordinator.provider import DEVICE_GRANT, Provider
 from septum.errors import AuthError, ConflictError, ConnectionFailedError, ForbiddenError
 from septum.ports.clock import Clock
 from septum.ports.credentials import CredentialStore
@@ -29,8 +29,12 @@ from septum.protocol.codec import Json
 from septum.protocol.people_views import DeviceView, Invited, SessionView, WaitView
 from septum.protocol.rights import Grant
 
+if TYPE_CHECKING:
+    from septum.coordinator.provider import Provider
+
 log = logging.getLogger("septum.coordinator.oidc")
 
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 BEGUN_S = 600.0
 MOST_BEGUN = 2000
 PER_ADDRESS = 120  # sign-ins begun in 15 minutes

@@ -18,7 +18,6 @@ MAX_ANSWER_BYTES = 2**20
 TIMEOUT_S = 10.0
 KEYS_AT_MOST_EVERY_S = 30.0  # a token with an invented key's name must not make us ask each time
 DISCOVERED_FOR_S = 3600.0
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class Provider:

@@ -31,6 +31,7 @@ from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
 from septum.coordinator.provider import Provider
+from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
@@ -142,7 +143,8 @@ async def _start_engine(
     silo_api = SiloApi(SiloApiParts(service, silos, enrolment, apps, rosters, clock, certificate.ca, max_blob_bytes))
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
-    mine = (door.login, door.people, door.account, door.oidc)
+    pruning = Pruning(driver, blobs, clock)
+    mine = (door.login, door.people, door.account, pruning, door.oidc)
     groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
     projects = Projects(stores.projects, stores.groups, driver.performer, clock)
     parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, clock.unix())
@@ -193,6 +195,7 @@ async def _open_door(
     account = Account(credentials, stores.sessions, login, performer, clock, config.name)
     if config.oidc is None:
         return _Door(login, people, account, None)
+
     provider = Provider(config.oidc)
     stack.push_async_callback(provider.close)
     callback = f"{entry.url}{PREFIX}/oidc/callback"

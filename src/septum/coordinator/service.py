@@ -28,6 +28,7 @@ from septum.errors import (
 from septum.plugins.strategies import strategy_for
 from septum.ports.blobs import BlobStore
 from septum.ports.store import ALL_RUNS, RunFilter, StoredRun
+from septum.protocol import metrics_combine
 from septum.protocol.combine import check
 from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
@@ -159,7 +160,16 @@ class RunService:
     ) -> None:
         base = self._driver.shelf.layout(run.model) if report.stage is Stage.TRAIN and run.model else None
         masked = isinstance(report, Masked)
-        check(report.stage, source, base, initial=is_maker(run, silo), masked=masked, finite_from=finite_from)
+        noisy = metrics_combine.asked_of(run.plan, report.stage)
+        check(
+            report.stage,
+            source,
+            base,
+            initial=is_maker(run, silo),
+            masked=masked,
+            noisy=noisy,
+            finite_from=finite_from,
+        )
         if run.plan.query is not None:
             check_sums(run.plan.query, source)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
-from septum.protocol.codec import Scalar
+from septum.protocol.codec import LATER, Scalar
 from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import StrategyRef
 from septum.sdk.attested import Attested
@@ -37,6 +37,7 @@ class Loop:
     clip .. expected_batch   as `privacy.dp_sgd.Settings` has them
     steps, learning_rate     of one round
     weight                   of the silo's updates: its number of rows with noise
+    metrics_noise            multiplier of the noise on what is told of the last model; 0: nothing is
     """
 
     private: PrivateLoss
@@ -47,6 +48,7 @@ class Loop:
     steps: int
     learning_rate: float
     weight: int
+    metrics_noise: float = field(default=0.0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from septum.privacy.accounting import Accountant, Gaussian, delta_for, noise_for
 from septum.privacy.dp_sgd import Settings
 from septum.privacy.noise import SIGMA, RandomBytes, discrete_gaussian
-from septum.privacy.wanted import Wanted, count_noise
+from septum.privacy.wanted import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,6 @@ def derive(wanted: Wanted, rows: int, accountant: Accountant) -> Spending:
     """The spending of a silo with `rows` train rows by its noisy count. Raises ConfigError where no noise is enough."""
     delta = delta_for(rows) if wanted.delta is None else wanted.delta
     rate = min(1.0, wanted.batch / rows)
-    beside = (count_noise(wanted.target_epsilon),)
-    noise = noise_for(accountant, wanted.target_epsilon, delta, rate, wanted.most_steps, beside)
+    noise = noise_for(accountant, wanted.target_epsilon, delta, rate, wanted.most_steps, wanted.beside)
     settings = Settings(wanted.clip, noise, rate, expected_batch=rate * rows)
     return Spending(rows, delta, settings, wanted.most_steps)

@@ -12,7 +12,10 @@ _COUNT_SHARE = 11.25  # noise on N is this / epsilon rows: the accountant finds 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a plan asks for. `delta` None: a tenth of 1 / N. `batch`: expected rows a step. `rounds` are the plan's."""
+    """What a plan asks for. `delta` None: a tenth of 1 / N. `batch`: expected rows a step. `rounds` are the plan's.
+
+    `metrics`: what else is released of the rows, once, out of the same target.
+    """
 
     target_epsilon: float
     delta: float | None
@@ -20,6 +23,12 @@ class Wanted:
     batch: int
     steps: int
     rounds: int
+    metrics: Gaussian | None = None
+
+    @property
+    def beside(self) -> tuple[Gaussian, ...]:
+        """What is paid for out of the target beside training."""
+        return (count_noise(self.target_epsilon), *([] if self.metrics is None else [self.metrics]))
 
     @property
     def most_steps(self) -> int:

@@ -110,18 +110,20 @@ def check(
     *,
     initial: bool | None = None,
     masked: bool = False,
+    noisy: bool | None = None,
     finite_from: int | None = None,
 ) -> None:
     """Refuse a silo's payload that could not be combined, naming the tensor. Raises TensorError. Reads it once.
 
-    `initial`: whether this silo was asked for the initial model; None where that is not known. `finite_from`: the byte
-    from which on its float32 numbers were seen to be finite while they came (finite_scan.py); these are not read.
+    `initial`: whether this silo was asked for the initial model, `noisy`: whether for metrics with noise; None where
+    that is not known. `finite_from`: the byte from which on its float32 numbers were seen to be finite while they came
+    (finite_scan.py); these are not read.
     """
     layout = layout_of(source)
     if masked:
-        contents.check_masked(stage, layout, base, initial=initial)
+        contents.check_masked(stage, layout, base, initial=initial, noisy=noisy)
     else:
-        contents.check_report(stage, layout, base, initial=initial)
+        contents.check_report(stage, layout, base, initial=initial, noisy=noisy)
     for spec in layout.tensors:
         if spec.name in (contents.BINS, contents.SUMS) or spec.name.startswith(contents.MASKED):
             continue

@@ -16,6 +16,8 @@ STATISTICS = "statistics."
 BINS = "evaluation.bins"
 SUMS = "evaluation.sums"
 MASKED = "masked."  # what stands before the names of tensors whose values are masked
+NOISY = "evaluation.noisy"  # of a run with differential privacy that tells metrics: noisy_metrics.py has the numbers
+NOISY_LENGTH = 35
 VOTE = "vote"  # accepts, voters
 WEIGHT = "weight"
 PRIVATE = "private."  # in what a silo carries from round to round: its own parameters
@@ -28,11 +30,14 @@ MAX_BINS = 1 << 20  # occupied logit bins of one silo
 _ANY = -1  # a length that is not fixed
 
 
-def check_report(stage: Stage, layout: Layout, model: Layout | None, *, initial: bool | None = None) -> None:
+def check_report(
+    stage: Stage, layout: Layout, model: Layout | None, *, initial: bool | None = None, noisy: bool | None = None
+) -> None:
     """Whether a report's payload has the tensors that it must have, and no other. Raises TensorError naming the first.
 
     `model` is the layout of the model that the report started from; None for `prepare`. `initial` says whether a
-    `prepare` report brings an initial model; None where both is right.
+    `prepare` report brings an initial model, `noisy` whether an `evaluate` report brings metrics with noise; None where
+    both is right.
     """
     if not layout.is_canonical:  # the aggregation reads all updates as flat vectors of one order
         raise TensorError("the tensors of this report are not in canonical order: largest items first, then by name")
@@ -41,12 +46,17 @@ def check_report(stage: Stage, layout: Layout, model: Layout | None, *, initial:
         case Stage.PREPARE:
             _check_prepared(layout, initial=initial)
         case Stage.EVALUATE:
-            _check_exactly(layout, evaluation)
+            _check_exactly(layout, evaluation + _noisy(layout, _expect(NOISY, "F64", (NOISY_LENGTH,)), noisy))
         case Stage.TRAIN:
             assert model is not None
             parameters = [spec for spec in model.tensors if not spec.name.startswith(STATISTICS)]
             update = [_expect(UPDATE + spec.name, spec.dtype, spec.shape) for spec in parameters]
             _check_exactly(layout, evaluation + update)
+
+
+def _noisy(layout: Layout, spec: TensorSpec, wanted: bool | None) -> list[TensorSpec]:
+    """The tensor of metrics with noise, where it is to be there, or may and is."""
+    return [spec] if wanted or (wanted is None and layout.region(spec.name)) else []
 
 
 def check_shared(layout: Layout, model: Layout | None, private: tuple[str, ...]) -> None:
@@ -69,7 +79,9 @@ def check_shared(layout: Layout, model: Layout | None, private: tuple[str, ...])
             )
 
 
-def check_masked(stage: Stage, layout: Layout, model: Layout | None, *, initial: bool | None = None) -> None:
+def check_masked(
+    stage: Stage, layout: Layout, model: Layout | None, *, initial: bool | None = None, noisy: bool | None = None
+) -> None:
     """The same for a masked result: sums as U64 pairs (128-bit words), counts and update as U32 words.
 
     Of the values nothing can be checked: masked, they are evenly distributed. The silos check their own before.
@@ -84,6 +96,7 @@ def check_masked(stage: Stage, layout: Layout, model: Layout | None, *, initial:
         case Stage.PREPARE:
             _check_masked_statistics(layout, weight, initial=initial)
         case Stage.EVALUATE:
+            evaluation += _noisy(layout, _expect(MASKED + NOISY, "U64", (NOISY_LENGTH, 2)), noisy)
             _check_exactly(layout, evaluation)
         case Stage.TRAIN:
             assert model is not None

@@ -13,11 +13,21 @@ LARGE_BOUND = 0.002  # of a ROC-AUC: above it the last model's scores are counte
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsNoise:
+    """Standard errors that noise adds to metrics, in a run with differential privacy."""
+
+    accuracy: float
+    log_loss: float
+    roc_auc: float
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """How a model does on test rows.
 
-    roc_auc        None where the rows have one class only
+    roc_auc        None where the rows have one class only, or too few for the noise
     roc_auc_bound  the exact value lies within roc_auc +- this; 0 within one silo
+    noise          None where it is the exact counts that were summed; then `rows` is exact, too
     """
 
     rows: int
@@ -25,6 +35,7 @@ class Metrics:
     log_loss: float
     roc_auc: float | None
     roc_auc_bound: float = 0.0
+    noise: MetricsNoise | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

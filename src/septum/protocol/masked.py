@@ -19,7 +19,7 @@ from septum.algorithms.roc_auc import counts_between, dense_counts
 from septum.errors import TensorError
 from septum.protocol import payload
 from septum.protocol.codec import Json, dumps
-from septum.protocol.contents import BINS, INITIAL, MASKED, STATISTICS, SUMS, UPDATE, VOTE, WEIGHT
+from septum.protocol.contents import BINS, INITIAL, MASKED, NOISY, STATISTICS, SUMS, UPDATE, VOTE, WEIGHT
 from septum.protocol.layout import Layout, TensorSpec, write_header
 from septum.protocol.messages import Stage
 from septum.protocol.plan import Plan, digest_of
@@ -125,6 +125,7 @@ def _entries(stage: Stage, plain: Layout, vote: bool) -> list[Entry]:
             words = [(BINS, _BINS), *((spec.name, spec.shape) for spec in plain.region(UPDATE))]
         case Stage.EVALUATE:
             wide, words = [(SUMS, (3, 2))], [(BINS, _BINS)]
+            wide += [(NOISY, (*spec.shape, 2)) for spec in plain.region(NOISY)]
     if vote and stage is not Stage.PREPARE:
         wide.append((VOTE, (2, 2)))
     clear = [(spec.name, spec.dtype, spec.shape) for spec in plain.region(INITIAL)]
@@ -143,7 +144,8 @@ def _wide(stage: Stage, plain: Source, layout: Layout, counts: Sequence[float], 
     if stage is Stage.PREPARE:
         values = [np.asarray(tensors[name], np.float64).reshape(-1) for name in sorted(tensors)]
     else:
-        values = [np.asarray(tensors[SUMS], np.float64)[:3]]
+        noisy = small_tensors(plain, layout, NOISY)  # before the sums, as its name is
+        values = [*(np.asarray(one, np.float64) for one in noisy.values()), np.asarray(tensors[SUMS], np.float64)[:3]]
     values.append(np.array(counts, np.float64))
     return to_wide(np.concatenate(values), scale.silos)
 

@@ -26,6 +26,7 @@ class Right(Enum):
     RUN_STEER = "run.steer"
     MODEL_READ = "model.read"
     MODEL_DOWNLOAD = "model.download"
+    MODEL_PRUNE = "model.prune"
     APP_READ = "app.read"
     APP_PUSH = "app.push"
     APP_PRESET = "app.preset"

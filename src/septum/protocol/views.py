@@ -120,6 +120,23 @@ class ModelView:
     metrics: Metrics | None
 
 
+@dataclass(frozen=True, slots=True)
+class PrunedRun:
+    """Of a run: how many models go, and their bytes."""
+
+    run: str
+    models: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What goes, newest run first. `done`: it has gone; else it would."""
+
+    runs: tuple[PrunedRun, ...]
+    done: bool
+
+
 class SiloStatus(Enum):
     """How a silo stands with the coordinator."""
 

@@ -21,7 +21,7 @@ from septum.protocol.plan import Plan
 from septum.protocol.silo import Denied, SiloPhase, SiloRun
 from septum.silo.consent import Granted
 from septum.silo.run_files import RunFiles
-from septum.silo.session import AUTH_PAUSE_S, Session, Tools
+from septum.silo.session import AUTH_PAUSE_S, Session, Tools, private_query, private_run
 
 LEAVE_S = 5.0  # for all runs together; a coordinator that is away notices without it
 KEEP_STOPPED_S = 30 * 86_400.0  # how long a stopped run can be resumed from what the silo kept
@@ -118,8 +118,17 @@ class Agent:
             if state.phase is not SiloPhase.ENDED:
                 self._log.info("run_resumed", run_id=state.run)
                 self._start(files, state)
-            elif state.outcome is Outcome.FINISHED or time.time() - folder.stat().st_mtime > KEEP_STOPPED_S:
+                continue
+            self._settle(files, state)
+            if state.outcome is Outcome.FINISHED or time.time() - folder.stat().st_mtime > KEEP_STOPPED_S:
                 files.remove()
+
+    def _settle(self, files: RunFiles, state: SiloRun) -> None:
+        """Give back what a run reserved of privacy and did not use, if the agent was killed before it did."""
+        log = self._log.bind(run_id=state.run)
+        for account in (private_run(self._tools, state, files, log), private_query(self._tools, state, files, log)):
+            if account is not None:
+                account.settle()
 
     def _load(self, files: RunFiles) -> SiloRun | None:
         try:

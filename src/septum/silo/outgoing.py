@@ -26,15 +26,17 @@ class Bounds:
 
     private    patterns of the approved manifest: such parameters stay, whatever the plan says
     clip_norm  of the plan: a longer update is shortened to this L2 norm
+    noisy      whether the plan asks, and pays, for metrics with noise
     """
 
     private: tuple[str, ...] = ()
     clip_norm: float | None = None
+    noisy: bool = False
 
 
 def take(data: bytes, job: Job, model: Model, bounds: Bounds) -> Blob:
     """A job's payload with its bytes, if it may leave. Raises TensorError when it may not."""
-    check(job, layout_in(data), None if model is None else layout_in(model), bounds.private)
+    check(job, layout_in(data), None if model is None else layout_in(model), bounds)
     if job.stage is Stage.TRAIN and bounds.clip_norm is not None:
         from septum.protocol.clipped import clip  # numpy: an agent without such work does without
 
@@ -48,7 +50,7 @@ def take_over(source: Path, payload: Blob, target: Path, job: Job, model: Model,
     It is changed, if it is, before it has that name; if it may not leave, it is gone.
     """
     try:
-        check(job, layout_in(source), None if model is None else layout_in(model), bounds.private)
+        check(job, layout_in(source), None if model is None else layout_in(model), bounds)
         if job.stage is Stage.TRAIN and bounds.clip_norm is not None:
             from septum.silo.clipping import clip_file  # as above
 
@@ -61,11 +63,11 @@ def take_over(source: Path, payload: Blob, target: Path, job: Job, model: Model,
     return payload
 
 
-def check(job: Job, layout: Layout, model: Layout | None, private: tuple[str, ...]) -> None:
+def check(job: Job, layout: Layout, model: Layout | None, bounds: Bounds) -> None:
     """Whether a payload holds what this job sends, and nothing else. Raises TensorError naming the first difference."""
     try:
-        check_shared(layout, model, private)
-        check_report(job.stage, layout, model, initial=job.initial)
+        check_shared(layout, model, bounds.private)
+        check_report(job.stage, layout, model, initial=job.initial, noisy=bounds.noisy)
     except TensorError as error:
         raise TensorError(f"{job.name}: {error.message}", hint=error.hint) from error
 

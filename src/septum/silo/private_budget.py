@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from septum.errors import LedgerError, MissingExtraError, SeptumError, StorageError
+from septum.errors import SeptumError
 from septum.privacy.accounting import Accountant, Gaussian, noise_for
 from septum.privacy.gaussian import noise_multiplier
 from septum.privacy.ledger import Budget, Charge, Unit, decide
@@ -44,7 +44,7 @@ def affordable(
         book = read(silo_dir).book  # first: what cannot be read is known at once, the noise takes a while
         charge = Charge(app.dataset.name, Unit.RECORD, _cost(plan, budget, accountant), "this run")
         refused = decide(book, charge, budget, accountant)
-    except (LedgerError, StorageError, MissingExtraError) as error:
+    except SeptumError as error:  # of the ledger, or nobody accounts: what cannot be paid for is not trained
         refused, rule = error, "ledger"
     if refused is None:
         return None

@@ -90,8 +90,8 @@ class PrivateQuery:
 
     def _reserve(self, dataset: str) -> None:
         asked = self._asked()
-        if asked is not None and asked.reservation:
-            return
+        if asked is not None and asked.reservation and asked.reservation not in self._tools.ledger.read().book.settled:
+            return  # else whoever settled it was killed before saying so, and it pays for nothing any more
         charge = Charge(dataset, Unit.RECORD, mechanism_of(self._noise), f"run {self._run}: statistics with noise")
         asked = Asked(self._tools.ledger.reserve(charge, self._tools.budget), dataset)
         self._write(self._files.privacy.name, dumps(to_json(asked)))

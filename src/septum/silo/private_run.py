@@ -59,6 +59,8 @@ class Account:
     reservation  its id in the ledger; empty once it is settled
     paid         steps that were reserved and settled before, of a run that was stopped and resumed
     begun        steps that were begun, all in all
+    metrics      the id of what was reserved for metrics; empty where none was, and once it is settled
+    measured     whether metrics were begun: once, whatever becomes of them
     rows         the noisy number; the others as `privacy.dp_sgd.Settings` has them
     """
 
@@ -72,6 +74,8 @@ class Account:
     sampling_rate: float
     expected_batch: float
     most_steps: int
+    metrics: str = ""
+    measured: bool = False
 
     def training(self, steps: int) -> SampledGaussian:
         """What so many steps are to the accountant."""
@@ -85,6 +89,7 @@ class PrivateRun:
         assert plan.privacy is not None
         self._tools, self._run, self._plan, self._files, self._log = tools, run, plan, files, log
         self._wanted: Privacy = plan.privacy
+        self._is_checked = False
         self._attested = plan.privacy.strength is Strength.ATTESTED
 
     def spec_for(
@@ -104,6 +109,8 @@ class PrivateRun:
         account = self._reserved(account, dataset)
         if job.stage is Stage.TRAIN:
             account = self._begin(account, job)
+        if job.stage is Stage.EVALUATE and self._wanted.metrics is not None:
+            self._begin_measuring(account)
         loop = self._loop(account, private)
         if self._attested:  # the app trains, on the rows that it makes again
             return replace(app, loop=loop)
@@ -135,13 +142,20 @@ class PrivateRun:
         self._log.info("privacy_attested", stage=job.stage.value, round=job.round, **asdict(said))
 
     def settle(self) -> None:
-        """Give back what was reserved and not begun. Where that fails all of it stays spent."""
+        """Give back what was reserved and not begun, and note what it cost. Where that fails all of it stays spent.
+
+        Again, it does what is not done yet.
+        """
         try:
             account = self._load()
-            if account is None or not account.reservation:
+            if account is None or (not account.reservation and not account.metrics and self._noted(account)):
                 return
-            self._tools.ledger.settle(account.reservation, account.begun - account.paid)
-            self._save(replace(account, reservation="", paid=account.begun))
+            if account.reservation:
+                self._tools.ledger.settle(account.reservation, account.begun - account.paid)
+            if account.metrics:
+                self._tools.ledger.settle(account.metrics, int(account.measured))
+            if account.reservation or account.metrics:
+                self._save(replace(account, reservation="", metrics="", paid=account.begun))
             self._tools.receipts.add(self._receipt(account))  # last: the accountant takes its time
         except SeptumError as error:
             self._log.error("privacy_not_settled", error=error.message, hint=error.hint)
@@ -176,7 +190,8 @@ class PrivateRun:
         )
 
     def _reserved(self, account: Account, dataset: str) -> Account:
-        """The account with all its steps in the ledger, and on the disk."""
+        """The account with all its steps, and its metrics, in the ledger and on the disk."""
+        account = self._reserved_metrics(self._checked(account), dataset)
         left = account.most_steps - account.paid
         if account.reservation or not left:
             return account
@@ -185,6 +200,42 @@ class PrivateRun:
         self._save(account)
         self._log.info("privacy_reserved", steps=left, noise_multiplier=account.noise_multiplier, delta=account.delta)
         return account
+
+    def _reserved_metrics(self, account: Account, dataset: str) -> Account:
+        mechanism = self._wanted.metrics
+        if mechanism is None or account.metrics or account.measured:
+            return account
+        charge = self._charge(dataset, mechanism, "metrics of the last model")
+        account = replace(account, metrics=self._tools.ledger.reserve(charge, self._tools.budget))
+        self._save(account)
+        return account
+
+    def _begin_measuring(self, account: Account) -> None:
+        """Metrics are drawn once: what an earlier draw told is not known, and a second is not paid for."""
+        if account.measured:
+            raise BudgetError(
+                "the metrics of this run were drawn before and are lost here: they are paid for once",
+                hint="the model is there all the same: septum model download",
+            )
+        self._save(replace(account, measured=True))
+
+    def _checked(self, account: Account) -> Account:
+        """The account, without a reservation that the ledger has settled: whoever did that was killed before saying so.
+
+        Asked once; from then on this object is the only one that settles it.
+        """
+        if self._is_checked or not (account.reservation or account.metrics):
+            return account
+        self._is_checked = True
+        settled = self._tools.ledger.read().book.settled
+        if account.metrics in settled:
+            account = replace(account, metrics="")
+        executed = settled.get(account.reservation)
+        return account if executed is None else replace(account, reservation="", paid=account.paid + executed)
+
+    def _noted(self, account: Account) -> bool:
+        """Whether what the run cost up to now is among the receipts."""
+        return any(one.run == self._run and one.steps == account.begun for one in self._tools.receipts.all())
 
     def _begin(self, account: Account, job: Job) -> Account:
         begun = account.begun + self._wanted.steps
@@ -222,6 +273,8 @@ class PrivateRun:
         spent: list[Mechanism] = [count_noise(self._wanted.target_epsilon)]
         if account.begun:
             spent.append(account.training(account.begun))
+        if account.measured and self._wanted.metrics is not None:
+            spent.append(self._wanted.metrics)
         return PrivateReceipt(
             at=self._tools.unix(),
             run=self._run,
@@ -272,4 +325,5 @@ class PrivateRun:
             steps=wanted.steps,
             learning_rate=wanted.learning_rate,
             weight=account.rows,
+            metrics_noise=0.0 if wanted.metrics is None else wanted.metrics.noise_multiplier,
         )

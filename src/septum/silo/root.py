@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from septum.adapters.accountant import epsilon_of
+from septum.adapters.accountant_process import AccountantProcess
 from septum.adapters.identity.keys import load_private_key
 from septum.adapters.identity.masking_primitives import openssl
 from septum.adapters.identity.roster_keys import public_text
@@ -72,10 +72,11 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
     key = load_private_key(silo_dir / KEY_NAME)
     rosters = RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log)
     starts, level = launcher(config.launcher, config.limits.level, silo_dir)
+    accountant = AccountantProcess()
     purse = PrivacyTools(
-        ledger=Ledger(silo_dir, epsilon_of, time.time),
+        ledger=Ledger(silo_dir, accountant, time.time),
         budget=Budget(config.policy.epsilon_budget, config.policy.budget_delta),
-        accountant=epsilon_of,
+        accountant=accountant,
         receipts=PrivateReceipts(silo_dir),
     )
     tools = Tools(
@@ -121,7 +122,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         table=lambda app, keep: tables.get(app.dataset, app.columns, keep),
         receipts=Receipts(silo_dir),
         sandbox=int(level),
-        affordable=partial(affordable, silo_dir, purse.budget, epsilon_of, log),
+        affordable=partial(affordable, silo_dir, purse.budget, accountant, log),
         log=log,
     )
     _make_tables(tables, folders, log)

@@ -159,8 +159,8 @@ class Session:
         self._failures = 0  # of the line, one after another
         self._small = blob_of(b"")  # the newest model that came with its bytes
         self._masked = None if state.plan.masking is None else _masked_part(tools, state)
-        self._paid = None if state.plan.privacy is None else _private_run(tools, state, files, self._log)
-        self._noisy = _private_query(tools, state, files, self._log)
+        self._paid = private_run(tools, state, files, self._log)
+        self._noisy = private_query(tools, state, files, self._log)
         self._accounted = state.plan.privacy is not None or _noise_of(state) is not None
         self._tells = tools.send_error_texts and not self._accounted  # an app's text can quote a row
         self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
@@ -397,7 +397,9 @@ class Session:
 
     def _take(self, job: Job, result: TaskResult, model: Path | bytes | None) -> Blob:
         assert self._granted is not None
-        bounds = outgoing.Bounds(self._granted.app.private, self.state.plan.clip_norm)
+        plan = self.state.plan
+        noisy = plan.privacy is not None and plan.privacy.metrics_epsilon is not None
+        bounds = outgoing.Bounds(self._granted.app.private, plan.clip_norm, noisy)
         if isinstance(result.payload, bytes):
             return outgoing.take(result.payload, job, model, bounds)
         output, held = self._files.output(job.name), self._files.held(job.name)
@@ -502,11 +504,13 @@ class Session:
         return WorkFailed(job, reason, f"{details}{advice}", worker_gone)
 
 
-def _private_run(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateRun | None:
-    """The silo's account of a run with differential privacy; None where it has none, and does no such work."""
+def private_run(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateRun | None:
+    """The silo's account of a run with differential privacy; None where there is no such run, or no ledger."""
+    if state.plan.privacy is None or tools.privacy is None:
+        return None
     from septum.silo.private_run import PrivateRun  # as below
 
-    return None if tools.privacy is None else PrivateRun(tools.privacy, state.run, state.plan, files, log)
+    return PrivateRun(tools.privacy, state.run, state.plan, files, log)
 
 
 def _noise_of(state: SiloRun) -> Noise | None:
@@ -514,7 +518,7 @@ def _noise_of(state: SiloRun) -> Noise | None:
     return None if state.plan.query is None else state.plan.query.noise
 
 
-def _private_query(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateQuery | None:
+def private_query(tools: Tools, state: SiloRun, files: RunFiles, log: Log) -> PrivateQuery | None:
     """The silo's account of a query with noise; None where there is no such query, or no ledger."""
     if _noise_of(state) is None or tools.privacy is None:
         return None

@@ -46,6 +46,7 @@ def station(
         steps=wanted.steps,
         learning_rate=wanted.learning_rate,
         weight=spent.rows,
+        metrics_noise=0.0 if wanted.metrics is None else wanted.metrics.noise_multiplier,
     )
     if private.by_app:
         return AttestedStation(loop, app.app, hyper, prepared, part)

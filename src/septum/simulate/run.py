@@ -16,7 +16,7 @@ from septum.adapters.launch.attested_station import AnyStation
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.errors import RunFailedError, SeptumError
 from septum.plugins.strategies import strategy_for
-from septum.protocol import combine, contents, masked_combine, run, run_state, silo, stages, tensors
+from septum.protocol import combine, contents, masked_combine, metrics_combine, run, run_state, silo, stages, tensors
 from septum.protocol.clipped import clip
 from septum.protocol.facts import Fact, Metrics, ModelMeasured
 from septum.protocol.masked import Beside, evaluation_sums, masked_pieces, scale_of
@@ -165,7 +165,9 @@ class _Simulation:
             keep_model=self._keep,
             open_optimizer=self._open_optimizer,
         )
-        if self._scale is None:
+        if metrics_combine.asked_of(self._run.plan, effect.stage):
+            combined = metrics_combine.perform(effect, self._run.plan, blobs)
+        elif self._scale is None:
             combined = combine.perform(effect, self._strategy, blobs)
         else:
             combined = masked_combine.perform(effect, self._strategy, blobs, self._scale, unmask=None)
@@ -272,7 +274,7 @@ class _Simulation:
     def _by_silo(self, measured: ModelMeasured | None) -> Mapping[str, Metrics]:
         """How the last model does in each silo; a simulation knows it of a masked run, too."""
         found = self._evaluations[1]
-        if measured is None or measured.silos or not found:
+        if measured is None or measured.silos or not found or measured.metrics.noise is not None:
             return {} if measured is None else measured.silos
         evaluations = {name: combine.evaluation_in(source_of(payload)) for name, payload in sorted(found.items())}
         return combine.measured(measured.round, evaluations).silos

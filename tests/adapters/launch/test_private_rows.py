@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.silo.private_app import write_private_app, write_rows
 
-from septum.adapters.launch.private_rows import X, Y, rows_of
+from septum.adapters.launch.private_rows import TEST_X, TEST_Y, X, Y, rows_of
 from septum.adapters.launch.private_station import PrivateStation
 from septum.adapters.launch.station import Part, Timer
 from septum.errors import AppError, TensorError
@@ -34,12 +34,14 @@ def loop_of(private, **changed):
     return replace(Loop(private, **settings, steps=20, learning_rate=0.5, weight=57), **changed)
 
 
-def test_the_train_rows_leave_the_app_unscaled_and_no_other(made):
+def test_train_and_test_rows_leave_the_app_unscaled_and_no_other(made):
     loaded, hyper, prepared = made
     rows = rows_of(loaded.app, hyper, prepared, loaded.manifest.trains)
-    assert sorted(rows) == [X, Y]
+    assert sorted(rows) == [TEST_X, TEST_Y, X, Y]
     np.testing.assert_array_equal(rows[X], prepared.split.train.x)
     np.testing.assert_array_equal(rows[Y], prepared.split.train.y)
+    np.testing.assert_array_equal(rows[TEST_X], prepared.split.test.x)
+    np.testing.assert_array_equal(rows[TEST_Y], prepared.split.test.y)
 
 
 @pytest.mark.parametrize(

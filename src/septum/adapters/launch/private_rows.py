@@ -15,12 +15,13 @@ from septum.sdk.harness import Prepared
 from septum.sdk.private_loss import PrivateLoss
 
 X, Y = "train.x", "train.y"
+TEST_X, TEST_Y = "test.x", "test.y"  # looked at by a run that tells metrics, and by no other
 _TRIED_ROWS = 16
 _CLOSE = 1e-3  # of logits about 1: float32 in another order
 
 
 def rows_of(app: App, hyper: object, prepared: Prepared, private: PrivateLoss) -> dict[str, Array]:
-    """The app's train rows, unscaled. Raises AppError where its manifest declares another model than its code has."""
+    """The app's rows, unscaled. Raises AppError where its manifest declares another model than its code has."""
     data = prepared.split.train
     if data.features != private.features:
         raise _differs(app, f"its rows have the features {', '.join(data.features)}")
@@ -30,7 +31,9 @@ def rows_of(app: App, hyper: object, prepared: Prepared, private: PrivateLoss) -
         raise _differs(app, f"its statistics are {told} where {private_loss.STATISTIC} alone is needed")
     if not private.by_app:
         _check_model(app, hyper, prepared, private)
-    return {X: np.ascontiguousarray(data.x), Y: np.ascontiguousarray(data.y)}
+    test = prepared.split.test
+    rows = {X: data.x, Y: data.y, TEST_X: test.x, TEST_Y: test.y}
+    return {name: np.ascontiguousarray(array) for name, array in rows.items()}
 
 
 def _check_model(app: App, hyper: object, prepared: Prepared, private: PrivateLoss) -> None:

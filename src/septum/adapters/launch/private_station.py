@@ -1,7 +1,8 @@
 """What does septum's own training make from a model, in a run with differential privacy? No code of an app is here.
 
 It stands where `Station` stands in other runs. What leaves: noisy gradient steps, a number of rows with noise, and
-statistics and an initial model that were made without looking at a row. No metric: nothing was measured.
+statistics and an initial model that were made without looking at a row. A metric, if the plan asks for one: of the last
+model, on test rows, with noise.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from septum.adapters.launch.private_rows import X, Y
+from septum.adapters.launch.private_rows import TEST_X, TEST_Y, X, Y
 from septum.adapters.launch.station import Made, Part, Timer
 from septum.algorithms.evaluation import Evaluation
 from septum.errors import TensorError
 from septum.ports.launcher import Loop
 from septum.privacy import dp_sgd
+from septum.privacy.accounting import Gaussian
 from septum.privacy.noise import RandomBytes
 from septum.protocol import payload
+from septum.protocol.contents import NOISY
+from septum.protocol.noisy_metrics import count_with_noise
 from septum.protocol.tensors import Array, Tensors
 from septum.sdk import private_loss
-from septum.sdk.data import Float32
+from septum.sdk.data import Float32, Float64
 
 NOTHING = Evaluation(0, 0, 0.0, None, np.empty((0, 3), np.int64))
 _NO_TENSORS: Tensors = {}
@@ -34,7 +38,8 @@ class PrivateStation:
 
     def __init__(self, loop: Loop, rows: Mapping[str, Array], part: Part, random: RandomBytes) -> None:
         self._loop, self._part, self._random = loop, part, random
-        self._x, self._y = _checked(loop, rows)
+        self._x, self._y = _checked(loop, rows, X, Y)
+        self._rows = rows
         self._settings = dp_sgd.Settings(loop.clip, loop.noise_multiplier, loop.sampling_rate, loop.expected_batch)
 
     def prepare(self, timer: Timer, *, initial: bool) -> Made:
@@ -66,17 +71,34 @@ class PrivateStation:
         return Made(payload.update_tensors(update, NOTHING), loop.weight)
 
     def evaluate(self, timer: Timer, model: Tensors, state: Tensors = _NO_TENSORS) -> Made:
-        """That nothing was measured."""
-        del timer, model, state
-        return Made(payload.evaluation_tensors(NOTHING), 0)
+        """That nothing was measured; or counts with noise. Done again they are others, and cost again."""
+        del state
+        leaving = payload.evaluation_tensors(NOTHING)
+        if self._loop.metrics_noise:
+            parameters, _ = payload.split_model(model)
+            leaving[NOISY] = timer.run("evaluate", lambda: self._measured(parameters))
+        return Made(leaving, 0)
+
+    def _measured(self, parameters: Mapping[str, Float32]) -> Float64:
+        """Rows pass one at a time: in a batch, the last bits of a logit depend on who else is in it."""
+        private = self._loop.private
+        x, y = _checked(self._loop, self._rows, TEST_X, TEST_Y)
+
+        def logit(row: int) -> float:
+            with np.errstate(all="ignore"):  # the model may be anything
+                return float(private_loss.logits(private, parameters, x[row : row + 1])[0])
+
+        return count_with_noise(logit, y, Gaussian(self._loop.metrics_noise), self._random)
 
 
-def _checked(loop: Loop, rows: Mapping[str, Array]) -> tuple[Float32, Float32]:
+def _checked(loop: Loop, rows: Mapping[str, Array], of_x: str, of_y: str) -> tuple[Float32, Float32]:
     """The scaled rows and their labels."""
-    x, y = rows.get(X), rows.get(Y)
+    x, y = rows.get(of_x), rows.get(of_y)
     width = len(loop.private.features)
     if x is None or y is None or x.dtype != np.float32 or y.dtype != np.float32:
-        raise TensorError(f"the rows that an app made hold {', '.join(rows) or 'nothing'}; {X} and {Y} are needed")
+        raise TensorError(
+            f"the rows that an app made hold {', '.join(rows) or 'nothing'}; {of_x} and {of_y} are needed"
+        )
     if x.ndim != 2 or x.shape != (len(y), width) or y.ndim != 1:
         raise TensorError(f"the rows that an app made have the shapes {x.shape} and {y.shape}, {width} features each")
     return private_loss.scaled(loop.private, x.astype(np.float32)), y.astype(np.float32)

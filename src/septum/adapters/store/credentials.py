@@ -98,11 +98,15 @@ class SqliteCredentials:
 
     def use_step(self, name: str, step: int) -> bool:
         """Note that the code of this time step was used. False if this one or a later one was before."""
-        return self._one(_USE_STEP, {"of_name": name, "step": step})
+        with self._database.write() as connection:
+            need_person(connection, name)
+            return bool(connection.execute(_USE_STEP, {"of_name": name, "step": step}).rowcount)
 
     def use_recovery(self, name: str, code_hash: bytes) -> bool:
         """Burn a recovery code. False if there is none such."""
-        return self._one(_USE_RECOVERY, {"of_name": name, "code": code_hash})
+        with self._database.write() as connection:
+            need_person(connection, name)
+            return bool(connection.execute(_USE_RECOVERY, {"of_name": name, "code": code_hash}).rowcount)
 
     def known_as(self, issuer: str, subject: str) -> str:
         """Who an identity provider's subject is here; empty when nobody."""
@@ -117,11 +121,6 @@ class SqliteCredentials:
                 raise ConflictError(f"this identity belongs to {by!r} already", hint=f"septum user show {by}")
             connection.execute(_KNOW_AS, {"issuer": issuer, "subject": subject, "person": name})
             connection.execute(_VOID_ONE_TIME, {"of_name": name, "none": b""})
-
-    def _one(self, statement: object, values: dict[str, object]) -> bool:
-        with self._database.write() as connection:
-            need_person(connection, str(values["of_name"]))
-            return bool(connection.execute(statement, values).rowcount)  # type: ignore[call-overload]
 
 
 def _known(connection: Connection, issuer: str, subject: str) -> str:

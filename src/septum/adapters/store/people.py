@@ -157,16 +157,15 @@ class SqlitePeople:
 
 def read_person(connection: Connection, name: str) -> Person:
     """One person with their roles. Raises NotFoundError."""
-    need_person(connection, name)
-    return _person(
-        connection.execute(_ONE, {"of_name": name}).one(), connection.execute(_GRANTS, {"of_name": name}).all()
-    )
+    return _person(need_person(connection, name), connection.execute(_GRANTS, {"of_name": name}).all())
 
 
-def need_person(connection: Connection, name: str) -> None:
-    """Whether there is such a person. Raises NotFoundError."""
-    if connection.execute(_ONE, {"of_name": name}).first() is None:
+def need_person(connection: Connection, name: str) -> Row[Any]:
+    """A person's row. Raises NotFoundError."""
+    row = connection.execute(_ONE, {"of_name": name}).first()
+    if row is None:
         raise not_found("user", name, connection.scalars(_NAMES).all())
+    return row
 
 
 def end_all(connection: Connection, name: str) -> None:

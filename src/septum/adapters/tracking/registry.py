@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from septum.adapters.tracking.json_lines import make_json_lines
-from septum.adapters.tracking.webhook import make_webhook
-from septum.ports.tracker import MakeTracker
+from septum.ports.tracker import MakeTracker, Tracker, TrackerSettings
 
-TRACKERS: Mapping[str, MakeTracker] = {"jsonl": make_json_lines, "webhook": make_webhook}
+
+def _webhook(settings: TrackerSettings) -> Tracker:
+    from septum.adapters.tracking.webhook import make_webhook  # httpx: 6 MB that others need not hold
+
+    return make_webhook(settings)
+
+
+TRACKERS: Mapping[str, MakeTracker] = {"jsonl": make_json_lines, "webhook": _webhook}

@@ -21,6 +21,7 @@ from septum.coordinator.login import Login, unknown
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
+from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
@@ -46,6 +47,7 @@ class ApiParts:
     login: Login
     people: People
     account: Account
+    pruning: Pruning
     oidc: Oidc | None
     groups: Groups
     projects: Projects

@@ -32,7 +32,7 @@ from septum.coordinator.api import (
     tokens,
 )
 from septum.coordinator.api.access import ApiParts, Permission
-from septum.coordinator.api.bodies import ErrorAnswer
+from septum.coordinator.api.bodies import TAKEN, ErrorAnswer
 from septum.errors import MessageError, NotFoundError, RateLimitedError, SeptumError
 from septum.protocol.codec import kind_of
 from septum.protocol.facts import Fact
@@ -126,6 +126,9 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         schemas.update(plan.pop("$defs", {}), Plan=plan)
         body = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Plan"}}}}
         schema["paths"][f"{PREFIX}/runs"]["post"]["requestBody"] = body
+        for name, cls in TAKEN.items():
+            taken = TypeAdapter(cls).json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update({**taken.pop("$defs", {}), **schemas, name: taken})
         for fact in get_args(Fact):
             schemas[fact.__name__]["properties"]["kind"] = {"const": kind_of(fact), "type": "string"}
             schemas[fact.__name__]["required"] = [*schemas[fact.__name__].get("required", []), "kind"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from septum.coordinator.api.access import Permission, caller_of, parts_of
-from septum.coordinator.api.bodies import ModelPage, answer_all
+from septum.coordinator.api.bodies import ModelPage, answer, answer_all
 from septum.coordinator.api.scopes import of_model, of_run_if_named
 from septum.ports.store import RunFilter
 from septum.protocol.rights import Right
+from septum.protocol.views import Pruned
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -19,6 +22,7 @@ DOWNLOAD = Permission(
     "Download models, which hold what was learnt from all silos; over a project those of its runs, with `?run=`.",
     of_model,
 )
+PRUNE = Permission(Right.MODEL_PRUNE, "Remove old models of ended runs from the coordinator's disk, for good.")
 CONTENT_TYPE = "application/vnd.safetensors"
 
 
@@ -30,6 +34,19 @@ async def models(request: Request, run: str = "") -> Response:
         return answer_all(await parts.service.models(run))
     seen = await parts.projects.where(caller_of(request), Right.MODEL_READ)
     return answer_all(await parts.service.newest_models(RunFilter(seen)))
+
+
+@router.post("/prune", response_model=Pruned, dependencies=[Depends(PRUNE)])
+async def prune(
+    request: Request,
+    newest: Annotated[int, Query(ge=1, le=100_000)] = 2,
+    older_than_days: Annotated[float, Query(ge=0, le=36_500)] = 30.0,
+    really: bool = False,
+) -> Response:
+    """What can go of runs that ended long ago: all but the newest and the best models. `really`: it goes."""
+    seconds = older_than_days * 86_400.0
+    found = await parts_of(request).pruning.prune(newest=newest, older_than_s=seconds, really=really)
+    return answer(found)
 
 
 @router.get("/{digest}", response_class=FileResponse, dependencies=[Depends(DOWNLOAD)])

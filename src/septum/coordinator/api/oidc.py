@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from septum.coordinator.api.access import CSRF_HEADER, Permission, address_of, parts_of
-from septum.coordinator.api.bodies import answer, private_body
+from septum.coordinator.api.bodies import answer, private_body, takes
 from septum.coordinator.api.session import keep_in_cookie
 from septum.coordinator.oidc import BEGUN_S, MAX_FIELD_CHARS, Oidc
 from septum.errors import AuthError, ForbiddenError, NotFoundError
@@ -36,7 +36,9 @@ async def provider(request: Request) -> Response:
     return answer(ProviderView(parts_of(request).issuer))
 
 
-@router.post("/begin", response_model=RedirectView, dependencies=[Depends(BEGIN)])
+@router.post(
+    "/begin", response_model=RedirectView, dependencies=[Depends(BEGIN)], openapi_extra=takes(Invited, required=False)
+)
 async def begin(request: Request) -> Response:
     """Where the browser has to go. The body may be an invitation: then whoever comes back is the one invited."""
     if CSRF_HEADER not in request.headers:  # another site's form cannot send it
@@ -62,13 +64,20 @@ async def callback(request: Request, state: _Text = "", code: _Text = "", error:
     return response
 
 
-@router.post("/device", response_model=DeviceView, dependencies=[Depends(BEGIN)])
+@router.post(
+    "/device", response_model=DeviceView, dependencies=[Depends(BEGIN)], openapi_extra=takes(Invited, required=False)
+)
 async def device(request: Request) -> Response:
     """Begin a sign-in without a browser of one's own (RFC 8628). The body may be an invitation."""
     return answer(await _oidc(request).begin_device(await _invited(request), address_of(request)))
 
 
-@router.post("/device/session", response_model=SessionView | WaitView, dependencies=[Depends(BEGIN)])
+@router.post(
+    "/device/session",
+    response_model=SessionView | WaitView,
+    dependencies=[Depends(BEGIN)],
+    openapi_extra=takes(DeviceQuestion),
+)
 async def device_session(request: Request) -> Response:
     """The session once the person has agreed (201), or how long to wait before asking again (200)."""
     told = await _oidc(request).ask_device((await private_body(DeviceQuestion, request)).handle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import OrganisationPage, answer, answer_all, private_body
+from septum.coordinator.api.bodies import OrganisationPage, answer, answer_all, private_body, takes
 from septum.coordinator.caller import Caller
 from septum.protocol.people_views import NewOrganisation, OrganisationView
 from septum.protocol.rights import Right, Scope, organisation
@@ -33,7 +33,13 @@ async def organisations(request: Request) -> Response:
     return answer_all(await parts_of(request).people.organisations(caller_of(request)))
 
 
-@router.post("", response_model=OrganisationView, status_code=201, dependencies=[Depends(ADD)])
+@router.post(
+    "",
+    response_model=OrganisationView,
+    status_code=201,
+    dependencies=[Depends(ADD)],
+    openapi_extra=takes(NewOrganisation),
+)
 async def add(request: Request) -> Response:
     """A new organisation."""
     return answer(await parts_of(request).people.add_organisation(await private_body(NewOrganisation, request)), 201)

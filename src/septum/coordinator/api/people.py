@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import PersonPage, answer, answer_all, private_body
+from septum.coordinator.api.bodies import PersonPage, answer, answer_all, private_body, takes
 from septum.coordinator.caller import Caller
 from septum.coordinator.people import person_view
 from septum.ports.people import Person
@@ -41,7 +41,9 @@ async def people(request: Request) -> Response:
     return answer_all(await parts_of(request).people.people(caller_of(request)))
 
 
-@router.post("", response_model=InvitationView, status_code=201, dependencies=[Depends(INVITE)])
+@router.post(
+    "", response_model=InvitationView, status_code=201, dependencies=[Depends(INVITE)], openapi_extra=takes(NewPerson)
+)
 async def invite(request: Request) -> Response:
     """A new person, and the link by which they come in once within 72 hours."""
     wanted = await private_body(NewPerson, request)
@@ -55,7 +57,7 @@ async def one(request: Request, name: str) -> Response:
     return answer(person_view(_person(request)))
 
 
-@router.put("/{name}/grants", response_model=PersonView, dependencies=[Depends(MANAGE)])
+@router.put("/{name}/grants", response_model=PersonView, dependencies=[Depends(MANAGE)], openapi_extra=takes(Grants))
 async def grant(request: Request, name: str) -> Response:
     """Give a person these roles, in place of those they had."""
     del name

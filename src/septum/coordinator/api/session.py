@@ -14,7 +14,7 @@ from septum.coordinator.api.access import (
     caller_of,
     parts_of,
 )
-from septum.coordinator.api.bodies import answer, private_body
+from septum.coordinator.api.bodies import answer, private_body, takes
 from septum.coordinator.caller import Caller
 from septum.errors import ForbiddenError
 from septum.protocol.people_views import SessionView, SignIn, WhoView
@@ -29,7 +29,9 @@ WHO = Permission(None, "See who one is, and what one may do.")
 SIGN_OUT = Permission(None, "End one's own session.")
 
 
-@router.post("", response_model=SessionView, status_code=201, dependencies=[Depends(SIGN_IN)])
+@router.post(
+    "", response_model=SessionView, status_code=201, dependencies=[Depends(SIGN_IN)], openapi_extra=takes(SignIn)
+)
 async def sign_in(request: Request) -> Response:
     """Open a session. 403 `password_change` answers a one-time password alone, 401 `second_factor` a missing code."""
     proof = await private_body(SignIn, request)

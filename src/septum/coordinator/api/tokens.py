@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, caller_of, parts_of
-from septum.coordinator.api.bodies import TokenPage, answer, answer_all, private_body
+from septum.coordinator.api.bodies import TokenPage, answer, answer_all, private_body, takes
 from septum.protocol.people_views import MadeToken, NewToken
 
 router = APIRouter(prefix="/tokens", tags=["tokens"])
@@ -21,7 +21,7 @@ async def tokens(request: Request) -> Response:
     return answer_all(await parts_of(request).account.tokens(caller_of(request)))
 
 
-@router.post("", response_model=MadeToken, status_code=201, dependencies=[Depends(MAKE)])
+@router.post("", response_model=MadeToken, status_code=201, dependencies=[Depends(MAKE)], openapi_extra=takes(NewToken))
 async def make(request: Request) -> Response:
     """A new token; its secret is shown this once."""
     wanted = await private_body(NewToken, request)
