@@ -13,6 +13,7 @@ import numpy as np
 from septum.algorithms.evaluation import Evaluation
 from septum.coordinator.apps import VERIFY, Apps
 from septum.coordinator.driver import Driver, Pace
+from septum.coordinator.fleet import Fleet
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.ports.store import Pending, RunStore, Transition
@@ -34,7 +35,7 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan, StrategyRef
-from septum.testing.fakes import FakeClock, MemoryApps, MemoryBlobs, MemoryRunStore
+from septum.testing.fakes import FakeClock, MemoryAccounts, MemoryApps, MemoryBlobs, MemoryRegistry, MemoryRunStore
 
 SILOS = ("cleveland", "hungary", "switzerland")
 WIDTH = 3
@@ -186,6 +187,11 @@ async def until(condition: object, *, tries: int = 2000) -> None:
 
 def digest_only(blob: Blob) -> Blob:
     return blob.without_bytes()
+
+
+def fleet_of(engine: Engine, registry: MemoryRegistry) -> Fleet:
+    """No silo has said anything."""
+    return Fleet(MemoryAccounts(registry), engine.driver.performer, engine.clock)
 
 
 def apps_of(engine: Engine) -> Apps:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, until
+from tests.coordinator.support import NO_ROSTERS, apps_of, engine, fleet_of, until
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -129,7 +129,11 @@ async def test_a_client_that_goes_away_frees_what_was_held_for_it():
         silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos)
         await silos.load()
         enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
-        api = SiloApi(SiloApiParts(e.service, silos, enrolment, apps_of(e), NO_ROSTERS, e.clock, None, 1 << 20))
+        api = SiloApi(
+            SiloApiParts(
+                e.service, silos, fleet_of(e, registry), enrolment, apps_of(e), NO_ROSTERS, e.clock, None, 1 << 20
+            )
+        )
         body, path = encode(Poll()), "/silo/v1/poll"
         headers = Ed25519Signer("hungary", key, now=e.clock.unix).headers("POST", path, content_digest(body))
         scope = {

@@ -164,6 +164,23 @@ def test_a_newer_upload_of_the_same_blob_takes_the_place_of_one_that_hangs(coord
     hanging.close()
 
 
+def test_an_upload_of_a_silo_that_is_revoked_ends_at_once_and_leaves_nothing(coordinator):
+    silo = coordinator.enrolled("aarau")
+    run, _ = start_round_one([silo], plan_of(("aarau",), seed=next_seed()), next(KEYS), NARROW)
+    with Client(coordinator.access) as client:
+        slow = begun(silo, "PUT", blob_path(run, digest_of(DATA)), len(DATA), None)
+        slow.sendall(DATA[:HALF])
+        until(lambda: incoming(coordinator))
+        started = time.monotonic()
+        client.revoke("aarau")
+        assert slow.recv(65536).startswith(b"HTTP/1.1 401")
+        assert time.monotonic() - started < 5.0
+        slow.close()
+        assert not spooled(coordinator, run)
+        client.stop(run)
+    until(lambda: not incoming(coordinator))
+
+
 def test_two_silos_uploads_of_one_blob_do_not_mix(coordinator, silos, round_one):
     run = round_one[0]
     cut_upload(silos[0], run, DATA, HALF)

@@ -151,6 +151,9 @@ def test_a_role_over_a_project_shows_its_runs_and_no_others(coordinator, runs, f
     assert [view["name"] for view in one.items("/projects")] == ["sepsis"]
     assert [view["name"] for view in one.items("/groups")] == ["heart"]
     assert [view["name"] for view in one.items("/silos")] == sorted(SILOS)
+    assert one.ask("GET", "/silos/hungary").status == 200
+    assert one.ask("GET", "/silos/outside").status == 404
+    assert one.ask("DELETE", "/silos/hungary").status == 403
     other = next(run for run, name in runs.items() if name == "asthma")
     free = next(run for run, name in runs.items() if not name)
     for hidden in (other, free):

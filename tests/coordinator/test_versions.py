@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, plan_of
+from tests.coordinator.support import NO_ROSTERS, apps_of, engine, fleet_of, plan_of
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -47,7 +47,11 @@ async def api_of(wire):
         silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos)
         await silos.load()
         enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
-        api = SiloApi(SiloApiParts(e.service, silos, enrolment, apps_of(e), NO_ROSTERS, e.clock, None, 1 << 20, wire))
+        api = SiloApi(
+            SiloApiParts(
+                e.service, silos, fleet_of(e, registry), enrolment, apps_of(e), NO_ROSTERS, e.clock, None, 1 << 20, wire
+            )
+        )
 
         async def ask(method, path, body=b"", version=None):
             digest = content_digest(body) if method == "POST" else ""

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +14,17 @@ import pytest
 from tests.e2e.processes import children_of
 from tests.e2e.runs import APP, FILES, OPEN, Journal, a_plan, client_of, port_of, undisturbed
 
+from septum.adapters.identity.http_signatures import Ed25519Signer
+from septum.adapters.identity.keys import load_private_key
+from septum.adapters.tls import client_context
 from septum.cli.federation import Federation
 from septum.cli.shipped import example
+from septum.client import operator_access
 from septum.errors import ProtocolError
 from septum.protocol import facts
 from septum.protocol.plan import AppRef
 from septum.protocol.views import RunStatus
+from septum.silo.line import KEY_NAME
 
 pytestmark = pytest.mark.e2e
 
@@ -117,6 +124,36 @@ def test_a_revoked_silo_is_out_at_once_and_its_agent_says_why(federation):
         journal.until(facts.SiloLeft, silo="switzerland")
         client.stop(run.id)
     assert "revoked" in federation.log("switzerland").read_text()
+
+
+def test_an_upload_under_way_of_a_revoked_silo_ends_within_five_seconds(federation):
+    """The silo is this test, with the key of a real one: its upload has begun, and its next bytes never come."""
+    key = load_private_key(federation.site("switzerland").folder / "state" / KEY_NAME)
+    plan = a_plan(1000, quorum=3)
+    with client_of(federation) as client:
+        run = client.submit(plan, key="one")
+        Journal(client, run).until(facts.ModelMade, round=2)
+        federation.kill("switzerland")
+        context = client_context(Path(operator_access(federation.operator_dir).ca_file))
+        with (
+            socket.create_connection(("127.0.0.1", port_of(federation)), timeout=30) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as line,
+        ):
+            path = f"/silo/v1/runs/{run.id}/blobs/blake3:{64 * '0'}"
+            headers = Ed25519Signer("switzerland", key).headers("PUT", path, "")
+            head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            line.sendall(f"PUT {path} HTTP/1.1\r\nHost: here\r\nContent-Length: 900000\r\n{head}\r\n".encode())
+            line.sendall(bytes(300_000))
+            line.settimeout(1.0)
+            with pytest.raises(TimeoutError):  # it is taken, and waited for
+                line.recv(1)
+            line.settimeout(30)
+            began = time.monotonic()
+            client.revoke("switzerland")
+            answer = line.recv(65536)
+            assert time.monotonic() - began < 5.0
+        assert answer.startswith(b"HTTP/1.1 401")
+        client.stop(run.id)
 
 
 def septum(*arguments: str, **environment: str) -> tuple[int, dict[str, object]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from septum.adapters.launch.frames import Done, Failed, Perform, Ready, Start
 from septum.ports.launcher import WorkerLimits
 from septum.protocol import facts
+from septum.protocol.description import OfferedDataset, SiloDescription, Standing
 from septum.protocol.facts import Metrics
 from septum.protocol.messages import (
     Agree,
@@ -58,6 +59,7 @@ from septum.protocol.views import (
     PrunedRun,
     RunStatus,
     RunView,
+    SiloDetail,
     SiloInRun,
     SiloStatus,
     SiloView,
@@ -83,6 +85,17 @@ _PLAN = Plan(
 
 _ADVERT = Advert(b"\x01" * 32, b"\x02" * 32, b"\x03" * 64)
 _OFFER = AppOffer(_PLAN.app.digest, "heart-disease", "1.0.0", Blob(_MODEL, 4096), '[{"key": "..."}]')
+
+_DESCRIPTION = SiloDescription(
+    "0.1.0",
+    "3.12.1",
+    "Debian GNU/Linux 12 (bookworm), x86_64",
+    16,
+    128_000,
+    ("NVIDIA H200",),
+    {"region": "north"},
+    (OfferedDataset("heart", ("age", "sex", "chol"), "300-399"), OfferedDataset("lab")),
+)
 
 SAMPLES = (
     Join(_PLAN.digest),
@@ -110,6 +123,8 @@ SAMPLES = (
     Agree(Stage.TRAIN, 7, 1, ("cleveland", "hungary")),
     Agreed(Stage.TRAIN, 7, 1, b"\x04" * 64),
     Unmask(Stage.TRAIN, 7, 1, {"cleveland": b"\x04" * 64}),
+    _DESCRIPTION,
+    Standing(paused=True, reason="a new storage array until Monday"),
     Revealed(Stage.TRAIN, 7, 1, Reveal({"cleveland": bytes(32) + b"\x05"}, {"hungary": bytes(32) + b"\x06"})),
 )
 
@@ -172,6 +187,13 @@ VIEW_SAMPLES = (
     ModelView("r-1", 6, _MODEL, 4_194_304, _METRICS),
     AppView(_PLAN.app.digest, "heart-disease", "1.0.0", Blob(_MODEL, 4096), 1_800_000_000.0, "[]"),
     SiloView("cleveland", SiloStatus.ONLINE, 1_800_000_000.0, 1_800_000_060.5),
+    SiloDetail(
+        SiloView("cleveland", SiloStatus.PAUSED, 1_800_000_000.0, 1_800_000_060.5, "default", "0.1.0"),
+        _DESCRIPTION,
+        1_800_000_001.0,
+        Standing(paused=True, reason="a new storage array until Monday"),
+        1_800_000_050.0,
+    ),
     JournalView(12, 1_800_000_061.5, _LEFT),
     InviteView("zurich", "septum1_token", 1_800_086_400.0),
     HealthView("0.1.0", 1_800_000_000.0, 1, 3),

@@ -12,7 +12,7 @@ from tests.golden.samples import FRAME_SAMPLES, SAMPLES, STORED_SAMPLES, VIEW_SA
 from tests.protocol.values import WIRE
 
 from septum.adapters.launch.frames import FRAMES, FromWorker, ToWorker
-from septum.protocol import messages, views
+from septum.protocol import description, messages, views
 from septum.protocol.codec import PROTOCOL_VERSION, decode, encode, from_json, kind_of, loads, to_json, union_from_json
 from septum.protocol.facts import Fact
 from septum.protocol.run_state import Combine, Discard
@@ -40,14 +40,17 @@ def test_every_kind_of_message_has_its_golden_bytes():
 
 def test_no_message_crosses_the_wire_that_is_not_in_the_list_of_kinds():
     """A dataclass in messages.py is a message or a part of one; a new message belongs in tests/protocol/values.py."""
-    parts = {messages.Blob}
-    declared = {cls for cls in vars(messages).values() if dataclasses.is_dataclass(cls) and cls.__module__ == MESSAGES}
+    parts = {messages.Blob, description.OfferedDataset}
+    modules = (messages, description)
+    declared = {
+        cls
+        for module in modules
+        for cls in vars(module).values()
+        if dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
+    }
 
     assert declared - parts == set(get_args(WIRE))
     assert WIRE_1.name == f"wire-{PROTOCOL_VERSION}"
-
-
-MESSAGES = messages.__name__
 
 
 # --- frames between an agent and its worker: both are of one version, so a change is a new version -----------------

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.protocol.driving import APP
 
 from septum.protocol import messages
+from septum.protocol.description import OfferedDataset, SiloDescription, Standing, rows_bucket
 from septum.protocol.messages import Blob, Report, Stage, blob_of
 from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef
 from septum.protocol.query import Code, Pair, Query, QueryColumn
@@ -94,6 +95,8 @@ attempts = {"stage": st.sampled_from(Stage), "round": counts, "attempt": counts}
 offers = st.builds(
     messages.AppOffer, st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True), texts, texts, blobs, signatures=texts
 )
+lines = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20)
+buckets = st.just("") | st.integers(0, 10**6).map(rows_bucket)
 _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     bool: st.booleans(),
     int: counts,
@@ -116,6 +119,20 @@ _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
         payload=blobs,
         durations_s=st.dictionaries(texts, floats, max_size=3),
     ),
+    SiloDescription: st.builds(
+        SiloDescription,
+        lines,
+        lines,
+        lines,
+        st.integers(0, 2**16),
+        st.integers(0, 2**31),
+        st.lists(lines, max_size=3).map(tuple),
+        st.dictionaries(silo_names, silo_names, max_size=3),
+        st.lists(st.builds(OfferedDataset, lines, st.lists(lines, max_size=3).map(tuple), buckets), max_size=3).map(
+            tuple
+        ),
+    ),
+    Standing: st.builds(Standing, st.booleans(), st.just("") | lines),
     messages.Agreed: st.builds(messages.Agreed, **attempts, signature=st.binary(min_size=64, max_size=64)),
 }
 
@@ -147,4 +164,6 @@ WIRE = (
     | messages.Enrolled
     | messages.AppOffer
     | messages.AppOffers
+    | SiloDescription
+    | Standing
 )

@@ -69,6 +69,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "queries": ("heart",),
         "require_noise": True,
         "min_cell": 11,
+        "tell_rows": True,
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))
     words, digests = explained(Policy()), {Policy().digest}

@@ -101,11 +101,20 @@ def start(
 
 @command(app, "list", remote=True)
 def list_(call: Invocation) -> Answer:
-    """List the coordinator's silos: invited, online, offline or revoked."""
-    from septum.cli import views  # protocol: blake3, which `--help` does not load
+    """List the coordinator's silos: invited, online, offline, paused or revoked."""
+    from septum.cli import fleet_views  # protocol: blake3, which `--help` does not load
 
     with call.client() as client:
-        return views.silos(client.silos())
+        return fleet_views.silos(client.silos())
+
+
+@command(app, "show", remote=True)
+def show(call: Invocation, name: SiloName) -> Answer:
+    """Show a silo, with what it says of itself: version, machine, labels, datasets that it offers."""
+    from septum.cli import fleet_views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return fleet_views.silo(client.silo(name))
 
 
 @command(app, "invite", remote=True)

@@ -9,7 +9,7 @@ from septum.cli.output import Answer, Json, Table, one_line
 from septum.errors import ConfigError, did_you_mean
 from septum.protocol.codec import to_json
 from septum.protocol.facts import LARGE_BOUND, Metrics, MetricsNoise
-from septum.protocol.views import InviteView, ModelView, Pruned, RunStatus, RunView, SiloView
+from septum.protocol.views import InviteView, ModelView, Pruned, RunStatus, RunView
 
 
 def runs(found: Sequence[RunView]) -> Answer:
@@ -118,22 +118,6 @@ def pruned(found: Pruned) -> Answer:
     say = f"{models} models with {size_bytes} bytes "
     say += "were removed" if found.done else "would go; the same command with --really removes them"
     return Answer(data, (table, say) if rows else (table,))
-
-
-def silos(found: Sequence[SiloView]) -> Answer:
-    """Silos."""
-    rows = tuple(
-        (
-            view.name,
-            view.status.value,
-            view.organisation,
-            when(view.enrolled_at) or "never",
-            when(view.seen_at) or "never",
-        )
-        for view in found
-    )
-    table = Table(("SILO", "STATUS", "ORGANISATION", "ENROLLED", "SEEN"), rows, "no silos yet: septum silo invite NAME")
-    return Answer({"silos": [to_json(view) for view in found]}, (table,))
 
 
 def invitation(view: InviteView, url: str) -> Answer:

@@ -35,6 +35,7 @@ from septum.protocol.views import (
     Pruned,
     RunStatus,
     RunView,
+    SiloDetail,
     SiloView,
 )
 from septum.sdk.presets import check_preset_name
@@ -232,6 +233,10 @@ class Client:
     def silos(self) -> tuple[SiloView, ...]:
         """Every invited or enrolled silo, by name."""
         return list_of(SiloView, self._json("GET", "/silos"))
+
+    def silo(self, name: str) -> SiloDetail:
+        """One silo, with what it says of itself. Raises NotFoundError."""
+        return from_json(SiloDetail, self._json("GET", f"/silos/{quote(name, safe='')}"))
 
     def invite(self, name: str, organisation: str = "") -> InviteView:
         """Let a silo of an organisation enrol once. A newer invitation replaces an older one."""

@@ -68,6 +68,12 @@ class BlobApi:
         for upload in self._uploads.values():
             upload.cancel(error)
 
+    def end_silo(self, silo: str, error: SeptumError) -> None:
+        """End a silo's uploads with `error`."""
+        for (_, sender, _), upload in self._uploads.items():
+            if sender == silo:
+                upload.cancel(error)
+
     async def upload(self, scope: Scope, receive: Receive, send: Send, run: str, digest: str) -> None:
         """Take a payload, or the rest of one."""
         headers = headers_of(scope)
@@ -78,6 +84,7 @@ class BlobApi:
         await self._end(key)
         chunks = chunks_of(receive)
         with self._one_of_few(asker.silo), self._upload(key) as upload:
+            self._gate.check_again(asker)  # it was not known here when the silo was revoked
             try:
                 await self._store(live, chunks, key, start, declared_size(headers, self._max_blob_bytes, "a blob") or 0)
             except StorageError as error:

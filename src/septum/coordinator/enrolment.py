@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from septum.adapters.identity.token import check_enrolment, make_token, new_secret, token_hash
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
-from septum.errors import AuthError
+from septum.errors import AuthError, SeptumError
 from septum.ports.clock import Clock
 from septum.protocol.messages import Enroll, Enrolled
 from septum.protocol.plan import check_silo_name
@@ -31,6 +32,7 @@ class Enrolment:
         self._clock = clock
         self._name = name
         self._ca_digest = ca_digest
+        self.on_revoked: list[Callable[[str, SeptumError], None]] = []  # end what a silo has open besides requests
 
     async def invite(self, silo: str, organisation: str = FIRST_ORGANISATION) -> InviteView:
         """A one-time token for a silo of this organisation; an older one is void.
@@ -55,7 +57,10 @@ class Enrolment:
         await self._silos.revoke(silo)
         log.warning("silo_revoked", extra={"silo": silo})
         hint = f"septum silo invite {silo}, on the coordinator"
-        await self._service.revoked(silo, AuthError(f"the key of silo {silo!r} was revoked", hint=hint))
+        error = AuthError(f"the key of silo {silo!r} was revoked", hint=hint)
+        for end in self.on_revoked:
+            end(silo, error)
+        await self._service.revoked(silo, error)
 
 
 def _stored(secret: bytes) -> bytes:

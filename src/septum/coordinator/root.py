@@ -24,6 +24,7 @@ from septum.coordinator.asgi import App, Receive, Scope, Send
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.fleet import Fleet
 from septum.coordinator.groups import Groups
 from septum.coordinator.login import Lifetimes, Login
 from septum.coordinator.oidc import Oidc
@@ -136,13 +137,17 @@ async def _start_engine(
     max_blob_bytes = config.max_blob_mb * 2**20
     service = RunService(driver, blobs, max_blob_bytes=max_blob_bytes)
     door = await _open_door(config, stores, driver, certificate, entry, stack)
-    silos = Silos(stores.registry, driver.performer, clock, driver.held.silos)
+    fleet = Fleet(stores.accounts, driver.performer, clock)
+    silos = Silos(stores.registry, driver.performer, clock, driver.held.silos, fleet.of)
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
     apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes)
     rosters = Rosters(config.data_dir)
-    silo_api = SiloApi(SiloApiParts(service, silos, enrolment, apps, rosters, clock, certificate.ca, max_blob_bytes))
+    silo_api = SiloApi(
+        SiloApiParts(service, silos, fleet, enrolment, apps, rosters, clock, certificate.ca, max_blob_bytes)
+    )
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
+    enrolment.on_revoked.append(silo_api.end_silo)
     pruning = Pruning(driver, blobs, clock)
     mine = (door.login, door.people, door.account, pruning, door.oidc)
     groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
@@ -151,6 +156,7 @@ async def _start_engine(
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()
+    await fleet.load()
     await driver.start()
     tracking.start()
     stack.callback(silo_api.close)

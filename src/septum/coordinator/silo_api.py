@@ -29,6 +29,7 @@ from septum.coordinator.asgi import (
 )
 from septum.coordinator.blob_api import BlobApi
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.fleet import Fleet
 from septum.coordinator.gate import Gate
 from septum.coordinator.rosters import Rosters, serial_of
 from septum.coordinator.service import RunService
@@ -36,6 +37,7 @@ from septum.coordinator.silos import Silos
 from septum.errors import NotFoundError, SeptumError
 from septum.ports.clock import Clock
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_COORDINATOR, decode_versioned, encode
+from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.messages import Enroll, Poll, SiloMessage
 from septum.protocol.versions import Wire
 
@@ -52,6 +54,7 @@ class SiloApiParts:
 
     service: RunService
     silos: Silos
+    fleet: Fleet
     enrolment: Enrolment
     apps: Apps
     rosters: Rosters
@@ -90,6 +93,10 @@ class SiloApi:
         """End the uploads that are under way with `error`; requests that are held end with the driver's."""
         self._blobs.drain(error)
 
+    def end_silo(self, silo: str, error: SeptumError) -> None:
+        """End the uploads of a silo with `error`, now that it is revoked."""
+        self._blobs.end_silo(silo, error)
+
     def close(self) -> None:
         """Let uploads end."""
         self._blobs.close()
@@ -111,12 +118,10 @@ class SiloApi:
                 said, version = self._read(SiloMessage, body)
                 told = self._parts.service.exchange(silo, run, cast("SiloMessage", said))
                 await self._answer(receive, send, told, version)
-            case "GET", ["apps"]:
-                await self._apps.offers(scope, send)
-            case "GET", ["apps", digest]:
-                await self._apps.offer(scope, send, digest)
-            case "GET", ["apps", "blobs", blob]:
-                await self._apps.download(scope, send, blob)
+            case "POST", ["account"]:
+                await self._account(scope, receive, send)
+            case "GET", ["apps", *which]:
+                await self._app(scope, send, which)
             case "GET", ["roster"] | ["roster", _]:
                 await self._roster(scope, send, serial_of(*parts[1:]))
             case "PUT", ["runs", run, "blobs", digest]:
@@ -126,9 +131,18 @@ class SiloApi:
             case "GET", ["runs", run, "blobs", digest]:
                 await self._blobs.download(scope, send, run, digest)
             case _:
-                raise NotFoundError(
-                    f"there is no {method[:20]} {str(scope['path'])[:200]} here", hint="septum --version on both sides"
-                )
+                raise _nothing_at(scope)
+
+    async def _app(self, scope: Scope, send: Send, which: Sequence[str]) -> None:
+        match which:
+            case []:
+                await self._apps.offers(scope, send)
+            case [digest]:
+                await self._apps.offer(scope, send, digest)
+            case ["blobs", blob]:
+                await self._apps.download(scope, send, blob)
+            case _:
+                raise _nothing_at(scope)
 
     async def _ca(self, send: Send) -> None:
         if self._parts.ca_path is None:
@@ -146,6 +160,17 @@ class SiloApi:
         message, version = self._read(Enroll, await body_of(receive, MAX_MESSAGE_BYTES))
         enrolled = await self._parts.enrolment.enroll(cast("Enroll", message))
         await send_body(send, 200, encode(enrolled, self._parts.wire, version))
+
+    async def _account(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep what a silo says of itself. The answer says only that it is kept."""
+        silo, body = await self._signed_body(scope, receive)
+        match self._read(SiloDescription | Standing, body)[0]:
+            case SiloDescription() as description:
+                await self._parts.fleet.describe(silo, description)
+            case Standing() as standing:
+                await self._parts.fleet.stand(silo, standing)
+        await send_body(send, 200, b"{}")
+        await self._parts.silos.note()
 
     def _check_version(self, scope: Scope) -> None:
         """Refuse a request of another protocol before anything of it is read. Raises VersionError.
@@ -196,6 +221,11 @@ class SiloApi:
         body = encode(answer, self._parts.wire, version)
         self._encoded = [(answer, version, body), *self._encoded[: ENCODED - 1]]
         return body
+
+
+def _nothing_at(scope: Scope) -> NotFoundError:
+    asked = f"{str(scope['method'])[:20]} {str(scope['path'])[:200]}"
+    return NotFoundError(f"there is no {asked} here", hint="septum --version on both sides")
 
 
 def _marked(send: Send, wire: Wire) -> Send:

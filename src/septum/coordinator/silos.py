@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from septum.coordinator.effects import Performer
-from septum.errors import ConfigError, SeptumError, did_you_mean
+from septum.errors import ConfigError, NotFoundError, SeptumError, did_you_mean
+from septum.ports.accounts import NOTHING_SAID, SiloAccount
 from septum.ports.clock import Clock
 from septum.ports.registry import SiloRecord, SiloRegistry
-from septum.protocol.views import SiloView, silo_status
+from septum.protocol.views import SiloDetail, SiloView, silo_status
 
 log = logging.getLogger("septum.coordinator.silos")
 
@@ -20,12 +22,18 @@ class Silos:
     """Every invited or enrolled silo. For the event loop; the registry is asked in the writer's thread."""
 
     def __init__(
-        self, registry: SiloRegistry, performer: Performer, clock: Clock, online: Callable[[], set[str]]
+        self,
+        registry: SiloRegistry,
+        performer: Performer,
+        clock: Clock,
+        online: Callable[[], set[str]],
+        account: Callable[[str], SiloAccount] = lambda _: NOTHING_SAID,
     ) -> None:
         self._registry = registry
         self._performer = performer
         self._clock = clock
         self._online = online
+        self._account = account
         self._records: dict[str, SiloRecord] = {}
         self._seen: dict[str, float] = {}
         self._unnoted: set[str] = set()  # seen since the registry was told
@@ -104,7 +112,24 @@ class Silos:
         now, online = self._clock.unix(), self._online()
         return tuple(self._view(record, online, now) for _, record in sorted(self._records.items()))
 
+    def detail(self, silo: str) -> SiloDetail:
+        """One silo with all that it says of itself. Raises NotFoundError."""
+        if silo not in self._records:
+            raise NotFoundError(f"there is no silo {silo[:80]!r}", hint="septum silo list")
+        account = self._account(silo)
+        view = self._view(self._records[silo], self._online(), self._clock.unix())
+        return SiloDetail(view, account.description, account.described_at, account.standing, account.stood_at)
+
     def _view(self, record: SiloRecord, online: set[str], now: float) -> SiloView:
         seen_at = max(record.seen_at, self._seen.get(record.name, 0.0), now if record.name in online else 0.0)
-        status = silo_status(enrolled_at=record.enrolled_at, seen_at=seen_at, revoked=record.revoked, now=now)
-        return SiloView(record.name, status, record.enrolled_at, seen_at, record.organisation)
+        account = self._account(record.name)
+        status = silo_status(
+            enrolled_at=record.enrolled_at,
+            seen_at=seen_at,
+            revoked=record.revoked,
+            paused=account.standing.paused,
+            now=now,
+        )
+        view = SiloView(record.name, status, record.enrolled_at, seen_at, record.organisation)
+        said = account.description
+        return view if said is None else replace(view, septum=said.septum, labels=said.labels)

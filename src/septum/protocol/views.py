@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from septum.protocol.codec import LATER, Scalar
+from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
 from septum.protocol.messages import Blob
 from septum.protocol.plan import AppRef, Plan, StrategyRef, Vote
@@ -138,23 +139,40 @@ class Pruned:
 
 
 class SiloStatus(Enum):
-    """How a silo stands with the coordinator."""
+    """How a silo stands with the coordinator. Of one that is paused `seen_at` tells whether it is there."""
 
     INVITED = "invited"
     ONLINE = "online"
     OFFLINE = "offline"
+    PAUSED = "paused"
     REVOKED = "revoked"
 
 
 @dataclass(frozen=True, slots=True)
 class SiloView:
-    """A silo. Times are Unix seconds, 0 if it never happened; `seen_at` may lag by some seconds."""
+    """A silo. Times are Unix seconds, 0 if it never happened; `seen_at` may lag by some seconds.
+
+    septum, labels  as the silo says; empty while it has said nothing
+    """
 
     name: str
     status: SiloStatus
     enrolled_at: float
     seen_at: float
     organisation: str = field(default=FIRST_ORGANISATION, metadata=LATER)
+    septum: str = field(default="", metadata=LATER)
+    labels: Mapping[str, str] = field(default_factory=dict, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class SiloDetail:
+    """A silo with what it says of itself, none of which is proven. Times are Unix seconds, 0 if it never happened."""
+
+    silo: SiloView
+    description: SiloDescription | None
+    described_at: float
+    standing: Standing
+    stood_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +317,7 @@ def models_of(run_id: str, facts: Iterable[Fact]) -> tuple[ModelView, ...]:
     )
 
 
-def silo_status(*, enrolled_at: float, seen_at: float, revoked: bool, now: float) -> SiloStatus:
+def silo_status(*, enrolled_at: float, seen_at: float, revoked: bool, now: float, paused: bool = False) -> SiloStatus:
     """How a silo stands at Unix time `now`.
 
     >>> silo_status(enrolled_at=5.0, seen_at=90.0, revoked=False, now=100.0)
@@ -309,4 +327,6 @@ def silo_status(*, enrolled_at: float, seen_at: float, revoked: bool, now: float
         return SiloStatus.REVOKED
     if not enrolled_at:
         return SiloStatus.INVITED
+    if paused:
+        return SiloStatus.PAUSED
     return SiloStatus.ONLINE if now - seen_at <= ONLINE_S else SiloStatus.OFFLINE

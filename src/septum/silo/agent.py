@@ -31,7 +31,8 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # it becomes a folder
 class Agent:
     """One silo's agent. `serve` until the stop signal; `shut_down` from another thread gives it.
 
-    `ended` is called when the thread of a run is through, with nothing of the run at work any more.
+    `ended` is called when the thread of a run is through, with nothing of the run at work any more; `tell` before each
+    question for runs, to tell the coordinator what it does not know of this silo.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Agent:
         max_runs: int,
         tools: Tools,
         ended: Callable[[], object] = lambda: None,
+        tell: Callable[[], object] = lambda: None,
     ) -> None:
         self._silo = silo
         self._admit = admit
@@ -49,6 +51,7 @@ class Agent:
         self._max_runs = max_runs
         self._tools = tools
         self._ended = ended
+        self._tell = tell
         self._log = tools.log
         self._stop = tools.stop
         self._changed = threading.Condition()
@@ -67,6 +70,7 @@ class Agent:
         failures = 0
         while not self._stop.is_set():
             self._wait_for_room()
+            self._tell()
             try:
                 answer = self._tools.channel.poll(self.serving)
                 failures = 0

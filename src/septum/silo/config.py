@@ -13,6 +13,7 @@ from pathlib import Path
 
 from septum.errors import ConfigError, did_you_mean
 from septum.ports.launcher import Level, WorkerLimits
+from septum.protocol.description import check_labels
 from septum.protocol.plan import check_silo_name
 from septum.protocol.privacy import Strength
 from septum.silo.datasets import Dataset, dataset_toml, plain_file, read_datasets
@@ -111,7 +112,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class SiloConfig:
-    """The whole of a silo's configuration. `launcher`: what starts training processes, septum's or a plugin's."""
+    """The whole of a silo's configuration. `launcher`: what starts training processes, septum's or a plugin's.
+
+    labels  by which the coordinator's people find it; they are told
+    """
 
     name: str
     coordinator: str
@@ -121,6 +125,7 @@ class SiloConfig:
     network: Network = Network()
     data: Mapping[str, Dataset] = field(default_factory=dict)
     launcher: str = OWN_LAUNCHER
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def dataset_of(self, app: AppSettings) -> Dataset:
         """What an app of this silo is trained on."""
@@ -158,6 +163,7 @@ def _read(path: Path) -> SiloConfig:
         network=_network(top.section("network"), path.parent),
         data=data,
         launcher=worker.text("launcher", OWN_LAUNCHER),
+        labels=_labels(top.section("labels")),
     )
     silo.end()
     worker.end()
@@ -179,6 +185,7 @@ def write_config(path: Path, config: SiloConfig) -> None:
             }
             for name, app in config.apps.items()
         },
+        "labels": dict(config.labels),
         "limits": {name: getattr(limits, name) for name in Limits.__dataclass_fields__},
         "policy": dict(policy.as_json()),
         "worker": {"launcher": None if config.launcher == OWN_LAUNCHER else config.launcher},
@@ -186,11 +193,15 @@ def write_config(path: Path, config: SiloConfig) -> None:
     }
     lines = []
     for title, keys in sections.items():
-        known = [f"{key} = {toml_value(value)}" for key, value in keys.items() if value is not None]
+        known = [f"{_key(key)} = {toml_value(value)}" for key, value in keys.items() if value is not None]
         lines += [f"[{title}]", *known, ""] if known else []
     with path.open("x", encoding="utf-8") as file:
         file.write("\n".join([*lines, *(dataset_toml(dataset) for dataset in config.data.values())]))
     path.chmod(0o600)
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").isalnum() else json.dumps(key)
 
 
 def check_url(url: str, where: str) -> str:
@@ -221,6 +232,15 @@ def _app(section: Section, folder: Path, datasets: Mapping[str, Dataset]) -> App
     if app.digest and not app.digest.startswith("sha256:"):
         raise ConfigError(f"{section.where}: digest is {app.digest!r}", hint="septum app digest PATH prints it")
     return app
+
+
+def _labels(section: Section) -> Mapping[str, str]:
+    labels = {name: section.text(name) for name in list(section.content)}
+    try:
+        check_labels(labels)
+    except ConfigError as error:
+        raise ConfigError(f"{section.where}: {error.message}") from error
+    return labels
 
 
 def _limits(section: Section) -> Limits:
@@ -272,6 +292,7 @@ def _policy(section: Section) -> Policy:
         queries=section.texts("queries") or (),
         require_noise=section.flag("require_noise", off.require_noise),
         min_cell=section.whole("min_cell", off.min_cell) or off.min_cell,
+        tell_rows=section.flag("tell_rows", off.tell_rows),
     )
     section.end()
     return policy

@@ -21,13 +21,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A source of rows, and what its columns are to an app's contract."""
+    """A source of rows, and what its columns are to an app's contract.
+
+    offer  whether the coordinator is told that it is here, with its name and the names of its columns
+    """
 
     name: str
     source: str
     settings: Settings
     columns: Mapping[str, ColumnMapping] = field(default_factory=dict)
     on_violation: OnViolation = OnViolation.REFUSE
+    offer: bool = False
 
 
 def plain_file(path: Path) -> Dataset:
@@ -54,6 +58,7 @@ def read_dataset(section: Section, name: str, folder: Path) -> Dataset:
             settings=_settings(section, kind.settings, folder),
             columns={column: _mapping(columns.section(column)) for column in list(columns.content)},
             on_violation=_on_violation(section),
+            offer=section.flag("offer", False),
         )
         section.end()
         kind.open(dataset.settings)
@@ -107,7 +112,7 @@ def _mapping(section: Section) -> ColumnMapping:
 
 
 def dataset_json(dataset: Dataset) -> dict[str, object]:
-    """A dataset as `[data.NAME]` has it; what is as it would be anyway is left out."""
+    """A dataset as `[data.NAME]` has it; what is as it would be anyway is left out, and `offer`: it changes no row."""
     content: dict[str, object] = {"source": dataset.source}
     if dataset.on_violation is not OnViolation.REFUSE:
         content["on_violation"] = dataset.on_violation.value
@@ -136,6 +141,7 @@ def dataset_toml(dataset: Dataset) -> str:
     content = dataset_json(dataset)
     columns = content.pop("columns", {})
     assert isinstance(columns, dict)
+    content |= {"offer": True} if dataset.offer else {}
     lines = [f"[data.{dataset.name}]", *(f"{key} = {toml_value(value)}" for key, value in content.items()), ""]
     if columns:
         lines += [f"[data.{dataset.name}.columns]"]

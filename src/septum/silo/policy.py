@@ -97,6 +97,7 @@ class Policy:
                        none unless it is said here, for to approve an app is to approve what its own code lets leave
     require_noise      whether statistics without noise are refused: those with noise are paid from the ledger
     min_cell           statistics without noise that tell counts of fewer people over all silos are refused
+    tell_rows          whether the coordinator is told how many rows an offered dataset has, to its first digit
     """
 
     min_cohort: int = 3
@@ -125,6 +126,7 @@ class Policy:
     queries: tuple[str, ...] = ()
     require_noise: bool = False
     min_cell: int = 5
+    tell_rows: bool = False
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -215,6 +217,9 @@ def explained(policy: Policy) -> Mapping[str, str]:
         else "no statistics may be asked but those of an app's own code",
         "require_noise": "statistics with noise only" if policy.require_noise else "also statistics without noise",
         "min_cell": f"in statistics without noise no count of fewer than {policy.min_cell} people is told",
+        "tell_rows": "of datasets with offer = true, to the first digit how many rows they have is told"
+        if policy.tell_rows
+        else "of datasets with offer = true, how many rows they have stays here",
     }
 
 

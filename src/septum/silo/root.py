@@ -26,6 +26,7 @@ from septum.silo.admission import Admission, tell_unusable
 from septum.silo.agent import Agent
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
 from septum.silo.consent import ApprovedApp
+from septum.silo.describing import Describing
 from septum.silo.egress import WatchedChannel
 from septum.silo.environment import Environments
 from septum.silo.journal import Journal
@@ -46,7 +47,7 @@ from septum.silo.removal import fold_revoked
 from septum.silo.roster import Rosters
 from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
-from septum.silo.tables import Tables, key_of
+from septum.silo.tables import Table, Tables, key_of
 
 
 def start(silo_dir: Path) -> None:
@@ -104,6 +105,8 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         log.info("packages_swept", folders=swept)
     fold = partial(_fold, silo_dir, log)
     fold()
+    contracts = {app.dataset.name: tuple(app.columns) for app in folders.apps.values()}
+    describing = Describing(config, contracts, channel.tell, log)
     library = Library(
         folders=folders,
         packages=packages,
@@ -119,14 +122,19 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         policy=config.policy,
         library=library,
         roster=rosters.check,
-        table=lambda app, keep: tables.get(app.dataset, app.columns, keep),
+        table=lambda app, keep: _counted(describing, app, tables.get(app.dataset, app.columns, keep)),
         receipts=Receipts(silo_dir),
         sandbox=int(level),
         affordable=partial(affordable, silo_dir, purse.budget, accountant, log),
         log=log,
     )
-    _make_tables(tables, folders, log)
-    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, fold)
+    _make_tables(tables, folders, describing, log)
+    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, fold, describing.tell)
+
+
+def _counted(describing: Describing, app: ApprovedApp, table: Table) -> Table:
+    describing.counted(app.dataset.name, table.rows)
+    return table
 
 
 def _fold(silo_dir: Path, log: Log) -> None:
@@ -138,13 +146,13 @@ def _fold(silo_dir: Path, log: Log) -> None:
         log.warning("package_not_folded", error=str(error), hint=f"ls -ld {silo_dir / 'packages'}")
 
 
-def _make_tables(tables: Tables, folders: Folders, log: Log) -> None:
+def _make_tables(tables: Tables, folders: Folders, describing: Describing, log: Log) -> None:
     """Read every app's data now, beside the agent's start: a run need not wait, and what is wrong is told early."""
     tables.keep({key_of(app.dataset, app.columns) for app in folders.apps.values()})
 
     def make(name: str, app: ApprovedApp) -> None:
         try:
-            made = tables.get(app.dataset, app.columns)
+            made = _counted(describing, app, tables.get(app.dataset, app.columns))
             log.info("data_ready", app=name, rows=made.rows, dataset=made.digest)
         except SeptumError as error:
             tell_unusable(log, name, error)

@@ -18,11 +18,13 @@ from pathlib import Path
 from septum.adapters.blobs.names import check_area, check_digest, check_sender
 from septum.adapters.store.missing import not_found, preset_not_found, taken
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, TooLargeError
+from septum.ports.accounts import NOTHING_SAID, SiloAccount
 from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
 from septum.ports.registry import SiloRecord, not_theirs
 from septum.ports.store import ALL_RUNS, JournalEntry, Pending, RunFilter, StoredRun, Transition
 from septum.protocol.codec import Scalar
+from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
 from septum.protocol.plan import digest_of
 from septum.protocol.rights import FIRST_ORGANISATION
@@ -312,6 +314,30 @@ class MemoryRegistry:
         if silo not in self._silos:
             raise not_found("silo", silo, list(self._silos))
         return self._silos[silo]
+
+
+class MemoryAccounts:
+    """What silos have said of themselves, in memory. See `ports.accounts.SiloAccounts` for the contract."""
+
+    def __init__(self, registry: MemoryRegistry) -> None:
+        self._registry = registry
+        self._accounts: dict[str, SiloAccount] = {}
+
+    def describe(self, silo: str, description: SiloDescription, *, at: float) -> None:
+        """Keep what a silo says of itself. Raises NotFoundError."""
+        self._registry.get(silo)
+        known = self._accounts.get(silo, NOTHING_SAID)
+        self._accounts[silo] = replace(known, description=description, described_at=at)
+
+    def stand(self, silo: str, standing: Standing, *, at: float) -> None:
+        """Keep whether a silo is paused. Raises NotFoundError."""
+        self._registry.get(silo)
+        known = self._accounts.get(silo, NOTHING_SAID)
+        self._accounts[silo] = replace(known, standing=standing, stood_at=at)
+
+    def accounts(self) -> Mapping[str, SiloAccount]:
+        """What each silo has said that has said anything, by name."""
+        return dict(sorted(self._accounts.items()))
 
 
 class MemoryBlobs:

@@ -139,7 +139,7 @@ CREATE TABLE openings (
 	pid INTEGER NOT NULL, 
 	PRIMARY KEY (epoch)
 );
-INSERT INTO "openings" VALUES(1,1.79592047458451175689e+09,'0.1.0','vm',29583);
+INSERT INTO "openings" VALUES(1,1.79592035446461844444e+09,'0.1.0','vm',22537);
 CREATE TABLE organisations (
 	name VARCHAR NOT NULL, 
 	title VARCHAR NOT NULL, 
@@ -183,22 +183,6 @@ CREATE TABLE presets (
 	PRIMARY KEY (app, name), 
 	FOREIGN KEY(app) REFERENCES apps (digest)
 );
-CREATE TABLE project_owners (
-	project VARCHAR NOT NULL, 
-	organisation VARCHAR NOT NULL, 
-	PRIMARY KEY (project, organisation), 
-	FOREIGN KEY(project) REFERENCES projects (name), 
-	FOREIGN KEY(organisation) REFERENCES organisations (name)
-);
-CREATE TABLE projects (
-	name VARCHAR NOT NULL, 
-	silo_group VARCHAR NOT NULL, 
-	description VARCHAR NOT NULL, 
-	created_at FLOAT NOT NULL, 
-	closed BOOLEAN NOT NULL, 
-	PRIMARY KEY (name), 
-	FOREIGN KEY(silo_group) REFERENCES silo_groups (name)
-);
 CREATE TABLE recovery_codes (
 	person VARCHAR NOT NULL, 
 	code_hash BLOB NOT NULL, 
@@ -211,19 +195,6 @@ CREATE TABLE removed_apps (
 	digest VARCHAR NOT NULL, 
 	PRIMARY KEY (name, version)
 );
-CREATE TABLE run_index (
-	run_id VARCHAR NOT NULL, 
-	created_at FLOAT NOT NULL, 
-	project VARCHAR NOT NULL, 
-	app VARCHAR NOT NULL, 
-	app_version VARCHAR NOT NULL, 
-	outcome VARCHAR NOT NULL, 
-	PRIMARY KEY (run_id), 
-	FOREIGN KEY(run_id) REFERENCES runs (id)
-);
-INSERT INTO "run_index" VALUES('r-open',1.0,'','golden','1.0.0','');
-INSERT INTO "run_index" VALUES('r-combining',1.0,'','golden','1.0.0','');
-INSERT INTO "run_index" VALUES('r-ended',1.0,'','golden','1.0.0','finished');
 CREATE TABLE runs (
 	id VARCHAR NOT NULL, 
 	version INTEGER NOT NULL, 
@@ -245,11 +216,15 @@ CREATE TABLE sessions (
 	PRIMARY KEY (secret_hash), 
 	FOREIGN KEY(person) REFERENCES people (name)
 );
-CREATE TABLE silo_groups (
-	name VARCHAR NOT NULL, 
-	open_to VARCHAR NOT NULL, 
-	created_at FLOAT NOT NULL, 
-	PRIMARY KEY (name)
+CREATE TABLE silo_accounts (
+	silo VARCHAR NOT NULL, 
+	description TEXT NOT NULL, 
+	described_at FLOAT NOT NULL, 
+	paused BOOLEAN NOT NULL, 
+	reason VARCHAR NOT NULL, 
+	stood_at FLOAT NOT NULL, 
+	PRIMARY KEY (silo), 
+	FOREIGN KEY(silo) REFERENCES silos (name)
 );
 CREATE TABLE silo_owners (
 	silo VARCHAR NOT NULL, 
@@ -271,13 +246,6 @@ INSERT INTO "silos" VALUES('south',X'44E10FF5CFB095B54C3CFC59595ABA62200D6160218
 INSERT INTO "silos" VALUES('west',X'027442906E1548A9D3ED2ABACA12FECD381EBDE34990EABDEB6FB12949981B02',5.0,0.0,0);
 INSERT INTO "silos" VALUES('gone',X'F76AA7CB81B2292EE8A578E83FE858D79509346A15672AEB3209457125DF9D09',5.0,0.0,1);
 INSERT INTO "silos" VALUES('east',X'',0.0,0.0,0);
-CREATE TABLE silos_of_groups (
-	of_group VARCHAR NOT NULL, 
-	silo VARCHAR NOT NULL, 
-	PRIMARY KEY (of_group, silo), 
-	FOREIGN KEY(of_group) REFERENCES silo_groups (name), 
-	FOREIGN KEY(silo) REFERENCES silos (name)
-);
 CREATE TABLE tokens (
 	secret_hash BLOB NOT NULL, 
 	id VARCHAR NOT NULL, 
@@ -297,8 +265,6 @@ CREATE INDEX outbox_by_run ON outbox (run_id, id);
 CREATE INDEX identities_by_person ON identities (person);
 CREATE INDEX sessions_by_person ON sessions (person, opened_at);
 CREATE INDEX tokens_by_person ON tokens (person, created_at);
-CREATE INDEX run_index_by_age ON run_index (created_at, run_id);
-CREATE INDEX run_index_by_project ON run_index (project, created_at, run_id);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('outbox',17);
 COMMIT;

@@ -24,6 +24,7 @@ from septum.adapters.tls import client_context
 from septum.errors import ConnectionFailedError, MessageError
 from septum.ports.identity import RequestSigner
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_SILO, decode, encode
+from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.messages import (
     DIGEST,
     PACKAGE_DIGEST,
@@ -121,6 +122,10 @@ class HttpsChannel:
         """Write a package's file into `path`; the digest of its bytes is checked. Raises DigestError."""
         self._transfers.fetch("/silo/v1/apps", _checked_digest(offer.blob.digest), path, offer.blob.size_bytes)
 
+    def tell(self, said: SiloDescription | Standing) -> None:
+        """Say something of this silo. Raises NotFoundError for a coordinator that is too old to listen."""
+        self._call(self._post("/silo/v1/account", said), lambda answer: answer.read(MAX_MESSAGE_BYTES))
+
     def roster(self, serial: int = 0) -> bytes | None:
         """The signed roster of this serial, 0 for the newest, as the coordinator passes it on; None if it has none."""
         path = f"/silo/v1/roster/{serial}" if serial else "/silo/v1/roster"
@@ -136,11 +141,14 @@ class HttpsChannel:
         for line in idle:
             line.close()
 
-    def _ask(self, path: str, message: object, expected: object, held_s: float = 0.0) -> object:
+    def _post(self, path: str, message: object, held_s: float = 0.0) -> Request:
         body = encode(message, self._wire)
         if len(body) > MAX_MESSAGE_BYTES:
             raise MessageError(f"a message of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
-        request = Request("POST", path, _JSON, lambda: body, len(body), content_digest(body), held_s=held_s)
+        return Request("POST", path, _JSON, lambda: body, len(body), content_digest(body), held_s=held_s)
+
+    def _ask(self, path: str, message: object, expected: object, held_s: float = 0.0) -> object:
+        request = self._post(path, message, held_s)
         return self._call(request, lambda answer: decode(expected, answer.read(MAX_MESSAGE_BYTES), TO_SILO, self._wire))
 
     def _read(self, path: str, expected: object) -> object:

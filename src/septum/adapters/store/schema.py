@@ -144,6 +144,18 @@ SILO_OWNERS = Table(
     Column("organisation", String, ForeignKey("organisations.name"), nullable=False),
 )
 
+# What silos say about themselves: ports/accounts.py. `description` is canonical JSON, empty until there is one.
+SILO_ACCOUNTS = Table(
+    "silo_accounts",
+    METADATA,
+    Column("silo", String, ForeignKey("silos.name"), primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("described_at", Float, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("stood_at", Float, nullable=False),
+)
+
 # People and what they prove themselves by: ports/people.py, ports/credentials.py. Nobody is removed.
 PEOPLE = Table(
     "people",

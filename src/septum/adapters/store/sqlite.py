@@ -11,6 +11,7 @@ from typing import Self, cast
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from septum.adapters.store.accounts import SqliteAccounts
 from septum.adapters.store.apps import SqliteApps
 from septum.adapters.store.credentials import SqliteCredentials
 from septum.adapters.store.database import Database
@@ -42,6 +43,7 @@ class Stores:
 
     runs: SqliteRunStore
     registry: SqliteRegistry
+    accounts: SqliteAccounts
     apps: SqliteApps
     people: SqlitePeople
     credentials: SqliteCredentials
@@ -89,6 +91,7 @@ def open_store(data_dir: Path) -> Stores:
     return Stores(
         SqliteRunStore(database),
         SqliteRegistry(database),
+        SqliteAccounts(database),
         SqliteApps(database),
         SqlitePeople(database),
         SqliteCredentials(database),

@@ -9,7 +9,7 @@ from septum.coordinator.api.bodies import SiloPage, answer, answer_all
 from septum.coordinator.caller import Caller
 from septum.errors import NotFoundError, did_you_mean
 from septum.protocol.rights import FIRST_ORGANISATION, Over, Right, Scope
-from septum.protocol.views import InviteView, SiloView
+from septum.protocol.views import InviteView, SiloDetail, SiloView
 
 router = APIRouter(prefix="/silos", tags=["silos"])
 
@@ -29,10 +29,20 @@ async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
     return (seen[name],)
 
 
+async def _seen_in_path(request: Request, caller: Caller) -> None:
+    """Wherever the silo is that the path names, the caller may see it. Raises NotFoundError otherwise."""
+    await _of_path(request, caller)
+
+
 READ = Permission(
     Right.SILO_READ,
     "See the silos of the organisations over which one has a role and of one's projects, and which are online.",
     anywhere,
+)
+SHOW = Permission(
+    Right.SILO_READ,
+    "See what a silo that one may see says of itself: version, machine, labels, datasets offered.",
+    _seen_in_path,
 )
 INVITE = Permission(
     Right.SILO_INVITE,
@@ -46,6 +56,12 @@ REVOKE = Permission(Right.SILO_REVOKE, "Revoke a silo: its key is refused from t
 async def silos(request: Request) -> Response:
     """Every invited or enrolled silo that the caller may see, by name."""
     return answer_all(await _seen(request, caller_of(request)))
+
+
+@router.get("/{name}", response_model=SiloDetail, dependencies=[Depends(SHOW)])
+async def silo(request: Request, name: str) -> Response:
+    """One silo, with what it says of itself: software, machine, labels, datasets that it offers."""
+    return answer(parts_of(request).silos.detail(name))
 
 
 @router.post("/{name}/invite", response_model=InviteView, status_code=201, dependencies=[Depends(INVITE)])
