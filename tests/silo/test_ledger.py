@@ -192,7 +192,7 @@ def test_a_ledger_that_is_gone_with_its_head_is_found_where_a_run_was_paid(five,
         (five / FILE_NAME).unlink()
     (five / HEAD_NAME).unlink()
     for ask in (lambda: read(five), lambda: ledger(five).reserve(charge(), BUDGET)):
-        with pytest.raises(LedgerError, match="ledger.head is gone, and privacy.jsonl names runs that were paid"):
+        with pytest.raises(LedgerError, match=r"ledger\.head is gone, and privacy\.jsonl names runs that were paid"):
             ask()
     recover(five, 2.5, 9.0)
     assert Stated(2.5) in read(five).book.costs("heart")

@@ -6,9 +6,10 @@ head, and never behind it.
 
 What that finds: a line that was changed, removed, added, put elsewhere or cut off, a ledger that was rolled back
 without its head, a head without its ledger, and both of them gone where `privacy.jsonl` names a run that was paid; each
-is a LedgerError, and nothing is reserved on it. What it does not find: somebody who may write this directory and makes a whole chain with its head anew, or brings back an older copy of
-both, as a restored backup of the directory does. Whoever kept a head elsewhere (`septum silo ledger show` prints it)
-finds that as well: `septum silo ledger verify --head`.
+is a LedgerError, and nothing is reserved on it. What it does not find: somebody who may write this directory and makes
+a whole chain with its head anew, or brings back an older copy of both, as a restored backup of the directory does.
+Whoever kept a head elsewhere (`septum silo ledger show` prints it) finds that as well: `septum silo ledger verify
+--head`.
 
 Every read and write holds `ledger.lock` (flock), so two processes never build on the same head. A ledger on a network
 file system without working locks is not supported.
