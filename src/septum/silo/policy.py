@@ -148,8 +148,8 @@ class Policy:
             raise ConfigError(f"[policy]: min_cell is {self.min_cell}, 1 or more people are possible")
         if self.tell_rows and (self.require_privacy or self.require_noise):
             raise ConfigError(
-                "[policy]: tell_rows tells of a dataset's rows without noise, and at the edge of a bucket one row shows;"
-                " require_privacy and require_noise let nothing of the kind leave",
+                "[policy]: tell_rows tells of a dataset's rows without noise, and at the edge of a bucket one row"
+                " shows; require_privacy and require_noise let nothing of the kind leave",
                 hint="tell_rows = false",
             )
         if self.min_sandbox not in (1, 2):
