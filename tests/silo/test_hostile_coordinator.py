@@ -109,6 +109,7 @@ LOCAL = {
     "send_error_texts",
     "budget_delta",  # at which policy.epsilon_budget holds
     "keep_models",
+    "tell_rows",
 }  # these forbid no run
 
 

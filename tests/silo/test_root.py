@@ -207,7 +207,8 @@ def test_a_round_over_tls_and_an_orderly_end(site: Site, agent: AgentProcess) ->
     assert len(site.said(Leave)) == 1
     assert not Path(f"/proc/{worker}").exists()
     assert [event for event in agent.events() if event != "data_ready"] == [
-        *("app_approved", "ready", "consent_granted", "joined", "working", "worker_started"),
+        *("app_approved", "ready", "standing_told", "described"),
+        *("consent_granted", "joined", "working", "worker_started"),
         *("ending", "left", "agent_ended"),
     ]
     assert all(line["silo"] == "north" for line in agent.lines)

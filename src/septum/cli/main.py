@@ -19,11 +19,13 @@ from septum.cli import (
     coordinator,
     demo,
     doctor,
+    group,
     login,
     metric,
     model,
     org,
     plugin,
+    project,
     roster,
     run,
     silo,
@@ -33,6 +35,7 @@ from septum.cli import (
     silo_model,
     silo_policy,
     silo_roster,
+    silo_standing,
     simulate,
     stats,
     token,
@@ -62,6 +65,8 @@ for noun in (
     metric.app,
     roster.app,
     stats.app,
+    group.app,
+    project.app,
     org.app,
     user.app,
     token.app,
@@ -80,6 +85,7 @@ for noun in (
 ):
     silo.app.add_typer(noun)
 silo_roster.register(silo.app)
+silo_standing.register(silo.app)
 demo.register(app)
 simulate.register(app)
 doctor.register(app)

@@ -39,6 +39,7 @@ class Admission:
     roster   whether these silos may train together, by the roster that is pinned here
     table    gives an app its rows, under a name of the run's own
     sandbox  the level of training processes
+    withdrawn   whether the steward has left this run
     affordable  whether the privacy that a run asks for can be paid
     """
 
@@ -51,6 +52,7 @@ class Admission:
     sandbox: int
     log: Log
     unix: Callable[[], float] = time.time
+    withdrawn: Callable[[str], Denied | None] = lambda run: None  # noqa: ARG005
     affordable: Callable[[Plan, ApprovedApp], Denied | None] = lambda plan, app: None  # noqa: ARG005
 
     def admit(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
@@ -72,7 +74,7 @@ class Admission:
     def _decide(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
         if self.silo not in plan.silos:
             return Denied("silo.name", f"the plan is for {', '.join(plan.silos)}, this silo is {self.silo}")
-        denied = self.roster(plan)
+        denied = self.withdrawn(run) or self.roster(plan)
         if denied is not None:
             return denied
         app = self.library.find(plan.app)

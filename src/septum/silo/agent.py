@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,17 +23,32 @@ from septum.protocol.silo import Denied, SiloPhase, SiloRun
 from septum.silo.consent import Granted
 from septum.silo.run_files import RunFiles
 from septum.silo.session import AUTH_PAUSE_S, Session, Tools, private_query, private_run
+from septum.silo.stance import Stance, denied
 
+PAUSED_S = 1.0  # how soon a silo that is paused sees that it is to go on
 LEAVE_S = 5.0  # for all runs together; a coordinator that is away notices without it
 KEEP_STOPPED_S = 30 * 86_400.0  # how long a stopped run can be resumed from what the silo kept
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # it becomes a folder's name
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What an agent calls besides.
+
+    ended   the thread of a run is through, with nothing of the run at work any more
+    tell    before each question for runs: tells the coordinator what it does not know of this silo
+    stance  what the silo's steward says now
+    """
+
+    ended: Callable[[], object] = lambda: None
+    tell: Callable[[], object] = lambda: None
+    stance: Callable[[], Stance] = Stance
+
+
 class Agent:
     """One silo's agent. `serve` until the stop signal; `shut_down` from another thread gives it.
 
-    `ended` is called when the thread of a run is through, with nothing of the run at work any more; `tell` before each
-    question for runs, to tell the coordinator what it does not know of this silo.
+    `heed`, now and then from another thread, lets it leave runs as its steward said meanwhile.
     """
 
     def __init__(
@@ -42,16 +58,15 @@ class Agent:
         runs_dir: Path,
         max_runs: int,
         tools: Tools,
-        ended: Callable[[], object] = lambda: None,
-        tell: Callable[[], object] = lambda: None,
+        hooks: Hooks | None = None,
     ) -> None:
         self._silo = silo
         self._admit = admit
         self._runs_dir = runs_dir
         self._max_runs = max_runs
         self._tools = tools
-        self._ended = ended
-        self._tell = tell
+        self._hooks = hooks or Hooks()
+        self._away = False  # there may be runs on the disk that were left for a while
         self._log = tools.log
         self._stop = tools.stop
         self._changed = threading.Condition()
@@ -69,9 +84,14 @@ class Agent:
         self._resume()
         failures = 0
         while not self._stop.is_set():
-            self._wait_for_room()
-            self._tell()
             try:
+                self._hooks.tell()
+                if self._hooks.stance().paused:
+                    self._stop.wait(PAUSED_S)
+                    continue
+                if self._away:
+                    self._resume()
+                self._wait_for_room()
                 answer = self._tools.channel.poll(self.serving)
                 failures = 0
                 if isinstance(answer, Invitation):
@@ -89,6 +109,19 @@ class Agent:
                 self._log.exception("agent_failed", error)
                 self._stop.wait(pause_after(SeptumError("agent failed"), failures, self._tools.rand))
                 failures += 1
+
+    def heed(self) -> None:
+        """Leave the runs that the steward has said to leave, for good or while the silo is paused."""
+        stance = self._hooks.stance()
+        with self._changed:
+            serving = [(run, session) for run, (session, _) in self._serving.items()]
+        for run, session in serving:
+            refused = denied(run, stance)
+            if refused is not None:
+                session.withdraw(refused.reason, refused)
+            elif stance.paused and stance.leave:
+                self._away = True
+                session.withdraw(f"this silo is paused{stance.reason and ': '}{stance.reason}")
 
     def shut_down(self) -> None:
         """End: break off what is under way, take leave, and wait for the threads. Returns within some seconds."""
@@ -113,11 +146,18 @@ class Agent:
         self._log.info("agent_ended")
 
     def _resume(self) -> None:
-        """Take up the runs whose sessions are on disk; forget those that were stopped long ago."""
+        """Take up the runs whose sessions are on disk; forget those that were stopped long ago.
+
+        A silo that is paused and has left its runs takes them up when it resumes.
+        """
+        stance = self._hooks.stance()
+        self._away = stance.paused and stance.leave
         for folder in sorted(self._runs_dir.iterdir()):
             files = RunFiles(folder)
             state = self._load(files)
-            if state is None:
+            if state is None or state.run in self.serving:
+                continue
+            if self._away and state.phase is SiloPhase.ACTIVE and not denied(state.run, stance):
                 continue
             if state.phase is not SiloPhase.ENDED:
                 self._log.info("run_resumed", run_id=state.run)
@@ -147,13 +187,17 @@ class Agent:
             raise MessageError(f"{run[:80]!r} is no name for a run")
         if run in self.serving:
             return  # the poll was under way when the run was taken up
+        if self._hooks.stance().paused:
+            self._log.info("not_begun", run_id=run, reason="this silo is paused")
+            return  # it was paused while the poll was under way
         files = RunFiles(self._runs_dir / run)
         kept = self._load(files)
         if kept is None or kept.plan != plan:
             files.remove()
             kept = SiloRun(run, self._silo, plan)
-        for rows in (files.table, files.rows):  # a run that is begun or resumed reads the rows as they are now
-            rows.unlink(missing_ok=True)
+        if kept.phase is not SiloPhase.ACTIVE:  # else the silo had left it for a while
+            for rows in (files.table, files.rows):  # a run that is begun or resumed reads the rows as they are now
+                rows.unlink(missing_ok=True)
         self._start(files, kept)
 
     def _start(self, files: RunFiles, state: SiloRun) -> None:
@@ -169,7 +213,7 @@ class Agent:
         while not self._stop.is_set():
             try:
                 session.serve()
-                self._ended()
+                self._hooks.ended()
                 break
             except Exception as error:  # noqa: BLE001  a run's driver loop: logged, and tried again
                 self._log.exception("session_failed", error, run_id=session.state.run)

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from septum import __version__
-from septum.errors import AuthError, ConnectionFailedError, MessageError, SeptumError, StorageError, TimedOutError
-from septum.protocol.codec import to_json
+from septum.errors import MessageError
 from septum.protocol.description import (
     MAX_GPUS,
     MAX_WORDS_CHARS,
@@ -26,10 +25,10 @@ from septum.protocol.description import (
     rows_bucket,
 )
 from septum.silo.config import SiloConfig
+from septum.silo.herald import Herald
 from septum.silo.log import Log
 
 _MEMORY = Path("/proc/meminfo")
-_PASSING = (AuthError, ConnectionFailedError, StorageError, TimedOutError)
 
 
 class Describing:
@@ -47,13 +46,10 @@ class Describing:
     ) -> None:
         self._config = config
         self._contracts = contracts
-        self._send = send
-        self._log = log
+        self._herald = Herald(send, log, "described")
         self._machine = machine()
         self._lock = threading.Lock()
         self._rows: dict[str, int] = {}
-        self._told: SiloDescription | None = None
-        self._complained = ""
 
     def counted(self, dataset: str, rows: int) -> None:
         """A dataset was read, and has so many rows."""
@@ -77,30 +73,13 @@ class Describing:
         return replace(self._machine, labels=config.labels, datasets=offered)
 
     def tell(self) -> None:
-        """Say what was not said yet. What fails is said again at the next call, unless it never can be."""
+        """Say what was not said yet."""
         try:
             now = self.description()
         except MessageError as error:
-            self._complain(error)
+            self._herald.complain(error)
             return
-        if now == self._told:
-            return
-        try:
-            self._send(now)
-        except SeptumError as error:
-            if not isinstance(error, _PASSING):
-                self._told = now  # a coordinator that is too old, say: it is told after the next change
-            self._complain(error)
-            return
-        self._told = now
-        self._complained = ""
-        self._log.info("described", told=to_json(now))  # all that has left
-
-    def _complain(self, error: SeptumError) -> None:
-        """Once of each problem: the agent calls again and again."""
-        if error.message != self._complained:
-            self._complained = error.message
-            self._log.warning("not_described", error=error.message, hint=error.hint)
+        self._herald.say(now)
 
 
 def machine() -> SiloDescription:

@@ -23,7 +23,7 @@ from septum.adapters.launch.confine import keep_out
 from septum.errors import ConflictError, SeptumError
 from septum.privacy.ledger import Budget
 from septum.silo.admission import Admission, tell_unusable
-from septum.silo.agent import Agent
+from septum.silo.agent import Agent, Hooks
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
 from septum.silo.consent import ApprovedApp
 from septum.silo.describing import Describing
@@ -47,7 +47,10 @@ from septum.silo.removal import fold_revoked
 from septum.silo.roster import Rosters
 from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
+from septum.silo.stance import Stances, denied
 from septum.silo.tables import Table, Tables, key_of
+
+HEED_S = 2.0  # how soon a steward's word about runs at work is heeded
 
 
 def start(silo_dir: Path) -> None:
@@ -118,6 +121,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         fetch=silo_dir / "fetched",
         log=log,
     )
+    stances = Stances(silo_dir, channel.tell, log)
     admission = Admission(
         silo=config.name,
         policy=config.policy,
@@ -126,11 +130,18 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         table=lambda app, keep: _counted(describing, app, tables.get(app.dataset, app.columns, keep)),
         receipts=Receipts(silo_dir),
         sandbox=int(level),
+        withdrawn=lambda run: denied(run, stances.now()),
         affordable=partial(affordable, silo_dir, purse.budget, accountant, log),
         log=log,
     )
     _make_tables(tables, folders, describing, log)
-    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, fold, describing.tell)
+    hooks = Hooks(fold, partial(_tell, describing, stances), stances.now)
+    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, hooks)
+
+
+def _tell(describing: Describing, stances: Stances) -> None:
+    stances.tell()
+    describing.tell()
 
 
 def _counted(describing: Describing, app: ApprovedApp, table: Table) -> Table:
@@ -182,8 +193,17 @@ def _serve(agent: Agent, log: Log) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+
+    def heed() -> None:
+        while not ending.wait(HEED_S):
+            try:
+                agent.heed()
+            except Exception as error:  # noqa: BLE001  a driver loop: logged, and tried again
+                log.error("not_heeded", error=str(error))  # noqa: TRY400  a log of our own
+
     thread = threading.Thread(target=serve, name="agent", daemon=True)
     thread.start()
+    threading.Thread(target=heed, name="steward", daemon=True).start()
     ending.wait()
     agent.shut_down()
     thread.join(10)

@@ -164,6 +164,8 @@ class Session:
         self._accounted = state.plan.privacy is not None or _noise_of(state) is not None
         self._tells = tools.send_error_texts and not self._accounted  # an app's text can quote a row
         self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
+        self._leaving = ""  # why, once the steward has said so
+        self._denied: Denied | None = None
         self.state = state
 
     def serve(self) -> None:
@@ -171,7 +173,7 @@ class Session:
         self._files.make()
         event = self._admitted()
         try:
-            while event is not None and not self._tools.stop.is_set():
+            while (event := self._heeded(event)) is not None and not self._tools.stop.is_set():
                 state, effects = step(self.state, event)
                 if any(isinstance(effect, Finish) and effect.outcome is Outcome.FINISHED for effect in effects):
                     self._own.keep(state, None if self._granted is None else self._granted.app)  # before it has ended
@@ -182,7 +184,16 @@ class Session:
                 event = self._perform(effects)
         finally:
             self.interrupt()
+            if self._leaving:  # what was on its way when it left would have brought it back
+                self.leave(self._leaving)
             self._files.settle()
+
+    def _heeded(self, event: Event | None) -> Event | None:
+        """What the steward has said comes first: then the run is refused from now on, or nothing more is done."""
+        if not self._leaving or event is None:
+            return event
+        refused, self._denied = self._denied, None
+        return refused or (event if self.state.phase is SiloPhase.REFUSED else None)
 
     def _admitted(self) -> Event | None:
         """What the silo's rules say of the run, once that can be found out; None when the agent ends before."""
@@ -216,6 +227,15 @@ class Session:
             self._log.info("left", reason=reason)
         except SeptumError as error:
             self._log.warning("leave_failed", error=error.message)
+
+    def withdraw(self, reason: str, refused: Denied | None = None) -> None:
+        """Take no further part: for now, or with `refused` for good. It may be called again and again."""
+        known = self._leaving
+        if not known:
+            self._denied, self._leaving = refused, reason
+        self.interrupt()
+        if not known:
+            self.leave(reason)
 
     def interrupt(self) -> None:
         """End the worker, also in the middle of a task."""
@@ -391,7 +411,7 @@ class Session:
         if hours is None or not (minutes := hours.wait_minutes(self._tools.minute())):
             return False
         self._log.info("outside_hours", rule="policy.hours", hours=str(hours), minutes=minutes)
-        while minutes and not self._tools.stop.wait(60.0):
+        while minutes and not self._leaving and not self._tools.stop.wait(60.0):
             minutes = hours.wait_minutes(self._tools.minute())
         return True
 

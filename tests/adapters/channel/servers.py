@@ -23,6 +23,7 @@ from septum.adapters.identity.token import check_enrolment, token_hash
 from septum.adapters.tls import ensure_server_certificate
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, ProtocolError, SeptumError, WorkerError
 from septum.protocol.codec import TO_COORDINATOR, decode, encode
+from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.messages import (
     Await,
     End,
@@ -209,6 +210,9 @@ class _Handler(BaseHTTPRequestHandler):
             )
         if self.path.startswith("/silo/v1/roster"):
             return self.server.roster
+        if self.path == "/silo/v1/account":
+            decode(SiloDescription | Standing, body, TO_COORDINATOR)
+            return b"{}"
         assert self.path == "/silo/v1/poll"
         return encode(service.poll(silo, cast("Poll", decode(Poll, body, TO_COORDINATOR))))
 
