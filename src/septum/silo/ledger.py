@@ -8,7 +8,7 @@ What that finds: a line that was changed, removed, added, put elsewhere or cut o
 without its head, a head without its ledger, and both of them gone where `privacy.jsonl` names a run that was paid; each
 is a LedgerError, and nothing is reserved on it. What it does not find: somebody who may write this directory and makes
 a whole chain with its head anew, or brings back an older copy of both, as a restored backup of the directory does.
-Whoever kept a head elsewhere (`septum silo ledger show` prints it) finds that as well, by `septum silo ledger verify
+Whoever kept a head elsewhere (`septum silo ledger show` prints it) finds that as well: `septum silo ledger verify
 --head`.
 
 Every read and write holds `ledger.lock` (flock), so two processes never build on the same head. A ledger on a network
