@@ -4,8 +4,10 @@ import sys
 import time
 
 import pytest
+import typer
 
 from septum import __version__
+from septum.cli import main, tree
 
 pytestmark = pytest.mark.processes
 
@@ -88,3 +90,24 @@ def _seconds(run):
 
 def _bare_python():
     subprocess.run([sys.executable, "-c", "pass"], check=True)
+
+
+def test_what_is_listed_without_being_loaded_is_what_the_modules_say():
+    whole, listed = (typer.main.get_command(tree.grow(main.root, named)) for named in ("", "-"))
+    assert [(name, one.help) for name, one in listed.commands.items()] == [
+        (name, one.help) for name, one in whole.commands.items()
+    ]
+
+
+@pytest.mark.parametrize("name", [*tree.NOUNS, *(name for names in tree.COMMANDS.values() for name in names)])
+def test_a_command_line_that_names_something_has_all_of_it(name):
+    whole, grown = (typer.main.get_command(tree.grow(main.root, named)).commands[name] for named in ("", name))
+    assert list(getattr(grown, "commands", {})) == list(getattr(whole, "commands", {}))
+    assert [one.name for one in grown.params] == [one.name for one in whole.params]
+
+
+def test_a_command_that_is_not_there_is_an_error_that_names_those_that_are_near(process):
+    done = process("rnu", "list")
+    assert (done.code, "run" in done.err) == (2, True)
+    assert process("run", "lst").code == 2
+    assert "septum silo app approve" in process("app", "approve", "x").err

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from septum.cli import app_preset
 from septum.cli.app import AppDir
 from septum.cli.app_store import app
 from septum.cli.command import Invocation, command
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from septum.sdk.package_file import Package
 
 __all__ = ["app"]  # with these commands among its own
+
+app.add_typer(app_preset.app)
 
 PackageFile = Annotated[Path, typer.Argument(metavar="FILE", help="A package, NAME-VERSION.septum.")]
 

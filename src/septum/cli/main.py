@@ -5,91 +5,26 @@ Start-up imports Typer and the standard library only: commands import what they 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from septum import __version__
-from septum.cli import (
-    app_build,
-    app_preset,
-    config,
-    coordinator,
-    demo,
-    doctor,
-    group,
-    login,
-    metric,
-    model,
-    org,
-    plugin,
-    project,
-    roster,
-    run,
-    silo,
-    silo_app,
-    silo_journal,
-    silo_ledger,
-    silo_model,
-    silo_policy,
-    silo_roster,
-    silo_standing,
-    simulate,
-    stats,
-    token,
-    user,
-)
+from septum.cli import tree
 from septum.cli.command import JsonFlag, QuietFlag, need_command
 from septum.cli.failures import InternalError, Interrupted, UsageProblem
 from septum.cli.output import Answer, Output
 from septum.errors import SeptumError
 
+if TYPE_CHECKING:
+    from typer._click.core import Command
+
 # Typer carries its own copy of click since 0.26, so the classes are found by way of what Typer exports.
 _NO_COMMAND = "No such command"
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
-
-app = typer.Typer(
-    name="septum",
-    help="Cross-silo federated learning: organisations train one model together, and no record leaves its owner.",
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-for noun in (
-    coordinator.app,
-    silo.app,
-    app_build.app,
-    run.app,
-    model.app,
-    metric.app,
-    roster.app,
-    stats.app,
-    group.app,
-    project.app,
-    org.app,
-    user.app,
-    token.app,
-    plugin.app,
-    config.app,
-):
-    app.add_typer(noun)
-app_build.app.add_typer(app_preset.app)
-for noun in (
-    silo_policy.app,
-    silo_policy.receipts_app,
-    silo_ledger.app,
-    silo_journal.app,
-    silo_model.app,
-    silo_app.app,
-):
-    silo.app.add_typer(noun)
-silo_roster.register(silo.app)
-silo_standing.register(silo.app)
-demo.register(app)
-simulate.register(app)
-doctor.register(app)
-login.register(app)
 
 
 def show_version(context: typer.Context, wanted: bool) -> None:
@@ -99,7 +34,6 @@ def show_version(context: typer.Context, wanted: bool) -> None:
         raise typer.Exit(context.obj.answer(Answer({"version": __version__}, (f"septum {__version__}",))))
 
 
-@app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
     version: Annotated[
@@ -117,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code. Nothing is raised."""
     output, rest = _output_options(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        code = typer.main.get_command(app).main(args=rest, prog_name="septum", standalone_mode=False, obj=output)
+        code = _tree(_first_word(rest)).main(args=rest, prog_name="septum", standalone_mode=False, obj=output)
     except SeptumError as error:
         return output.failure(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -131,6 +65,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == Interrupted.exit_code:  # newer Typers turn Ctrl-C into this
         return output.failure(Interrupted("interrupted"))
     return code if isinstance(code, int) else 0
+
+
+def app() -> typer.Typer:
+    """The whole tree of commands."""
+    return tree.grow(root)
+
+
+def _tree(named: str = "") -> Command:
+    """As click has it; with `named`, only so much of it as this one needs."""
+    whole = "_SEPTUM_COMPLETE" in os.environ  # a shell asks what could follow
+    return typer.main.get_command(tree.grow(root, "" if whole else named))
+
+
+def _first_word(arguments: Sequence[str]) -> str:
+    """What a command line is about; for one that names nothing, a name that nothing has.
+
+    >>> _first_word(["run", "list"]), _first_word(["--help"])
+    ('run', '-')
+    """
+    return next((word for word in arguments if not word.startswith("-")), "-")
 
 
 def _output_options(arguments: list[str]) -> tuple[Output, list[str]]:
@@ -162,7 +116,7 @@ def _elsewhere(path: str, arguments: Sequence[str]) -> str:
     at = len(path.split()) - 1
     words = [*path.split()[1:], *arguments[at : at + 2]]
     pairs = [f" {words[index]} {words[index + 1]}" for index in range(len(words) - 1)]
-    found = {one for pair in pairs for one in _paths(typer.main.get_command(app), "septum") if one.endswith(pair)}
+    found = {one for pair in pairs for one in _paths(_tree(), "septum") if one.endswith(pair)}
     return found.pop() if len(found) == 1 and path not in found else ""
 
 
@@ -180,7 +134,7 @@ def _command_path(arguments: Sequence[str]) -> str:
     >>> _command_path(["run", "show", "--nope"])
     'septum run show'
     """
-    path, children = "septum", getattr(typer.main.get_command(app), "commands", {})
+    path, children = "septum", getattr(_tree(), "commands", {})
     for word in arguments:
         if word in children:
             path, children = f"{path} {word}", getattr(children[word], "commands", {})

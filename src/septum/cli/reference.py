@@ -82,7 +82,7 @@ def page() -> str:
 
 def commands() -> Iterator[tuple[str, Command]]:
     """Every noun and command with its path, nouns before their verbs."""
-    waiting = [("septum", typer.main.get_command(app))]
+    waiting = [("septum", typer.main.get_command(app()))]
     while waiting:
         path, command = waiting.pop(0)
         yield path, command

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from septum.cli import silo_data
+from septum.cli import (
+    silo_app,
+    silo_data,
+    silo_journal,
+    silo_ledger,
+    silo_model,
+    silo_policy,
+    silo_roster,
+    silo_standing,
+)
 from septum.cli.access import resolve_access
 from septum.cli.command import Invocation, command, noun
 from septum.cli.options import pairs
@@ -156,3 +165,16 @@ def app_settings(apps: dict[str, str], data: dict[str, str]) -> dict[str, AppSet
         read_manifest(Path(path))
         found[name] = AppSettings(Path(path), Path(data[name]))
     return found
+
+
+for below in (
+    silo_policy.app,
+    silo_policy.receipts_app,
+    silo_ledger.app,
+    silo_journal.app,
+    silo_model.app,
+    silo_app.app,
+):
+    app.add_typer(below)
+silo_roster.register(app)
+silo_standing.register(app)
