@@ -152,7 +152,7 @@ class WatchedApps:
 
 @dataclass(frozen=True, slots=True)
 class WatchedPeople:
-    """A PeopleStore, CredentialStore or SessionStore, whose writes are the points that `WRITERS` names."""
+    """SiloAccounts, PeopleStore, CredentialStore or SessionStore, whose writes are the points that `WRITERS` names."""
 
     store: object
     port: str
@@ -229,7 +229,12 @@ def watched(fate: Fate) -> Adapters:
         runs = WatchedRuns(stores.runs, fate, stores.epoch, combining)
         fate.note("owner", "begins", epoch=stores.epoch)
         silos, apps = WatchedSilos(stores.registry, fate), WatchedApps(stores.apps, fate)
-        ports = {"people": "PeopleStore", "credentials": "CredentialStore", "sessions": "SessionStore"}
+        ports = {
+            "accounts": "SiloAccounts",
+            "people": "PeopleStore",
+            "credentials": "CredentialStore",
+            "sessions": "SessionStore",
+        }
         people = {name: WatchedPeople(getattr(stores, name), port, fate) for name, port in ports.items()}
         return replace(stores, runs=runs, registry=silos, apps=apps, **people)  # type: ignore[arg-type]
 
