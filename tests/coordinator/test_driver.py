@@ -590,6 +590,16 @@ async def test_the_same_submission_again_is_the_same_run_and_another_plan_a_conf
         assert len(await e.service.runs(limit=10, before="")) == 1
 
 
+async def test_a_silo_that_leaves_is_not_kept_waiting_for_its_next_instruction():
+    async with engine() as e:
+        plan = plan_of()
+        run_id = (await e.service.submit(plan, "k")).id
+        held = asyncio.create_task(e.join("hungary", run_id, plan))
+        await until(lambda: e.driver.held.get(run_id, "hungary") is not None)
+        await e.service.exchange("hungary", run_id, Leave("paused"))
+        assert await asyncio.wait_for(held, 2.0) == Wait()
+
+
 async def test_revoking_a_silo_ends_its_requests_and_its_part_in_runs():
     async with engine(pace=PATIENT) as e:
         run_id, trains = await e.start_round_one(plan_of(quorum=2))

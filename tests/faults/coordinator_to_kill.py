@@ -233,6 +233,7 @@ def watched(fate: Fate) -> Adapters:
         fate.note("owner", "begins", epoch=stores.epoch)
         silos, apps = WatchedSilos(stores.registry, fate), WatchedApps(stores.apps, fate)
         ports = {
+            "accounts": "SiloAccounts",
             "people": "PeopleStore",
             "credentials": "CredentialStore",
             "sessions": "SessionStore",

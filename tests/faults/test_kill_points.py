@@ -38,10 +38,14 @@ from septum.client import Client, operator_access
 from septum.coordinator.service import run_id_of
 from septum.errors import AppError, ConnectionFailedError, NotFoundError
 from septum.protocol import facts
+from septum.protocol.description import Standing
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Outcome, Stage
 from septum.protocol.plan import Plan, StrategyRef
 from septum.protocol.views import JournalView, RunStatus
+from septum.silo.config import CONFIG_NAME, read_config
+from septum.silo.describing import machine
+from septum.silo.line import open_line
 
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings(UNCLOSED)]
 
@@ -279,6 +283,10 @@ def enrolling(place: Place, point: str) -> None:
     token = place.persist(lambda: place.client.invite(silo)).token
     folder = place.counting.folder / silo
     until(lambda: enroll(place, folder, token), f"{silo} enrols")
+    said, paused = machine(), Standing(paused=True, reason="new disks")
+    with closing(open_line(folder, read_config(folder / CONFIG_NAME))) as channel:
+        place.persist(lambda: channel.tell(said))
+        place.persist(lambda: channel.tell(paused))
     place.persist(lambda: place.client.revoke(silo))
     while place.fate.outstanding:  # the rest is written when the coordinator ends
         lives = len(readies(place))
@@ -286,6 +294,8 @@ def enrolling(place: Place, point: str) -> None:
         until(lambda lives=lives: len(readies(place)) > lives, "the coordinator is back")
     known = {view.name: view for view in place.persist(place.client.silos)}
     assert known[silo].status.value == "revoked"
+    detail = place.persist(lambda: place.client.silo(silo))
+    assert (detail.description, detail.standing) == (said, paused)
     until(lambda: all(view.seen_at > 0 for view in place.persist(place.client.silos) if view.name in ROWS), "all seen")
 
 

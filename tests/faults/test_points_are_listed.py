@@ -13,6 +13,7 @@ from tests.faults.test_kill_points import STORIES
 
 import septum
 from septum.coordinator.combining import Combiner
+from septum.ports.accounts import SiloAccounts
 from septum.ports.apps import AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.channel import Channel
@@ -37,6 +38,7 @@ from septum.silo.run_files import RunFiles
 PORTS = (
     RunStore,
     SiloRegistry,
+    SiloAccounts,
     AppRegistry,
     PeopleStore,
     CredentialStore,
@@ -87,6 +89,7 @@ def test_every_transaction_of_the_database_is_behind_a_listed_method():
     adapters = {
         "RunStore": "SqliteRunStore",
         "SiloRegistry": "SqliteRegistry",
+        "SiloAccounts": "SqliteAccounts",
         "AppRegistry": "SqliteApps",
         "PeopleStore": "SqlitePeople",
         "CredentialStore": "SqliteCredentials",

@@ -103,6 +103,8 @@ class RunService:
         if isinstance(message, Leave):
             await self._in_its_turn(live, silo)
             await self._driver.tell(live, FromSilo(silo, message))
+            if (waiting := self._driver.held.get(run_id, silo)) is not None:
+                waiting.give(Wait())  # who has left waits for nothing
             return Wait()
         unread = isinstance(message, Result) and not await self._check(live, silo, message)
         held = self._driver.held.hold(silo, run_id)
