@@ -151,8 +151,8 @@ class WatchedApps:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedPeople:
-    """A PeopleStore, CredentialStore or SessionStore, whose writes are the points that `WRITERS` names."""
+class Watched:
+    """Any other store, whose writes are the points that `WRITERS` names."""
 
     store: object
     port: str
@@ -230,8 +230,9 @@ def watched(fate: Fate) -> Adapters:
         fate.note("owner", "begins", epoch=stores.epoch)
         silos, apps = WatchedSilos(stores.registry, fate), WatchedApps(stores.apps, fate)
         ports = {"people": "PeopleStore", "credentials": "CredentialStore", "sessions": "SessionStore"}
-        people = {name: WatchedPeople(getattr(stores, name), port, fate) for name, port in ports.items()}
-        return replace(stores, runs=runs, registry=silos, apps=apps, **people)  # type: ignore[arg-type]
+        ports["accounts"] = "SiloAccounts"
+        others = {name: Watched(getattr(stores, name), port, fate) for name, port in ports.items()}
+        return replace(stores, runs=runs, registry=silos, apps=apps, **others)  # type: ignore[arg-type]
 
     def open_blobs(folder: Path) -> BlobStore:
         with fate.passing(["open the blobs"]):

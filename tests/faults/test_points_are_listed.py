@@ -8,11 +8,13 @@ from typing import get_args
 
 from tests.faults import silo_kill_points
 from tests.faults.kill_points import COORDINATOR_POINTS, READERS, STAGED, WRITERS, Story
+from tests.faults.people_promises import PROMISES
 from tests.faults.silo_kill_points import SILO_POINTS
 from tests.faults.test_kill_points import STORIES
 
 import septum
 from septum.coordinator.combining import Combiner
+from septum.ports.accounts import SiloAccounts
 from septum.ports.apps import AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.channel import Channel
@@ -32,7 +34,7 @@ from septum.silo.ledger import Ledger
 from septum.silo.private_receipts import PrivateReceipts
 from septum.silo.run_files import RunFiles
 
-PORTS = (RunStore, SiloRegistry, AppRegistry, PeopleStore, CredentialStore, SessionStore, BlobStore)
+PORTS = (RunStore, SiloRegistry, SiloAccounts, AppRegistry, PeopleStore, CredentialStore, SessionStore, BlobStore)
 SOURCE = Path(septum.__file__).parent
 
 
@@ -67,6 +69,7 @@ def test_every_point_names_a_write_and_every_write_has_a_point():
 
 def test_every_point_has_a_story():
     assert set(COORDINATOR_POINTS.values()) == set(Story) == set(STORIES)
+    assert set(PROMISES) == {point for point, story in COORDINATOR_POINTS.items() if story is Story.PEOPLING}
 
 
 def test_every_transaction_of_the_database_is_behind_a_listed_method():
@@ -75,6 +78,7 @@ def test_every_transaction_of_the_database_is_behind_a_listed_method():
     adapters = {
         "RunStore": "SqliteRunStore",
         "SiloRegistry": "SqliteRegistry",
+        "SiloAccounts": "SqliteAccounts",
         "AppRegistry": "SqliteApps",
         "PeopleStore": "SqlitePeople",
         "CredentialStore": "SqliteCredentials",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from septum.adapters.store.database import Database
 from septum.adapters.store.missing import not_found
@@ -32,26 +32,29 @@ class SqliteAccounts:
 
     def describe(self, silo: str, description: SiloDescription, *, at: float) -> None:
         """Keep what a silo says of itself. Raises NotFoundError."""
-        self._set(silo, {"description": dumps(to_json(description)).decode(), "described_at": at})
+        said = {"description": dumps(to_json(description)).decode(), "described_at": at}
+        with self._database.write() as connection:
+            _set(connection, silo, said)
 
     def stand(self, silo: str, standing: Standing, *, at: float) -> None:
         """Keep whether a silo is paused. Raises NotFoundError."""
-        self._set(silo, {"paused": standing.paused, "reason": standing.reason, "stood_at": at})
+        with self._database.write() as connection:
+            _set(connection, silo, {"paused": standing.paused, "reason": standing.reason, "stood_at": at})
 
     def accounts(self) -> Mapping[str, SiloAccount]:
         """What each silo has said that has said anything, by name."""
         with self._database.read() as connection:
             return {row.silo: _account(row) for row in connection.execute(_ALL)}
 
-    def _set(self, silo: str, values: Mapping[str, object]) -> None:
-        with self._database.write() as connection:
-            if connection.execute(_ONE, {"of_silo": silo}).first() is not None:
-                connection.execute(_CHANGE.values(**values), {"of_silo": silo})
-                return
-            known = connection.scalars(_NAMES).all()
-            if silo not in known:
-                raise not_found("silo", silo, known)
-            connection.execute(_ADD, {"silo": silo, **_NEW, **values})
+
+def _set(connection: Connection, silo: str, values: Mapping[str, object]) -> None:
+    if connection.execute(_ONE, {"of_silo": silo}).first() is not None:
+        connection.execute(_CHANGE.values(**values), {"of_silo": silo})
+        return
+    known = connection.scalars(_NAMES).all()
+    if silo not in known:
+        raise not_found("silo", silo, known)
+    connection.execute(_ADD, {"silo": silo, **_NEW, **values})
 
 
 def _account(row: Row[Any]) -> SiloAccount:
