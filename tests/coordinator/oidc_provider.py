@@ -48,6 +48,7 @@ class OidcProvider:
         return (
             f'[oidc]\nissuer = "{self.issuer}"\nclient_id = "{CLIENT}"\n'
             f'client_secret_file = "oidc-secret"\nca_file = "{self.ca_file}"\n'
+            '[oidc.groups]\nresearchers = ["researcher"]\n'
         )
 
     def close(self):

@@ -154,8 +154,8 @@ class WatchedApps:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedPeople:
-    """A store of people, or of what they make, whose writes are the points that `WRITERS` names."""
+class Watched:
+    """Any other store, whose writes are the points that `WRITERS` names."""
 
     store: object
     port: str
@@ -240,8 +240,8 @@ def watched(fate: Fate) -> Adapters:
             "groups": "GroupStore",
             "projects": "ProjectStore",
         }
-        people = {name: WatchedPeople(getattr(stores, name), port, fate) for name, port in ports.items()}
-        return replace(stores, runs=runs, registry=silos, apps=apps, **people)  # type: ignore[arg-type]
+        others = {name: Watched(getattr(stores, name), port, fate) for name, port in ports.items()}
+        return replace(stores, runs=runs, registry=silos, apps=apps, **others)  # type: ignore[arg-type]
 
     def open_blobs(folder: Path) -> BlobStore:
         with fate.passing(["open the blobs"]):

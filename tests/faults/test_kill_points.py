@@ -28,7 +28,8 @@ from tests.faults.counting import APP, ROWS, UNCLOSED, Counting, counting_in, un
 from tests.faults.counting import persist as keep_asking
 from tests.faults.dying import Fate, Kill, Remove, When
 from tests.faults.kill_points import COORDINATOR_POINTS, Story
-from tests.faults.people_story import Peopled, live_among_people, live_in_projects
+from tests.faults.people_promises import PROMISES
+from tests.faults.people_story import Peopled, live_in_projects
 from tests.faults.programs import Program
 from tests.sdk.packaging import app_folder, built
 
@@ -38,13 +39,12 @@ from septum.client import Client, operator_access
 from septum.coordinator.service import run_id_of
 from septum.errors import AppError, ConnectionFailedError, NotFoundError
 from septum.protocol import facts
-from septum.protocol.description import Standing
+from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Outcome, Stage
 from septum.protocol.plan import Plan, StrategyRef
 from septum.protocol.views import JournalView, RunStatus
 from septum.silo.config import CONFIG_NAME, read_config
-from septum.silo.describing import machine
 from septum.silo.line import open_line
 
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings(UNCLOSED)]
@@ -52,6 +52,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings(UNCLOSED)]
 RESUMES_S = 10.0
 COMES_BY_S = 20.0
 BLOBS = ("put ", "append ")  # points with a middle
+DESCRIPTION = SiloDescription("0.1", "3.11", "Linux x86_64", 2, labels={"site": "a"})
 LARGE = 40_000  # parameters: 160 KB, so payloads, models and optimizer states are all blobs
 T = TypeVar("T")
 
@@ -283,19 +284,18 @@ def enrolling(place: Place, point: str) -> None:
     token = place.persist(lambda: place.client.invite(silo)).token
     folder = place.counting.folder / silo
     until(lambda: enroll(place, folder, token), f"{silo} enrols")
-    said, paused = machine(), Standing(paused=True, reason="new disks")
-    with closing(open_line(folder, read_config(folder / CONFIG_NAME))) as channel:
-        place.persist(lambda: channel.tell(said))
-        place.persist(lambda: channel.tell(paused))
+    with closing(open_line(folder, read_config(folder / CONFIG_NAME))) as line:
+        for said in (DESCRIPTION, Standing(True, "maintenance")):
+            place.persist(partial(line.tell, said))
     place.persist(lambda: place.client.revoke(silo))
     while place.fate.outstanding:  # the rest is written when the coordinator ends
         lives = len(readies(place))
         subprocess.run(["kill", "-TERM", str(readies(place)[-1].pid)], check=True)
         until(lambda lives=lives: len(readies(place)) > lives, "the coordinator is back")
+    told = place.persist(lambda: place.client.silo(silo))
+    assert (told.description, told.standing) == (DESCRIPTION, Standing(True, "maintenance"))
     known = {view.name: view for view in place.persist(place.client.silos)}
     assert known[silo].status.value == "revoked"
-    detail = place.persist(lambda: place.client.silo(silo))
-    assert (detail.description, detail.standing) == (said, paused)
     until(lambda: all(view.seen_at > 0 for view in place.persist(place.client.silos) if view.name in ROWS), "all seen")
 
 
@@ -343,13 +343,15 @@ def pushing(place: Place, point: str) -> None:
 
 def peopling(place: Place, point: str) -> None:
     place.fate.arm(*deaths(point))
-    here = Peopled(operator_access(place.federation.operator_dir), place.persist, place.provider)
-    live_among_people(here, list(COORDINATOR_POINTS).index(point))
+    access = operator_access(place.federation.operator_dir)
+    here = Peopled(access, place.persist, place.provider, lambda: place.fate.outstanding)
+    PROMISES[point](here, place.client.people, list(COORDINATOR_POINTS).index(point))
 
 
 def grouping(place: Place, point: str) -> None:
     place.fate.arm(*deaths(point))
-    here = Peopled(operator_access(place.federation.operator_dir), place.persist, place.provider)
+    access = operator_access(place.federation.operator_dir)
+    here = Peopled(access, place.persist, place.provider, lambda: place.fate.outstanding)
     live_in_projects(here, list(COORDINATOR_POINTS).index(point))
 
 

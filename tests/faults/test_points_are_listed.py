@@ -8,6 +8,7 @@ from typing import get_args
 
 from tests.faults import silo_kill_points
 from tests.faults.kill_points import COORDINATOR_POINTS, READERS, STAGED, WRITERS, Story
+from tests.faults.people_promises import PROMISES
 from tests.faults.silo_kill_points import SILO_POINTS
 from tests.faults.test_kill_points import STORIES
 
@@ -81,6 +82,7 @@ def test_every_point_names_a_write_and_every_write_has_a_point():
 
 def test_every_point_has_a_story():
     assert set(COORDINATOR_POINTS.values()) == set(Story) == set(STORIES)
+    assert set(PROMISES) == {point for point, story in COORDINATOR_POINTS.items() if story is Story.PEOPLING}
 
 
 def test_every_transaction_of_the_database_is_behind_a_listed_method():

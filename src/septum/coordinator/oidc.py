@@ -209,13 +209,12 @@ class Oidc:
         full_name = "".join(char for char in str(claims.get("name", ""))[:200] if char.isprintable())
         person = Person(name, full_name, config.organisation, self._clock.unix(), grants=grants)
         try:
-            await self._performer.write(self._people.add, person, b"", until=0.0)
+            await self._performer.write(self._credentials.admit, person, issuer, subject)
         except ConflictError:  # not tied by the name alone: the provider's names are not ours
             raise ConflictError(
                 f"there is a person {name!r} here already, who has not come from the identity provider",
                 hint="septum user reset, by an administrator; its link ties the two",
             ) from None
-        await self._performer.write(self._credentials.know_as, name, issuer, subject)
         log.warning("person_admitted", extra={"person": name, "issuer": issuer, "roles": sorted(map(str, grants))})
         return name
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from septum.ports.people import Person
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -62,3 +64,9 @@ class CredentialStore(Protocol):
 
     def know_as(self, name: str, issuer: str, subject: str) -> None:
         """Tie a provider's subject to a person, void the one-time password. Raises ConflictError when it is tied."""
+
+    def admit(self, person: Person, issuer: str, subject: str) -> None:
+        """Know a person whom a provider's subject is: both or nothing.
+
+        Raises ConflictError when the name is taken or the subject is tied, NotFoundError for an unknown organisation.
+        """

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from septum.adapters.store.database import Database
-from septum.adapters.store.people import end_all, need_person
+from septum.adapters.store.people import add_person, end_all, need_person
 from septum.adapters.store.schema import IDENTITIES, PEOPLE, RECOVERY_CODES
 from septum.errors import ConflictError
 from septum.ports.credentials import Credentials
+from septum.ports.people import Person
 
 _OF = PEOPLE.c.name == bindparam("of_name")
 _CREDENTIALS = select(PEOPLE).where(_OF)
@@ -117,11 +118,21 @@ class SqliteCredentials:
         """Tie a provider's subject to a person, and void the one-time password."""
         with self._database.write() as connection:
             need_person(connection, name)
-            if by := _known(connection, issuer, subject):
-                raise ConflictError(f"this identity belongs to {by!r} already", hint=f"septum user show {by}")
-            connection.execute(_KNOW_AS, {"issuer": issuer, "subject": subject, "person": name})
+            _tie(connection, name, issuer, subject)
             connection.execute(_VOID_ONE_TIME, {"of_name": name, "none": b""})
+
+    def admit(self, person: Person, issuer: str, subject: str) -> None:
+        """Know a person whom a provider's subject is: both or nothing."""
+        with self._database.write() as connection:
+            add_person(connection, person, b"", 0.0)
+            _tie(connection, person.name, issuer, subject)
 
 
 def _known(connection: Connection, issuer: str, subject: str) -> str:
     return str(connection.scalar(_KNOWN_AS, {"by": issuer, "as": subject}) or "")
+
+
+def _tie(connection: Connection, name: str, issuer: str, subject: str) -> None:
+    if by := _known(connection, issuer, subject):
+        raise ConflictError(f"this identity belongs to {by!r} already", hint=f"septum user show {by}")
+    connection.execute(_KNOW_AS, {"issuer": issuer, "subject": subject, "person": name})

@@ -116,26 +116,8 @@ class SqlitePeople:
 
     def add(self, person: Person, one_time_hash: bytes, *, until: float) -> None:
         """Know a person, who may come in once by a one-time password."""
-        row = {
-            "name": person.name,
-            "full_name": person.full_name,
-            "organisation": person.organisation,
-            "created_at": person.created_at,
-            "suspended": person.suspended,
-            "password_hash": "",
-            "one_time_hash": one_time_hash,
-            "one_time_until": until,
-            "totp_secret": b"",
-            "totp_step": 0,
-        }
         with self._database.write() as connection:
-            if connection.execute(_ONE, {"of_name": person.name}).first() is not None:
-                raise ConflictError(
-                    f"there is already a person {person.name!r}", hint=f"septum user show {person.name}"
-                )
-            need_organisations(connection, [person.organisation])
-            connection.execute(_ADD, row)
-            _give(connection, person.name, person.grants)
+            add_person(connection, person, one_time_hash, until)
 
     def set_grants(self, name: str, grants: Sequence[Grant]) -> Person:
         """Give a person these roles in place of those they had."""
@@ -153,6 +135,27 @@ class SqlitePeople:
             if suspended:
                 end_all(connection, name)
             return read_person(connection, name)
+
+
+def add_person(connection: Connection, person: Person, one_time_hash: bytes, until: float) -> None:
+    """Know a person. Raises ConflictError when the name is taken, NotFoundError for an unknown organisation."""
+    if connection.execute(_ONE, {"of_name": person.name}).first() is not None:
+        raise ConflictError(f"there is already a person {person.name!r}", hint=f"septum user show {person.name}")
+    need_organisations(connection, [person.organisation])
+    row = {
+        "name": person.name,
+        "full_name": person.full_name,
+        "organisation": person.organisation,
+        "created_at": person.created_at,
+        "suspended": person.suspended,
+        "password_hash": "",
+        "one_time_hash": one_time_hash,
+        "one_time_until": until,
+        "totp_secret": b"",
+        "totp_step": 0,
+    }
+    connection.execute(_ADD, row)
+    _give(connection, person.name, person.grants)
 
 
 def read_person(connection: Connection, name: str) -> Person:

@@ -190,6 +190,22 @@ class PeopleContract(ABC):
         assert stores.people.person("ada").proven
         assert stores.credentials.credentials("ada") == Credentials("ada")
 
+    def test_who_is_admitted_is_known_and_tied_or_neither(self, stores: PeopleStores) -> None:
+        """A name and an identity are each one person's; what is refused leaves nothing."""
+        bob = Person("bob", "Bob", "st-marys", 3.0, proven=True, grants=(VIEWER,))
+        stores.credentials.admit(bob, "https://idp", "1")
+        assert stores.people.person("bob") == bob
+        assert stores.credentials.known_as("https://idp", "1") == "bob"
+        assert stores.credentials.credentials("bob") == Credentials("bob")
+        with pytest.raises(ConflictError, match="ada"):
+            stores.credentials.admit(Person("ada"), "https://idp", "2")
+        assert stores.credentials.known_as("https://idp", "2") == ""
+        with pytest.raises(ConflictError, match="bob"):
+            stores.credentials.admit(Person("eve"), "https://idp", "1")
+        with pytest.raises(NotFoundError):
+            stores.credentials.admit(Person("eve", organisation="nowhere"), "https://idp", "3")
+        assert [one.name for one in stores.people.people()] == ["ada", "bob"]
+
     def test_a_session_is_found_with_its_person_as_they_are_now(self, stores: PeopleStores) -> None:
         """Until it is closed."""
         stores.sessions.open(SECRET, session(5.0), most=9)
