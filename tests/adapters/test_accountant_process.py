@@ -88,6 +88,25 @@ def test_a_process_that_is_killed_at_work_is_an_error_and_nothing_is_believed_to
     assert accountant.pid is None
 
 
+def test_an_answer_that_was_not_taken_is_not_that_of_the_next_question(accountant, monkeypatch):
+    """Whoever asked was broken off; what was asked then costs nothing, and what is asked next does not."""
+
+    class BrokenOff:
+        def __init__(self, stream):
+            self.stream, self.close = stream, stream.close
+
+        def readline(self, _):
+            raise KeyboardInterrupt
+
+    accountant((), 1e-5)
+    monkeypatch.setattr(accountant._process, "stdout", BrokenOff(accountant._process.stdout))
+    with pytest.raises(KeyboardInterrupt):
+        accountant((), 1e-5)
+    if accountant._process is not None:
+        monkeypatch.undo()  # the process is still used: its answer of before waits there
+    assert accountant(USED[1:2], 1e-5) == epsilon_of(USED[1:2], 1e-5) > 0
+
+
 def test_it_ends_when_the_agent_is_killed():
     program = (
         "import os, signal\n"

@@ -33,7 +33,7 @@ def test_a_round_that_made_no_model_is_named(coordinator, septum, example):
     assert septum("model", "download", "--run", "run-1", "--round", "2").code == 0
     done = septum("model", "download", "--run", "run-1", "--round", "9", "-o", "x", "--json")
     assert "no model of round 9" in done.envelope["error"]["message"]
-    assert septum("model", "download", "DIGEST", "--run", "run-1").code == 2
+    assert septum("model", "download", "DIGEST", "--run", "run-1", "--best").code == 2
 
 
 def test_models_are_listed_with_whole_digests(coordinator, septum, example):

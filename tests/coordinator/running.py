@@ -183,10 +183,12 @@ def blob_path(run: str, digest: str) -> str:
     return f"/silo/v1/runs/{run}/blobs/{digest}"
 
 
-def start_round_one(silos: list[Silo], plan: Plan, key: str, width: int) -> tuple[str, list[Instruction]]:
+def start_round_one(
+    silos: list[Silo], plan: Plan, key: str, width: int, project: str = ""
+) -> tuple[str, list[Instruction]]:
     """A run whose silos have been asked for round 1."""
     with Client(silos[0].coordinator.access) as client:
-        run = client.submit(plan, key=key).id
+        run = client.submit(plan, key=key, project=project).id
     prepare = together(silos, lambda silo: silo.asked(run, Join(plan.digest)))
     asked = {silo.name: told for silo, told in zip(silos, prepare, strict=True)}
     return run, together(silos, lambda silo: silo.report(run, asked[silo.name], width))

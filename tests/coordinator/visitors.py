@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from tests.coordinator.running import Answer, Running
 
+from septum.protocol.codec import to_json
+from septum.protocol.rights import read_grant
+
 API = "/api/v1"
 PASSWORD = "a long enough password"
 
@@ -42,9 +45,10 @@ def operator(coordinator: Running) -> Visitor:
 
 
 def grant(text: str) -> dict[str, object]:
-    """A role as the API has it, from ROLE or ROLE@ORGANISATION."""
-    role, _, name = text.partition("@")
-    return {"role": role, "scope": {"over": "organisation" if name else "federation", "name": name}}
+    """A role as the API has it, from ROLE, ROLE@ORGANISATION or ROLE@project:NAME."""
+    read = to_json(read_grant(text))
+    assert isinstance(read, dict)
+    return read
 
 
 def invited(by: Visitor, name: str, *roles: str, organisation: str = "default") -> str:

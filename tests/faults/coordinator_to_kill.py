@@ -37,7 +37,7 @@ from septum.coordinator.root import Adapters, Ready, serve
 from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.registry import SiloRecord
-from septum.ports.store import JournalEntry, Pending, RunStore, StoredRun, Transition
+from septum.ports.store import ALL_RUNS, JournalEntry, Pending, RunFilter, RunStore, StoredRun, Transition
 from septum.protocol.codec import Scalar
 from septum.protocol.facts import Fact
 from septum.protocol.run_state import Combine, Combined, Run
@@ -55,9 +55,9 @@ class WatchedRuns:
     epoch: int
     combining: threading.Event  # a Combine effect was committed
 
-    def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:
+    def create(self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "") -> StoredRun:
         with self.fate.passing(["create a run"], [run.id]):
-            return self.store.create(run, facts, at=at)
+            return self.store.create(run, facts, at=at, project=project)
 
     def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
         points = list(dict.fromkeys(name for one in transitions for name in names_of(one)))
@@ -73,8 +73,11 @@ class WatchedRuns:
     def get(self, run_id: str) -> StoredRun:
         return self.store.get(run_id)
 
-    def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
-        return self.store.page(limit=limit, before=before)
+    def project_of(self, run_id: str) -> str:
+        return self.store.project_of(run_id)
+
+    def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
+        return self.store.page(limit=limit, before=before, wanted=wanted)
 
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
         found = self.store.unfinished()
@@ -152,7 +155,7 @@ class WatchedApps:
 
 @dataclass(frozen=True, slots=True)
 class WatchedPeople:
-    """SiloAccounts, PeopleStore, CredentialStore or SessionStore, whose writes are the points that `WRITERS` names."""
+    """A store of people, or of what they make, whose writes are the points that `WRITERS` names."""
 
     store: object
     port: str
@@ -234,6 +237,8 @@ def watched(fate: Fate) -> Adapters:
             "people": "PeopleStore",
             "credentials": "CredentialStore",
             "sessions": "SessionStore",
+            "groups": "GroupStore",
+            "projects": "ProjectStore",
         }
         people = {name: WatchedPeople(getattr(stores, name), port, fate) for name, port in ports.items()}
         return replace(stores, runs=runs, registry=silos, apps=apps, **people)  # type: ignore[arg-type]

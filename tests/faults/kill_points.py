@@ -33,6 +33,7 @@ class Story(Enum):
     ASKING = "statistics are asked, and nothing is trained"
     PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
     PEOPLING = "people are invited, prove themselves, get roles and tokens, and lose them; no run"
+    GROUPING = "groups of silos and projects are made, change and end; no run"
 
 
 COORDINATOR_POINTS: Mapping[str, Story] = {
@@ -110,6 +111,12 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "make a token": Story.PEOPLING,
     "note that a token was used": Story.PEOPLING,
     "revoke a token": Story.PEOPLING,
+    "make a group": Story.GROUPING,
+    "take a silo into a group": Story.GROUPING,
+    "take a silo out of a group": Story.GROUPING,
+    "remove a group": Story.GROUPING,
+    "make a project": Story.GROUPING,
+    "close a project": Story.GROUPING,
 }
 
 STAGED = frozenset({"StageOpened", "StageClosed", "SiloReported"})  # facts that have a name for each stage
@@ -146,6 +153,12 @@ WRITERS: Mapping[str, Collection[str]] = {
     "SessionStore.add_token": ("make a token",),
     "SessionStore.touch_token": ("note that a token was used",),
     "SessionStore.revoke_token": ("revoke a token",),
+    "GroupStore.add": ("make a group",),
+    "GroupStore.put": ("take a silo into a group",),
+    "GroupStore.drop": ("take a silo out of a group",),
+    "GroupStore.remove": ("remove a group",),
+    "ProjectStore.add": ("make a project",),
+    "ProjectStore.close": ("close a project",),
     "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state", "put a package"),
     "BlobStore.append": ("append to an upload",),
     "BlobStore.discard": ("discard payloads", "discard an optimizer state", "discard a package"),
@@ -159,6 +172,7 @@ READERS = frozenset(
     {
         "RunStore.get",
         "RunStore.page",
+        "RunStore.project_of",
         "RunStore.unfinished",
         "RunStore.journal",
         "SiloRegistry.get",
@@ -174,6 +188,8 @@ READERS = frozenset(
         "SessionStore.session",
         "SessionStore.token",
         "SessionStore.tokens",
+        "GroupStore.groups",
+        "ProjectStore.projects",
         "BlobStore.get",
         "BlobStore.path",
         "BlobStore.size_bytes",

@@ -27,6 +27,7 @@ from septum.protocol.people_views import (
     SignIn,
     WaitView,
 )
+from septum.protocol.project_views import NewProject
 from septum.protocol.rights import Grant, Role
 
 PASSWORD = "a long enough password"
@@ -80,6 +81,23 @@ def live_among_people(here: Peopled, number: int) -> None:
         assert found.grants == (Grant(Role.VIEWER),)
         known = {one.name for one in here.persist(people.organisations)}
         assert (org in known, empty in known) == (True, False)
+
+
+def live_in_projects(here: Peopled, number: int) -> None:
+    """A group and a project come, change and end, each once."""
+    group, spare, name, silo = f"group-{number}", f"spare-{number}", f"project-{number}", f"silo-{number}"
+    with closing(Client(here.access)) as client:
+        here.persist(lambda: client.invite(silo))
+        for one in (group, spare):
+            here.tried(partial(client.groups.add, one), ConflictError)
+        assert here.persist(lambda: client.groups.put(spare, silo)).silos == (silo,)
+        assert here.persist(lambda: client.groups.put(group, silo)).silos == (silo,)
+        assert here.persist(lambda: client.groups.drop(group, silo)).silos == ()
+        here.tried(lambda: client.groups.remove(spare), NotFoundError)
+        here.tried(lambda: client.projects.add(NewProject(name, group)), ConflictError)
+        assert here.persist(lambda: client.projects.close(name)).closed
+        assert [one.name for one in here.persist(client.groups.all) if one.name in (group, spare)] == [group]
+        assert here.persist(lambda: client.projects.get(name)).group == group
 
 
 def _first(here: Peopled, people: PeopleClient, name: str, once: str) -> SessionView:

@@ -28,7 +28,7 @@ from tests.faults.counting import APP, ROWS, UNCLOSED, Counting, counting_in, un
 from tests.faults.counting import persist as keep_asking
 from tests.faults.dying import Fate, Kill, Remove, When
 from tests.faults.kill_points import COORDINATOR_POINTS, Story
-from tests.faults.people_story import Peopled, live_among_people
+from tests.faults.people_story import Peopled, live_among_people, live_in_projects
 from tests.faults.programs import Program
 from tests.sdk.packaging import app_folder, built
 
@@ -347,6 +347,12 @@ def peopling(place: Place, point: str) -> None:
     live_among_people(here, list(COORDINATOR_POINTS).index(point))
 
 
+def grouping(place: Place, point: str) -> None:
+    place.fate.arm(*deaths(point))
+    here = Peopled(operator_access(place.federation.operator_dir), place.persist, place.provider)
+    live_in_projects(here, list(COORDINATOR_POINTS).index(point))
+
+
 def _digest_of(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
@@ -367,6 +373,7 @@ STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.PUSHING: pushing,
     Story.ASKING: asking,
     Story.PEOPLING: peopling,
+    Story.GROUPING: grouping,
 }
 
 

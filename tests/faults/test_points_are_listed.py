@@ -18,8 +18,10 @@ from septum.ports.apps import AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.channel import Channel
 from septum.ports.credentials import CredentialStore
+from septum.ports.groups import GroupStore
 from septum.ports.launcher import Launcher, Worker
 from septum.ports.people import PeopleStore
+from septum.ports.projects import ProjectStore
 from septum.ports.registry import SiloRegistry
 from septum.ports.sessions import SessionStore
 from septum.ports.store import RunStore
@@ -33,7 +35,18 @@ from septum.silo.ledger import Ledger
 from septum.silo.private_receipts import PrivateReceipts
 from septum.silo.run_files import RunFiles
 
-PORTS = (RunStore, SiloRegistry, SiloAccounts, AppRegistry, PeopleStore, CredentialStore, SessionStore, BlobStore)
+PORTS = (
+    RunStore,
+    SiloRegistry,
+    SiloAccounts,
+    AppRegistry,
+    PeopleStore,
+    CredentialStore,
+    SessionStore,
+    GroupStore,
+    ProjectStore,
+    BlobStore,
+)
 SOURCE = Path(septum.__file__).parent
 
 
@@ -81,6 +94,8 @@ def test_every_transaction_of_the_database_is_behind_a_listed_method():
         "PeopleStore": "SqlitePeople",
         "CredentialStore": "SqliteCredentials",
         "SessionStore": "SqliteSessions",
+        "GroupStore": "SqliteGroups",
+        "ProjectStore": "SqliteProjects",
     }
     split = [name.partition(".") for name in WRITERS]
     listed = {f"{adapters.get(owner, owner)}{dot}{method}" for owner, dot, method in split}

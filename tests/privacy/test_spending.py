@@ -56,6 +56,11 @@ def test_a_delta_of_the_plan_is_taken_as_it_is():
     assert derive(replace(WANTED, delta=1e-6), 640, concentrated).delta == 1e-6
 
 
+@pytest.mark.parametrize(("rows", "most", "delta"), [(1, 0.01, 0.01), (640, 1e-5, 1e-5), (640, 0.01, 1 / 6400)])
+def test_delta_auto_is_never_above_what_the_silo_allows(rows, most, delta):
+    assert derive(WANTED, rows, concentrated, most).delta == delta
+
+
 def test_where_the_other_releases_cost_it_all_nothing_is_trained():
     with pytest.raises(ConfigError, match="leaves nothing for training"):
         noise_for(concentrated, 1.0, 1e-5, 1.0, 10, beside=(Gaussian(1.0),))

@@ -78,7 +78,14 @@ def test_what_an_administrator_of_an_organisation_may_give():
 def test_only_the_federations_administrator_may_do_everything():
     assert [role for role in Role if RIGHTS[role] == frozenset(Right)] == [Role.FEDERATION_ADMIN]
     alone = RIGHTS[Role.FEDERATION_ADMIN].difference(*(RIGHTS[r] for r in Role if r is not Role.FEDERATION_ADMIN))
-    assert alone == {Right.ORG_MANAGE, Right.APP_REMOVE, Right.MODEL_PRUNE, Right.ROSTER_PUSH}
+    assert alone == {
+        Right.ORG_MANAGE,
+        Right.APP_REMOVE,
+        Right.MODEL_PRUNE,
+        Right.ROSTER_PUSH,
+        Right.GROUP_MANAGE,
+        Right.PROJECT_MANAGE,
+    }
 
 
 def test_looking_changes_nothing():

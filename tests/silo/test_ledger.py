@@ -14,6 +14,7 @@ from septum.errors import BudgetError, LedgerError, ProtocolError, StorageError
 from septum.privacy.accounting import Stated
 from septum.privacy.ledger import Budget, Charge, Recovered, Refused, Reserved, Settled, Unit
 from septum.silo.ledger import FILE_NAME, HEAD_NAME, Head, Ledger, read, recover
+from septum.silo.private_receipts import PrivateReceipt, PrivateReceipts
 
 BUDGET = Budget(3.0, 1e-5)
 PROGRAM = [sys.executable, "-m", "tests.silo.ledger_to_kill"]
@@ -179,6 +180,22 @@ def test_a_piece_of_a_line_that_a_kill_left_was_never_an_entry(five):
         file.write(b'{"entry":{"at":7.0,')
     ledger(five).release(charge(0.1), BUDGET)
     assert len(read(five).entries) == 6
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_ledger_that_is_gone_with_its_head_is_found_where_a_run_was_paid(five, left):
+    """Else a silo whose files were lost, or all but the first line, would have its whole budget again."""
+    PrivateReceipts(five).add(PrivateReceipt(1.0, "r-1", "heart", "enforced", 1.0, 1e-5, 1, 60, 1.0, 0.5))
+    whole = (five / FILE_NAME).read_bytes().splitlines(keepends=True)
+    (five / FILE_NAME).write_bytes(b"".join(whole[:left]))
+    if not left:
+        (five / FILE_NAME).unlink()
+    (five / HEAD_NAME).unlink()
+    for ask in (lambda: read(five), lambda: ledger(five).reserve(charge(), BUDGET)):
+        with pytest.raises(LedgerError, match=r"ledger\.head is gone, and privacy\.jsonl names runs that were paid"):
+            ask()
+    recover(five, 2.5, 9.0)
+    assert Stated(2.5) in read(five).book.costs("heart")
 
 
 def test_both_brought_back_from_a_copy_are_not_found_here_but_by_a_head_kept_elsewhere(five):

@@ -91,6 +91,8 @@ def test_each_rule_is_explained_and_changes_the_digest():
         ({"max_delta": 0.0}, "a delta of 0"),
         ({"max_epsilon": float("nan")}, "max_epsilon is nan"),
         ({"min_cell": 0}, "min_cell is 0"),
+        ({"tell_rows": True, "require_privacy": True}, "tell_rows tells of a dataset's rows without noise"),
+        ({"tell_rows": True, "require_noise": True}, "tell_rows tells of a dataset's rows without noise"),
         ({"egress_hosts": ("*.example.org",)}, r"egress_hosts has '\*\.example\.org', which is no host"),
     ],
 )

@@ -194,12 +194,30 @@ def test_a_stopped_run_that_is_resumed_reserves_what_it_gave_back(silo):
     assert concentrated(silo.tools.ledger.read().book.costs(DATASET), 1e-5) <= 5.0
 
 
+def test_delta_auto_keeps_to_the_policys_max_delta(silo):
+    silo.tools = replace(silo.tools, max_delta=1e-4)  # a tenth of 1 / 60 rows is more
+    silo.spec_for(silo.run(), PREPARE)
+    assert json.loads(silo.files.privacy.read_text())["delta"] == 1e-4
+
+
 def test_a_run_that_the_budget_cannot_pay_trains_nothing_and_says_what_is_left(tmp_path):
     silo = Silo(tmp_path, budget=4.0)
     with pytest.raises(BudgetError, match=r"the budget is 4, of which 0\.198 is spent and 3\.802 is left"):
         silo.spec_for(silo.run(), PREPARE)
     assert [type(event) for event in silo.events] == [Released, Refused]
     assert [spec.loop for spec, _ in silo.started] == [None]
+
+
+def test_a_run_that_is_asked_again_after_a_refusal_does_not_count_its_rows_again(tmp_path):
+    """Else a coordinator that asks on and on would spend a silo's budget on counts, and see each in the refusal."""
+    silo = Silo(tmp_path, budget=4.0)
+    for _ in range(3):
+        with pytest.raises(BudgetError, match=r"of which 0\.198 is spent"):
+            silo.spec_for(silo.run(), PREPARE)
+    assert [type(event) for event in silo.events] == [Released, Refused, Refused, Refused]
+    silo.run().settle()
+    (receipt,) = PrivateReceipts(silo.dir).all()
+    assert (receipt.steps, receipt.epsilon) == (0, pytest.approx(1 / 2.25**2))
 
 
 def test_runs_of_one_dataset_add_up_until_the_budget_refuses(tmp_path):

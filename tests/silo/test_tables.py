@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.silo.private_app import write_private_app
 from tests.silo.small_app import admission, allowing, approved, write_app, write_data
 
 from septum.adapters.tables import read_table
 from septum.errors import DataError
-from septum.protocol.plan import AppRef, Plan
+from septum.protocol.plan import AppRef, Masking, Plan
+from septum.protocol.privacy import Privacy
+from septum.protocol.query import Noise, Query, QueryColumn
 from septum.protocol.silo import Denied
 from septum.sdk.contract import Column, Role
+from septum.sdk.package import read_manifest
+from septum.silo.admission import UNREADABLE
 from septum.silo.consent import Granted
 from septum.silo.datasets import plain_file
 from septum.silo.policy import Policy
@@ -22,6 +28,7 @@ pytestmark = pytest.mark.processes
 
 COLUMNS = {"x": Column(), "y": Column(Role.TARGET)}
 ROWS = "x,y\n1,0\n2,1\n3,1\n"
+QUERY = Query((QueryColumn("x"),), min_cell=1, noise=Noise(1.0))
 
 
 @pytest.fixture
@@ -123,3 +130,15 @@ def test_why_the_data_cannot_be_used_is_told_only_where_texts_may_leave(silo, tm
     assert ("its own log says why" in denied.reason) is not open_
     assert "Müller" not in denied.reason
     assert [record.message for record in caplog.records if record.message == "data_not_usable"]
+
+
+@pytest.mark.parametrize("privacy", [{"privacy": Privacy(5.0)}, {"query": QUERY, "masking": Masking()}])
+def test_why_the_data_cannot_be_used_is_never_told_to_a_run_whose_privacy_is_accounted_for(tmp_path, privacy):
+    app = approved(write_private_app(tmp_path / "app"), write_data(tmp_path / "data.csv"))
+    app = replace(app, trains=read_manifest(app.path).trains)
+    (tmp_path / "data.csv").write_text("x,y\nMüller,0\n")
+    tables = Tables(tmp_path / "tables")
+    policy = allowing(send_error_texts=True, queries=("small",))
+    admit = admission(tmp_path, app, policy, table=lambda app, keep: tables.get(app.dataset, app.columns, keep)).admit
+    plan = Plan("p", AppRef("small", "1", app.digest), {}, ("north", "south"), rounds=1, **privacy)
+    assert admit("r1", plan, tmp_path / "runs" / "r1" / "table") == Denied("data", UNREADABLE)

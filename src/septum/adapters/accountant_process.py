@@ -99,6 +99,10 @@ class AccountantProcess:
             problem = "it ended"
         except (OSError, MessageError) as error:
             problem = str(error)
+        except BaseException:  # an answer that was not taken would be the next question's
+            process.kill()
+            self._end()
+            raise
         process.kill()
         code = process.wait()
         self._end()

@@ -53,7 +53,8 @@ def clone(call: Invocation, run: str, named: str, changes: Changes, *, key: str,
         if old.query is not None:
             raise ConfigError(f"run {run} asks for statistics, and makes no model", hint="septum stats run")
         app = _app(client, old, named)
-        view = send(client, changed(old, app, changes), key or uuid.uuid4().hex)
+        project = client.run(run).project  # a run stays in the project of the one that it is like
+        view = send(client, changed(old, app, changes), key or uuid.uuid4().hex, project)
         if watch:
             call.output.note(f"run {view.id} submitted")
             return watching.watch(call.output, client, view.id)
@@ -110,7 +111,7 @@ def reproduce(call: Invocation, run: str, *, key: str) -> Answer:
             raise ConfigError(f"run {run} asks for statistics, and makes no model", hint=f"septum stats show {run}")
         if old.status is not RunStatus.FINISHED:
             raise ConfigError(f"run {run} is {old.status.value}: only a finished run can be compared", hint=_CLONE)
-        again = send(client, plan, key or uuid.uuid4().hex)
+        again = send(client, plan, key or uuid.uuid4().hex, old.project)
         call.output.note(f"run {again.id} submitted")
         new = watching.wait(call.output, client, again.id)
         courses = [course_of(entry.fact for entry in client.whole_journal(one)) for one in (run, again.id)]

@@ -48,6 +48,7 @@ class Terms:
     quorum: int = 0
     gather_s: float = 60.0
     deadline_s: float = 600.0
+    project: str = ""
 
 
 def ask(call: Invocation, named: str, asked: Asked, terms: Terms) -> Answer:
@@ -56,8 +57,8 @@ def ask(call: Invocation, named: str, asked: Asked, terms: Terms) -> Answer:
     with call.client() as client:
         app = here or app_named(client, named)
         ref = AppRef(app.name, app.version, app.digest)
-        plan = plan_of(ref, query_of(app.columns, asked), terms.silos or enrolled(client), terms)
-        run = send(client, plan, uuid.uuid4().hex).id
+        plan = plan_of(ref, query_of(app.columns, asked), terms.silos or enrolled(client, terms.project), terms)
+        run = send(client, plan, uuid.uuid4().hex, terms.project).id
         call.output.note(f"run {run} asks {len(plan.silos)} silos")
         return followed(call.output, client, run)
 

@@ -37,7 +37,7 @@ def download(
     digest: Annotated[
         str, typer.Argument(metavar="[DIGEST]", help="The model's digest, as `septum model list` shows it.")
     ] = "",
-    run: Annotated[str, typer.Option("--run", help="A model of this run instead of a digest; its newest one.")] = "",
+    run: Annotated[str, typer.Option("--run", help="A model of this run; its newest one, if no digest is given.")] = "",
     round_: Annotated[int | None, typer.Option("--round", min=0, help="With --run: the model of this round.")] = None,
     best: Annotated[
         bool, typer.Option("--best", help="With --run: its best model, by the ROC-AUC of that very model.")
@@ -46,9 +46,11 @@ def download(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> Answer:
     """Download a model as a safetensors file. Its digest is checked before the file appears."""
-    if bool(digest) == bool(run):
+    if digest and (round_ is not None or best):
+        raise ConfigError("a digest and --round or --best", hint="septum model download --run RUN --round N")
+    if not digest and not run:
         raise ConfigError(
-            "which model? " + ("both DIGEST and --run were given" if digest else "neither DIGEST nor --run was given"),
+            "which model? neither DIGEST nor --run was given",
             hint="septum model list, then septum model download DIGEST or --run RUN",
         )
     if round_ is not None and not run:
@@ -59,7 +61,7 @@ def download(
         raise ConflictError(f"{out} is there already", hint="give another file with -o, or --force")
     with call.client() as client:
         wanted = digest or _model_of(client, run, round_, best=best).digest
-        size_bytes = client.download(wanted, out)
+        size_bytes = client.download(wanted, out, run=run)
     data: Json = {"path": str(out), "digest": wanted, "size_bytes": size_bytes}
     return Answer(data, (f"{out}: {size_bytes} bytes, {wanted}",))
 

@@ -12,6 +12,10 @@ from septum.errors import ConfigError
 
 DP_CLIP, DP_BATCH, DP_STEPS, DP_RATE = 1.0, 64, 1, 0.2
 
+Project = Annotated[
+    str,
+    typer.Option("--project", metavar="PROJECT", help="The project of the run; its silos are those of its group."),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A hyper-parameter of the app; may be repeated."),

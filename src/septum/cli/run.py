@@ -24,7 +24,11 @@ def submit(
     ],
     overrides: options.Set = None,
     preset: options.Preset = "",
-    silos: Annotated[str, typer.Option("--silos", metavar="A,B", help="Silos by name; all enrolled if left out.")] = "",
+    project: options.Project = "",
+    silos: Annotated[
+        str,
+        typer.Option("--silos", metavar="A,B", help="Silos by name; all enrolled, or the project's, if left out."),
+    ] = "",
     rounds: options.Rounds = None,
     quorum: options.Quorum = 0,
     strategy: options.Strategy = "fedavg",
@@ -85,7 +89,7 @@ def submit(
         attempts=attempts,
         name=name,
     )
-    return submitting.submit(call, app_named, wanted, options.names(silos), key=key, watch=watch)
+    return submitting.submit(call, app_named, wanted, options.names(silos), key=key, watch=watch, project=project)
 
 
 @command(app, "clone", remote=True)
@@ -155,12 +159,21 @@ def list_(
     call: Invocation,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many runs at most.")] = 20,
     before: Annotated[str, typer.Option("--before", metavar="RUN", help="Only runs older than this one.")] = "",
+    project: Annotated[str, typer.Option("--project", metavar="PROJECT", help="Only runs of this project.")] = "",
+    app_named: Annotated[
+        str, typer.Option("--app", metavar="APP", help="Only runs of this app: NAME, or NAME==VERSION.")
+    ] = "",
+    status: Annotated[
+        list[str] | None,
+        typer.Option("--status", metavar="STATUS", help="Only runs that do this, such as training; may be repeated."),
+    ] = None,
 ) -> Answer:
-    """List runs, newest first."""
+    """List the runs that you may see, newest first."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
 
+    statuses = views.statuses(status or ())
     with call.client() as client:
-        return views.runs(client.runs(limit=limit, before=before))
+        return views.runs(client.runs(limit=limit, before=before, project=project, app=app_named, statuses=statuses))
 
 
 @command(app, "show", remote=True)

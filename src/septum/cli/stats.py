@@ -69,7 +69,11 @@ def run(
     min_cell: MinCell = None,
     epsilon: Epsilon = None,
     delta: Delta = 1e-5,
-    silos: Annotated[str, typer.Option("--silos", metavar="A,B", help="Silos by name; all enrolled if left out.")] = "",
+    project: options.Project = "",
+    silos: Annotated[
+        str,
+        typer.Option("--silos", metavar="A,B", help="Silos by name; all enrolled, or the project's, if left out."),
+    ] = "",
     quorum: Annotated[int, typer.Option("--quorum", min=0, help="Silos that it takes; 0 stands for all.")] = 0,
     gather: options.Gather = 60.0,
     deadline: Annotated[
@@ -89,7 +93,7 @@ def run(
         asking.noise_of(epsilon, delta),
     )
     named = options.names(silos)
-    return asking.ask(call, app_named, asked, asking.Terms(named, quorum, gather, deadline))
+    return asking.ask(call, app_named, asked, asking.Terms(named, quorum, gather, deadline, project))
 
 
 @command(app, "show", remote=True)

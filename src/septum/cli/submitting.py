@@ -25,7 +25,14 @@ PATIENCE_S = 30.0  # a coordinator that restarts is back within seconds
 
 
 def submit(
-    call: Invocation, named: str, options: RunOptions, silos: tuple[str, ...], *, key: str, watch: bool
+    call: Invocation,
+    named: str,
+    options: RunOptions,
+    silos: tuple[str, ...],
+    *,
+    key: str,
+    watch: bool,
+    project: str = "",
 ) -> Answer:
     """Submit a run of the app in a folder, or of a package that was pushed; with `watch`, follow it until it ends."""
     here = folder_named(named)
@@ -33,8 +40,8 @@ def submit(
         make_plan(here, silos, options)  # what is wrong on this side is said before the coordinator is asked
     with call.client() as client:
         app = here or app_named(client, named)
-        plan = make_plan(app, silos or enrolled(client), options)
-        view = send(client, plan, key or uuid.uuid4().hex)
+        plan = make_plan(app, silos or enrolled(client, project), options)
+        view = send(client, plan, key or uuid.uuid4().hex, project)
         if watch:
             call.output.note(f"run {view.id} submitted")
             return watching.watch(call.output, client, view.id)
@@ -62,20 +69,28 @@ def app_named(client: Client, named: str) -> Described:
     return described_package(view.digest, client.app_description(view.digest), view.presets)
 
 
-def send(client: Client, plan: Plan, key: str, patience_s: float = PATIENCE_S) -> RunView:
+def send(client: Client, plan: Plan, key: str, project: str = "", patience_s: float = PATIENCE_S) -> RunView:
     """Submit; after a broken connection again with the same key, which starts the run once."""
     client.health()  # a wrong URL or token is said at once, without patience
     backoff = Backoff(patience_s)
     while True:
         try:
-            return client.submit(plan, key=key)
+            return client.submit(plan, key=key, project=project)
         except ConnectionFailedError:
             backoff.pause_or_raise()
 
 
-def enrolled(client: Client) -> tuple[str, ...]:
-    """The silos that could take part."""
+def enrolled(client: Client, project: str = "") -> tuple[str, ...]:
+    """The silos that could take part: all that have enrolled, or those of a project's group."""
     names = tuple(silo.name for silo in client.silos() if silo.status in (SiloStatus.ONLINE, SiloStatus.OFFLINE))
+    if project:
+        group = client.projects.get(project)
+        names = tuple(name for name in names if name in group.silos)
+        if not names:
+            raise ConfigError(
+                f"no silo of group {group.group!r} of project {project!r} has enrolled",
+                hint=f"septum group show {group.group}; septum silo list",
+            )
     if not names:
         raise ConfigError("no silo has enrolled with this coordinator", hint="septum silo invite NAME")
     return names

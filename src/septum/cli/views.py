@@ -6,21 +6,45 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from septum.cli.output import Answer, Json, Table, one_line
+from septum.errors import ConfigError, did_you_mean
 from septum.protocol.codec import to_json
 from septum.protocol.facts import LARGE_BOUND, Metrics, MetricsNoise
-from septum.protocol.views import InviteView, ModelView, Pruned, RunView
+from septum.protocol.views import InviteView, ModelView, Pruned, RunStatus, RunView
 
 
 def runs(found: Sequence[RunView]) -> Answer:
     """A page of runs."""
     rows = tuple(
-        (view.id, view.name, view.status.value, _progress(view), roc_auc_text(view.metrics), when(view.created_at))
+        (
+            view.id,
+            view.name,
+            view.project or "-",
+            view.status.value,
+            _progress(view),
+            roc_auc_text(view.metrics),
+            when(view.created_at),
+        )
         for view in found
     )
     table = Table(
-        ("RUN", "NAME", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"), rows, "no runs yet: septum run submit APP_DIR"
+        ("RUN", "NAME", "PROJECT", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"),
+        rows,
+        "no runs yet: septum run submit APP_DIR",
     )
     return Answer({"runs": [to_json(view) for view in found]}, (table,))
+
+
+def statuses(texts: Sequence[str]) -> tuple[RunStatus, ...]:
+    """What `--status` names. Raises ConfigError.
+
+    >>> statuses(["paused"])
+    (<RunStatus.PAUSED: 'paused'>,)
+    """
+    known = {status.value: status for status in RunStatus}
+    for text in texts:
+        if text not in known:
+            raise ConfigError(f"--status {text}: {did_you_mean(text, known)}", hint=f"one of {', '.join(known)}")
+    return tuple(known[text] for text in texts)
 
 
 def run(view: RunView) -> Answer:
@@ -28,6 +52,7 @@ def run(view: RunView) -> Answer:
     lines = [
         f"run       {view.id}",
         f"name      {view.name}",
+        *((f"project   {view.project}",) if view.project else ()),
         f"app       {view.app.name} {view.app.version} ({view.app.digest})",
         f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
         *(_asking(view) if view.asks else _training(view)),

@@ -7,7 +7,7 @@ submits once.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ import httpx
 from septum.client.access import Access
 from septum.client.download import Piece, piece_of, save
 from septum.client.people import PeopleClient
+from septum.client.projects import GroupsClient, ProjectsClient
 from septum.client.stream import Backoff, entries
 from septum.client.wire import error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError
@@ -32,6 +33,7 @@ from septum.protocol.views import (
     JournalView,
     ModelView,
     Pruned,
+    RunStatus,
     RunView,
     SiloDetail,
     SiloView,
@@ -44,7 +46,9 @@ T = TypeVar("T")
 
 
 class Client:
-    """The coordinator's public API. `people`: organisations, people, sessions and tokens.
+    """The coordinator's public API.
+
+    `people` are organisations, people, sessions and tokens; `groups` those of silos; `projects` what runs belong to.
 
     Every method raises ConnectionFailedError when the coordinator cannot be reached, AuthError when the token is not
     accepted, and otherwise the error that the coordinator answered, of the same class as there.
@@ -59,6 +63,8 @@ class Client:
             verify=_trust(access.ca_file),
         )
         self.people = PeopleClient(self._json)
+        self.groups = GroupsClient(self._json)
+        self.projects = ProjectsClient(self._json)
 
     def __enter__(self) -> Self:
         return self
@@ -72,13 +78,32 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def submit(self, plan: Plan, *, key: str) -> RunView:
-        """Start a run. `key` names this submission: sent again with the same plan it returns the same run."""
-        return from_json(RunView, self._json("POST", "/runs", to_json(plan), headers={"idempotency-key": key}))
+    def submit(self, plan: Plan, *, key: str, project: str = "") -> RunView:
+        """Start a run, in a project or in none.
 
-    def runs(self, *, limit: int = 100, before: str = "") -> tuple[RunView, ...]:
-        """Runs, newest first, at most `limit`, those after the run id `before`."""
-        return list_of(RunView, self._json("GET", "/runs", params={"limit": str(limit), "before": before}))
+        `key` names this submission: sent again with the same plan and project it returns the same run.
+        """
+        params = {"project": project} if project else {}
+        headers = {"idempotency-key": key}
+        return from_json(RunView, self._json("POST", "/runs", to_json(plan), params=params, headers=headers))
+
+    def runs(
+        self,
+        *,
+        limit: int = 100,
+        before: str = "",
+        project: str = "",
+        app: str = "",
+        statuses: Sequence[RunStatus] = (),
+    ) -> tuple[RunView, ...]:
+        """Runs, newest first, at most `limit`, those after the run id `before`.
+
+        Of a project; of an app, NAME or NAME==VERSION; in one of these statuses: whatever is given has to hold.
+        """
+        given = {"before": before, "project": project, "app": app}
+        params: dict[str, str | list[str]] = {name: value for name, value in given.items() if value}
+        params |= {"limit": str(limit), "status": [one.value for one in statuses]}
+        return list_of(RunView, self._json("GET", "/runs", params=params))
 
     def run(self, run_id: str) -> RunView:
         """One run. Raises NotFoundError."""
@@ -135,13 +160,15 @@ class Client:
         """Every model of a run, oldest first; without a run the newest model of each, newest run first."""
         return list_of(ModelView, self._json("GET", "/models", params={"run": run_id} if run_id else {}))
 
-    def download(self, digest: str, path: Path, *, patience_s: float = 60.0) -> int:
+    def download(self, digest: str, path: Path, *, run: str = "", patience_s: float = 60.0) -> int:
         """Write a model (safetensors) into `path`; its size in bytes. The digest is checked before `path` appears.
+
+        `run`, which made it, is needed where one's role is over its project alone.
 
         A download that is cut is taken up again where it stopped, for up to `patience_s` seconds without success; what
         has come stays beside `path`, and the next download of the same model goes on with it.
         """
-        return save(lambda start: self._piece(digest, start), digest, path, patience_s=patience_s)
+        return save(lambda start: self._piece(digest, start, run), digest, path, patience_s=patience_s)
 
     def prune(self, *, newest: int = 2, older_than_days: float = 30.0, really: bool = False) -> Pruned:
         """What can go of the models of runs that ended long ago; `really`: it goes. Raises ConfigError."""
@@ -225,11 +252,12 @@ class Client:
         return from_json(HealthView, self._json("GET", "/health"))
 
     @contextmanager
-    def _piece(self, digest: str, start: int) -> Iterator[Piece]:
+    def _piece(self, digest: str, start: int, run: str) -> Iterator[Piece]:
         """A model's bytes from `start` on."""
+        params, where = {"run": run} if run else {}, f"/models/{quote(digest, safe=':')}"
         headers = {"accept-encoding": "identity", **({"range": f"bytes={start}-"} if start else {})}
         try:
-            with self._http.stream("GET", f"/models/{quote(digest, safe=':')}", headers=headers) as response:
+            with self._http.stream("GET", where, params=params, headers=headers) as response:
                 if response.is_error and not (
                     start and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
                 ):
@@ -255,7 +283,7 @@ class Client:
         path: str,
         body: Json = None,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | list[str]] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
         content = None if body is None else dumps(body)

@@ -25,10 +25,13 @@ from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.fleet import Fleet
+from septum.coordinator.groups import Groups
 from septum.coordinator.login import Lifetimes, Login
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
+from septum.coordinator.projects import Projects
+from septum.coordinator.provider import Provider
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
@@ -147,7 +150,9 @@ async def _start_engine(
     enrolment.on_revoked.append(silo_api.end_silo)
     pruning = Pruning(driver, blobs, clock)
     mine = (door.login, door.people, door.account, pruning, door.oidc)
-    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, clock.unix())
+    groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
+    projects = Projects(stores.projects, stores.groups, driver.performer, clock)
+    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, clock.unix())
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()
@@ -196,7 +201,6 @@ async def _open_door(
     account = Account(credentials, stores.sessions, login, performer, clock, config.name)
     if config.oidc is None:
         return _Door(login, people, account, None)
-    from septum.coordinator.provider import Provider  # httpx and PyJWT: 8 MB that others need not hold
 
     provider = Provider(config.oidc)
     stack.push_async_callback(provider.close)

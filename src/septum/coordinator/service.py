@@ -27,7 +27,7 @@ from septum.errors import (
 )
 from septum.plugins.strategies import strategy_for
 from septum.ports.blobs import BlobStore
-from septum.ports.store import StoredRun
+from septum.ports.store import ALL_RUNS, RunFilter, StoredRun
 from septum.protocol import metrics_combine
 from septum.protocol.combine import check
 from septum.protocol.finite_scan import FiniteScan
@@ -35,6 +35,7 @@ from septum.protocol.messages import (
     Instruction,
     Leave,
     Masked,
+    Outcome,
     Poll,
     PollAnswer,
     Result,
@@ -256,24 +257,25 @@ class RunService:
 
     # --- operators -----------------------------------------------------------------------------------------------
 
-    async def submit(self, plan: Plan, key: str) -> RunView:
-        """A new run; the same one again for the same key and plan.
+    async def submit(self, plan: Plan, key: str, project: str = "") -> RunView:
+        """A new run, in a project or in none; the same one again for the same key, plan and project.
 
         Raises ConfigError for settings that the strategy does not know and for fewer silos than it needs, PluginError
-        for one that cannot be loaded, ConflictError when the key had another plan.
+        for one that cannot be loaded, ConflictError when the key had another plan or project.
         """
         await self._driver.performer.read(strategy_for, plan)
         run, effects = create(run_id_of(key), plan, now=0.0)
         facts = [effect.fact for effect in effects if isinstance(effect, Note)]
         try:
             stored = await self._driver.performer.write(
-                self._driver.store.create, run, facts, at=self._driver.clock.unix()
+                self._driver.store.create, run, facts, at=self._driver.clock.unix(), project=project
             )
         except ConflictError:
             live = await self._driver.load(run.id)
-            if live.run.plan.digest != plan.digest:
+            other = "plan" if live.run.plan.digest != plan.digest else "project" if live.project != project else ""
+            if other:
                 raise ConflictError(
-                    f"this submission was already made, as run {run.id}, with another plan",
+                    f"this submission was already made, as run {run.id}, with another {other}",
                     hint=f"septum run show {run.id}; submit again with a new key for another run",
                 ) from None
             return self._view(live)
@@ -295,29 +297,49 @@ class RunService:
         """What a run was settled to do. Raises NotFoundError."""
         return (await self._driver.load(run_id)).run.plan
 
-    async def runs(self, *, limit: int, before: str) -> tuple[RunView, ...]:
-        """Runs, newest first."""
-        page = await self._driver.performer.read(self._driver.store.page, limit=limit, before=before)
+    async def project_of(self, run_id: str) -> str:
+        """The project of a run, empty for none. Raises NotFoundError."""
+        live = self._driver.lives.get(run_id)
+        return live.project if live else await self._driver.performer.read(self._driver.store.project_of, run_id)
+
+    async def runs(
+        self,
+        statuses: frozenset[RunStatus] = frozenset(),
+        wanted: RunFilter = ALL_RUNS,
+        *,
+        limit: int,
+        before: str = "",
+    ) -> tuple[RunView, ...]:
+        """Runs that are wanted, newest first; of `statuses`, if there are any."""
+        if statuses:
+            ended = frozenset(Outcome(status.value) for status in statuses if status.ended)
+            lives = self._driver.lives.values()  # what has not ended is here
+            these = frozenset(live.run.id for live in lives if self._view(live).status in statuses)
+            wanted = replace(wanted, ended=ended, these=these)
+        page = await self._driver.performer.read(self._driver.store.page, limit=limit, before=before, wanted=wanted)
         return tuple(self._view(self._driver.lives.get(stored.run.id) or stored) for stored in page)
 
     def _view(self, of: Live | StoredRun) -> RunView:
         """What is in the store: nobody is told what a crash could undo. A run that cannot be committed says so."""
-        view = run_view(of.stored if isinstance(of, Live) else of.run, created_at=of.created_at)
+        run = of.stored if isinstance(of, Live) else of.run
+        view = run_view(run, created_at=of.created_at, project=of.project)
         if isinstance(of, Live) and of.dirty and self._driver.stuck:
             return replace(view, status=RunStatus.PAUSED, reason=self._driver.stuck)
         return view
 
     async def models(self, run_id: str) -> tuple[ModelView, ...]:
-        """Every model of a run, oldest first; without a run the newest of each of the newest 100 runs."""
-        if not run_id:
-            page = await self._driver.performer.read(self._driver.store.page, limit=100)
-            newest = (newest_model(stored.run) for stored in page)
-            return tuple(model for model in newest if model is not None)
+        """Every model of a run, oldest first. Raises NotFoundError."""
         facts, after = [], 0
         while entries := await self.journal(run_id, after=after, limit=JOURNAL_PAGE):
             facts += [entry.fact for entry in entries]
             after = entries[-1].seq
         return models_of(run_id, facts)
+
+    async def newest_models(self, wanted: RunFilter = ALL_RUNS) -> tuple[ModelView, ...]:
+        """The newest model of each of the newest 100 runs that are wanted."""
+        page = await self._driver.performer.read(self._driver.store.page, limit=100, wanted=wanted)
+        newest = (newest_model(stored.run) for stored in page)
+        return tuple(model for model in newest if model is not None)
 
     def model_path(self, digest: str) -> Path:
         """The file of a model. Raises NotFoundError, DigestError for what is no digest."""

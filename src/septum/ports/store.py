@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from septum.protocol.facts import Fact
+from septum.protocol.messages import Outcome
 from septum.protocol.run_state import Combine, Discard, Run
 
 
@@ -20,11 +21,38 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as committed. `version` grows by one with every commit; `created_at` is Unix time, seconds."""
+    """A run as committed.
+
+    version     grows by one with every commit
+    created_at  Unix time, seconds
+    project     to which it belongs, for ever; empty: to none
+    """
 
     run: Run
     version: int
     created_at: float
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs are looked for: those for which all of this holds. None and empty texts hold for every run.
+
+    projects  they belong to one of these; "" among them stands for runs of no project
+    app       of the app of this name
+    version   of this version of it
+    ended     they have ended in one of these ways, or are one of `these`
+    these     by id; nothing without `ended`
+    """
+
+    projects: frozenset[str] | None = None
+    app: str = ""
+    version: str = ""
+    ended: frozenset[Outcome] | None = None
+    these: frozenset[str] = frozenset()
+
+
+ALL_RUNS = RunFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +91,8 @@ class RunStore(Protocol):
     any thread.
     """
 
-    def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:
-        """Add a run at version 1. Raises ConflictError when the id is taken."""
+    def create(self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "") -> StoredRun:
+        """Add a run at version 1, in a project for ever. Raises ConflictError when the id is taken."""
 
     def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
         """Apply transitions of different runs in one transaction; the new outbox entries of each, in order.
@@ -75,10 +103,13 @@ class RunStore(Protocol):
     def get(self, run_id: str) -> StoredRun:
         """One run. Raises NotFoundError with the ids that are close."""
 
-    def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
-        """Runs, newest first by (created_at, id), at most `limit`, starting after the run id `before`.
+    def project_of(self, run_id: str) -> str:
+        """The project of a run, without reading its state. Raises NotFoundError with the ids that are close."""
 
-        Raises NotFoundError when there is no run `before`.
+    def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
+        """Runs that are `wanted`, newest first by (created_at, id), at most `limit`, starting after the run `before`.
+
+        `before` need not be a wanted one. Raises NotFoundError when there is no such run.
         """
 
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:

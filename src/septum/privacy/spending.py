@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from septum.privacy.accounting import Accountant, Gaussian, delta_for, noise_for
 from septum.privacy.dp_sgd import Settings
 from septum.privacy.noise import SIGMA, RandomBytes, discrete_gaussian
-from septum.privacy.wanted import Wanted
+from septum.privacy.wanted import MAX_AUTO_DELTA, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,12 @@ def noisy_count(rows: int, mechanism: Gaussian, random: RandomBytes) -> int:
     return max(1, round(noisy / one_row))
 
 
-def derive(wanted: Wanted, rows: int, accountant: Accountant) -> Spending:
-    """The spending of a silo with `rows` train rows by its noisy count. Raises ConfigError where no noise is enough."""
-    delta = delta_for(rows) if wanted.delta is None else wanted.delta
+def derive(wanted: Wanted, rows: int, accountant: Accountant, max_delta: float = MAX_AUTO_DELTA) -> Spending:
+    """The spending of a silo with `rows` train rows by its noisy count. Raises ConfigError where no noise is enough.
+
+    `max_delta`: what delta auto is at most. A small target makes the count so noisy that it may come out as 1.
+    """
+    delta = min(delta_for(rows), max_delta) if wanted.delta is None else wanted.delta
     rate = min(1.0, wanted.batch / rows)
     noise = noise_for(accountant, wanted.target_epsilon, delta, rate, wanted.most_steps, wanted.beside)
     settings = Settings(wanted.clip, noise, rate, expected_batch=rate * rows)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from septum.privacy.accounting import MAX_NOISE, MIN_NOISE, Gaussian
 
+MAX_AUTO_DELTA = 0.01  # of delta auto, where no silo says otherwise
 SPARE_ROUNDS = 2  # paid for beyond the plan's: work that a crash lost may be done again within the target
 _COUNT_SHARE = 11.25  # noise on N is this / epsilon rows: the accountant finds that to be a few percent of the cost
 

@@ -107,7 +107,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 
 def rows_bucket(rows: int) -> str:
-    """How many rows, so that one more or less tells next to nothing: the first digit, and how many follow it.
+    """How many rows, to the first digit. Without noise: at the edge of a bucket one row more or less shows.
 
     >>> rows_bucket(99), rows_bucket(100), rows_bucket(1_873)
     ('under 100', '100-199', '1000-1999')

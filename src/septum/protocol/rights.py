@@ -34,6 +34,10 @@ class Right(Enum):
     SILO_READ = "silo.read"
     SILO_INVITE = "silo.invite"
     SILO_REVOKE = "silo.revoke"
+    GROUP_READ = "group.read"
+    GROUP_MANAGE = "group.manage"
+    PROJECT_READ = "project.read"
+    PROJECT_MANAGE = "project.manage"
     ROSTER_READ = "roster.read"
     ROSTER_PUSH = "roster.push"
     ORG_READ = "org.read"
@@ -62,7 +66,16 @@ class Over(Enum):
 
 
 _SEES = frozenset(
-    {Right.RUN_READ, Right.MODEL_READ, Right.APP_READ, Right.SILO_READ, Right.ROSTER_READ, Right.ORG_READ}
+    {
+        Right.RUN_READ,
+        Right.MODEL_READ,
+        Right.APP_READ,
+        Right.SILO_READ,
+        Right.GROUP_READ,
+        Right.PROJECT_READ,
+        Right.ROSTER_READ,
+        Right.ORG_READ,
+    }
 )
 
 RIGHTS: Mapping[Role, frozenset[Right]] = types.MappingProxyType(
@@ -155,6 +168,11 @@ def organisation(name: str) -> Scope:
     return Scope(Over.ORGANISATION, name)
 
 
+def project(name: str) -> Scope:
+    """A project as a scope."""
+    return Scope(Over.PROJECT, name)
+
+
 def read_grant(text: str) -> Grant:
     """A role as people write it: ROLE, ROLE@ORGANISATION or ROLE@project:NAME. Raises ConfigError.
 
@@ -168,7 +186,7 @@ def read_grant(text: str) -> Grant:
     kind, colon, name = where.partition(":")
     if colon and kind != Over.PROJECT.value:
         raise ConfigError(f"{text[:80]!r} names no scope", hint="ROLE, ROLE@ORGANISATION or ROLE@project:NAME")
-    scope = Scope(Over.PROJECT, name) if colon else organisation(where) if "@" in text else FEDERATION
+    scope = project(name) if colon else organisation(where) if "@" in text else FEDERATION
     return Grant(known[word], scope)
 
 

@@ -82,6 +82,7 @@ class RunView:
     vote             by which rule its silos vote on each model; None where they do not
     burnt            models in a row that were voted down
     asks             whether it asks for statistics, and makes no model
+    project          to which it belongs; empty: to none, and so to the federation
     """
 
     id: str
@@ -106,6 +107,7 @@ class RunView:
     vote: Vote | None = field(default=None, metadata=LATER)
     burnt: int = field(default=0, metadata=LATER)
     asks: bool = field(default=False, metadata=LATER)
+    project: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ class HealthView:
     silos_online: int
 
 
-def run_view(run: Run, *, created_at: float) -> RunView:
+def run_view(run: Run, *, created_at: float, project: str = "") -> RunView:
     """What people see of a run's state."""
     plan = run.plan
     awaited = () if run.combining else run.awaited
@@ -250,6 +252,7 @@ def run_view(run: Run, *, created_at: float) -> RunView:
         vote=plan.vote,
         burnt=run.burnt,
         asks=plan.query is not None,
+        project=project,
     )
 
 

@@ -93,7 +93,8 @@ class Admission:
         except (DataError, ConfigError, MissingExtraError) as error:
             tell_unusable(self.log.bind(run_id=run), plan.app.name, error)
             advice = f"; next, in silo {self.silo}: {error.hint}" if error.hint else ""
-            return Denied("data", f"{error.message}{advice}"[:500] if self.policy.send_error_texts else UNREADABLE)
+            tells = self.policy.send_error_texts and not is_accounted(plan)  # such a text counts rows
+            return Denied("data", f"{error.message}{advice}"[:500] if tells else UNREADABLE)
         denied = enough_rows(self.policy, table.rows)
         if denied is not None:
             kept.unlink(missing_ok=True)
@@ -123,6 +124,11 @@ class Admission:
             septum=__version__,
             privacy=_promised(plan),
         )
+
+
+def is_accounted(plan: Plan) -> bool:
+    """Whether what a plan's run tells of rows is paid from the ledger, so that nothing else may tell of them."""
+    return plan.privacy is not None or (plan.query is not None and plan.query.noise is not None)
 
 
 def _promised(plan: Plan) -> str:

@@ -4,11 +4,12 @@ Line n holds an entry and h_n = SHA-256(h_(n-1) || entry). `ledger.head` holds t
 is written after the line, both are on the disk before anybody is told. So a ledger is at most one entry ahead of its
 head, and never behind it.
 
-What that finds: a line that was changed, removed, added, put elsewhere or cut off, and a ledger that was rolled back
-without its head, or a head without its ledger; each is a LedgerError, and nothing is reserved on it. What it does not
-find: somebody who may write this directory and makes a whole chain with its head anew, or brings back an older copy of
-both, as a restored backup of the directory does. Whoever kept a head elsewhere (`septum silo ledger show` prints it)
-finds that as well: `septum silo ledger verify --head`.
+What that finds: a line that was changed, removed, added, put elsewhere or cut off, a ledger that was rolled back
+without its head, a head without its ledger, and both of them gone where `privacy.jsonl` names a run that was paid; each
+is a LedgerError, and nothing is reserved on it. What it does not find: somebody who may write this directory and makes
+a whole chain with its head anew, or brings back an older copy of both, as a restored backup of the directory does.
+Whoever kept a head elsewhere (`septum silo ledger show` prints it) finds that as well: `septum silo ledger verify
+--head`.
 
 Every read and write holds `ledger.lock` (flock), so two processes never build on the same head. A ledger on a network
 file system without working locks is not supported.
@@ -46,6 +47,7 @@ from septum.privacy.ledger import (
 )
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.silo.lines import MAX_LINE_BYTES, append_line, whole_lines
+from septum.silo.private_receipts import FILE_NAME as RECEIPTS_NAME
 
 FILE_NAME, HEAD_NAME, LOCK_NAME = "ledger.jsonl", "ledger.head", "ledger.lock"
 
@@ -141,7 +143,7 @@ class Ledger:
 
 def read(silo_dir: Path) -> Contents:
     """What the ledger of a silo says; nothing if there is none, and then no file is made. Raises LedgerError."""
-    if not (silo_dir / FILE_NAME).exists() and not (silo_dir / HEAD_NAME).exists():
+    if not any((silo_dir / name).exists() for name in (FILE_NAME, HEAD_NAME, RECEIPTS_NAME)):
         return Contents((), (Head(),), Book())
     with _lock(silo_dir, fcntl.LOCK_SH):
         return _contents(silo_dir)
@@ -223,6 +225,8 @@ def _read_head(silo_dir: Path) -> Head:
     try:
         return from_json(Head, loads((silo_dir / HEAD_NAME).read_bytes(), MAX_LINE_BYTES))
     except FileNotFoundError:
+        if (silo_dir / RECEIPTS_NAME).exists():  # by then there were three entries at least
+            raise _damaged(silo_dir, f"{HEAD_NAME} is gone, and {RECEIPTS_NAME} names runs that were paid") from None
         return Head()  # a ledger of one entry may have none yet
     except OSError as error:
         raise _unreadable(silo_dir / HEAD_NAME, error) from error

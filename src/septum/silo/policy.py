@@ -89,13 +89,14 @@ class Policy:
     require_privacy    whether a run without differential privacy is refused, and statistics without noise
     privacy_strength   whether a run may rest on what an app attests of its own training, or septum has to enforce it
     max_epsilon        a run, or a query with noise, that would cost this silo's records more is refused
-    max_delta          and one that asks for a larger delta
+    max_delta          and one that asks for a larger delta; what a run leaves to the silo (delta auto) is no larger
     epsilon_budget     the most that all runs together may cost the records of a dataset; what is beyond is refused
     budget_delta       the delta at which that holds
     keep_models        whether this silo's own models, with the parameters that never leave it, are kept when a run ends
     queries            apps, by name, of whose columns statistics may be asked without training (`septum stats run`); of
                        none unless it is said here, for to approve an app is to approve what its own code lets leave
-    require_noise      whether statistics without noise are refused: those with noise are paid from the ledger
+    require_noise      whether queries without noise are refused: those with noise are paid from the ledger. What an app
+                       lets leave in training, its own statistics too, is for `require_privacy`
     min_cell           statistics without noise that tell counts of fewer people over all silos are refused
     tell_rows          whether the coordinator is told how many rows an offered dataset has, to its first digit
     """
@@ -145,6 +146,12 @@ class Policy:
             raise ConfigError(f"[policy]: max_epsilon is {self.max_epsilon}, a number above 0 is needed")
         if self.min_cell < 1:
             raise ConfigError(f"[policy]: min_cell is {self.min_cell}, 1 or more people are possible")
+        if self.tell_rows and (self.require_privacy or self.require_noise):
+            raise ConfigError(
+                "[policy]: tell_rows tells of a dataset's rows without noise, and at the edge of a bucket one row"
+                " shows; require_privacy and require_noise let nothing of the kind leave",
+                hint="tell_rows = false",
+            )
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
 
@@ -215,7 +222,7 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "queries": f"statistics may be asked about the columns of {', '.join(policy.queries)}, in sums over silos"
         if policy.queries
         else "no statistics may be asked but those of an app's own code",
-        "require_noise": "statistics with noise only" if policy.require_noise else "also statistics without noise",
+        "require_noise": "queries with noise only" if policy.require_noise else "also queries without noise",
         "min_cell": f"in statistics without noise no count of fewer than {policy.min_cell} people is told",
         "tell_rows": "of datasets with offer = true, to the first digit how many rows they have is told"
         if policy.tell_rows

@@ -21,7 +21,7 @@ from septum.errors import AppError, BudgetError, MessageError, SeptumError, Stor
 from septum.ports.launcher import Loop, Task, Worker, WorkerSpec
 from septum.privacy.accounting import Accountant, Mechanism, SampledGaussian
 from septum.privacy.ledger import Budget, Charge, Unit
-from septum.privacy.wanted import count_noise
+from septum.privacy.wanted import MAX_AUTO_DELTA, count_noise
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.layout import header_size, read_layout
 from septum.protocol.messages import Stage
@@ -43,13 +43,14 @@ Start = Callable[[WorkerSpec], Worker]
 
 @dataclass(frozen=True, slots=True)
 class PrivacyTools:
-    """What runs with differential privacy are paid from."""
+    """What runs with differential privacy are paid from. `max_delta`: the policy's, which holds for delta auto, too."""
 
     ledger: Ledger
     budget: Budget
     accountant: Accountant
     receipts: PrivateReceipts
     unix: Callable[[], float] = time.time
+    max_delta: float = MAX_AUTO_DELTA
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class PrivateRun:
     # --- the account -----------------------------------------------------------------------------------------------
 
     def _open(self, dataset: str) -> Account:
-        """Release the noisy number of rows, and make the run's noise from it."""
+        """Release the noisy number of rows, and make the run's noise from it: once, also where the rest is not paid."""
         from septum.privacy import spending  # numpy, which an agent without such runs does without
 
         wanted = self._wanted.wanted(self._plan.rounds)
@@ -174,9 +175,9 @@ class PrivateRun:
         rows = spending.noisy_count(self._rows(), counting, os.urandom)
         if self._plan.masking is not None:
             rows = min(rows, self._plan.masking.max_weight)
-        spent = spending.derive(wanted, rows, self._tools.accountant)
+        spent = spending.derive(wanted, rows, self._tools.accountant, self._tools.max_delta)
         settings = spent.settings
-        return Account(
+        account = Account(
             reservation="",
             paid=0,
             begun=0,
@@ -188,6 +189,8 @@ class PrivateRun:
             expected_batch=settings.expected_batch,
             most_steps=spent.most_steps,
         )
+        self._save(account)
+        return account
 
     def _reserved(self, account: Account, dataset: str) -> Account:
         """The account with all its steps, and its metrics, in the ledger and on the disk."""

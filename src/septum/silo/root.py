@@ -82,6 +82,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         budget=Budget(config.policy.epsilon_budget, config.policy.budget_delta),
         accountant=accountant,
         receipts=PrivateReceipts(silo_dir),
+        max_delta=config.policy.max_delta,
     )
     tools = Tools(
         channel=WatchedChannel(channel, log),

@@ -22,7 +22,7 @@ from septum.ports.accounts import NOTHING_SAID, SiloAccount
 from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
 from septum.ports.registry import SiloRecord, not_theirs
-from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
+from septum.ports.store import ALL_RUNS, JournalEntry, Pending, RunFilter, StoredRun, Transition
 from septum.protocol.codec import Scalar
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
@@ -79,12 +79,12 @@ class MemoryRunStore:
         self._runs: dict[str, _RunRecord] = {}
         self._effects = 0
 
-    def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:
-        """Add a run at version 1. Raises ConflictError when the id is taken."""
+    def create(self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "") -> StoredRun:
+        """Add a run at version 1, in a project for ever. Raises ConflictError when the id is taken."""
         with self._lock:
             if run.id in self._runs:
                 raise ConflictError(f"there is already a run {run.id!r}", hint=f"septum run show {run.id}")
-            record = self._runs[run.id] = _RunRecord(StoredRun(run, 1, at))
+            record = self._runs[run.id] = _RunRecord(StoredRun(run, 1, at, project))
             _note(record, facts, at)
             return record.stored
 
@@ -106,7 +106,7 @@ class MemoryRunStore:
 
     def _apply(self, transition: Transition, at: float) -> tuple[Pending, ...]:
         record = self._runs[transition.run.id]
-        record.stored = StoredRun(transition.run, transition.version + 1, record.stored.created_at)
+        record.stored = replace(record.stored, run=transition.run, version=transition.version + 1)
         for done in transition.performed:
             record.outbox.pop(done, None)
         new = tuple(
@@ -122,10 +122,15 @@ class MemoryRunStore:
         with self._lock:
             return self._known(run_id).stored
 
-    def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
-        """Runs, newest first, at most `limit`, starting after the run id `before`."""
+    def project_of(self, run_id: str) -> str:
+        """The project of a run. Raises NotFoundError with the ids that are close."""
+        return self.get(run_id).project
+
+    def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
+        """Runs that are `wanted`, newest first, at most `limit`, starting after the run id `before`."""
         with self._lock:
-            newest_first = sorted((record.stored for record in self._runs.values()), key=_age, reverse=True)
+            found = (record.stored for record in self._runs.values() if _is_wanted(record.stored, wanted))
+            newest_first = sorted(found, key=_age, reverse=True)
             if before:
                 bound = _age(self._known(before).stored)
                 newest_first = [stored for stored in newest_first if _age(stored) < bound]
@@ -155,6 +160,16 @@ class MemoryRunStore:
 def _note(record: _RunRecord, facts: Sequence[Fact], at: float) -> None:
     first = len(record.journal) + 1
     record.journal.extend(JournalEntry(seq, at, fact) for seq, fact in enumerate(facts, start=first))
+
+
+def _is_wanted(stored: StoredRun, wanted: RunFilter) -> bool:
+    app = stored.run.plan.app
+    return (
+        (wanted.projects is None or stored.project in wanted.projects)
+        and wanted.app in ("", app.name)
+        and wanted.version in ("", app.version)
+        and (wanted.ended is None or stored.run.outcome in wanted.ended or stored.run.id in wanted.these)
+    )
 
 
 def _age(stored: StoredRun) -> tuple[float, str]:

@@ -57,6 +57,34 @@ def test_an_app_whose_code_is_not_what_its_manifest_says_is_refused(made, declar
         rows_of(loaded.app, hyper, prepared, declared)
 
 
+def test_whether_an_app_is_what_it_declares_does_not_follow_from_a_row(tmp_path):
+    """Its predict cuts inputs at the range's ends, so it differs from the declared model on the row at 1000 alone."""
+    cut = 'np.clip(scale(data).x, -1, 1) @ p["weight"][0] + p["bias"]'
+    loaded = load_app(write_private_app(tmp_path / "app", predict=cut))
+    hyper = loaded.app.resolve({})
+    rows = write_rows(tmp_path / "rows.csv")
+    rows.write_text(rows.read_text().replace("0,0\n", "1000,0\n", 1))
+    prepared = harness.prepare(loaded.app, hyper, read_csv(rows, ("x", "y"), {}))
+    assert prepared.split.train.x[0, 0] == 1000
+    assert rows_of(loaded.app, hyper, prepared, loaded.manifest.trains)[X][0, 0] == 1000
+
+
+@pytest.mark.parametrize(
+    "model", [{"weight": (1, 1)}, {"weight": (1, 1), "bias": (2,)}, {"weight": (1, 2), "bias": (1,)}]
+)
+def test_a_model_that_is_not_the_declared_one_fails_whether_or_not_a_row_was_drawn(model):
+    """Else a coordinator that sends one would learn, without noise, whether a batch was empty."""
+    private = PrivateLoss("logistic", ("x",), (0.0,), (10.0,))
+    rows = {X: np.ones((1, 1), np.float32), Y: np.ones(1, np.float32)}
+    rows |= {TEST_X: rows[X], TEST_Y: rows[Y]}
+    never = loop_of(private, sampling_rate=1e-12, steps=1, metrics_noise=1.0)
+    station = PrivateStation(never, rows, Part("north", 1), os.urandom)
+    sent = {name: np.zeros(shape, np.float32) for name, shape in model.items()}
+    for work in (lambda: station.train(Timer(), 1, sent), lambda: station.evaluate(Timer(), sent)):
+        with pytest.raises(TensorError, match="the model that came has the tensors"):
+            work()
+
+
 def test_rows_that_are_not_as_declared_are_refused_by_the_loop():
     private = PrivateLoss("logistic", ("x",), (0.0,), (10.0,))
     two_wide = {X: np.zeros((4, 2), np.float32), Y: np.zeros(4, np.float32)}

@@ -29,6 +29,7 @@ down_revision = "HEAD"
 def upgrade() -> None:
     op.create_table("notes", sa.Column("id", sa.Integer(), primary_key=True))
     op.execute("DELETE FROM journal")
+    op.execute("DELETE FROM run_index")
     op.execute("DELETE FROM runs")
 """
 

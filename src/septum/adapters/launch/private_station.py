@@ -39,7 +39,7 @@ class PrivateStation:
     def __init__(self, loop: Loop, rows: Mapping[str, Array], part: Part, random: RandomBytes) -> None:
         self._loop, self._part, self._random = loop, part, random
         self._x, self._y = _checked(loop, rows, X, Y)
-        self._rows = rows
+        self._rows, self._declared = rows, _shapes(private_loss.initial(loop.private, seed=0))
         self._settings = dp_sgd.Settings(loop.clip, loop.noise_multiplier, loop.sampling_rate, loop.expected_batch)
 
     def prepare(self, timer: Timer, *, initial: bool) -> Made:
@@ -51,8 +51,7 @@ class PrivateStation:
     def train(self, timer: Timer, round_: int, model: Tensors, state: Tensors = _NO_TENSORS) -> Made:
         """What one round of DP-SGD adds to `model`. Done again it gives another answer, and costs again."""
         del round_, state  # a plain loop: each round starts from the model alone
-        base, _ = payload.split_model(model)
-        loop = self._loop
+        base, loop = self._parameters(model), self._loop
         new = timer.run(
             "train",
             lambda: dp_sgd.train(
@@ -75,20 +74,36 @@ class PrivateStation:
         del state
         leaving = payload.evaluation_tensors(NOTHING)
         if self._loop.metrics_noise:
-            parameters, _ = payload.split_model(model)
+            parameters = self._parameters(model)
             leaving[NOISY] = timer.run("evaluate", lambda: self._measured(parameters))
         return Made(leaving, 0)
+
+    def _parameters(self, model: Tensors) -> Mapping[str, Float32]:
+        """Those of a model, as declared. With others a step would fail where it drew a row, and tell that by failing.
+
+        Raises TensorError.
+        """
+        parameters, _ = payload.split_model(model)
+        if _shapes(parameters) != self._declared:
+            raise TensorError(f"the model that came has the tensors {_shapes(parameters)}, not {self._declared}")
+        return parameters
 
     def _measured(self, parameters: Mapping[str, Float32]) -> Float64:
         """Rows pass one at a time: in a batch, the last bits of a logit depend on who else is in it."""
         private = self._loop.private
         x, y = _checked(self._loop, self._rows, TEST_X, TEST_Y)
+        one = np.empty((1, x.shape[1]), np.float32)  # in one place: how a row is aligned follows from those before it
 
         def logit(row: int) -> float:
+            one[0] = x[row]
             with np.errstate(all="ignore"):  # the model may be anything
-                return float(private_loss.logits(private, parameters, x[row : row + 1])[0])
+                return float(private_loss.logits(private, parameters, one)[0])
 
         return count_with_noise(logit, y, Gaussian(self._loop.metrics_noise), self._random)
+
+
+def _shapes(parameters: Mapping[str, Float32]) -> dict[str, tuple[int, ...]]:
+    return {name: tensor.shape for name, tensor in sorted(parameters.items())}
 
 
 def _checked(loop: Loop, rows: Mapping[str, Array], of_x: str, of_y: str) -> tuple[Float32, Float32]:

@@ -8,8 +8,19 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, update
 
 from septum.adapters.store.database import Database
+from septum.adapters.store.known import need_organisations, need_projects
 from septum.adapters.store.missing import not_found
-from septum.adapters.store.schema import GRANTS, IDENTITIES, ORGANISATIONS, PEOPLE, SESSIONS, SILO_OWNERS, TOKENS
+from septum.adapters.store.schema import (
+    GRANTS,
+    GROUPS,
+    IDENTITIES,
+    ORGANISATIONS,
+    PEOPLE,
+    PROJECT_OWNERS,
+    SESSIONS,
+    SILO_OWNERS,
+    TOKENS,
+)
 from septum.errors import ConflictError
 from septum.ports.people import Organisation, Person
 from septum.protocol.rights import FIRST_ORGANISATION, Grant, Over, Role, Scope
@@ -20,6 +31,11 @@ _ADD_ORGANISATION = insert(ORGANISATIONS)
 _REMOVE_ORGANISATION = delete(ORGANISATIONS).where(ORGANISATIONS.c.name == bindparam("of_name"))
 _OWNED = (
     ("silos", select(SILO_OWNERS.c.silo).where(SILO_OWNERS.c.organisation == bindparam("of_name")).limit(1)),
+    (
+        "projects",
+        select(PROJECT_OWNERS.c.project).where(PROJECT_OWNERS.c.organisation == bindparam("of_name")).limit(1),
+    ),
+    ("groups open to it", select(GROUPS.c.name).where(GROUPS.c.open_to == bindparam("of_name")).limit(1)),
     ("people", select(PEOPLE.c.name).where(PEOPLE.c.organisation == bindparam("of_name")).limit(1)),
     (
         "roles over it",
@@ -74,13 +90,14 @@ class SqlitePeople:
     def remove_organisation(self, name: str) -> None:
         """Forget one. Raises NotFoundError, and ConflictError while it owns something."""
         with self._database.write() as connection:
-            _need_organisations(connection, [name])
+            need_organisations(connection, [name])
             owned = [what for what, query in _OWNED if connection.execute(query, {"of_name": name}).first()]
             if name == FIRST_ORGANISATION:
                 raise ConflictError(f"{name!r} is the first organisation, and stays", hint="septum org list")
             if owned:
                 raise ConflictError(
-                    f"organisation {name!r} still has {' and '.join(owned)}", hint="septum silo list; septum user list"
+                    f"organisation {name!r} still has {' and '.join(owned)}",
+                    hint="septum silo list; septum user list; septum project list; septum group list",
                 )
             connection.execute(_REMOVE_ORGANISATION, {"of_name": name})
 
@@ -116,7 +133,7 @@ class SqlitePeople:
                 raise ConflictError(
                     f"there is already a person {person.name!r}", hint=f"septum user show {person.name}"
                 )
-            _need_organisations(connection, [person.organisation])
+            need_organisations(connection, [person.organisation])
             connection.execute(_ADD, row)
             _give(connection, person.name, person.grants)
 
@@ -159,23 +176,14 @@ def end_all(connection: Connection, name: str) -> None:
 
 def _give(connection: Connection, name: str, grants: Iterable[Grant]) -> None:
     kept = set(grants)
-    _need_organisations(connection, [one.scope.name for one in kept if one.scope.over is Over.ORGANISATION])
-    for one in kept:
-        if one.scope.over is Over.PROJECT:
-            raise not_found("project", one.scope.name, ())
+    need_organisations(connection, [one.scope.name for one in kept if one.scope.over is Over.ORGANISATION])
+    need_projects(connection, [one.scope.name for one in kept if one.scope.over is Over.PROJECT])
     rows = [
         {"person": name, "role": one.role.value, "given_over": one.scope.over.value, "scope": one.scope.name}
         for one in kept
     ]
     if rows:
         connection.execute(_ADD_GRANTS, rows)
-
-
-def _need_organisations(connection: Connection, names: Iterable[str]) -> None:
-    known = connection.scalars(_ORGANISATION_NAMES).all()
-    for name in names:
-        if name not in known:
-            raise not_found("org", name, known)
 
 
 def _person(row: Row[Any], grants: Iterable[Row[Any]]) -> Person:

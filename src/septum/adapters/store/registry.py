@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from septum.adapters.store.database import Database
+from septum.adapters.store.groups import join_open_groups
 from septum.adapters.store.missing import not_found
 from septum.adapters.store.schema import INVITATIONS, ORGANISATIONS, SILO_OWNERS, SILOS
 from septum.errors import AuthError, ConflictError, SeptumError
@@ -82,6 +83,7 @@ class SqliteRegistry:
                 raise _refused(silo, f"the invitation of silo {silo!r} expired {at - invitation.expires_at:.0f} s ago")
             connection.execute(_BURN, {"of_silo": silo})
             connection.execute(_ENROL, {"silo": silo, "key": public_key, "at": at})
+            join_open_groups(connection, silo, known.organisation or FIRST_ORGANISATION)
             return self._record(connection.execute(_SILO, {"silo": silo}).one())
 
     def get(self, silo: str) -> SiloRecord:

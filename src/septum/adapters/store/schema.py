@@ -189,6 +189,55 @@ RECOVERY_CODES = Table(
     Column("code_hash", LargeBinary, primary_key=True),
 )
 
+# Silos that belong together. Those of the organisation `open_to` join when they enrol; it is empty where none do.
+GROUPS = Table(
+    "silo_groups",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("open_to", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+GROUP_SILOS = Table(
+    "silos_of_groups",
+    METADATA,
+    Column("of_group", String, ForeignKey("silo_groups.name"), primary_key=True),
+    Column("silo", String, ForeignKey("silos.name"), primary_key=True),
+)
+
+# What runs belong to. None is removed.
+PROJECTS = Table(
+    "projects",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("silo_group", String, ForeignKey("silo_groups.name"), nullable=False),
+    Column("description", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("closed", Boolean, nullable=False),
+)
+
+PROJECT_OWNERS = Table(
+    "project_owners",
+    METADATA,
+    Column("project", String, ForeignKey("projects.name"), primary_key=True),
+    Column("organisation", String, ForeignKey("organisations.name"), primary_key=True),
+)
+
+# By what runs are looked for, apart from their large states. `project` is empty for a run of none, `outcome` until it
+# ends: no round writes here.
+RUN_INDEX = Table(
+    "run_index",
+    METADATA,
+    Column("run_id", String, ForeignKey("runs.id"), primary_key=True),
+    Column("created_at", Float, nullable=False),
+    Column("project", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("app_version", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Index("run_index_by_age", "created_at", "run_id"),
+    Index("run_index_by_project", "project", "created_at", "run_id"),
+)
+
 # Who a subject of an identity provider is here.
 IDENTITIES = Table(
     "identities",

@@ -9,20 +9,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from septum.adapters.store.accounts import SqliteAccounts
 from septum.adapters.store.apps import SqliteApps
 from septum.adapters.store.credentials import SqliteCredentials
 from septum.adapters.store.database import Database
+from septum.adapters.store.groups import SqliteGroups
 from septum.adapters.store.lock import DirectoryLock
 from septum.adapters.store.missing import not_found
 from septum.adapters.store.people import SqlitePeople
+from septum.adapters.store.projects import SqliteProjects
 from septum.adapters.store.registry import SqliteRegistry
-from septum.adapters.store.schema import JOURNAL, OUTBOX, RUNS
+from septum.adapters.store.run_index import add_to_index, age_of, newest, project_in, set_outcome
+from septum.adapters.store.schema import JOURNAL, OUTBOX, RUN_INDEX, RUNS
 from septum.adapters.store.sessions import SqliteSessions
 from septum.errors import ConfigError, ConflictError, StorageError, TooLargeError
-from septum.ports.store import JournalEntry, Pending, StoredRun, Transition
+from septum.ports.store import ALL_RUNS, JournalEntry, Pending, RunFilter, StoredRun, Transition
 from septum.protocol.codec import Json, dumps, from_json, loads, to_json, to_tagged_json, union_from_json
 from septum.protocol.facts import Fact
 from septum.protocol.run_state import Combine, Discard, Phase, Run
@@ -45,6 +48,8 @@ class Stores:
     people: SqlitePeople
     credentials: SqliteCredentials
     sessions: SqliteSessions
+    groups: SqliteGroups
+    projects: SqliteProjects
     epoch: int
     _database: Database
     _lock: DirectoryLock
@@ -91,6 +96,8 @@ def open_store(data_dir: Path) -> Stores:
         SqlitePeople(database),
         SqliteCredentials(database),
         SqliteSessions(database),
+        SqliteGroups(database),
+        SqliteProjects(database),
         database.epoch,
         database,
         lock,
@@ -103,20 +110,18 @@ _SET_RUN = (
     .where(RUNS.c.id == bindparam("run_id"))
     .values({name: bindparam(name) for name in ("version", "ended", "facts", "state")})
 )
-_HEAD = select(RUNS.c.version, RUNS.c.facts).where(RUNS.c.id == bindparam("run_id"))
+_HEAD = select(RUNS.c.version, RUNS.c.facts, RUNS.c.ended).where(RUNS.c.id == bindparam("run_id"))
 _ADD_EFFECT = insert(OUTBOX)
 _DONE = delete(OUTBOX).where(OUTBOX.c.id == bindparam("done"), OUTBOX.c.run_id == bindparam("of_run"))
 _ADD_FACT = insert(JOURNAL)
-_RUN = select(RUNS.c.version, RUNS.c.created_at, RUNS.c.state)
+_RUN = select(RUNS.c.id, RUNS.c.version, RUNS.c.created_at, RUNS.c.state, RUN_INDEX.c.project).join_from(
+    RUNS, RUN_INDEX, RUN_INDEX.c.run_id == RUNS.c.id
+)
 _ONE = _RUN.where(RUNS.c.id == bindparam("run_id"))
-_NEWEST = _RUN.order_by(RUNS.c.created_at.desc(), RUNS.c.id.desc()).limit(bindparam("most"))
-_OLDER = _NEWEST.where(tuple_(RUNS.c.created_at, RUNS.c.id) < tuple_(bindparam("created_at"), bindparam("run_id")))
-_AGE = select(RUNS.c.created_at).where(RUNS.c.id == bindparam("run_id"))
+_SOME = _RUN.where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
 _IDS = select(RUNS.c.id).order_by(RUNS.c.created_at.desc(), RUNS.c.id.desc()).limit(CLOSE_AMONG)
-_AT_WORK = (
-    select(RUNS.c.id, RUNS.c.version, RUNS.c.created_at, RUNS.c.state)
-    .where((RUNS.c.ended.is_(False)) | RUNS.c.id.in_(select(OUTBOX.c.run_id)))
-    .order_by(RUNS.c.created_at, RUNS.c.id)
+_AT_WORK = _RUN.where((RUNS.c.ended.is_(False)) | RUNS.c.id.in_(select(OUTBOX.c.run_id))).order_by(
+    RUNS.c.created_at, RUNS.c.id
 )
 _OUTBOX = select(OUTBOX.c.id, OUTBOX.c.run_id, OUTBOX.c.effect).order_by(OUTBOX.c.id)
 _JOURNAL = (
@@ -133,16 +138,17 @@ class SqliteRunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, run: Run, facts: Sequence[Fact], *, at: float) -> StoredRun:
-        """Add a run at version 1. Raises ConflictError when the id is taken."""
+    def create(self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "") -> StoredRun:
+        """Add a run at version 1, in a project for ever. Raises ConflictError when the id is taken."""
         row = {"id": run.id, "version": 1, "created_at": at, "facts": len(facts), **_state(run)}
         entries = _entries(run.id, facts)
         with self._database.write() as connection:
             if connection.execute(_HEAD, {"run_id": run.id}).first() is not None:
                 raise ConflictError(f"there is already a run {run.id!r}", hint=f"septum run show {run.id}")
             connection.execute(_ADD_RUN, row)
+            add_to_index(connection, run, project, at)
             _add_facts(connection, entries, 0, at)
-        return StoredRun(run, 1, at)
+        return StoredRun(run, 1, at, project)
 
     def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
         """Apply transitions of different runs in one transaction; the new outbox entries of each, in order."""
@@ -156,21 +162,28 @@ class SqliteRunStore:
             row = connection.execute(_ONE, {"run_id": run_id}).first()
             if row is None:
                 raise not_found("run", run_id, connection.scalars(_IDS).all())
-        return _stored(row.state, row.version, row.created_at)
+        return _stored(row.state, row.version, row.created_at, row.project)
 
-    def page(self, *, limit: int, before: str = "") -> Sequence[StoredRun]:
-        """Runs, newest first, at most `limit`, starting after the run id `before`."""
+    def project_of(self, run_id: str) -> str:
+        """The project of a run. Raises NotFoundError with the ids that are close."""
         with self._database.read() as connection:
-            if not before:
-                return [
-                    _stored(row.state, row.version, row.created_at)
-                    for row in connection.execute(_NEWEST, {"most": limit})
-                ]
-            age = connection.scalar(_AGE, {"run_id": before})
-            if age is None:
+            found = project_in(connection, run_id)
+            if found is None:
+                raise not_found("run", run_id, connection.scalars(_IDS).all())
+        return found
+
+    def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
+        """Runs that are `wanted`, newest first, at most `limit`, starting after the run id `before`."""
+        with self._database.read() as connection:
+            older_than = age_of(connection, before) if before else None
+            if before and older_than is None:
                 raise not_found("run", before, connection.scalars(_IDS).all())
-            rows = connection.execute(_OLDER, {"most": limit, "created_at": age, "run_id": before})
-            return [_stored(row.state, row.version, row.created_at) for row in rows]
+            ids = newest(connection, wanted, limit, older_than)
+            found = {
+                row.id: _stored(row.state, row.version, row.created_at, row.project)
+                for row in connection.execute(_SOME, {"ids": ids})
+            }
+        return [found[run_id] for run_id in ids]
 
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
         """Every run that has not ended, or whose outbox is not empty, with its outbox in order."""
@@ -179,7 +192,10 @@ class SqliteRunStore:
             outbox: dict[str, list[Pending]] = {}
             for row in connection.execute(_OUTBOX):
                 outbox.setdefault(row.run_id, []).append(Pending(row.id, _effect(row.effect)))
-        return [(_stored(row.state, row.version, row.created_at), tuple(outbox.get(row.id, ()))) for row in runs]
+        return [
+            (_stored(row.state, row.version, row.created_at, row.project), tuple(outbox.get(row.id, ())))
+            for row in runs
+        ]
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
         """The journal from entry `after` (exclusive) on, in order."""
@@ -213,7 +229,7 @@ def _apply(connection: Connection, prepared: _Prepared, at: float) -> tuple[Pend
     head = connection.execute(_HEAD, {"run_id": run_id}).first()
     if head is None:
         raise not_found("run", run_id, connection.scalars(_IDS).all())
-    version, length = head
+    version, length, ended = head
     if version != transition.version:
         raise ConflictError(
             f"run {run_id} is at version {version}, but this change follows version {transition.version}",
@@ -221,6 +237,8 @@ def _apply(connection: Connection, prepared: _Prepared, at: float) -> tuple[Pend
         )
     changed = {"version": version + 1, "facts": length + len(prepared.facts), **prepared.state}
     connection.execute(_SET_RUN, {"run_id": run_id, **changed})
+    if ended or transition.run.outcome is not None:
+        set_outcome(connection, transition.run)
     if transition.performed:
         connection.execute(_DONE, [{"done": done, "of_run": run_id} for done in transition.performed])
     ids = [connection.execute(_ADD_EFFECT, row).lastrowid for row in prepared.effects]
@@ -249,8 +267,8 @@ def _text(body: Json, run_id: str) -> str:
     return data.decode()
 
 
-def _stored(state: str, version: int, created_at: float) -> StoredRun:
-    return StoredRun(from_json(Run, loads(state.encode(), limit=MAX_ENTRY_BYTES)), version, created_at)
+def _stored(state: str, version: int, created_at: float, project: str) -> StoredRun:
+    return StoredRun(from_json(Run, loads(state.encode(), limit=MAX_ENTRY_BYTES)), version, created_at, project)
 
 
 def _effect(text: str) -> Combine | Discard:

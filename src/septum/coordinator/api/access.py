@@ -16,9 +16,11 @@ from septum.coordinator.account import Account
 from septum.coordinator.apps import Apps
 from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.groups import Groups
 from septum.coordinator.login import Login, unknown
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
+from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
@@ -47,6 +49,8 @@ class ApiParts:
     account: Account
     pruning: Pruning
     oidc: Oidc | None
+    groups: Groups
+    projects: Projects
     started_at: float
 
     @property

@@ -18,11 +18,13 @@ from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, err
 from septum.coordinator.api import (
     account,
     apps,
+    groups,
     health,
     models,
     oidc,
     organisations,
     people,
+    projects,
     rosters,
     runs,
     session,
@@ -39,7 +41,22 @@ from septum.protocol.plan import Plan
 log = logging.getLogger("septum.coordinator.api")
 
 PREFIX = "/api/v1"
-NOUNS = (runs, models, apps, silos, rosters, session, oidc, account, people, organisations, tokens, health)
+NOUNS = (
+    runs,
+    models,
+    apps,
+    silos,
+    groups,
+    projects,
+    rosters,
+    session,
+    oidc,
+    account,
+    people,
+    organisations,
+    tokens,
+    health,
+)
 
 
 def create_app(parts: ApiParts) -> FastAPI:

@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from septum.errors import ConfigError, MessageError, TooLargeError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
 from septum.protocol.people_views import OrganisationView, PersonView, TokenView
+from septum.protocol.project_views import GroupView, ProjectView
 from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
 
 T = TypeVar("T")
@@ -49,6 +50,20 @@ class AppPage:
     """Packages, by name."""
 
     items: tuple[AppView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPage:
+    """Groups of silos, by name."""
+
+    items: tuple[GroupView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPage:
+    """Projects, by name."""
+
+    items: tuple[ProjectView, ...]
 
 
 @dataclass(frozen=True, slots=True)

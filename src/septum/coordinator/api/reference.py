@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from septum.coordinator.api.access import On, Permission, anywhere, federation
 from septum.coordinator.api.app import PREFIX, api_routes, permission_of
+from septum.coordinator.api.scopes import of_model, of_project, of_project_if_named, of_run, of_run_if_named
 from septum.protocol.rights import GIVEN_OVER, RIGHTS, WHO, Over, Right, Role
 
 _HEAD = """# Roles and permissions
@@ -23,13 +24,24 @@ What is over the federation holds everywhere. Nobody may do what no role of thei
 its person's rights. Whoever gives a role, or takes it back, has the right `user.manage` there and every right that the
 role gives. What a person may not see is answered as if it were not there (404), what they may see and not do with 403.
 
+A project lies in the organisations that own it, and its runs and their models lie where it does: a role over the
+project, or over one of its owners, holds for them. Runs of no project are the federation's.
+
 Where a route needs its right over *anything*, a role over one organisation opens it. What it shows lies within that;
 packages and the roster, which all members share, are shown whole.
 
 Silos come in by invitation and sign each request with their own key; none of this is about them, and their keys open no
 route of this page. What a coordinator's person may do ends at the silo: what runs there is decided by its own policy.
 """
-_OF: dict[On, str] = {federation: "the federation", anywhere: "anything"}
+_OF: dict[On, str] = {
+    federation: "the federation",
+    anywhere: "anything",
+    of_run: "the run's project",
+    of_model: "the run's project, with `?run=`",
+    of_run_if_named: "the run's project, with `?run=`; else anything",
+    of_project: "the project",
+    of_project_if_named: "the project, with `?project=`",
+}
 _OVERS = {Over.FEDERATION: "the federation", Over.ORGANISATION: "an organisation", Over.PROJECT: "a project"}
 
 

@@ -10,41 +10,76 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from septum.coordinator.api.access import Permission, parts_of, still
+from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of, still
 from septum.coordinator.api.bodies import JournalPage, RunPage, answer, answer_all, json_body, text_field
+from septum.coordinator.api.scopes import of_project_if_named, of_run, project_of, scopes_of_run
 from septum.coordinator.service import RunService
 from septum.errors import MessageError
+from septum.ports.store import RunFilter
 from septum.protocol.codec import dumps, from_json, to_json
 from septum.protocol.messages import MAX_REASON_CHARS
 from septum.protocol.plan import Plan
 from septum.protocol.rights import Right
 from septum.protocol.run_state import Pause, Resume, Stop
-from septum.protocol.views import JournalView, RunView
+from septum.protocol.views import JournalView, RunStatus, RunView
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
-SUBMIT = Permission(Right.RUN_SUBMIT, "Submit a run: ask the silos that it names to train an app.")
-READ = Permission(Right.RUN_READ, "See every run with its plan, its metrics and its journal.")
-STEER = Permission(Right.RUN_STEER, "Stop, pause and resume runs.")
+SUBMIT = Permission(
+    Right.RUN_SUBMIT,
+    "Submit a run: ask the silos that it names, those of the project's group if it is in one, to train an app.",
+    of_project_if_named,
+)
+LIST = Permission(Right.RUN_READ, "See the runs of one's projects; over the federation all runs.", anywhere)
+READ = Permission(Right.RUN_READ, "See a run with its plan, its metrics and its journal.", of_run)
+STEER = Permission(Right.RUN_STEER, "Stop, pause and resume a run.", of_run)
 KEEPALIVE_S = 15.0  # proxies close connections that are silent for longer
 MAX_KEY_CHARS = 200
 
 
 @router.post("", response_model=RunView, status_code=201, dependencies=[Depends(SUBMIT)])
-async def submit(request: Request, idempotency_key: Annotated[str, Header(max_length=MAX_KEY_CHARS)]) -> Response:
-    """Start a run. The same key and plan again return the same run, so a lost answer can be asked for again."""
+async def submit(
+    request: Request, idempotency_key: Annotated[str, Header(max_length=MAX_KEY_CHARS)], project: str = ""
+) -> Response:
+    """Start a run, in a project if one is named. The same key, plan and project again return the same run.
+
+    So a lost answer can be asked for again.
+    """
     if not idempotency_key.strip():
         raise MessageError("the Idempotency-Key header is empty")
     plan = from_json(Plan, await json_body(request))
     parts = parts_of(request)
+    if project:
+        await parts.projects.need_room(project_of(request), plan.silos)
     parts.silos.require(plan.silos)
-    return answer(await parts.service.submit(plan, idempotency_key), 201)
+    return answer(await parts.service.submit(plan, idempotency_key, project), 201)
 
 
-@router.get("", response_model=RunPage, dependencies=[Depends(READ)])
-async def runs(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: str = "") -> Response:
-    """Runs, newest first; the next page begins after the run `before`."""
-    return answer_all(await parts_of(request).service.runs(limit=limit, before=before))
+@router.get("", response_model=RunPage, dependencies=[Depends(LIST)])
+async def runs(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: str = "",
+    project: str = "",
+    app: str = "",
+    status: Annotated[list[RunStatus] | None, Query()] = None,
+) -> Response:
+    """The runs that the caller may see, newest first; the next page begins after the run `before`.
+
+    project  those of this project
+    app      those of this app: NAME, or NAME==VERSION
+    status   those that do this now; may be repeated: one of these
+    """
+    parts, caller = parts_of(request), caller_of(request)
+    seen = await parts.projects.where(caller, Right.RUN_READ)
+    if before:
+        await scopes_of_run(request, caller, before)
+    if project:
+        found = await parts.projects.project(caller, project, Right.RUN_READ)
+        seen = frozenset({found.name} if seen is None else {found.name} & seen)
+    name, _, version = app.partition("==")
+    wanted = RunFilter(seen, name, version)
+    return answer_all(await parts.service.runs(frozenset(status or ()), wanted, limit=limit, before=before))
 
 
 @router.get("/{run_id}", response_model=RunView, dependencies=[Depends(READ)])

@@ -21,21 +21,28 @@ async def _of_query(request: Request, _caller: Caller) -> tuple[Scope, ...]:
 
 async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
     """The organisation of the silo that the path names. Raises NotFoundError for one that the caller may not see."""
-    silos, name = parts_of(request).silos, request.path_params["name"]
-    seen = {view.name: _scope(view.organisation) for view in silos.views() if _sees(caller, view)}
+    name = request.path_params["name"]
+    seen = {view.name: _scope(view.organisation) for view in await _seen(request, caller)}
     if name not in seen:
         nearest = did_you_mean(name, seen) if seen else "there is none that you may see"
         raise NotFoundError(f"there is no silo {name[:80]!r}; {nearest}", hint="septum silo list")
     return (seen[name],)
 
 
+async def _seen_in_path(request: Request, caller: Caller) -> None:
+    """Wherever the silo is that the path names, the caller may see it. Raises NotFoundError otherwise."""
+    await _of_path(request, caller)
+
+
 READ = Permission(
-    Right.SILO_READ, "See the silos of the organisations over which one has a role, and which are online.", anywhere
+    Right.SILO_READ,
+    "See the silos of the organisations over which one has a role and of one's projects, and which are online.",
+    anywhere,
 )
 SHOW = Permission(
     Right.SILO_READ,
-    "See what a silo of an organisation says of itself: version, machine, labels, datasets offered.",
-    _of_path,
+    "See what a silo that one may see says of itself: version, machine, labels, datasets offered.",
+    _seen_in_path,
 )
 INVITE = Permission(
     Right.SILO_INVITE,
@@ -48,8 +55,7 @@ REVOKE = Permission(Right.SILO_REVOKE, "Revoke a silo: its key is refused from t
 @router.get("", response_model=SiloPage, dependencies=[Depends(READ)])
 async def silos(request: Request) -> Response:
     """Every invited or enrolled silo that the caller may see, by name."""
-    caller = caller_of(request)
-    return answer_all([view for view in parts_of(request).silos.views() if _sees(caller, view)])
+    return answer_all(await _seen(request, caller_of(request)))
 
 
 @router.get("/{name}", response_model=SiloDetail, dependencies=[Depends(SHOW)])
@@ -71,8 +77,13 @@ async def revoke(request: Request, name: str) -> Response:
     return Response(status_code=204)
 
 
-def _sees(caller: Caller, silo: SiloView) -> bool:
-    return caller.may(Right.SILO_READ, _scope(silo.organisation))
+async def _seen(request: Request, caller: Caller) -> list[SiloView]:
+    """Those that the caller may see: of their organisations, and those whom runs of their projects may ask."""
+    parts = parts_of(request)
+    asked: frozenset[str] = frozenset() if caller.may(Right.SILO_READ) else await parts.groups.silos_by_project(caller)
+    return [
+        one for one in parts.silos.views() if one.name in asked or caller.may(Right.SILO_READ, _scope(one.organisation))
+    ]
 
 
 def _scope(name: str) -> Scope:

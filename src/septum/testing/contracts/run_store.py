@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from septum.errors import ConflictError, NotFoundError
-from septum.ports.store import JournalEntry, Pending, RunStore, StoredRun, Transition
+from septum.ports.store import JournalEntry, Pending, RunFilter, RunStore, StoredRun, Transition
 from septum.protocol.facts import RunResumed, SiloJoined
+from septum.protocol.messages import Outcome
 from septum.testing.contracts.samples import COMBINE, DISCARD, FACTS, busy_run, ended_run, new_run
 
 
@@ -182,6 +183,54 @@ class RunStoreContract(ABC):
         third = store.page(limit=2, before=second[-1].run.id)
         assert [stored.run.id for stored in (*first, *second, *third)] == ["d", "c", "b", "a", "e"]
         assert list(store.page(limit=2, before="e")) == []
+
+    def test_a_run_is_in_its_project_for_ever(self, store: RunStore) -> None:
+        """A run of none is in the empty one; commits change nothing."""
+        created = store.create(new_run("run-a"), (), at=1.0, project="sepsis")
+        store.create(new_run("run-b"), (), at=1.0)
+        assert created == StoredRun(new_run("run-a"), 1, 1.0, "sepsis")
+        store.commit([Transition(busy_run("run-a"), 1)], at=2.0)
+        assert [store.project_of(run_id) for run_id in ("run-a", "run-b")] == ["sepsis", ""]
+        assert store.get("run-a").project == "sepsis"
+        assert [stored.project for stored, _ in store.unfinished()] == ["sepsis", ""]
+        with pytest.raises(NotFoundError, match="'run-c'; close to it"):
+            store.project_of("run-c")
+
+    def test_pages_of_wanted_runs_cover_each_once(self, store: RunStore) -> None:
+        """Whatever is wanted, and wherever a page begins: also after a run that is not wanted."""
+        for number, name in enumerate("abcdefgh"):
+            run = ended_run(name) if name in "bdfh" else new_run(name)
+            store.create(run, (), at=float(number), project=("", "p", "q")[number % 3])
+
+        def ids(wanted: RunFilter, *, limit: int = 9, before: str = "") -> str:
+            return "".join(one.run.id for one in store.page(limit=limit, before=before, wanted=wanted))
+
+        app = new_run("a").plan.app
+        in_p = RunFilter(frozenset({"p"}))
+        assert ids(in_p) == "heb"
+        assert ids(RunFilter(frozenset({"p", ""}))) == "hgedba"
+        assert ids(RunFilter(frozenset())) == ""
+        assert ids(in_p, limit=2) == "he"
+        assert ids(in_p, limit=2, before="e") == "b"
+        assert ids(in_p, before="f") == "eb"
+        finished = RunFilter(ended=frozenset({Outcome.FINISHED}))
+        assert ids(finished) == "hfdb"
+        assert ids(replace(finished, these=frozenset("ag"))) == "hgfdba"
+        assert ids(RunFilter(ended=frozenset(), these=frozenset("g"))) == "g"
+        assert ids(RunFilter(ended=frozenset())) == ""
+        assert ids(RunFilter(frozenset({"p"}), ended=finished.ended)) == "hb"
+        assert ids(RunFilter(app=app.name, version=app.version)) == "hgfedcba"
+        assert ids(RunFilter(app=app.name, version="0")) == ids(RunFilter(app="another")) == ""
+
+    def test_a_run_is_found_by_how_it_ended_from_then_on(self, store: RunStore) -> None:
+        """Until it goes on."""
+        ended = RunFilter(ended=frozenset({Outcome.FINISHED}))
+        store.create(new_run("run-a"), (), at=1.0)
+        found = []
+        for version, run in enumerate((busy_run("run-a"), ended_run("run-a"), busy_run("run-a")), start=1):
+            store.commit([Transition(run, version)], at=2.0)
+            found.append(len(store.page(limit=9, wanted=ended)))
+        assert found == [0, 1, 0]
 
     def test_of_many_threads_with_one_version_exactly_one_wins(self, store: RunStore) -> None:
         """And the version counts each success."""

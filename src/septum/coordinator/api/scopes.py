@@ -1,0 +1,80 @@
+"""In what does the thing lie that a request is about: a run, a model, a project? For `Permission.on`.
+
+What no right of the caller's covers is answered as if it were not there, whatever is asked of it. The names that are
+close to a mistyped one are told to those alone who see all of them.
+"""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from septum.coordinator.api.access import parts_of
+from septum.coordinator.caller import Caller
+from septum.errors import NotFoundError
+from septum.ports.projects import Project
+from septum.protocol.rights import Right, Scope
+
+_OF_RUNS = (Right.RUN_READ, Right.RUN_STEER, Right.MODEL_READ, Right.MODEL_DOWNLOAD)  # any of them: it may be known
+
+
+async def of_run(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """Of the run that the path names. Raises NotFoundError, also for one that the caller may not see."""
+    return await scopes_of_run(request, caller, request.path_params["run_id"])
+
+
+async def of_run_if_named(request: Request, caller: Caller) -> tuple[Scope, ...] | None:
+    """Of the run in the query, if there is one; the route shows no more than the caller may see."""
+    run_id = request.query_params.get("run", "")
+    return await scopes_of_run(request, caller, run_id) if run_id else None
+
+
+async def of_model(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """Of the run in the query, which has to have made the model that the path names; without one the federation."""
+    run_id = request.query_params.get("run", "")
+    if not run_id or caller.may(Right.MODEL_DOWNLOAD):
+        return ()
+    within = await scopes_of_run(request, caller, run_id)
+    digest = request.path_params["digest"]
+    if all(model.digest != digest for model in await parts_of(request).service.models(run_id)):
+        raise NotFoundError(f"run {run_id} has no model {digest[:80]!r}", hint=f"septum model list --run {run_id}")
+    return within
+
+
+async def of_project(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """Of the project that the path names. Raises NotFoundError, also for one that the caller may not see."""
+    request.state.project = await parts_of(request).projects.project(caller, request.path_params["name"])
+    return project_of(request).scopes
+
+
+async def of_project_if_named(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """Of the project in the query; without one the federation."""
+    name = request.query_params.get("project", "")
+    if not name:
+        return ()
+    request.state.project = await parts_of(request).projects.project(caller, name, Right.RUN_SUBMIT)
+    return project_of(request).scopes
+
+
+def project_of(request: Request) -> Project:
+    """The project that one of the functions above has found."""
+    project = request.state.project
+    assert isinstance(project, Project)
+    return project
+
+
+async def scopes_of_run(request: Request, caller: Caller, run_id: str) -> tuple[Scope, ...]:
+    """In what a run lies. Raises NotFoundError, also for one that the caller may not see."""
+    parts = parts_of(request)
+    try:
+        within = await parts.projects.scopes(await parts.service.project_of(run_id))
+    except NotFoundError:
+        if caller.may(Right.RUN_READ):
+            return ()  # the route's own answer names the ids that are close
+        raise _no_run(run_id) from None
+    if not any(caller.may(right, *within) for right in _OF_RUNS):
+        raise _no_run(run_id)
+    return within
+
+
+def _no_run(run_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no run {run_id[:80]!r}", hint="septum run list")
