@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -63,6 +64,23 @@ def test_a_paused_silo_is_shown_as_such_until_it_resumes(coordinator):
         client.revoke("bern")
         assert client.silo("bern").silo.status is SiloStatus.REVOKED
     assert silo.post(ACCOUNT, encode(Standing())).status == 401
+
+
+def test_a_poll_that_is_held_is_answered_when_the_silo_is_paused(coordinator):
+    silo = coordinator.enrolled("davos")
+    took_s = []
+
+    def poll():
+        began = time.monotonic()
+        assert silo.post("/silo/v1/poll", encode(Poll())).status == 200
+        took_s.append(time.monotonic() - began)
+
+    held = threading.Thread(target=poll)
+    held.start()
+    time.sleep(0.5)
+    assert silo.post(ACCOUNT, encode(Standing(paused=True))).status == 200
+    held.join(10)
+    assert took_s[0] < 2.0  # it is held for five seconds otherwise
 
 
 @pytest.mark.parametrize("body", [encode(Wait()), encode(Poll()), b"{}", b"\x00", encode(SAID).replace(b"3.12.1", b"")])

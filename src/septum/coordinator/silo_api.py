@@ -168,7 +168,10 @@ class SiloApi:
             case SiloDescription() as description:
                 await self._parts.fleet.describe(silo, description)
             case Standing() as standing:
+                changed = self._parts.fleet.of(silo).standing != standing
                 await self._parts.fleet.stand(silo, standing)
+                if changed:
+                    self._parts.service.release(silo)  # its agent looks what its steward has said, and asks again
         await send_body(send, 200, b"{}")
         await self._parts.silos.note()
 
