@@ -31,7 +31,6 @@ from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
-from septum.coordinator.provider import Provider
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
@@ -201,6 +200,7 @@ async def _open_door(
     account = Account(credentials, stores.sessions, login, performer, clock, config.name)
     if config.oidc is None:
         return _Door(login, people, account, None)
+    from septum.coordinator.provider import Provider  # httpx and PyJWT: 8 MB that others need not hold
 
     provider = Provider(config.oidc)
     stack.push_async_callback(provider.close)
