@@ -45,7 +45,8 @@ In short:
   to limit.
 * **A coordinator that lies** is refused, and the silo's log says what it asked.
 * **Differentially private training** keeps what its epsilon says, and so do **statistics with noise**; without noise,
-  two answers tell who came between them.
+  two answers tell who came between them. The canaries are also attacked in whole runs between processes
+  (`tests/attacks/test_private_processes.py`); the noise there is the system's, so no figure of it can stand here.
 * **A dishonest silo** spoils a mean. Robust rules bear some of them, without masks; under masks the bounds in the plan
   are all there is.
 
