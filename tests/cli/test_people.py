@@ -75,6 +75,15 @@ def test_an_invited_person_comes_in_by_the_link_alone(septum, operator, typed, h
     assert json.loads(sessions.read_text()) == {"sessions": []}
 
 
+def test_a_link_can_go_into_a_file_for_its_owner_alone(septum, operator, typed, home):
+    told = operator("user", "invite", "fay", "--role", "viewer", "--out", str(home / "fay.link"))
+    link = (home / "fay.link").read_text().strip()
+    assert link.startswith("https://")
+    assert told["link"] == ""
+    assert stat.S_IMODE((home / "fay.link").stat().st_mode) == 0o600
+    coming_in(septum, typed, link)
+
+
 def test_who_has_no_right_is_told_which_one(septum, operator, typed):
     coming_in(septum, typed, operator("user", "invite", "vera", "--role", "viewer")["link"])
     refused = septum("user", "list", "--json")
@@ -146,6 +155,15 @@ def test_signing_in_says_so_when_another_access_goes_first(septum, operator, run
     link = operator("user", "invite", "odo", "--role", "viewer")["link"]
     monkeypatch.setenv("SEPTUM_OPERATOR_FILE", str(running.config.data_dir / "operator.json"))
     assert "SEPTUM_OPERATOR_FILE goes first" in coming_in(septum, typed, link).err
+
+
+def test_an_operator_file_named_for_signing_in_goes_first_nowhere_else(septum, operator, running, typed):
+    link = operator("user", "invite", "gus", "--role", "viewer")["link"]
+    coming_in(septum, typed, link)
+    typed(PASSWORD)
+    done = septum("login", "gus", "--operator-file", running.config.data_dir / "operator.json")
+    assert done.code == 0
+    assert "goes first" not in done.err
 
 
 def test_a_link_of_another_coordinator_is_not_believed(septum, operator, typed):

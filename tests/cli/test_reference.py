@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from septum.cli.reference import commands, first_line, help_of, page
@@ -26,3 +27,9 @@ def test_every_command_takes_json_and_quiet():
         if not hasattr(command, "commands"):
             names = {name for item in command.params for name in item.opts}
             assert {"--json", "--quiet"} <= names, path
+
+
+def test_no_help_text_has_what_the_terminal_would_take_for_markup():
+    texts = [(path, command.help or "") for path, command in commands()]
+    texts += [(path, help_of(item)) for path, command in commands() for item in command.params]
+    assert [found for found in texts if re.search(r"\[[a-z/]", found[1])] == []

@@ -1,3 +1,5 @@
+import stat
+
 import pytest
 
 
@@ -24,6 +26,32 @@ def test_silos_are_listed_invited_and_revoked(coordinator, septum):
     assert invited["command"] in septum("silo", "invite", "austin").out
     assert septum("silo", "revoke", "boston").code == 0
     assert coordinator.asked[-1] == ("DELETE", "/api/v1/silos/boston")
+
+
+def test_a_token_can_go_into_a_file_for_its_owner_alone_and_never_over_another(coordinator, septum, home):
+    file = home / "austin.token"
+    done = septum("silo", "invite", "austin", "--out", file, "--json")
+    assert file.read_text() == "septum1_secret\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "secret" not in done.out + done.err
+    assert done.envelope["data"]["command"].endswith(f"--token-file {file} --dir ./austin")
+    asked = len(coordinator.asked)
+    again = septum("silo", "invite", "austin", "--out", file)
+    assert again.code == 2
+    assert "is there already" in again.err
+    assert len(coordinator.asked) == asked  # a token that cannot be kept is not made
+
+
+def test_enrolling_reads_the_token_from_its_file(septum, enroll, home):
+    file = home / "north.token"
+    file.write_text("septum1_mistyped\n")
+    done = enroll("--token-file", file)
+    assert "its checksum is wrong" in done.envelope["error"]["message"]
+    file.write_text("\n")
+    assert "is empty" in enroll("--token-file", file).envelope["error"]["message"]
+    bare = septum("silo", "enroll", "--url", "https://127.0.0.1:1", "--dir", home / "silo")
+    assert bare.code == 2
+    assert "--token-file" in bare.err
 
 
 @pytest.mark.parametrize(

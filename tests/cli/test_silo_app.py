@@ -271,3 +271,30 @@ def test_a_review_shows_what_never_leaves_and_says_nothing_of_it_where_all_is_sh
     assert lines[at + 1 : at + 4] == ["  head.*", "  w", ""]
     assert silo("review", "small==1.1.0", "--json").envelope["data"]["private"] == ["head.*", "w"]
     assert "WHAT NEVER LEAVES" not in silo("review", "small==1.0.0").out
+
+
+def test_approving_may_say_on_which_dataset_and_a_wrong_one_approves_nothing(silo, small, home):
+    config = home / "north" / "silo.toml"
+    (home / "north.csv").write_text("age,ill\n50,1\n")
+    config.write_text(config.read_text() + '\n[data.heart]\nsource = "csv"\npath = "../north.csv"\n')
+    silo("add", small.path)
+    refused = silo("approve", "small", "--data", "hart")
+    assert refused.code == ExitCode.USAGE
+    assert "did you mean 'heart'?" in refused.err
+    assert "not approved" in silo("list").out
+    before = config.read_text()
+    assert "on heart" in silo("approve", "small", "--data", "heart").out
+    assert config.read_text() == before + '\n[apps.small]\ndata = "heart"\n'
+    assert silo("approve", "small", "--data", "heart").code == 0  # once is enough
+    assert config.read_text().count("[apps.small]") == 1
+
+
+def test_an_app_with_other_data_keeps_them(silo, small, home):
+    config = home / "north" / "silo.toml"
+    (home / "north.csv").write_text("age,ill\n50,1\n")
+    data = '\n[data.heart]\nsource = "csv"\npath = "../north.csv"\n\n[apps.small]\ndata = "../north.csv"\n'
+    config.write_text(config.read_text() + data)
+    silo("add", small.path)
+    refused = silo("approve", "small", "--data", "heart")
+    assert "has other data" in refused.err
+    assert "not approved" in silo("list").out

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import typer
 
-from septum.cli.access import Found, resolve_access, resolve_place, settled
+from septum.cli.access import AccessFlags, Found, resolve_access, resolve_place, settled
 from septum.cli.command import Invocation, command
 from septum.cli.output import Answer, Json
 from septum.cli.secrets import new_secret, secret
@@ -158,7 +158,8 @@ def _by_provider(call: Invocation, people: PeopleClient, invited: Invited) -> Se
 def _signed_in(call: Invocation, place: Found, session: SessionView) -> Answer:
     from septum.cli.views import when  # protocol: blake3
 
-    url, token = (item for item in settled(call.access, os.environ, Path.cwd()) if item.name in ("url", "token"))
+    settings = settled(AccessFlags(url=place.url), os.environ, Path.cwd())  # as later commands find it, without flags
+    url, token = (item for item in settings if item.name in ("url", "token"))
     if token.value != session.token:
         call.output.note(
             f"this session is not used while {token.origin or url.origin} goes first: septum config show --origin"

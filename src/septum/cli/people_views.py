@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.cli.views import when
@@ -71,13 +73,15 @@ def person(view: PersonView) -> Answer:
     return Answer(to_json(view), ("\n".join(lines),))
 
 
-def invitation(view: InvitationView) -> Answer:
-    """How somebody comes in. It is shown this once."""
+def invitation(view: InvitationView, file: Path | None = None) -> Answer:
+    """How somebody comes in. It is shown this once; not at all if `file` has it."""
+    link = "this link" if file is None else f"the link in {file}"
+    shown = f"\n\n  {view.link}" if file is None else ""
     lines = (
-        f"{view.name} may come in once, until {when(view.expires_at)}, by this link. Whoever has it can: give it "
-        f"to them alone.\n\n  {view.link}\n\non the command line: septum login --invitation"
+        f"{view.name} may come in once, until {when(view.expires_at)}, by {link}. Whoever has it can: give it "
+        f"to them alone.{shown}\n\non the command line: septum login --invitation"
     )
-    return Answer(to_json(view), (lines,))
+    return Answer(to_json(view if file is None else replace(view, link="")), (lines,))
 
 
 def tokens(found: Sequence[TokenView]) -> Answer:

@@ -21,6 +21,7 @@ from septum.cli.access import resolve_access
 from septum.cli.command import Invocation, command, noun
 from septum.cli.options import pairs
 from septum.cli.output import Answer, Json
+from septum.cli.secret_file import new_secret_file, read_secret_file
 from septum.cli.silo_dir import SiloDir
 from septum.errors import ConfigError, did_you_mean
 
@@ -37,15 +38,18 @@ SiloName = Annotated[str, typer.Argument(metavar="NAME", help="The silo's name, 
 def enroll(
     call: Invocation,
     url: Annotated[str, typer.Option("--url", help="The coordinator's URL, as its operator gave it.")],
+    directory: Annotated[Path, typer.Option("--dir", help="The silo's directory; made with mode 0700.")],
     token: Annotated[
         str,
         typer.Option(
             "--token",
             envvar="SEPTUM_INVITATION",
-            help="The one-time token; SEPTUM_INVITATION keeps it out of the process list.",
+            help="The one-time token; SEPTUM_INVITATION keeps it out of the process list, --token-file as well.",
         ),
-    ],
-    directory: Annotated[Path, typer.Option("--dir", help="The silo's directory; made with mode 0700.")],
+    ] = "",
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="A file that holds the token: septum silo invite --out.")
+    ] = None,
     apps: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,7 +85,12 @@ def enroll(
     policy = Policy(send_error_texts=send_error_texts)
     approved = app_settings(pairs(apps or (), "--app"), pairs(data or (), "--data"))
     config = enroll_silo(
-        directory.absolute(), url=url, token=token, apps=approved, network=Network(proxy, extra_ca), policy=policy
+        directory.absolute(),
+        url=url,
+        token=_token(token, token_file),
+        apps=approved,
+        network=Network(proxy, extra_ca),
+        policy=policy,
     )
     following = f"septum silo start --dir {directory}"
     told: dict[str, Json] = {
@@ -93,6 +102,17 @@ def enroll(
     }
     lines = f"{config.name} is enrolled with {config.coordinator}; its settings are in {told['config']}"
     return Answer(told, (lines, f"next: {following}"))
+
+
+def _token(given: str, file: Path | None) -> str:
+    if file is not None:
+        return read_secret_file(file)
+    if not given:
+        raise ConfigError(
+            "which token? the coordinator's operator makes one for this silo",
+            hint="--token-file FILE, or SEPTUM_INVITATION; it is made by: septum silo invite NAME",
+        )
+    return given
 
 
 @command(app, "start")
@@ -131,12 +151,18 @@ def invite(
     call: Invocation,
     name: SiloName,
     org: Annotated[str, typer.Option("--org", help="The organisation that owns it; the first one if left out.")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write the token into this new file, for you alone, and do not print it."),
+    ] = None,
 ) -> Answer:
     """Make a one-time token by which a silo enrols, and print the command to paste there."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
 
-    with call.client() as client:
-        return views.invitation(client.invite(name, org), resolve_access(call.access).url)
+    with new_secret_file(out) as keep, call.client() as client:
+        view = client.invite(name, org)
+        keep(view.token)
+        return views.invitation(view, resolve_access(call.access).url, out)
 
 
 @command(app, "revoke", remote=True)

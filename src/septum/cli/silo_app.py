@@ -125,23 +125,36 @@ def review(call: Invocation, named: Named, directory: SiloDir) -> Answer:
 
 
 @command(app, "approve")
-def approve(call: Invocation, named: Named, directory: SiloDir) -> Answer:
+def approve(
+    call: Invocation,
+    named: Named,
+    directory: SiloDir,
+    data: Annotated[
+        str,
+        typer.Option("--data", metavar="NAME", help="The dataset for it, as silo.toml names it: septum silo data add."),
+    ] = "",
+) -> Answer:
     """Say yes to a package, by its digest: runs that name it may run here, as far as the policy allows."""
+    from septum.silo.add_data import check_use, use_data
     from septum.silo.environment import Environments
     from septum.silo.packages import Packages
 
     packages = Packages(directory)
     shelved = packages.find(named)
+    if data:
+        check_use(directory, shelved.package.name, data)
     environments = Environments(directory / "envs")
     if shelved.package.wheels:
         call.output.note(f"installing {len(shelved.package.wheels)} wheels, without an index")
     environments.prepare(shelved.package, packages.open(shelved.package) / "wheels")
     shelved = packages.approve(shelved.package.digest, user_name())
     package = shelved.package
-    lines = (
-        f"{package.name} {package.version} is approved\n{package.digest}",
-        f'its data, in {directory / "silo.toml"}: [apps.{package.name}] data = "NAME of a [data.NAME], or a file"',
-    )
+    if data:
+        use_data(directory, package.name, data)
+        on = f"on {data}, as {directory / 'silo.toml'} says"
+    else:
+        on = f'its data, in {directory / "silo.toml"}: [apps.{package.name}] data = "NAME of a [data.NAME], or a file"'
+    lines = (f"{package.name} {package.version} is approved\n{package.digest}", on)
     return Answer(_json(shelved), lines)
 
 

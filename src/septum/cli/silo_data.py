@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = noun("data", "Bring a silo's data into the shape that an app needs, and see what is wrong with them.")
 
-DataName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the data in silo.toml: [data.NAME].")]
+DataName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the dataset: data.NAME in silo.toml.")]
 AppNamed = Annotated[
     str,
     typer.Option(
@@ -58,7 +58,7 @@ def add(
     ] = "refuse",
     app_named: AppNamed = "",
 ) -> Answer:
-    """Write a [data.NAME] into silo.toml, after a trial read. The rest of the file stays as it is."""
+    """Write a dataset into silo.toml, after a trial read. The rest of the file stays as it is."""
     del call
     from septum.cli import data_views  # the report's values, which `--help` does not load
     from septum.cli.contracts import contract_of  # cryptography

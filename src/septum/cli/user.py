@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer
+from septum.cli.secret_file import new_secret_file
 from septum.cli.secrets import new_secret, secret
 from septum.errors import ConfigError
 
@@ -42,6 +44,10 @@ def invite(
     roles: Annotated[list[str] | None, typer.Option("--role", metavar="ROLE", help=_ROLE)] = None,
     org: Annotated[str, typer.Option("--org", help="The organisation that they belong to.")] = "default",
     full_name: Annotated[str, typer.Option("--full-name", help="How others call them.")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write the link into this new file, for you alone, and do not print it."),
+    ] = None,
 ) -> Answer:
     """Invite a person, and print the link by which they come in, once."""
     from septum.cli import people_views
@@ -49,8 +55,10 @@ def invite(
     from septum.protocol.rights import read_grant
 
     wanted = NewPerson(name, full_name, org, tuple(read_grant(text) for text in roles or ()))
-    with call.client() as client:
-        return people_views.invitation(client.people.invite(wanted))
+    with new_secret_file(out) as keep, call.client() as client:
+        view = client.people.invite(wanted)
+        keep(view.link)
+        return people_views.invitation(view, out)
 
 
 @command(app, "roles", remote=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.errors import ConfigError, did_you_mean
@@ -120,13 +121,14 @@ def pruned(found: Pruned) -> Answer:
     return Answer(data, (table, say) if rows else (table,))
 
 
-def invitation(view: InviteView, url: str) -> Answer:
-    """A one-time token, and the command that uses it. It is shown this once."""
-    command = f"septum silo enroll --url {url} --token {view.token} --dir ./{view.silo}"
+def invitation(view: InviteView, url: str, file: Path | None = None) -> Answer:
+    """A one-time token, and the command that uses it. It is shown this once; not at all if `file` has it."""
+    token = f"--token {view.token}" if file is None else f"--token-file {file}"
+    command = f"septum silo enroll --url {url} {token} --dir ./{view.silo}"
     lines = f"{view.silo} may enrol once, until {when(view.expires_at)}. In the silo:\n\n  {command}\n"
     data: Json = {
         "silo": view.silo,
-        "token": view.token,
+        "token": view.token if file is None else None,
         "expires_at": view.expires_at,
         "url": url,
         "command": command,
