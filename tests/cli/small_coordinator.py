@@ -109,7 +109,7 @@ class SmallCoordinator:
                 }
             case "GET", ["runs", run] if run in self.plans:
                 return 200, to_json(self.view(run))
-            case "GET", ["apps"]:
+            case "GET", ["apps"] | ["models", "versions"]:
                 return 200, {"items": []}
             case "GET", ["runs", run, *what] if run in self.plans and what:
                 return self.part_of(run, what, query)
@@ -153,7 +153,7 @@ def handler(coordinator):
                 return self._send(401, dumps({"error": error}))
             if url.path.endswith("/events"):
                 return self._events(int(self.headers.get("last-event-id", 0)))
-            if url.path.startswith("/api/v1/models/"):
+            if url.path.startswith("/api/v1/models/blake3:"):
                 return self._send(200, MODEL, "application/octet-stream")
             status, answer = coordinator.answer(self.command, url.path, parse_qs(url.query), self.headers, body)
             if self.command == "POST" and url.path == "/api/v1/runs" and coordinator.drop_submits:

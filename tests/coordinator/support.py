@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,12 @@ from septum.algorithms.evaluation import Evaluation
 from septum.coordinator.apps import VERIFY, Apps
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.fleet import Fleet
+from septum.coordinator.projects import Projects
+from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
+from septum.ports.groups import Group
+from septum.ports.projects import Project
 from septum.ports.store import Pending, RunStore, Transition
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
@@ -36,6 +40,7 @@ from septum.protocol.messages import (
 )
 from septum.protocol.plan import AppRef, Plan, StrategyRef
 from septum.testing.fakes import FakeClock, MemoryAccounts, MemoryApps, MemoryBlobs, MemoryRegistry, MemoryRunStore
+from septum.testing.memory_models import MemoryModelRegistry
 
 SILOS = ("cleveland", "hungary", "switzerland")
 WIDTH = 3
@@ -192,6 +197,24 @@ def digest_only(blob: Blob) -> Blob:
 def fleet_of(engine: Engine, registry: MemoryRegistry) -> Fleet:
     """No silo has said anything."""
     return Fleet(MemoryAccounts(registry), engine.driver.performer, engine.clock)
+
+
+class Nobody:
+    """A store of groups and of projects that has none."""
+
+    def groups(self) -> Sequence[Group]:
+        return ()
+
+    def projects(self, names: Iterable[str] | None = None) -> Sequence[Project]:
+        del names
+        return ()
+
+
+def registered_of(engine: Engine) -> Registered:
+    """No model has a name."""
+    driver, clock = engine.driver, engine.clock
+    projects = Projects(Nobody(), Nobody(), driver.performer, clock)
+    return Registered(MemoryModelRegistry(), engine.service, projects, Nobody(), driver.performer, clock)
 
 
 def apps_of(engine: Engine) -> Apps:

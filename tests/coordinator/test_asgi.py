@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, fleet_of, until
+from tests.coordinator.support import NO_ROSTERS, apps_of, engine, fleet_of, registered_of, until
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -131,7 +131,16 @@ async def test_a_client_that_goes_away_frees_what_was_held_for_it():
         enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
         api = SiloApi(
             SiloApiParts(
-                e.service, silos, fleet_of(e, registry), enrolment, apps_of(e), NO_ROSTERS, e.clock, None, 1 << 20
+                e.service,
+                silos,
+                fleet_of(e, registry),
+                enrolment,
+                apps_of(e),
+                NO_ROSTERS,
+                registered_of(e),
+                e.clock,
+                None,
+                1 << 20,
             )
         )
         body, path = encode(Poll()), "/silo/v1/poll"

@@ -37,6 +37,10 @@ def people(coordinator):
     return found
 
 
+# What a route of these is about may not be seen, so that it is not there; or it has to be named first.
+NOT_SEEN = ("/people/{name}", "/silos/{name}", "/projects/{name}", "/models/versions", "/deployments/{id}")
+
+
 def filled(path):
     return (
         path.replace("{name}", "nobody")
@@ -59,7 +63,7 @@ def test_each_role_opens_exactly_the_routes_that_the_rules_give_it(people):
                 where = (role.value, method, route.path, answer.status, answer.body[:200])
                 if allowed:
                     assert answer.status not in (401, 403), where
-                elif any(f"/{noun}/{{name}}" in route.path for noun in ("people", "silos", "projects")):
+                elif any(word in route.path for word in NOT_SEEN):
                     assert answer.status in (403, 404), where
                 else:
                     assert (answer.status, answer.error["code"]) == (403, "forbidden"), where

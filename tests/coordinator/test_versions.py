@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, fleet_of, plan_of
+from tests.coordinator.support import NO_ROSTERS, apps_of, engine, fleet_of, plan_of, registered_of
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -49,7 +49,17 @@ async def api_of(wire):
         enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
         api = SiloApi(
             SiloApiParts(
-                e.service, silos, fleet_of(e, registry), enrolment, apps_of(e), NO_ROSTERS, e.clock, None, 1 << 20, wire
+                e.service,
+                silos,
+                fleet_of(e, registry),
+                enrolment,
+                apps_of(e),
+                NO_ROSTERS,
+                registered_of(e),
+                e.clock,
+                None,
+                1 << 20,
+                wire,
             )
         )
 

@@ -239,6 +239,7 @@ def watched(fate: Fate) -> Adapters:
             "sessions": "SessionStore",
             "groups": "GroupStore",
             "projects": "ProjectStore",
+            "registered": "ModelRegistry",
         }
         others = {name: Watched(getattr(stores, name), port, fate) for name, port in ports.items()}
         return replace(stores, runs=runs, registry=silos, apps=apps, **others)  # type: ignore[arg-type]

@@ -34,6 +34,9 @@ class Story(Enum):
     PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
     PEOPLING = "people are invited, prove themselves, get roles and tokens, and lose them; no run"
     GROUPING = "groups of silos and projects are made, change and end; no run"
+    DEPLOYING = (
+        "models of a run that has ended are registered, approved, deployed and retired; silos say how far they are"
+    )
 
 
 COORDINATOR_POINTS: Mapping[str, Story] = {
@@ -118,6 +121,11 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "remove a group": Story.GROUPING,
     "make a project": Story.GROUPING,
     "close a project": Story.GROUPING,
+    "register a model": Story.DEPLOYING,
+    "approve a model": Story.DEPLOYING,
+    "deploy a model": Story.DEPLOYING,
+    "retire a model": Story.DEPLOYING,
+    "note how far a silo is with a model": Story.DEPLOYING,
 }
 
 STAGED = frozenset({"StageOpened", "StageClosed", "SiloReported"})  # facts that have a name for each stage
@@ -161,6 +169,11 @@ WRITERS: Mapping[str, Collection[str]] = {
     "GroupStore.remove": ("remove a group",),
     "ProjectStore.add": ("make a project",),
     "ProjectStore.close": ("close a project",),
+    "ModelRegistry.register": ("register a model",),
+    "ModelRegistry.approve": ("approve a model",),
+    "ModelRegistry.deploy": ("deploy a model",),
+    "ModelRegistry.retire": ("retire a model",),
+    "ModelRegistry.tell": ("note how far a silo is with a model",),
     "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state", "put a package"),
     "BlobStore.append": ("append to an upload",),
     "BlobStore.discard": ("discard payloads", "discard an optimizer state", "discard a package"),
@@ -192,6 +205,9 @@ READERS = frozenset(
         "SessionStore.tokens",
         "GroupStore.groups",
         "ProjectStore.projects",
+        "ModelRegistry.versions",
+        "ModelRegistry.deployments",
+        "ModelRegistry.states",
         "BlobStore.get",
         "BlobStore.path",
         "BlobStore.size_bytes",

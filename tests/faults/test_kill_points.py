@@ -39,10 +39,12 @@ from septum.client import Client, operator_access
 from septum.coordinator.service import run_id_of
 from septum.errors import AppError, ConnectionFailedError, NotFoundError
 from septum.protocol import facts
+from septum.protocol.deploying import DeployState
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Outcome, Stage
 from septum.protocol.plan import Plan, StrategyRef
+from septum.protocol.registered import ModelStage
 from septum.protocol.views import JournalView, RunStatus
 from septum.silo.config import CONFIG_NAME, read_config
 from septum.silo.line import open_line
@@ -117,7 +119,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         port = port_of(federation)
         federation.kill("coordinator")
         provider = OidcProvider(folder / "provider")
-        (federation.operator_dir / "coordinator.toml").write_text(provider.settings(federation.operator_dir))
+        settings = f"approve_own = true\n{provider.settings(federation.operator_dir)}"
+        (federation.operator_dir / "coordinator.toml").write_text(settings)
         fate = Fate(folder / "fate", COORDINATOR_POINTS)
         where = (str(federation.operator_dir), str(port), str(folder / "fate"))
         program = Program("tests.faults.coordinator_to_kill", *where, log=folder / "coordinator.log")
@@ -355,6 +358,28 @@ def grouping(place: Place, point: str) -> None:
     live_in_projects(here, list(COORDINATOR_POINTS).index(point))
 
 
+def deploying(place: Place, point: str) -> None:
+    """A version comes, is approved, deployed and retired, each once; what silos say of it is there."""
+    run = place.submit("deploying", place.counting.plan("deploying", 1, {}))
+    assert place.until_ended(run) is RunStatus.FINISHED
+    name, models = f"model-{list(COORDINATOR_POINTS).index(point)}", place.client.registered
+    place.fate.arm(*deaths(point))
+    assert place.persist(lambda: models.register(run, name)).version.version == 1
+    assert place.persist(lambda: models.approve(name, 1)).stage is ModelStage.APPROVED
+    made = place.persist(lambda: models.deploy(name, 1, silos=tuple(ROWS)))
+    id_ = made.deployment.id
+
+    def heard() -> bool:  # their stewards have said nothing of the name
+        states = place.persist(lambda: models.deployment(id_)).states
+        return [one.told.state for one in states] == [DeployState.WAITING] * len(ROWS)
+
+    until(heard, "every silo says that it waits")
+    assert place.persist(lambda: models.version(name, 1)).stage is ModelStage.DEPLOYED
+    assert place.persist(lambda: models.retire(name, 1)).stage is ModelStage.RETIRED
+    assert [one.version.version for one in place.persist(lambda: models.versions(name))] == [1]
+    assert place.persist(lambda: models.deployment(id_)).used_by == ()
+
+
 def _digest_of(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
@@ -376,6 +401,7 @@ STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.ASKING: asking,
     Story.PEOPLING: peopling,
     Story.GROUPING: grouping,
+    Story.DEPLOYING: deploying,
 }
 
 

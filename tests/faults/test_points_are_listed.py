@@ -23,6 +23,7 @@ from septum.ports.groups import GroupStore
 from septum.ports.launcher import Launcher, Worker
 from septum.ports.people import PeopleStore
 from septum.ports.projects import ProjectStore
+from septum.ports.registered import ModelRegistry
 from septum.ports.registry import SiloRegistry
 from septum.ports.sessions import SessionStore
 from septum.ports.store import RunStore
@@ -46,6 +47,7 @@ PORTS = (
     SessionStore,
     GroupStore,
     ProjectStore,
+    ModelRegistry,
     BlobStore,
 )
 SOURCE = Path(septum.__file__).parent
@@ -98,6 +100,7 @@ def test_every_transaction_of_the_database_is_behind_a_listed_method():
         "SessionStore": "SqliteSessions",
         "GroupStore": "SqliteGroups",
         "ProjectStore": "SqliteProjects",
+        "ModelRegistry": "SqliteModelRegistry",
     }
     split = [name.partition(".") for name in WRITERS]
     listed = {f"{adapters.get(owner, owner)}{dot}{method}" for owner, dot, method in split}

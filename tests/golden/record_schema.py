@@ -41,6 +41,7 @@ from septum.protocol.description import SiloDescription
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Join
 from septum.protocol.plan import AppRef, Plan, StrategyRef
+from septum.protocol.registered import ModelVersion
 from septum.protocol.run import create, instruction, step
 from septum.protocol.run_state import Combine, Discard, Effect, Event, FromSilo, Note, Run
 
@@ -173,7 +174,7 @@ def write(root: Path = HERE) -> Path | None:
 def stored_fields() -> dict[str, list[str]]:
     """The fields of every dataclass that is stored as JSON, and the values of every choice, by kind."""
     found: dict[str, list[str]] = {}
-    waiting: list[object] = [Run, Combine, Discard, *get_args(Fact), SiloDescription]
+    waiting: list[object] = [Run, Combine, Discard, *get_args(Fact), SiloDescription, ModelVersion]
     while waiting:
         hint = waiting.pop()
         if isinstance(hint, type) and issubclass(hint, Enum):

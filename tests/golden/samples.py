@@ -9,6 +9,7 @@ from __future__ import annotations
 from septum.adapters.launch.frames import Done, Failed, Perform, Ready, Start
 from septum.ports.launcher import WorkerLimits
 from septum.protocol import facts
+from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, DeployState, Told
 from septum.protocol.description import OfferedDataset, SiloDescription, Standing
 from septum.protocol.facts import Metrics
 from septum.protocol.messages import (
@@ -46,6 +47,15 @@ from septum.protocol.messages import (
 from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
 from septum.protocol.privacy import Mode, Strength
 from septum.protocol.query import Code, ColumnAnswer, Pair, Quantile, Query, QueryAnswer, QueryColumn, TableAnswer
+from septum.protocol.registered import (
+    Act,
+    Deployment,
+    DeploymentView,
+    ModelStage,
+    ModelVersion,
+    ModelVersionView,
+    SiloState,
+)
 from septum.protocol.run_state import Combine, Contribution, Discard, Presence
 from septum.protocol.silo import Held, Job, SiloPhase, SiloRun
 from septum.protocol.views import (
@@ -97,7 +107,11 @@ _DESCRIPTION = SiloDescription(
     (OfferedDataset("heart", ("age", "sex", "chol"), "300-399"), OfferedDataset("lab")),
 )
 
+_ORDER = DeploymentOrder(7, "heart", 3, "r-1", 12, Blob(_MODEL, 4_194_304), _PLAN.app, _PLAN.hyper, 42, ("head.*",))
+
 SAMPLES = (
+    DeploymentOrders((_ORDER,)),
+    Told(7, DeployState.FAILED, "it did not reach this silo's bound for roc_auc", {"roc_auc": 0.625}),
     Join(_PLAN.digest),
     Refuse("apps", "heart-disease 1.0.0 is not approved at Universitätsspital"),
     Report(Stage.TRAIN, 7, 1, _MODEL, blob_of(b"tensors"), 152, {"train": 0.25, "evaluate": 0.125}),
@@ -160,6 +174,20 @@ FRAME_SAMPLES = (
     Failed("ValueError: the loss is not finite", "look at the data", "Traceback (most recent call last):\n ..."),
 )
 
+_VERSION = ModelVersion(
+    "heart",
+    3,
+    "r-1",
+    12,
+    Blob(_MODEL, 4_194_304),
+    _PLAN,
+    ("cleveland", "hungary"),
+    _METRICS,
+    "sepsis",
+    Act("ada", 1_800_000_001.0),
+    Act("bob", 1_800_000_002.0),
+)
+
 VIEW_SAMPLES = (
     PrunedRun("r-1", 4, 4096),
     Pruned((PrunedRun("r-1", 4, 4096),), done=True),
@@ -193,6 +221,12 @@ VIEW_SAMPLES = (
         1_800_000_001.0,
         Standing(paused=True, reason="a new storage array until Monday"),
         1_800_000_050.0,
+    ),
+    ModelVersionView(_VERSION, ModelStage.DEPLOYED, ("cleveland",)),
+    DeploymentView(
+        Deployment(7, "heart", 3, "cardio", (), Act("ada", 1_800_000_003.0)),
+        ("cleveland",),
+        (SiloState("cleveland", Told(7, DeployState.ACTIVE), 1_800_000_004.0),),
     ),
     JournalView(12, 1_800_000_061.5, _LEFT),
     InviteView("zurich", "septum1_token", 1_800_086_400.0),

@@ -12,9 +12,10 @@ from tests.golden.samples import FRAME_SAMPLES, SAMPLES, STORED_SAMPLES, VIEW_SA
 from tests.protocol.values import WIRE
 
 from septum.adapters.launch.frames import FRAMES, FromWorker, ToWorker
-from septum.protocol import description, messages, views
+from septum.protocol import deploying, description, messages, views
 from septum.protocol.codec import PROTOCOL_VERSION, decode, encode, from_json, kind_of, loads, to_json, union_from_json
 from septum.protocol.facts import Fact
+from septum.protocol.registered import DeploymentView, ModelVersionView
 from septum.protocol.run_state import Combine, Discard
 from septum.protocol.silo import SiloRun
 
@@ -40,8 +41,8 @@ def test_every_kind_of_message_has_its_golden_bytes():
 
 def test_no_message_crosses_the_wire_that_is_not_in_the_list_of_kinds():
     """A dataclass in messages.py is a message or a part of one; a new message belongs in tests/protocol/values.py."""
-    parts = {messages.Blob, description.OfferedDataset}
-    modules = (messages, description)
+    parts = {messages.Blob, description.OfferedDataset, deploying.DeploymentOrder}
+    modules = (messages, description, deploying)
     declared = {
         cls
         for module in modules
@@ -86,8 +87,9 @@ def test_every_view_has_its_golden_answer():
     declared = [
         cls for cls in vars(views).values() if dataclasses.is_dataclass(cls) and cls.__module__ == views.__name__
     ]
+    registered = [ModelVersionView, DeploymentView]
 
-    assert names_in(API_1) == sorted(kind_of(cls) for cls in declared)
+    assert names_in(API_1) == sorted(kind_of(cls) for cls in [*declared, *registered])
 
 
 @pytest.mark.parametrize("value", STORED_SAMPLES, ids=lambda value: kind_of(type(value)))

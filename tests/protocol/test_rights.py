@@ -82,6 +82,7 @@ def test_only_the_federations_administrator_may_do_everything():
         Right.ORG_MANAGE,
         Right.APP_REMOVE,
         Right.MODEL_PRUNE,
+        Right.MODEL_DEPLOY,
         Right.ROSTER_PUSH,
         Right.GROUP_MANAGE,
         Right.PROJECT_MANAGE,

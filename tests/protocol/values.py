@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.protocol.driving import APP
 
 from septum.protocol import messages
+from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, DeployState, Told
 from septum.protocol.description import OfferedDataset, SiloDescription, Standing, rows_bucket
 from septum.protocol.messages import Blob, Report, Stage, blob_of
 from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef
@@ -97,6 +98,19 @@ offers = st.builds(
 )
 lines = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20)
 buckets = st.just("") | st.integers(0, 10**6).map(rows_bucket)
+orders = st.builds(
+    DeploymentOrder,
+    st.integers(1, 10**6),
+    silo_names,
+    st.integers(1, 10**6),
+    texts,
+    counts,
+    blobs.map(Blob.without_bytes),
+    st.just(APP),
+    st.dictionaries(texts, st.booleans() | floats | texts, max_size=3),
+    st.integers(0, 2**63 - 1),
+    st.lists(texts, max_size=2).map(tuple),
+)
 _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     bool: st.booleans(),
     int: counts,
@@ -132,6 +146,14 @@ _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
             tuple
         ),
     ),
+    DeploymentOrders: st.lists(orders, max_size=3, unique_by=lambda one: one.name).map(tuple).map(DeploymentOrders),
+    Told: st.builds(
+        Told,
+        st.integers(1, 10**6),
+        st.sampled_from(DeployState),
+        st.just("") | lines,
+        st.dictionaries(st.sampled_from([metric.value for metric in Metric]), floats),
+    ),
     Standing: st.builds(Standing, st.booleans(), st.just("") | lines),
     messages.Agreed: st.builds(messages.Agreed, **attempts, signature=st.binary(min_size=64, max_size=64)),
 }
@@ -166,4 +188,6 @@ WIRE = (
     | messages.AppOffers
     | SiloDescription
     | Standing
+    | DeploymentOrders
+    | Told
 )

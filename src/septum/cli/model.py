@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from septum.cli import model_versions
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json
 from septum.errors import ConfigError, ConflictError, NotFoundError
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from septum.client import Client
     from septum.protocol.views import ModelView
 
-app = noun("model", "List the models that runs made, and download them.")
+app = noun("model", "List the models that runs made, download them, and deploy them to silos.")
+model_versions.register_on(app)
 
 
 @command(app, "list", remote=True)

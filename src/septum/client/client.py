@@ -20,6 +20,7 @@ from septum.client.access import Access
 from septum.client.download import Piece, piece_of, save
 from septum.client.people import PeopleClient
 from septum.client.projects import GroupsClient, ProjectsClient
+from septum.client.registered import RegisteredClient
 from septum.client.stream import Backoff, entries
 from septum.client.wire import error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError
@@ -48,7 +49,8 @@ T = TypeVar("T")
 class Client:
     """The coordinator's public API.
 
-    `people` are organisations, people, sessions and tokens; `groups` those of silos; `projects` what runs belong to.
+    `people` are organisations, people, sessions and tokens; `groups` those of silos; `projects` what runs belong to;
+    `registered` models under a name, and their deployments.
 
     Every method raises ConnectionFailedError when the coordinator cannot be reached, AuthError when the token is not
     accepted, and otherwise the error that the coordinator answered, of the same class as there.
@@ -65,6 +67,7 @@ class Client:
         self.people = PeopleClient(self._json)
         self.groups = GroupsClient(self._json)
         self.projects = ProjectsClient(self._json)
+        self.registered = RegisteredClient(self._json)
 
     def __enter__(self) -> Self:
         return self

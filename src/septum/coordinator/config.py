@@ -33,6 +33,7 @@ class CoordinatorConfig:
     held_per_silo    requests that one silo may have waiting at one time; one for each run it serves, and one more
     idle_logout_min  after how many minutes without a request a session ends
     session_hours    after how many hours a session ends, whatever is done
+    approve_own      whether people may approve a model that they registered themselves, before it is deployed
     log_level        debug, info, warning or error
     oidc             an identity provider, `[oidc]`: coordinator/oidc_config.py; None without one
     tracking         where runs are recorded besides: the settings of each tracker by its name, `[tracking.jsonl]`
@@ -51,6 +52,7 @@ class CoordinatorConfig:
     held_per_silo: int = 32
     idle_logout_min: int = 60
     session_hours: int = 12
+    approve_own: bool = False
     log_level: str = "info"
     oidc: OidcConfig | None = None
     tracking: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """How is room made on the coordinator's disk? Models of runs that ended long ago go, but for the newest and the best.
 
-Nothing that a run at work refers to goes, also where an ended run made the very same model. What a run was, its metrics
+Nothing that a run at work refers to goes, also where an ended run made the very same model, and nothing that was
+registered under a name and is not retired. What a run was, its metrics
 and every model's digest stay in its journal.
 """
 
@@ -10,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 
 from septum.coordinator.driver import Driver
+from septum.coordinator.registered import Registered
 from septum.coordinator.shelf import AREA
 from septum.errors import NotFoundError
 from septum.ports.blobs import BlobStore
@@ -28,15 +30,16 @@ RUNS_A_PAGE, ENTRIES_A_PAGE = 100, 1000
 class Pruning:
     """Finds models that nobody needs, and removes them when told to. For the driver's event loop."""
 
-    def __init__(self, driver: Driver, blobs: BlobStore, clock: Clock) -> None:
+    def __init__(self, driver: Driver, blobs: BlobStore, clock: Clock, registered: Registered) -> None:
         self._driver = driver
         self._blobs = blobs
         self._clock = clock
+        self._registered = registered
 
     async def prune(self, *, newest: int, older_than_s: float, really: bool) -> Pruned:
         """What goes of runs that ended more than `older_than_s` ago; `really`: it goes now. Raises ConfigError."""
         superfluous((), newest)  # refuses a number that cannot be
-        needed = await self._digests_of(self._unfinished())
+        needed = await self._digests_of(self._unfinished()) | await self._registered.needed()
         until = self._clock.unix() - older_than_s
         found: list[tuple[str, tuple[ModelView, ...]]] = []
         gone: set[str] = set()
@@ -57,12 +60,13 @@ class Pruning:
             if there:
                 pruned.append(PrunedRun(run_id, len(there), sum(model.size_bytes for model in there)))
         if really:
-            await self._remove(gone)
+            async with self._registered.keeping:
+                await self._remove(gone)
         return Pruned(tuple(pruned), really)
 
     async def _remove(self, digests: Iterable[str]) -> None:
         """Whoever began a run meanwhile and made one of these again loses it, notices, and makes it once more."""
-        needed = await self._digests_of(self._unfinished())
+        needed = await self._digests_of(self._unfinished()) | await self._registered.needed()
         going = sorted(set(digests) - needed)
         for digest in going:
             self._driver.shelf.forget(digest)

@@ -32,6 +32,7 @@ from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
+from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
@@ -141,17 +142,25 @@ async def _start_engine(
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
     apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes)
     rosters = Rosters(config.data_dir)
-    silo_api = SiloApi(
-        SiloApiParts(service, silos, fleet, enrolment, apps, rosters, clock, certificate.ca, max_blob_bytes)
+    groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
+    projects = Projects(stores.projects, stores.groups, driver.performer, clock)
+    registered = Registered(
+        stores.registered,
+        service,
+        projects,
+        stores.groups,
+        driver.performer,
+        clock,
+        approve_own=config.approve_own,
     )
+    told = (service, silos, fleet, enrolment, apps, rosters, registered)
+    silo_api = SiloApi(SiloApiParts(*told, clock, certificate.ca, max_blob_bytes))
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
     enrolment.on_revoked.append(silo_api.end_silo)
-    pruning = Pruning(driver, blobs, clock)
+    pruning = Pruning(driver, blobs, clock, registered)
     mine = (door.login, door.people, door.account, pruning, door.oidc)
-    groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
-    projects = Projects(stores.projects, stores.groups, driver.performer, clock)
-    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, clock.unix())
+    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, registered, clock.unix())
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()

@@ -28,15 +28,18 @@ from septum.coordinator.asgi import (
     send_error,
 )
 from septum.coordinator.blob_api import BlobApi
+from septum.coordinator.deployment_api import DeploymentApi
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.fleet import Fleet
 from septum.coordinator.gate import Gate
+from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters, serial_of
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
 from septum.errors import NotFoundError, SeptumError
 from septum.ports.clock import Clock
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_COORDINATOR, decode_versioned, encode
+from septum.protocol.deploying import Told
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.messages import Enroll, Poll, SiloMessage
 from septum.protocol.versions import Wire
@@ -58,6 +61,7 @@ class SiloApiParts:
     enrolment: Enrolment
     apps: Apps
     rosters: Rosters
+    registered: Registered
     clock: Clock
     ca_path: Path | None
     max_blob_bytes: int
@@ -72,6 +76,7 @@ class SiloApi:
         self._gate = Gate(parts.silos, parts.clock)
         self._blobs = BlobApi(parts.service, self._gate, parts.max_blob_bytes)
         self._apps = AppApi(parts.apps, self._gate, parts.wire)
+        self._deployments = DeploymentApi(parts.registered, self._gate, parts.wire)
         self._encoded: list[tuple[object, int, bytes]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,6 +127,8 @@ class SiloApi:
                 await self._account(scope, receive, send)
             case "GET", ["apps", *which]:
                 await self._app(scope, send, which)
+            case "GET", ["deployments", *which]:
+                await self._deployments.get(scope, send, which)
             case "GET", ["roster"] | ["roster", _]:
                 await self._roster(scope, send, serial_of(*parts[1:]))
             case "PUT", ["runs", run, "blobs", digest]:
@@ -164,7 +171,7 @@ class SiloApi:
     async def _account(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep what a silo says of itself. The answer says only that it is kept."""
         silo, body = await self._signed_body(scope, receive)
-        match self._read(SiloDescription | Standing, body)[0]:
+        match self._read(SiloDescription | Standing | Told, body)[0]:
             case SiloDescription() as description:
                 await self._parts.fleet.describe(silo, description)
             case Standing() as standing:
@@ -172,6 +179,8 @@ class SiloApi:
                 await self._parts.fleet.stand(silo, standing)
                 if changed:
                     self._parts.service.release(silo)  # its agent looks what its steward has said, and asks again
+            case Told() as told:
+                await self._parts.registered.tell(silo, told)
         await send_body(send, 200, b"{}")
         await self._parts.silos.note()
 

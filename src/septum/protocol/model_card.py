@@ -6,7 +6,7 @@ Made from the run's plan and journal alone, so each word of it was recorded when
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from septum.errors import NotFoundError
@@ -72,8 +72,8 @@ def lineage_json(found: Lineage) -> dict[str, Json]:
     }
 
 
-def card(found: Lineage) -> str:
-    """The card, Markdown."""
+def card(found: Lineage, names: Sequence[str] = ()) -> str:
+    """The card, Markdown. `names`: under which the model was registered, and what became of it, one line each."""
     plan = found.plan
     parts = [
         f"# {plan.name}, round {found.round}",
@@ -88,6 +88,8 @@ def card(found: Lineage) -> str:
                 "hyper-parameters": _settings(plan.hyper).strip() or "none",
             }
         ),
+        "## Release",
+        "\n".join(f"* {_escaped(name)}" for name in names) or "It was not registered: no silo is to use it.",
         "## Intended use",
         "To be written by whoever releases the model: what it is for, for whom, and what it is not for.",
         "## Training data",

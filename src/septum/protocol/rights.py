@@ -27,6 +27,9 @@ class Right(Enum):
     MODEL_READ = "model.read"
     MODEL_DOWNLOAD = "model.download"
     MODEL_PRUNE = "model.prune"
+    MODEL_REGISTER = "model.register"
+    MODEL_APPROVE = "model.approve"
+    MODEL_DEPLOY = "model.deploy"
     APP_READ = "app.read"
     APP_PUSH = "app.push"
     APP_PRESET = "app.preset"
@@ -83,8 +86,15 @@ RIGHTS: Mapping[Role, frozenset[Right]] = types.MappingProxyType(
         Role.FEDERATION_ADMIN: frozenset(Right),
         Role.SILO_ADMIN: _SEES | {Right.SILO_INVITE, Right.SILO_REVOKE, Right.USER_READ, Right.USER_MANAGE},
         Role.RESEARCHER: _SEES
-        | {Right.RUN_SUBMIT, Right.RUN_STEER, Right.MODEL_DOWNLOAD, Right.APP_PUSH, Right.APP_PRESET},
-        Role.REVIEWER: _SEES | {Right.MODEL_DOWNLOAD},
+        | {
+            Right.RUN_SUBMIT,
+            Right.RUN_STEER,
+            Right.MODEL_DOWNLOAD,
+            Right.MODEL_REGISTER,
+            Right.APP_PUSH,
+            Right.APP_PRESET,
+        },
+        Role.REVIEWER: _SEES | {Right.MODEL_DOWNLOAD, Right.MODEL_APPROVE},
         Role.AUDITOR: _SEES | {Right.USER_READ},
         Role.VIEWER: _SEES,
     }
@@ -95,8 +105,8 @@ WHO: Mapping[Role, str] = types.MappingProxyType(
     {
         Role.FEDERATION_ADMIN: "Runs the federation: everything, and who gets which role.",
         Role.SILO_ADMIN: "Looks after an organisation: brings its silos and its people in and out.",
-        Role.RESEARCHER: "Pushes apps, submits runs and steers them, downloads models.",
-        Role.REVIEWER: "Looks at apps, runs and models before others use them.",
+        Role.RESEARCHER: "Pushes apps, submits runs and steers them, downloads and registers models.",
+        Role.REVIEWER: "Looks at apps, runs and models before others use them, and approves models.",
         Role.AUDITOR: "Sees everything that is told, people as well, and changes nothing.",
         Role.VIEWER: "Sees runs, models, apps and silos, and changes nothing.",
     }

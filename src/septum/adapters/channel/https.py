@@ -24,6 +24,7 @@ from septum.adapters.tls import client_context
 from septum.errors import ConnectionFailedError, MessageError
 from septum.ports.identity import RequestSigner
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_SILO, decode, encode
+from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, Told
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.messages import (
     DIGEST,
@@ -124,7 +125,20 @@ class HttpsChannel:
 
     def tell(self, said: SiloDescription | Standing) -> None:
         """Say something of this silo. Raises NotFoundError for a coordinator that is too old to listen."""
-        self._call(self._post("/silo/v1/account", said), lambda answer: answer.read(MAX_MESSAGE_BYTES))
+        self._say(said)
+
+    def deployments(self) -> DeploymentOrders:
+        """All that this silo is to use now. Raises NotFoundError for a coordinator that is too old to know."""
+        return cast("DeploymentOrders", self._read("/silo/v1/deployments", DeploymentOrders))
+
+    def fetch_deployed(self, order: DeploymentOrder, path: Path) -> None:
+        """Write an order's model into `path`; the digest of its bytes is checked. Raises DigestError."""
+        model = order.model
+        self._transfers.fetch("/silo/v1/deployments", _checked_digest(model.digest), path, model.size_bytes)
+
+    def tell_deployed(self, told: Told) -> None:
+        """Say how far this silo has got with a deployment. Raises NotFoundError for one that is not meant for it."""
+        self._say(told)
 
     def roster(self, serial: int = 0) -> bytes | None:
         """The signed roster of this serial, 0 for the newest, as the coordinator passes it on; None if it has none."""
@@ -140,6 +154,9 @@ class HttpsChannel:
                 line.abort()
         for line in idle:
             line.close()
+
+    def _say(self, said: SiloDescription | Standing | Told) -> None:
+        self._call(self._post("/silo/v1/account", said), lambda answer: answer.read(MAX_MESSAGE_BYTES))
 
     def _post(self, path: str, message: object, held_s: float = 0.0) -> Request:
         body = encode(message, self._wire)

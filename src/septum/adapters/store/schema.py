@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -236,6 +237,44 @@ RUN_INDEX = Table(
     Column("outcome", String, nullable=False),
     Index("run_index_by_age", "created_at", "run_id"),
     Index("run_index_by_project", "project", "created_at", "run_id"),
+)
+
+# Versions of models under names: ports/registered.py. `content` is the canonical JSON of a protocol ModelVersion.
+MODEL_VERSIONS = Table(
+    "model_versions",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("run_id", String, ForeignKey("runs.id"), nullable=False),
+    Column("content", Text, nullable=False),
+)
+
+# `silo_group` is empty where silos are named; `silos` is a JSON list. AUTOINCREMENT: no number is given twice.
+DEPLOYMENTS = Table(
+    "deployments",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("silo_group", String, nullable=False),
+    Column("silos", Text, nullable=False),
+    Column("made_by", String, nullable=False),
+    Column("made_at", Float, nullable=False),
+    ForeignKeyConstraint(["name", "version"], ["model_versions.name", "model_versions.version"]),
+    sqlite_autoincrement=True,
+    implicit_returning=False,  # as above
+)
+
+# What a silo said last of a deployment; `metrics` is a JSON object.
+DEPLOYMENT_STATES = Table(
+    "deployment_states",
+    METADATA,
+    Column("deployment", Integer, ForeignKey("deployments.id"), primary_key=True),
+    Column("silo", String, ForeignKey("silos.name"), primary_key=True),
+    Column("state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("metrics", Text, nullable=False),
+    Column("told_at", Float, nullable=False),
 )
 
 # Who a subject of an identity provider is here.

@@ -20,6 +20,7 @@ from septum.adapters.store.lock import DirectoryLock
 from septum.adapters.store.missing import not_found
 from septum.adapters.store.people import SqlitePeople
 from septum.adapters.store.projects import SqliteProjects
+from septum.adapters.store.registered import SqliteModelRegistry
 from septum.adapters.store.registry import SqliteRegistry
 from septum.adapters.store.run_index import add_to_index, age_of, newest, project_in, set_outcome
 from septum.adapters.store.schema import JOURNAL, OUTBOX, RUN_INDEX, RUNS
@@ -50,6 +51,7 @@ class Stores:
     sessions: SqliteSessions
     groups: SqliteGroups
     projects: SqliteProjects
+    registered: SqliteModelRegistry
     epoch: int
     _database: Database
     _lock: DirectoryLock
@@ -98,6 +100,7 @@ def open_store(data_dir: Path) -> Stores:
         SqliteSessions(database),
         SqliteGroups(database),
         SqliteProjects(database),
+        SqliteModelRegistry(database),
         database.epoch,
         database,
         lock,

@@ -22,6 +22,7 @@ from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
+from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
@@ -51,6 +52,7 @@ class ApiParts:
     oidc: Oidc | None
     groups: Groups
     projects: Projects
+    registered: Registered
     started_at: float
 
     @property

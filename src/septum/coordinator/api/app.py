@@ -18,6 +18,7 @@ from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, err
 from septum.coordinator.api import (
     account,
     apps,
+    deployments,
     groups,
     health,
     models,
@@ -25,6 +26,7 @@ from septum.coordinator.api import (
     organisations,
     people,
     projects,
+    registered,
     rosters,
     runs,
     session,
@@ -43,7 +45,9 @@ log = logging.getLogger("septum.coordinator.api")
 PREFIX = "/api/v1"
 NOUNS = (
     runs,
+    registered,  # before models, whose path takes any word
     models,
+    deployments,
     apps,
     silos,
     groups,

@@ -12,6 +12,7 @@ from septum.errors import ConfigError, MessageError, TooLargeError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
 from septum.protocol.people_views import OrganisationView, PersonView, TokenView
 from septum.protocol.project_views import GroupView, ProjectView
+from septum.protocol.registered import DeploymentView, ModelVersionView
 from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
 
 T = TypeVar("T")
@@ -36,6 +37,20 @@ class ModelPage:
     """Models."""
 
     items: tuple[ModelView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersionPage:
+    """Registered versions of models, by name and number."""
+
+    items: tuple[ModelVersionView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentPage:
+    """Deployments, newest first."""
+
+    items: tuple[DeploymentView, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 
 from septum.coordinator.api.access import On, Permission, anywhere, federation
 from septum.coordinator.api.app import PREFIX, api_routes, permission_of
-from septum.coordinator.api.scopes import of_model, of_project, of_project_if_named, of_run, of_run_if_named
+from septum.coordinator.api.scopes import (
+    of_deployment,
+    of_model,
+    of_project,
+    of_project_if_named,
+    of_run,
+    of_run_if_named,
+    of_run_named,
+    of_version,
+)
 from septum.protocol.rights import GIVEN_OVER, RIGHTS, WHO, Over, Right, Role
 
 _HEAD = """# Roles and permissions
@@ -39,6 +48,9 @@ _OF: dict[On, str] = {
     of_run: "the run's project",
     of_model: "the run's project, with `?run=`",
     of_run_if_named: "the run's project, with `?run=`; else anything",
+    of_run_named: "the run's project, with `?run=`",
+    of_version: "the project of the version's run",
+    of_deployment: "the project of the version's run",
     of_project: "the project",
     of_project_if_named: "the project, with `?project=`",
 }

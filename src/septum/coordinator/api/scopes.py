@@ -6,6 +6,8 @@ close to a mistyped one are told to those alone who see all of them.
 
 from __future__ import annotations
 
+import re
+
 from fastapi import Request
 
 from septum.coordinator.api.access import parts_of
@@ -14,6 +16,8 @@ from septum.errors import NotFoundError
 from septum.ports.projects import Project
 from septum.protocol.rights import Right, Scope
 
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_OF_VERSIONS = (Right.MODEL_READ, Right.MODEL_APPROVE, Right.MODEL_DEPLOY)
 _OF_RUNS = (Right.RUN_READ, Right.RUN_STEER, Right.MODEL_READ, Right.MODEL_DOWNLOAD)  # any of them: it may be known
 
 
@@ -26,6 +30,36 @@ async def of_run_if_named(request: Request, caller: Caller) -> tuple[Scope, ...]
     """Of the run in the query, if there is one; the route shows no more than the caller may see."""
     run_id = request.query_params.get("run", "")
     return await scopes_of_run(request, caller, run_id) if run_id else None
+
+
+async def of_run_named(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """Of the run in the query."""
+    return await scopes_of_run(request, caller, request.query_params.get("run", ""))
+
+
+async def of_version(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """Of the registered version that the path names. Raises NotFoundError, also for one that may not be seen."""
+    name, version = str(request.path_params["name"]), str(request.path_params["version"])
+    return await _scopes_of_version(request, caller, name, version)
+
+
+async def of_deployment(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """Of the version that the deployment in the path is of."""
+    id_ = str(request.path_params["id"])
+    if not _NUMBER.fullmatch(id_):
+        raise NotFoundError(f"there is no deployment {id_[:20]!r}", hint="septum model deployments")
+    made = (await parts_of(request).registered.deployment(int(id_))).deployment
+    return await _scopes_of_version(request, caller, made.name, str(made.version))
+
+
+async def _scopes_of_version(request: Request, caller: Caller, name: str, version: str) -> tuple[Scope, ...]:
+    error = NotFoundError(f"there is no version {version[:20]} of a model {name[:80]!r}", hint="septum model versions")
+    if not _NUMBER.fullmatch(version):
+        raise error
+    within = await parts_of(request).registered.scopes(name, int(version))
+    if not any(caller.may(right, *within) for right in _OF_VERSIONS):
+        raise error
+    return within
 
 
 async def of_model(request: Request, caller: Caller) -> tuple[Scope, ...]:
