@@ -194,3 +194,23 @@ def test_show_says_why_a_silo_is_missing(coordinator, septum, example):
 def test_an_unknown_run_is_exit_code_2(coordinator, septum):
     done = septum("run", "show", "run-9", "--json")
     assert (done.code, done.envelope["error"]["code"]) == (2, "not_found")
+
+
+def submitted(septum, example, name, key):
+    done = septum("run", "submit", example, "--inspect", "--silos", "boston", "--name", name, "--key", key, "--json")
+    assert done.code == 0, done.err
+    return done.envelope["data"]["id"]
+
+
+def test_a_run_is_meant_by_its_name_where_one_alone_has_it(coordinator, septum, example):
+    first = submitted(septum, example, "first", "a")
+    second = submitted(septum, example, "second", "b")
+    assert septum("run", "show", "second", "--json").envelope["data"]["id"] == second
+    compared = septum("run", "compare", "first", "second", "--json").envelope["data"]["runs"]
+    assert compared == [first, second]
+    submitted(septum, example, "second", "c")
+    twice = septum("run", "stop", "second")
+    assert twice.code == 2
+    assert "2 runs are named 'second'" in twice.err
+    assert not any(method == "POST" and path.endswith("/stop") for method, path in coordinator.asked)
+    assert septum("run", "show", "third").code != 0

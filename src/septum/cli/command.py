@@ -17,6 +17,7 @@ import typer
 from septum.cli.access import AccessFlags, resolve_access
 from septum.cli.failures import UsageProblem
 from septum.cli.output import Answer, Output
+from septum.cli.run_names import meant
 
 if TYPE_CHECKING:
     from septum.client import Client
@@ -48,6 +49,7 @@ def command(app: typer.Typer, name: str, *, remote: bool = False) -> Callable[[B
     def register(body: Body) -> Body:
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
         coordinator = _REMOTE if remote else ()  # `silo enroll` has a --url and a --token of its own
+        runs = [item.name for item in own if remote and _names_runs(item)]
         added = [*coordinator, *_EVERYWHERE]
 
         def run(context: typer.Context, **values: object) -> None:
@@ -56,7 +58,10 @@ def command(app: typer.Typer, name: str, *, remote: bool = False) -> Callable[[B
                 values.pop(item.name)  # `main` has read them already: usage errors need them, too
             output = context.obj
             assert isinstance(output, Output)
-            raise typer.Exit(output.answer(body(Invocation(output, AccessFlags(**flags)), **values)))
+            call = Invocation(output, AccessFlags(**flags))
+            for name in runs:
+                values[name] = meant(call.client, values[name])
+            raise typer.Exit(output.answer(body(call, **values)))
 
         context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
         parameters = [context, *(item.replace(kind=Parameter.KEYWORD_ONLY) for item in (*own, *added))]
@@ -67,6 +72,12 @@ def command(app: typer.Typer, name: str, *, remote: bool = False) -> Callable[[B
         return body
 
     return register
+
+
+def _names_runs(item: Parameter) -> bool:
+    """Whether a parameter takes a run, or runs: its metavar says so."""
+    about = getattr(item.annotation, "__metadata__", ())
+    return any(str(getattr(one, "metavar", None)).split(" ")[0] == "RUN" for one in about)
 
 
 def noun(name: str, help_text: str) -> typer.Typer:

@@ -44,6 +44,8 @@ A command that found out that something failed has both `data` and `error`. `run
 one JSON object for each fact, `{"seq", "at", "fact": {"kind", ...}}`, and the envelope as the last line.
 `error.code` is stable, `error.message` is for people, `error.hint` is the next command.
 
+`RUN` is a run's id, or its name where one run alone has it.
+
 `NO_COLOR` turns colours off. `SEPTUM_DEBUG=1` adds the traceback of an error to standard error. Where standard output
 is no terminal, tables are plain lines and nothing is cut.
 
