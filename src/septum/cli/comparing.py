@@ -41,6 +41,8 @@ def compare(call: Invocation, runs: Sequence[str]) -> Answer:
     with call.client() as client:
         plans = [client.plan(run) for run in named]
         courses = [_course(client, run) for run in named]
+    names = [plan.name for plan in plans]
+    titles = names if len(set(names)) == len(names) and all(names) else named
     differing = differences(plans)
     settings = tuple((name, *(_text(value) for value in values)) for name, values in differing.items())
     data: dict[str, Json] = {
@@ -52,9 +54,9 @@ def compare(call: Invocation, runs: Sequence[str]) -> Answer:
     return Answer(
         data,
         (
-            Table(("SETTING", *named), settings, "no setting differs: they are runs of one plan"),
-            Table(("ROC-AUC OF ROUND", *named), _aligned(courses), "nothing was measured"),
-            "\n".join(_best_line(run, course) for run, course in zip(named, courses, strict=True)),
+            Table(("SETTING", *titles), settings, "no setting differs: they are runs of one plan"),
+            Table(("ROC-AUC OF ROUND", *titles), _aligned(courses), "nothing was measured"),
+            "\n".join(_best_line(title, course) for title, course in zip(titles, courses, strict=True)),
         ),
     )
 

@@ -24,7 +24,9 @@ model_versions.register_on(app)
 @command(app, "list", remote=True)
 def list_(
     call: Invocation,
-    run: Annotated[str, typer.Option("--run", help="Every model of this run; else the newest model of each run.")] = "",
+    run: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="Every model of this run; else the newest model of each run.")
+    ] = "",
 ) -> Answer:
     """List models."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
@@ -39,7 +41,9 @@ def download(
     digest: Annotated[
         str, typer.Argument(metavar="[DIGEST]", help="The model's digest, as `septum model list` shows it.")
     ] = "",
-    run: Annotated[str, typer.Option("--run", help="A model of this run; its newest one, if no digest is given.")] = "",
+    run: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="A model of this run; its newest one, if no digest is given.")
+    ] = "",
     round_: Annotated[int | None, typer.Option("--round", min=0, help="With --run: the model of this round.")] = None,
     best: Annotated[
         bool, typer.Option("--best", help="With --run: its best model, by the ROC-AUC of that very model.")
