@@ -10,6 +10,7 @@ import typer
 from septum.cli import (
     silo_app,
     silo_data,
+    silo_deploy,
     silo_journal,
     silo_ledger,
     silo_model,
@@ -178,3 +179,4 @@ for below in (
     app.add_typer(below)
 silo_roster.register(app)
 silo_standing.register(app)
+silo_deploy.register(app)
