@@ -38,13 +38,21 @@ class Hyper:
     backend: str = hyper("numpy", choices=("numpy", "torch"), help="torch needs septum[torch] in each silo")
 
 
+@app.inputs
+def inputs(table: Table, h: Hyper) -> dict[str, Array]:  # noqa: ARG001  no hyper-parameter changes the protocol's rows
+    """13 inputs; what has no value stays without one, and gets no prediction."""
+    columns: dict[str, Array] = {name: table[name] for name in NUMBERS}
+    for name, codes in CODES.items():
+        missing = np.isnan(table[name])
+        columns |= {f"{name}_{code}": np.where(missing, np.nan, table[name] == code) for code in codes}
+    return columns
+
+
 @app.data
-def load(table: Table, h: Hyper) -> Split:  # noqa: ARG001  no hyper-parameter changes the protocol's rows
+def load(table: Table, h: Hyper) -> Split:
     """Rows without a missing value, 13 inputs, two thirds for training."""
     rows = table.complete([*NUMBERS, *CODES, "num"])
-    columns = {name: rows[name] for name in NUMBERS}
-    columns |= {f"{name}_{code}": (rows[name] == code) * 1.0 for name, codes in CODES.items() for code in codes}
-    data = Data.of(columns, rows["num"] > 0)  # Hungary has no grades, so any disease is 1
+    data = Data.of(inputs(rows, h), rows["num"] > 0)  # Hungary has no grades, so any disease is 1
     by_class = min(sum(data.y), sum(1 - data.y)) > 2  # the protocol's rule for small hospitals
     train, test = split.stratified(data.y, 0.66, seed=43) if by_class else split.shuffled(len(data), 0.66, seed=43)
     return Split(data.take(train), data.take(test))

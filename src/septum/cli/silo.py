@@ -10,6 +10,7 @@ import typer
 from septum.cli import (
     silo_app,
     silo_data,
+    silo_deploy,
     silo_journal,
     silo_ledger,
     silo_model,
@@ -204,3 +205,4 @@ for below in (
     app.add_typer(below)
 silo_roster.register(app)
 silo_standing.register(app)
+silo_deploy.register(app)

@@ -17,18 +17,27 @@ receipts_app = noun("receipt", "What this silo let run: one receipt a run. They 
 def show(call: Invocation, directory: SiloDir) -> Answer:
     """Show every rule and limit as it holds now, with the defaults of those that silo.toml does not name."""
     del call
+    from septum.silo import deploy_rules
     from septum.silo.config import CONFIG_NAME, Limits, read_config  # protocol: blake3, which `--help` does not load
+    from septum.silo.deploy_rules import DeployRules, deploy_json
     from septum.silo.policy import Policy, explained
 
     config = read_config(directory / CONFIG_NAME)
     policy, limits = config.policy, config.limits
     data: dict[str, Json] = {"policy": policy.as_json(), "digest": policy.digest, "limits": asdict(limits)}
+    data["deploy"] = deploy_json(config.deploy)
     return Answer(
         data,
         (
             _told("RULE", "policy", explained(policy), explained(Policy())),
             f"digest {policy.digest}",
             _told("LIMIT", "limits", limits.explained(), Limits().explained()),
+            _told(
+                "DEPLOYED MODELS",
+                "deploy",
+                deploy_rules.explained(config.deploy),
+                deploy_rules.explained(DeployRules()),
+            ),
         ),
     )
 

@@ -67,6 +67,8 @@ class WorkerSpec:
                 tell the app to train so by itself
     private     patterns of the names of the parameters that are the silo's own
     personalise local rounds after the last round; 0 for none
+    scores      apply models to rows without a target: the state of each `evaluate` task is a table of them, and its
+                payload their logits, which stay in the silo. `data_path` is not read
     """
 
     run: str
@@ -86,6 +88,7 @@ class WorkerSpec:
     loop: Loop | None = None
     private: tuple[str, ...] = ()
     personalise: int = 0
+    scores: bool = False
 
 
 @dataclass(frozen=True, slots=True)

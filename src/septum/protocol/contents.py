@@ -23,6 +23,7 @@ WEIGHT = "weight"
 PRIVATE = "private."  # in what a silo carries from round to round: its own parameters
 STATE = "state."  # and there, beside them, what the app carries
 OWN = "own."  # in what comes of the last evaluation, and stays in the silo: tensors of the model that it keeps
+LOGITS = "logits"  # in what comes of scoring, and stays in the silo
 CHOSEN = "chosen"  # and where that model came from: the number of a sdk.personal.Origin
 MASKED_BINS = 3585  # of algorithms.roc_auc, which needs numpy: a test compares them
 MAX_STATISTICS_BYTES = 16 * 2**20  # summands are a few numbers a feature; they are summed in memory

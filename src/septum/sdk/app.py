@@ -16,6 +16,7 @@ from septum.sdk.hyper import HyperField, Scalar, fields_of, hyper, parse, resolv
 
 if TYPE_CHECKING:
     from numpy.random import Generator
+    from numpy.typing import ArrayLike
 
     from septum.sdk.data import Array, Context, Data, Parameters, Shape, Split, Table
     from septum.sdk.stats import Statistic
@@ -25,11 +26,13 @@ DataFunction = Callable[["Table", Any], "Split"]
 InitialFunction = Callable[["Shape", Any, "Generator"], "Parameters"]
 TrainFunction = Callable[["Parameters", "Data", Any, "Context"], "Parameters"]
 PredictFunction = Callable[["Parameters", "Data"], "Array"]
+InputsFunction = Callable[["Table", Any], "Mapping[str, ArrayLike]"]
 
 _D = TypeVar("_D", bound=DataFunction)
 _I = TypeVar("_I", bound=InitialFunction)
 _T = TypeVar("_T", bound=TrainFunction)
 _P = TypeVar("_P", bound=PredictFunction)
+_N = TypeVar("_N", bound=InputsFunction)
 _C = TypeVar("_C")
 _F = TypeVar("_F")
 
@@ -101,6 +104,14 @@ class App:
         """Register `predict(parameters, data) -> logits`, one a row. septum derives every metric from it."""
         return self._register("predict", function)
 
+    def inputs(self, function: _N) -> _N:
+        """Register `inputs(table, hyper) -> columns`: the features of each row, in order and without the target.
+
+        It is what lets a model predict for rows that nobody trained on: one number a row and feature, NaN where one
+        cannot be made. The features are those that `load` gives, by name. An app without it trains, and no more.
+        """
+        return self._register("inputs", function)
+
     def statistics(self, statistic: Statistic, name: str = "") -> StatisticHandle:
         """Have `statistic` summed over the train rows of all silos before round 1; call the handle to apply it."""
         name = name or statistic.name
@@ -142,6 +153,11 @@ class App:
     def predict_function(self) -> PredictFunction:
         """The function under `@app.predict`."""
         return cast("PredictFunction", self._part("predict"))
+
+    @property
+    def inputs_function(self) -> InputsFunction | None:
+        """The function under `@app.inputs`; None where there is none."""
+        return cast("InputsFunction | None", self._parts.get("inputs"))
 
     @property
     def statistic_handles(self) -> tuple[StatisticHandle, ...]:

@@ -30,6 +30,8 @@ Part: TypeAlias = Literal["train", "test"]
 
 STATISTICS_PREFIX = "statistics."  # the model file keeps the sums under these names, beside the parameters
 
+SHOWN = 10  # rows that an error names
+
 _NAME = re.compile(r"[A-Za-z0-9_.]+")
 _R = TypeVar("_R")
 
@@ -101,7 +103,59 @@ def prepare(app: App, hyper: object, table: Table) -> Prepared:
         raise DataError(f"{table.source}{target}: {error.message}", hint=error.hint) from error
     if not isinstance(split, Split):
         raise _wrong(app, "data", f"returned {_kind(split)}, a Split is needed")
+    if app.inputs_function is not None:
+        _check_inputs(app, tuple(inputs(app, hyper, table)), split.train.features)
     return Prepared(split)
+
+
+def inputs(app: App, hyper: object, table: Table) -> dict[str, Float32]:
+    """The features of each row of a table, by the app's `inputs`; NaN where one cannot be made. Raises AppError."""
+    function = app.inputs_function
+    if function is None:
+        raise AppError(
+            f"app {app.name!r} has no @app.inputs, so its models predict for no new rows",
+            hint="its author adds the function: docs/how-to/deploy-a-model.md",
+        )
+    made = _call(app, "inputs", function, table, hyper)
+    if not isinstance(made, Mapping) or not made:
+        raise _wrong(app, "inputs", f"returned {_kind(made)}, a mapping from feature to one number a row is needed")
+    found: dict[str, Float32] = {}
+    for name, column in made.items():
+        array = np.asarray(column)
+        if array.shape != (len(table),) or array.dtype.kind not in "biuf":
+            what = f"an array of {array.dtype} and shape {array.shape}"
+            raise _wrong(app, "inputs", f"feature {name!r} is {what}, one number a row is needed: ({len(table)},)")
+        found[str(name)] = array.astype(np.float32)
+    return found
+
+
+def score(app: App, hyper: object, table: Table, model: Parameters, sums: Mapping[str, Float64]) -> Array:
+    """The model's logits for each row of a table that has no target, (rows,).
+
+    `sums`: of the app's statistics, as they are in the model's file. Raises DataError naming row and feature for a row
+    whose features cannot all be made; rows count from 1.
+    """
+    features = inputs(app, hyper, table)
+    _check_complete(table, features)
+    x = np.ascontiguousarray(np.column_stack(list(features.values())))
+    data = Data(x, np.zeros(len(table), np.float32), tuple(features), _results(app, sums))
+    return predict(app, data, model)
+
+
+def _check_complete(table: Table, features: Mapping[str, Float32]) -> None:
+    lacking = [(int(row), name) for name, column in features.items() for row in np.flatnonzero(~np.isfinite(column))]
+    if lacking:
+        shown = "; ".join(f"row {row + 1}: feature {name!r}" for row, name in sorted(lacking)[:SHOWN])
+        more = f"; and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        raise DataError(
+            f"{table.source}: no number can be made for {shown}{more}",
+            hint="a value that the model needs is missing there; leave those rows out",
+        )
+
+
+def _check_inputs(app: App, found: tuple[str, ...], trained: tuple[str, ...]) -> None:
+    if found != trained:
+        raise _wrong(app, "inputs", f"gives the features {', '.join(found)}; `data` gives {', '.join(trained)}")
 
 
 def pool(prepared: Sequence[Prepared]) -> Prepared:
@@ -131,16 +185,21 @@ def with_statistics(app: App, prepared: Prepared, sums: Mapping[str, Float64]) -
         _check_array(app, "statistics", name, sums[name], np.float64)
         if own.shape != sums[name].shape:
             raise _wrong(app, "statistics", f"sum {name!r} has shape {sums[name].shape}, {own.shape} is needed")
-    results = {
+    results = _results(app, sums)
+    split = prepared.split
+    return Prepared(
+        Split(replace(split.train, statistics=results), replace(split.test, statistics=results)),
+    )
+
+
+def _results(app: App, sums: Mapping[str, Float64]) -> dict[str, Mapping[str, Float64]]:
+    """What the statistics are, by name, from their sums over all silos."""
+    return {
         handle.name: handle.statistic.result(
             {key.partition(".")[2]: sums[key] for key in sums if key.partition(".")[0] == handle.name}
         )
         for handle in app.statistic_handles
     }
-    split = prepared.split
-    return Prepared(
-        Split(replace(split.train, statistics=results), replace(split.test, statistics=results)),
-    )
 
 
 def initial(app: App, hyper: object, shape: Shape, seed: int) -> dict[str, Float32]:

@@ -17,6 +17,7 @@ from septum.protocol.description import check_labels
 from septum.protocol.plan import check_silo_name
 from septum.protocol.privacy import Strength
 from septum.silo.datasets import Dataset, dataset_toml, plain_file, read_datasets
+from septum.silo.deploy_rules import DeployRules, deploy_json, read_deploy
 from septum.silo.policy import Policy, RosterBy, hours_of
 from septum.silo.section import Section, toml_value
 
@@ -115,6 +116,7 @@ class SiloConfig:
     """The whole of a silo's configuration. `launcher`: what starts training processes, septum's or a plugin's.
 
     labels  by which the coordinator's people find it; they are told
+    deploy  which deployed models predict here
     """
 
     name: str
@@ -126,6 +128,7 @@ class SiloConfig:
     data: Mapping[str, Dataset] = field(default_factory=dict)
     launcher: str = OWN_LAUNCHER
     labels: Mapping[str, str] = field(default_factory=dict)
+    deploy: DeployRules = field(default_factory=DeployRules)
 
     def dataset_of(self, app: AppSettings) -> Dataset:
         """What an app of this silo is trained on."""
@@ -164,6 +167,7 @@ def _read(path: Path) -> SiloConfig:
         data=data,
         launcher=worker.text("launcher", OWN_LAUNCHER),
         labels=_labels(top.section("labels")),
+        deploy=read_deploy(top.section("deploy")),
     )
     silo.end()
     worker.end()
@@ -188,6 +192,7 @@ def write_config(path: Path, config: SiloConfig) -> None:
         "labels": dict(config.labels),
         "limits": {name: getattr(limits, name) for name in Limits.__dataclass_fields__},
         "policy": dict(policy.as_json()),
+        "deploy": {} if config.deploy == DeployRules() else dict(deploy_json(config.deploy)),
         "worker": {"launcher": None if config.launcher == OWN_LAUNCHER else config.launcher},
         "network": {"proxy": network.proxy or None, "ca_file": network.ca_file and str(network.ca_file)},
     }

@@ -5,7 +5,6 @@ The worker makes it, beside what leaves; it comes back as what the app carries d
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from septum.adapters.files import replace_file
 from septum.algorithms.partition import is_private
 from septum.errors import SeptumError, TensorError
-from septum.protocol.contents import CHOSEN, OWN, PRIVATE, STATISTICS, SUMS
+from septum.protocol.contents import CHOSEN, OWN, PRIVATE, STATISTICS
 from septum.protocol.facts import Metrics
 from septum.protocol.layout import TensorSpec
 from septum.protocol.messages import Blob, Stage
@@ -22,11 +21,11 @@ from septum.protocol.silo import Held, Job, SiloRun
 from septum.silo.consent import ApprovedApp
 from septum.silo.kept import Chosen, KeptModel, KeptModels, layout_digest
 from septum.silo.log import Log
+from septum.silo.measured import metrics_in, small_tensor
 from septum.silo.outgoing import layout_in
 from septum.silo.run_files import RunFiles
 from septum.silo.tensor_file import Piece, pieces_of, write
 
-_SUMS = struct.Struct("<4d")  # rows, correct, summed log loss, ROC-AUC
 _ORDER = tuple(Chosen)  # as the worker's number counts them
 
 
@@ -131,7 +130,7 @@ def _chosen(own: Path | None) -> Chosen:
     """Where the silo's model came from, as the worker says; the federation's where it says nothing."""
     if own is None:
         return Chosen.FEDERATION
-    said = _read(own, CHOSEN)
+    said = small_tensor(own, CHOSEN)
     number = int.from_bytes(said, "little", signed=True) if said is not None and len(said) == 8 else 0
     if not 0 <= number < len(_ORDER):
         raise TensorError(f"the worker chose model {number} as this silo's own, there are {len(_ORDER)}")
@@ -140,23 +139,4 @@ def _chosen(own: Path | None) -> Chosen:
 
 def _metrics(held: Held, files: RunFiles) -> Metrics | None:
     """How the model does on the silo's test rows: from the counts of its evaluation, as they were made here."""
-    content = files.held(held.job.name) if held.payload.inline is None else held.payload.inline
-    said = _read(content, SUMS)
-    if said is None or len(said) != _SUMS.size:
-        return None
-    rows, correct, log_loss_sum, auc = _SUMS.unpack(said)
-    if not rows >= 1:
-        return None
-    return Metrics(int(rows), correct / rows, log_loss_sum / rows, None if auc != auc else auc)
-
-
-def _read(content: Path | bytes, name: str) -> bytes | None:
-    """A small tensor's bytes."""
-    spec = next((spec for spec in layout_in(content).tensors if spec.name == name), None)
-    if spec is None or spec.size_bytes > _SUMS.size:
-        return None
-    if isinstance(content, bytes):
-        return content[spec.offset : spec.offset + spec.size_bytes]
-    with content.open("rb") as file:
-        file.seek(spec.offset)
-        return file.read(spec.size_bytes)
+    return metrics_in(files.held(held.job.name) if held.payload.inline is None else held.payload.inline)

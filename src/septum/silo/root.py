@@ -26,9 +26,12 @@ from septum.silo.admission import Admission, tell_unusable
 from septum.silo.agent import Agent, Hooks
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
 from septum.silo.consent import ApprovedApp
+from septum.silo.deployed import DeployedModels
+from septum.silo.deploying import Deciding, Deploying
 from septum.silo.describing import Describing
 from septum.silo.egress import WatchedChannel
 from septum.silo.environment import Environments
+from septum.silo.gauge import Gauge
 from septum.silo.journal import Journal
 from septum.silo.kept import KeptModels
 from septum.silo.launchers import launcher
@@ -64,14 +67,14 @@ def start(silo_dir: Path) -> None:
         folders = approve_folders(config)
         for name, app in folders.apps.items():
             log.info("app_approved", app=name, app_digest=app.digest, path=str(app.path))
-        agent = _agent(silo_dir, config, folders, log)
+        agent, deploying = _agent(silo_dir, config, folders, log)
         log.info("ready", coordinator=config.coordinator, pid=os.getpid())
-        _serve(agent, log)
+        _serve(agent, deploying, log)
     finally:
         os.close(lock)
 
 
-def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Agent:
+def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tuple[Agent, Deploying]:
     channel = open_line(silo_dir, config)
     key = load_private_key(silo_dir / KEY_NAME)
     rosters = RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log)
@@ -134,14 +137,28 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         affordable=partial(affordable, silo_dir, purse.budget, accountant, log),
         log=log,
     )
+    models = DeployedModels(silo_dir)
+    gauge = Gauge(
+        silo=config.name,
+        launcher=starts,
+        limits=tools.limits,
+        table=lambda app, keep: tables.get(app.dataset, app.columns, keep),
+        kept=KeptModels(silo_dir),
+        work=models.work,
+        log=log,
+    )
+    deciding = Deciding(config.deploy, config.policy, library.find, int(level))
+    deploying = Deploying(channel, models, deciding, gauge, log, time.time)
     _make_tables(tables, folders, describing, log)
-    hooks = Hooks(fold, partial(_tell, describing, stances), stances.now)
-    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, hooks)
+    hooks = Hooks(fold, partial(_tell, describing, stances, deploying), stances.now)
+    agent = Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, hooks)
+    return agent, deploying
 
 
-def _tell(describing: Describing, stances: Stances) -> None:
+def _tell(describing: Describing, stances: Stances, deploying: Deploying) -> None:
     stances.tell()
     describing.tell()
+    deploying.wake()
 
 
 def _counted(describing: Describing, app: ApprovedApp, table: Table) -> Table:
@@ -173,7 +190,7 @@ def _make_tables(tables: Tables, folders: Folders, describing: Describing, log: 
         threading.Thread(target=make, args=(name, app), name=f"data of {name}", daemon=True).start()
 
 
-def _serve(agent: Agent, log: Log) -> None:
+def _serve(agent: Agent, deploying: Deploying, log: Log) -> None:
     """Run the agent in a thread; this one waits for a signal, so that a held request cannot delay the end."""
     ending = threading.Event()
     failed: list[Exception] = []
@@ -204,7 +221,9 @@ def _serve(agent: Agent, log: Log) -> None:
     thread = threading.Thread(target=serve, name="agent", daemon=True)
     thread.start()
     threading.Thread(target=heed, name="steward", daemon=True).start()
+    threading.Thread(target=deploying.serve, name="deployments", daemon=True).start()
     ending.wait()
+    deploying.close()
     agent.shut_down()
     thread.join(10)
     if failed:

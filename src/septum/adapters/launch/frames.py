@@ -58,6 +58,7 @@ class Start:
     loop: Loop | None = field(default=None, metadata=LATER)
     private: tuple[str, ...] = field(default=(), metadata=LATER)
     personalise: int = field(default=0, metadata=LATER)
+    scores: bool = field(default=False, metadata=LATER)
 
     @classmethod
     def of(cls, spec: WorkerSpec, limits: WorkerLimits) -> Start:
@@ -78,6 +79,7 @@ class Start:
             loop=spec.loop,
             private=spec.private,
             personalise=spec.personalise,
+            scores=spec.scores,
         )
 
     def spec(self) -> WorkerSpec:
@@ -97,6 +99,7 @@ class Start:
             loop=self.loop,
             private=self.private,
             personalise=self.personalise,
+            scores=self.scores,
         )
 
 

@@ -17,17 +17,18 @@ import numpy as np
 from septum.adapters.launch.attested_station import AnyStation, AttestedStation
 from septum.adapters.launch.private_rows import rows_of
 from septum.adapters.launch.private_station import PrivateStation
+from septum.adapters.launch.scoring import Scoring, approved, scoring_of
 from septum.adapters.launch.station import Made, Part, Station, Timer
 from septum.adapters.tables import is_table, read_table
 from septum.algorithms.strategy import proximal_mu
-from septum.errors import AppError, SeptumError, WorkerError
+from septum.errors import SeptumError, WorkerError
 from septum.ports.launcher import Task, WorkerSpec
 from septum.protocol import tensors
 from septum.protocol.messages import INLINE_LIMIT_BYTES, Stage
 from septum.protocol.tensors import Tensors
 from septum.sdk import harness
 from septum.sdk.attested import Attested
-from septum.sdk.package import MODULE_PREFIX, LoadedApp, digest_of, load_app
+from septum.sdk.package import MODULE_PREFIX, LoadedApp
 from septum.sdk.table import read_csv
 
 
@@ -52,14 +53,26 @@ class Workplace:
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._station: AnyStation | None = None
+        self._scoring: Scoring | None = None
 
     def perform(self, task: Task) -> Performed:
         """Do a task. Raises SeptumErrors, and whatever the machine itself raises."""
         timer = Timer()
-        made = timer.run("load", lambda: _rows(self._spec)) if self._spec.rows_for else self._made(task, timer)
+        if self._spec.scores:
+            made = self._scored(task, timer)
+        else:
+            made = timer.run("load", lambda: _rows(self._spec)) if self._spec.rows_for else self._made(task, timer)
         small = timer.run("encode", lambda: _small(made.leaving))
         timer.run("encode", lambda: bytes_of(made.state))  # a state that cannot be written is told here
         return Performed(made.weight, timer.seconds, small, {} if small else made.leaving, made.state, made.attested)
+
+    def _scored(self, task: Task, timer: Timer) -> Made:
+        if self._scoring is None:
+            self._scoring = timer.run("load", lambda: scoring_of(self._spec))
+        rows, scoring = task.state, self._scoring
+        assert rows is not None
+        model = timer.run("load", lambda: _read(task.model))
+        return timer.run("evaluate", lambda: scoring.score(model, rows))
 
     def _made(self, task: Task, timer: Timer) -> Made:
         if self._station is None:
@@ -129,10 +142,7 @@ def _rows(spec: WorkerSpec) -> Made:
 
 def _prepared(spec: WorkerSpec) -> tuple[LoadedApp, object, harness.Prepared]:
     """The approved app, its hyper-parameters, and the silo's rows as it splits them."""
-    _check_digest(spec.app_dir, spec.app_digest, digest_of(spec.app_dir))
-    loaded = load_app(spec.app_dir)
-    _check_digest(spec.app_dir, spec.app_digest, loaded.digest)  # of the bytes that were really imported
-    hyper = loaded.app.resolve(dict(spec.hyper))
+    loaded, hyper = approved(spec)
     manifest = loaded.manifest
     names = tuple(manifest.columns)
     if is_table(spec.data_path):
@@ -140,14 +150,6 @@ def _prepared(spec: WorkerSpec) -> tuple[LoadedApp, object, harness.Prepared]:
     else:
         table = read_csv(spec.data_path, names, manifest.missing, manifest.target)
     return loaded, hyper, harness.prepare(loaded.app, hyper, table)
-
-
-def _check_digest(folder: Path, approved: str, found: str) -> None:
-    if found != approved:
-        raise AppError(
-            f"the app in {folder} has the digest {found}, but {approved} was approved for this run",
-            hint="it was changed since the agent started; restore it, or restart the agent to approve it as it is",
-        )
 
 
 def _read(content: Path | bytes | None) -> Tensors:

@@ -66,11 +66,13 @@ class SqliteModelRegistry:
 
     def approve(self, name: str, version: int, act: Act, *, own: bool) -> ModelVersion:
         """Approve a version."""
-        return self._change(name, version, lambda found: registered.approve(found, act, own=own))
+        with self._database.write() as connection:
+            return _change(connection, name, version, lambda found: registered.approve(found, act, own=own))
 
     def retire(self, name: str, version: int, act: Act) -> ModelVersion:
         """Retire a version."""
-        return self._change(name, version, lambda found: registered.retire(found, act))
+        with self._database.write() as connection:
+            return _change(connection, name, version, lambda found: registered.retire(found, act))
 
     def deploy(self, wanted: NewDeployment, act: Act) -> Deployment:
         """Deploy a version; each deployment is a new one."""
@@ -121,13 +123,15 @@ class SqliteModelRegistry:
         with self._database.read() as connection:
             return [_state(row) for row in connection.execute(_STATES, {"of_id": deployment})]
 
-    def _change(self, name: str, version: int, change: Callable[[ModelVersion], ModelVersion]) -> ModelVersion:
-        with self._database.write() as connection:
-            before = the_version(_named(connection, name), name, version)
-            after = change(before)
-            if after != before:
-                connection.execute(_SET_VERSION, {"of_name": name, "of_version": version, "content": _text(after)})
-            return after
+
+def _change(
+    connection: Connection, name: str, version: int, change: Callable[[ModelVersion], ModelVersion]
+) -> ModelVersion:
+    before = the_version(_named(connection, name), name, version)
+    after = change(before)
+    if after != before:
+        connection.execute(_SET_VERSION, {"of_name": name, "of_version": version, "content": _text(after)})
+    return after
 
 
 def _named(connection: Connection, name: str) -> list[ModelVersion]:

@@ -1,0 +1,136 @@
+"""How do rows that are to be predicted become an app's table? As the silo's own data do, but for the target.
+
+The file, or the rows of a request, are in the names, units and codes that `[data.NAME]` of silo.toml maps. What the
+contract does not allow is refused, naming rows and columns: a prediction from a value that means something else is
+worse than none. All of it stays in the silo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from septum.errors import ConfigError, DataError, did_you_mean
+from septum.ports.reader import Reader, SettingValue
+from septum.sdk.cells import Batch, Cell
+from septum.sdk.contract import Column, Role
+from septum.sdk.data import Table
+from septum.sdk.data_report import Violation
+from septum.sdk.harmonise import Harmonised, harmonise
+from septum.sdk.mapping import ColumnPlan, plan_columns
+from septum.silo.datasets import Dataset
+from septum.silo.sources import reader_kind
+
+SHOWN = 10  # values that an error names
+_OF_CSV = ("delimiter", "encoding", "decimal")
+_FIRST_VIOLATION = 2  # of harmonise: 0 is present, 1 missing
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows, in their order. `ids`: columns of the source that stand beside the predictions, as texts."""
+
+    table: Table
+    ids: Mapping[str, Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+def plans_of(dataset: Dataset, columns: Mapping[str, Column]) -> tuple[ColumnPlan, ...]:
+    """How each column but the target is made."""
+    wanted = {name: column for name, column in columns.items() if column.role is not Role.TARGET}
+    mapping = {name: one for name, one in dataset.columns.items() if name in wanted}
+    return plan_columns(f"[data.{dataset.name}.columns]", wanted, mapping)
+
+
+def read_rows(path: Path, dataset: Dataset, columns: Mapping[str, Column], ids: Sequence[str] = ()) -> Rows:
+    """The rows of a CSV or Parquet file.
+
+    `ids`: columns to stand beside the predictions; empty for all that the app does not read, but for its target.
+    Raises DataError naming file, rows and columns; ConfigError for an id that is not there.
+    """
+    plans, reader = plans_of(dataset, columns), _reader(path, dataset)
+    sources = tuple(dict.fromkeys(plan.source for plan in plans))
+    named = tuple(ids) or _others(reader, dataset, columns, sources)
+    if len(set(named)) != len(named):
+        raise ConfigError(f"--id names a column twice: {', '.join(named)}")
+    found: dict[str, list[str]] = {name: [] for name in named}
+
+    def noted() -> Iterator[Batch]:
+        for batch in reader.read((*sources, *(name for name in named if name not in sources))):
+            for name in named:
+                found[name] += [_text(cell) for cell in batch[name]]
+            yield batch
+
+    return Rows(_table(str(path), noted(), plans), found)
+
+
+def rows_of_batch(batch: Batch, dataset: Dataset, columns: Mapping[str, Column], where: str) -> Table:
+    """The rows of a request. Raises DataError naming rows and columns."""
+    return _table(where, [batch], plans_of(dataset, columns))
+
+
+def _table(source: str, batches: Iterable[Batch], plans: tuple[ColumnPlan, ...]) -> Table:
+    made = harmonise(source, batches, plans)
+    _check(made)
+    return Table({name: column.values for name, column in made.columns.items()}, source)
+
+
+def _check(made: Harmonised) -> None:
+    violations = list(Violation)
+    wrong = [
+        (int(row), plan, violations[int(made.columns[plan.name].states[row]) - _FIRST_VIOLATION])
+        for plan in made.plans
+        for row in np.flatnonzero(made.columns[plan.name].states >= _FIRST_VIOLATION)
+    ]
+    if not wrong:
+        return
+    wrong.sort(key=lambda one: (one[0], one[1].name))
+    shown = "; ".join(
+        f"row {row + 1}, column {plan.source!r}: {what.value} ({plan.column.words()})"
+        for row, plan, what in wrong[:SHOWN]
+    )
+    more = f"; and {len(wrong) - SHOWN} more values" if len(wrong) > SHOWN else ""
+    raise DataError(
+        f"{made.source}: {shown}{more}",
+        hint="row 1 is the first after the header; mend the values, or map them under [data] in silo.toml",
+    )
+
+
+def _reader(path: Path, dataset: Dataset) -> Reader:
+    """A CSV file is read as the silo's own is, if that is one; it has a header."""
+    if path.suffix.lower() == ".parquet":
+        return reader_kind("parquet").open({"path": str(path)})
+    kept: dict[str, SettingValue] = {"path": str(path)}
+    if dataset.source == "csv":
+        kept |= {name: value for name, value in dataset.settings.items() if name in _OF_CSV}
+    return reader_kind("csv").open(kept)
+
+
+def _others(reader: Reader, dataset: Dataset, columns: Mapping[str, Column], sources: Sequence[str]) -> tuple[str, ...]:
+    """The columns that the app does not read; none where the file names none."""
+    targets = [name for name, column in columns.items() if column.role is Role.TARGET]
+    target = {dataset.columns[name].source or name if name in dataset.columns else name for name in targets}
+    names = tuple(next(reader.read(()), {}))
+    if not set(names) & set(sources):
+        return ()
+    for name in sources:
+        if name not in names:
+            raise DataError(
+                f"{_named(reader)}: no column {name!r}; {did_you_mean(name, names)}", hint="add the column to the file"
+            )
+    return tuple(name for name in names if name not in sources and name not in target)
+
+
+def _named(reader: Reader) -> str:
+    return str(getattr(reader, "path", "the file"))
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.17g}" if isinstance(cell, float) else str(cell)
