@@ -33,6 +33,7 @@ from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
+from septum.coordinator.seats import Seats
 from septum.coordinator.service import RunService
 from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
 from septum.coordinator.silo_api import SiloApi, SiloApiParts
@@ -151,7 +152,8 @@ async def _start_engine(
     mine = (door.login, door.people, door.account, pruning, door.oidc)
     groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
     projects = Projects(stores.projects, stores.groups, driver.performer, clock)
-    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, clock.unix())
+    seats = Seats(config.streams_per_person)
+    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, seats, clock.unix())
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()

@@ -23,6 +23,7 @@ from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.rosters import Rosters
+from septum.coordinator.seats import Seats
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
 from septum.errors import ForbiddenError, SeptumError
@@ -51,6 +52,7 @@ class ApiParts:
     oidc: Oidc | None
     groups: Groups
     projects: Projects
+    seats: Seats
     started_at: float
 
     @property
