@@ -34,6 +34,7 @@ from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
+from septum.coordinator.seats import Seats
 from septum.coordinator.service import RunService
 from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
 from septum.coordinator.silo_api import SiloApi, SiloApiParts
@@ -153,14 +154,42 @@ async def _start_engine(
         clock,
         approve_own=config.approve_own,
     )
-    told = (service, silos, fleet, enrolment, apps, rosters, registered)
-    silo_api = SiloApi(SiloApiParts(*told, clock, certificate.ca, max_blob_bytes))
+    silo_api = SiloApi(
+        SiloApiParts(
+            service=service,
+            silos=silos,
+            fleet=fleet,
+            enrolment=enrolment,
+            apps=apps,
+            rosters=rosters,
+            registered=registered,
+            clock=clock,
+            ca_path=certificate.ca,
+            max_blob_bytes=max_blob_bytes,
+        )
+    )
     router.silo_api = silo_api
     driver.on_drain.append(silo_api.drain)
     enrolment.on_revoked.append(silo_api.end_silo)
     pruning = Pruning(driver, blobs, clock, registered)
-    mine = (door.login, door.people, door.account, pruning, door.oidc)
-    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, registered, clock.unix())
+    parts = ApiParts(
+        service=service,
+        silos=silos,
+        enrolment=enrolment,
+        apps=apps,
+        rosters=rosters,
+        clock=clock,
+        login=door.login,
+        people=door.people,
+        account=door.account,
+        pruning=pruning,
+        oidc=door.oidc,
+        groups=groups,
+        projects=projects,
+        registered=registered,
+        seats=Seats(config.streams_per_person),
+        started_at=clock.unix(),
+    )
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()
