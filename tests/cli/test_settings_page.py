@@ -78,7 +78,15 @@ def test_each_key_that_the_reader_of_silo_toml_takes_is_on_the_page(tmp_path, mo
         if (title, key) not in known and not (title == "data.NAME" and key in readers):
             missing.add((title, key))
     assert missing == set()
-    assert {where for where, _ in taken} >= {"silo", "policy", "limits", "network", "worker", "data.heart.columns.age"}
+    assert {where for where, _ in taken} >= {
+        "silo",
+        "policy",
+        "limits",
+        "network",
+        "worker",
+        "capacity",
+        "data.heart.columns.age",
+    }
 
 
 def test_each_key_that_the_reader_of_a_manifest_knows_is_on_the_page(tmp_path, monkeypatch):
@@ -95,7 +103,7 @@ def test_each_key_that_the_reader_of_a_manifest_knows_is_on_the_page(tmp_path, m
     manifest = folder / "septum.toml"
     manifest.write_text(
         manifest.read_text()
-        + '\n[dependencies]\nlock = ""\n[private]\nparameters = ["head.*"]\n'
+        + '\n[dependencies]\nlock = ""\n[private]\nparameters = ["head.*"]\n[resources]\ncpus = 1\n'
         + '[privacy]\nloss = "logistic"\n[privacy.ranges]\nage = [0, 1]\n'
     )
     package.parse_manifest(manifest.read_bytes(), "septum.toml")
@@ -103,7 +111,7 @@ def test_each_key_that_the_reader_of_a_manifest_knows_is_on_the_page(tmp_path, m
         title = re.sub(r"\[data.columns\], \w+", "[data.columns.NAME]", where).strip("[]")
         tables = {name.split(".")[0] for name in settings.APP} - {""}
         assert keys - settings.APP[title].keys() - (tables if not title else set()) == set(), where
-    assert asked.keys() >= {"", "[data]", "[leaves]", "[dependencies]", "[private]", "[privacy]"}
+    assert asked.keys() >= {"", "[data]", "[leaves]", "[dependencies]", "[private]", "[privacy]", "[resources]"}
 
 
 def test_each_tracker_is_on_the_page():

@@ -57,6 +57,11 @@ SILO: Mapping[str, Keys] = {
         "missing": "cells that mean: no value",
         "decimals": "to which its numbers are rounded",
     },
+    "capacity": {
+        "cpus": "processors that all runs together may take. Default: those of the machine",
+        "memory_mb": "memory that they may take, 10^6 bytes. Default: that of the machine",
+        "gpus": "GPUs that they may take; 0 for none. Default: those of the machine",
+    },
     "labels": {"KEY": "by which the coordinator's people find this silo; they are told. Keys are free"},
     "worker": {"launcher": f"what starts training processes: septum's own, or a plugin's ({Group.LAUNCHERS.value})"},
     "network": {
@@ -89,6 +94,11 @@ APP: Mapping[str, Keys] = {
         "open": "what may also leave as it is, in a run without masks",
     },
     "private": {"parameters": "patterns of the names of parameters that never leave a silo"},
+    "resources": {
+        "cpus": "processors that a run takes in each silo, for the queue; 0.5 is possible",
+        "memory_mb": "memory that it takes there, 10^6 bytes",
+        "gpus": "GPUs that it takes there",
+    },
     "dependencies": {
         "lock": "a file with the app's pinned wheels and their hashes",
         "preinstalled": "requirements that a silo has to meet itself",

@@ -132,11 +132,12 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> Ag
         sandbox=int(level),
         withdrawn=lambda run: denied(run, stances.now()),
         affordable=partial(affordable, silo_dir, purse.budget, accountant, log),
+        capacity=describing.capacity,
         log=log,
     )
     _make_tables(tables, folders, describing, log)
     hooks = Hooks(fold, partial(_tell, describing, stances), stances.now)
-    return Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, hooks)
+    return Agent(config.name, admission.admit, silo_dir / "runs", describing.capacity, tools, hooks)
 
 
 def _tell(describing: Describing, stances: Stances) -> None:
