@@ -24,6 +24,7 @@ from septum.coordinator.service import RunService
 from septum.ports.channel import Channel
 from septum.ports.launcher import Launcher, WorkerLimits
 from septum.protocol.plan import Plan
+from septum.protocol.resources import Capacity
 from septum.protocol.views import RunView
 from septum.sdk.package import LoadedApp
 from septum.silo.admission import Admission
@@ -110,7 +111,7 @@ def _agent(place: Place, silo: str, records: Path, service: MemoryService) -> Ag
         sandbox=1,
         log=Log(silo=silo),
     )
-    return Agent(silo, admission.admit, folder / "runs", 1, tools)
+    return Agent(silo, admission.admit, folder / "runs", Capacity(1), tools)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class SmallCoordinator:
         self.silos = [SiloView("boston", SiloStatus.ONLINE, 1.0, 2.0), SiloView("gone", SiloStatus.REVOKED, 1.0, 2.0)]
         self.plans, self.keys, self.asked, self.drop_submits = {}, {}, [], 0
         self.status, self.reason, self.facts = RunStatus.FINISHED, "", finished()
-        self.problems, self.facts_of = {}, {}
+        self.problems, self.facts_of, self.position = {}, {}, 0
         self.hold_events = threading.Event()
         self.version = "0.1.0"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -82,6 +82,7 @@ class SmallCoordinator:
             metrics=METRICS,
             model=blob_of(MODEL).digest,
             reason=self.reason,
+            position=self.position,
             created_at=1_700_000_000.0,
             asks=plan.query is not None,
         )
@@ -113,7 +114,7 @@ class SmallCoordinator:
                 return 200, {"items": []}
             case "GET", ["runs", run, *what] if run in self.plans and what:
                 return self.part_of(run, what, query)
-            case "POST", ["runs", run, "stop" | "pause" | "resume"] if run in self.plans:
+            case "POST", ["runs", run, "stop" | "pause" | "resume" | "priority" | "urge"] if run in self.plans:
                 return 200, to_json(self.view(run))
         return 404, {"error": {"code": "not_found", "message": f"nothing at {path}", "hint": "septum run list"}}
 

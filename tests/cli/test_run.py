@@ -5,6 +5,7 @@ import pytest
 from septum.protocol.facts import RunEnded
 from septum.protocol.messages import Outcome
 from septum.protocol.plan import Metric, Vote
+from septum.protocol.resources import Resources
 from septum.protocol.views import RunStatus
 
 
@@ -174,6 +175,30 @@ def test_a_run_is_steered(verb, coordinator, septum, example):
     done = septum("run", verb, "run-1", "--json")
     assert (done.code, done.envelope["data"]["id"]) == (0, "run-1")
     assert coordinator.asked[-1] == ("POST", f"/api/v1/runs/run-1/{verb}")
+
+
+@pytest.mark.parametrize(("priority", "route"), [("low", "priority"), ("normal", "priority"), ("high", "urge")])
+def test_a_run_that_waits_is_given_a_priority(priority, route, coordinator, septum, example):
+    septum("run", "submit", example, "--inspect")
+    assert septum("run", "priority", "run-1", priority, "--json").code == 0
+    assert coordinator.asked[-1] == ("POST", f"/api/v1/runs/run-1/{route}")
+    wrong = septum("run", "priority", "run-1", "hihg", "--json")
+    assert wrong.envelope["error"]["message"] == "priority 'hihg': did you mean 'high'?"
+
+
+def test_a_run_that_waits_shows_its_place_and_for_what(coordinator, septum, example):
+    septum("run", "submit", example, "--inspect", "--priority", "low")
+    coordinator.status, coordinator.position = RunStatus.QUEUED, 3
+    coordinator.reason = "boston serves 2 of 2 runs: r-1, r-2; position 3 in the queue"
+    assert "queued (3)" in septum("run", "list").out
+    shown = septum("run", "show", "run-1").out
+    assert "status    queued: boston serves 2 of 2 runs: r-1, r-2; position 3 in the queue" in shown
+    assert "priority  normal" in shown
+
+
+def test_submit_says_what_the_run_takes_in_each_silo(coordinator, septum, example):
+    septum("run", "submit", example, "--inspect", "--cpus", "1.5", "--memory-mb", "500", "--gpus", "1")
+    assert coordinator.plans["run-1"].resources == Resources(1.5, 500, 1)
 
 
 def test_list_and_show_tell_people_what_json_tells_programs(coordinator, septum, example):

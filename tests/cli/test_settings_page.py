@@ -16,6 +16,7 @@ from septum.coordinator.oidc_config import OidcConfig
 from septum.sdk import contract, leaves, package, private_loss
 from septum.silo import section
 from septum.silo.config import Limits, read_config
+from septum.silo.deploy_rules import DeployRules
 from septum.silo.policy import Policy
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def test_the_page_is_up_to_date():
 
 
 def test_each_attribute_of_a_section_says_what_it_means():
-    for cls in (CoordinatorConfig, OidcConfig, Policy, Limits):
+    for cls in (CoordinatorConfig, OidcConfig, Policy, Limits, DeployRules):
         names = {one.name for one in dataclasses.fields(cls)} - {"data_dir"}
         assert names - settings.documented(cls).keys() == set(), cls
 
@@ -67,7 +68,9 @@ def test_each_key_that_the_reader_of_silo_toml_takes_is_on_the_page(tmp_path, mo
     readers = {setting.name for kind in settings.READERS.values() for setting in kind.settings}
     known = {(title, key) for title, keys in settings.SILO.items() for key in keys}
     known |= {
-        (title, one.name) for title, cls in (("policy", Policy), ("limits", Limits)) for one in dataclasses.fields(cls)
+        (title, one.name)
+        for title, cls in (("policy", Policy), ("limits", Limits), ("deploy", DeployRules))
+        for one in dataclasses.fields(cls)
     }
     missing = set()
     for where, key in taken - FREE:
@@ -77,7 +80,15 @@ def test_each_key_that_the_reader_of_silo_toml_takes_is_on_the_page(tmp_path, mo
         if (title, key) not in known and not (title == "data.NAME" and key in readers):
             missing.add((title, key))
     assert missing == set()
-    assert {where for where, _ in taken} >= {"silo", "policy", "limits", "network", "worker", "data.heart.columns.age"}
+    assert {where for where, _ in taken} >= {
+        "silo",
+        "policy",
+        "limits",
+        "network",
+        "worker",
+        "capacity",
+        "data.heart.columns.age",
+    }
 
 
 def test_each_key_that_the_reader_of_a_manifest_knows_is_on_the_page(tmp_path, monkeypatch):
@@ -94,7 +105,7 @@ def test_each_key_that_the_reader_of_a_manifest_knows_is_on_the_page(tmp_path, m
     manifest = folder / "septum.toml"
     manifest.write_text(
         manifest.read_text()
-        + '\n[dependencies]\nlock = ""\n[private]\nparameters = ["head.*"]\n'
+        + '\n[dependencies]\nlock = ""\n[private]\nparameters = ["head.*"]\n[resources]\ncpus = 1\n'
         + '[privacy]\nloss = "logistic"\n[privacy.ranges]\nage = [0, 1]\n'
     )
     package.parse_manifest(manifest.read_bytes(), "septum.toml")
@@ -102,7 +113,7 @@ def test_each_key_that_the_reader_of_a_manifest_knows_is_on_the_page(tmp_path, m
         title = re.sub(r"\[data.columns\], \w+", "[data.columns.NAME]", where).strip("[]")
         tables = {name.split(".")[0] for name in settings.APP} - {""}
         assert keys - settings.APP[title].keys() - (tables if not title else set()) == set(), where
-    assert asked.keys() >= {"", "[data]", "[leaves]", "[dependencies]", "[private]", "[privacy]"}
+    assert asked.keys() >= {"", "[data]", "[leaves]", "[dependencies]", "[private]", "[privacy]", "[resources]"}
 
 
 def test_each_tracker_is_on_the_page():

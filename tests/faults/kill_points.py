@@ -26,6 +26,7 @@ class Story(Enum):
     LEFT = "a silo's agent is ended and started again"
     FAILING = "one silo's training fails once"
     REFUSED = "every silo refuses it"
+    QUEUED = "it waits for room in its silos, is stopped and resumed meanwhile, and begins when another run ends"
     OVERFLOWING = "one round's updates cannot be summed"
     PAYLOAD_LOST = "a payload vanishes from the disk"
     MODEL_LOST = "the newest model vanishes from the disk"
@@ -66,6 +67,9 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "commit: CombineRefused": Story.OVERFLOWING,
     "commit: RunPaused": Story.PAUSED,
     "commit: RunResumed": Story.STOPPED,
+    "commit: RunQueued": Story.QUEUED,
+    "commit: RunPrioritised": Story.QUEUED,
+    "commit: RunDequeued": Story.QUEUED,
     "commit: PayloadsLost": Story.PAYLOAD_LOST,
     "commit: ModelLost": Story.MODEL_LOST,
     "commit: outbox + Combine prepare": Story.SLOW,

@@ -44,7 +44,9 @@ from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Outcome, Stage
 from septum.protocol.plan import Plan, StrategyRef
+from septum.protocol.priority import Priority
 from septum.protocol.registered import ModelStage
+from septum.protocol.resources import Resources
 from septum.protocol.views import JournalView, RunStatus
 from septum.silo.config import CONFIG_NAME, read_config
 from septum.silo.line import open_line
@@ -253,6 +255,41 @@ def refused(place: Place, point: str) -> str:
     return run
 
 
+def queued(place: Place, point: str) -> str:
+    """Another run takes all processors of its silos; then it is told to go on, and this one begins by itself."""
+    all_ = Resources(cpus=min(offered_cpus(place)))
+    gate = place.counting.gate(f"{point} before")
+    before = place.counting.plan(f"{point} before", 1, {"gate": str(gate)}, resources=all_)
+    plan = place.counting.plan(point, 2, {}, resources=all_)
+    first = place.submit(f"{point} before", before)
+    place.fate.arm(*deaths(point, run_id_of(point)))
+    run = place.submit(point, plan)
+    assert place.persist(lambda: place.client.run(run)).status is RunStatus.QUEUED
+    steps = 2 if point == "commit: RunDequeued" else 20  # that one comes once, when the other run has ended
+    for priority in [Priority.HIGH, Priority.LOW] * steps:
+        if not place.fate.outstanding:
+            break
+        place.persist(lambda priority=priority: place.client.prioritise(run, priority))
+        place.persist(lambda: place.client.stop(run))
+        waits = place.persist(lambda: place.client.resume(run))
+        assert (waits.status, waits.position) == (RunStatus.QUEUED, 1)
+    gate.touch()
+    assert place.until_ended(first) is RunStatus.FINISHED
+    return finished(place, point, plan, [])
+
+
+def offered_cpus(place: Place) -> list[float]:
+    """What each silo gives, once all have said it."""
+
+    def said() -> list[float]:
+        details = [place.persist(lambda silo=silo: place.client.silo(silo)).description for silo in ROWS]
+        gives = [one.capacity.cpus for one in details if one is not None and one.capacity is not None]
+        return [cpus for cpus in gives if cpus is not None]
+
+    until(lambda: len(said()) == len(ROWS), "every silo says what it gives")
+    return said()
+
+
 def overflowing(place: Place, point: str) -> str:
     plan = place.counting.plan(point, 3, {"overflow": 2}, attempts=2, strategy=StrategyRef("fedavgm", {"lr": 100.0}))
     place.fate.arm(*deaths(point, run_id_of(point)))
@@ -393,6 +430,7 @@ STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.LEFT: left,
     Story.FAILING: failing,
     Story.REFUSED: refused,
+    Story.QUEUED: queued,
     Story.OVERFLOWING: overflowing,
     Story.PAYLOAD_LOST: payload_lost,
     Story.MODEL_LOST: model_lost,

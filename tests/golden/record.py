@@ -40,6 +40,8 @@ ADDED = (
     "burned_later",
     "burnt",
     "edges",
+    "priority",
+    "queued_at",
 )
 
 HISTORIES = Path(__file__).parent / "histories"

@@ -45,6 +45,7 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, EarlyStopping, Metric, Plan, StrategyRef
+from septum.protocol.priority import Priority
 from septum.protocol.privacy import Mode, Strength
 from septum.protocol.query import Code, ColumnAnswer, Pair, Quantile, Query, QueryAnswer, QueryColumn, TableAnswer
 from septum.protocol.registered import (
@@ -272,6 +273,9 @@ STORED_SAMPLES = (
     facts.StatisticsMade(_QUERY, _ANSWER),
     facts.RunPaused("no space left"),
     facts.RunResumed(),
+    facts.RunQueued(),
+    facts.RunDequeued(),
+    facts.RunPrioritised(Priority.HIGH),
     facts.RunEnded(Outcome.FAILED, "round 7: 2 of 3 silos after 3 attempts"),
     Combine(Stage.TRAIN, 7, 1, Blob(_MODEL, 4_194_304), _PAYLOAD, {"cleveland": Contribution(_PAYLOAD, 152)}),
     Discard(Stage.TRAIN, 6),

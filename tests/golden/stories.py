@@ -24,8 +24,18 @@ from septum.errors import ProtocolError
 from septum.protocol.facts import StatisticsMade
 from septum.protocol.messages import Await, Stage
 from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, Private, Start, Vote
+from septum.protocol.priority import Priority
 from septum.protocol.query import ColumnAnswer, Query, QueryAnswer, QueryColumn
-from septum.protocol.run_state import Combined, CombineRefused, ModelLost, PayloadsLost, Step
+from septum.protocol.run_state import (
+    Combined,
+    CombineRefused,
+    Dequeue,
+    ModelLost,
+    PayloadsLost,
+    Prioritise,
+    Resume,
+    Step,
+)
 
 
 def happy_path() -> Play:
@@ -275,6 +285,36 @@ def masked_a_query_is_answered_by_those_who_are_left() -> Play:
     return play
 
 
+def refusals_are_gathered_before_a_run_fails() -> Play:
+    """Two of three refuse, and the third is heard as well; after a resume it is away, and nobody waits for it."""
+    play = Play(plan_of(quorum=2))
+    play.refuse(CLEVELAND)
+    play.now += 1.0
+    play.refuse(HUNGARY)
+    play.now += 1.0
+    play.join(SWITZERLAND)
+    play.resume()
+    play.refuse(HUNGARY, "too few rows")
+    play.refuse(CLEVELAND)
+    return play
+
+
+def a_run_waits_in_the_queue() -> Play:
+    """It is stopped in round 2 and resumed into the queue: silos that knock are sent away, its priority goes up."""
+    play = Play().open(Stage.TRAIN, 2)
+    play.stop()
+    play.do(Resume(queued_at=1_800_000_000.25))
+    play.here(CLEVELAND)
+    play.refuse(HUNGARY)
+    play.do(Prioritise(Priority.HIGH))
+    play.after(10_000)
+    play.do(Dequeue())
+    play.join(CLEVELAND, SWITZERLAND)
+    play.finish_stage()
+    play.finish_stage()
+    return play
+
+
 STORIES = (
     happy_path,
     straggler_and_deadline,
@@ -293,4 +333,6 @@ STORIES = (
     masked_models_are_voted_down,
     private_parameters_and_models_personalised,
     masked_a_query_is_answered_by_those_who_are_left,
+    refusals_are_gathered_before_a_run_fails,
+    a_run_waits_in_the_queue,
 )

@@ -79,6 +79,7 @@ def test_only_the_federations_administrator_may_do_everything():
     assert [role for role in Role if RIGHTS[role] == frozenset(Right)] == [Role.FEDERATION_ADMIN]
     alone = RIGHTS[Role.FEDERATION_ADMIN].difference(*(RIGHTS[r] for r in Role if r is not Role.FEDERATION_ADMIN))
     assert alone == {
+        Right.RUN_URGE,
         Right.ORG_MANAGE,
         Right.APP_REMOVE,
         Right.MODEL_PRUNE,

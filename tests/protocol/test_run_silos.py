@@ -10,6 +10,7 @@ from septum.protocol.facts import SiloFailed, SiloJoined, SiloLeft, SiloRefused,
 from septum.protocol.messages import MAX_REASON_CHARS, End, Failure, Join, Outcome, Prepare, Report, Stage, Train
 from septum.protocol.run import instruction
 from septum.protocol.run_state import Discard, FromSilo, Phase, Presence
+from septum.protocol.stages import REFUSALS_S
 
 
 def test_a_silo_that_joins_late_takes_part_from_the_next_round_on():
@@ -153,15 +154,56 @@ def test_a_refusing_silo_is_out_for_good_and_the_others_start_without_it():
     assert play.run.presence[SWITZERLAND] is Presence.REFUSED
 
 
-def test_a_run_fails_as_soon_as_refusals_leave_no_quorum():
-    play = Play()
-    play.refuse(CLEVELAND)
+def test_a_run_whose_refusals_leave_no_quorum_fails_once_every_silo_has_answered():
+    play = Play(plan_of(quorum=3))
+    play.refuse(CLEVELAND, "the app is not approved here")
+    play.join(HUNGARY)
     assert play.run.outcome is None
 
+    play.refuse(SWITZERLAND, "too few rows")
+
+    assert play.run.outcome is Outcome.FAILED
+    assert play.run.reason.startswith("no quorum: at most 1 of 3 silos; cleveland (refused); switzerland (refused)")
+    assert play.run.problems == {
+        CLEVELAND: "refused by its rule 'apps': the app is not approved here",
+        SWITZERLAND: "refused by its rule 'apps': too few rows",
+    }
+
+
+def test_a_silo_that_does_not_answer_keeps_refusals_from_ending_a_run_for_a_moment_only():
+    play = Play()
+    play.refuse(CLEVELAND)
+    play.after(2)
     play.refuse(HUNGARY)
+    play.after(REFUSALS_S - 0.5)
+    assert play.run.outcome is None
+
+    play.after(0.5)
 
     assert play.run.outcome is Outcome.FAILED
     assert play.run.reason.startswith("no quorum: at most 1 of 2 silos; cleveland (refused); hungary (refused)")
+
+
+def test_a_paused_run_waits_for_the_other_refusals_after_its_pause():
+    play = Play()
+    play.pause()
+    play.refuse(CLEVELAND)
+    play.refuse(HUNGARY)
+    play.after(1000)
+    assert play.run.outcome is None
+    play.resume()
+    play.after(REFUSALS_S)
+
+    assert play.run.outcome is Outcome.FAILED
+
+
+def test_silos_that_are_away_are_not_waited_for_when_there_can_be_no_quorum():
+    play = Play().open(Stage.TRAIN, 1)
+    play.leave(SWITZERLAND)
+    play.refuse(CLEVELAND)
+    play.refuse(HUNGARY)
+
+    assert play.run.outcome is Outcome.FAILED
 
 
 def test_a_silo_that_refuses_in_a_round_is_missing_from_it_and_named():

@@ -33,11 +33,13 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan
+from septum.protocol.resources import Capacity, Resources
 from septum.silo.agent import KEEP_STOPPED_S, Agent
 from septum.silo.policy import Policy
 from septum.silo.run_files import RunFiles
 from septum.silo.session import AUTH_PAUSE_S
 
+FOUR = Capacity(4)
 BASE = blob_of(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, {})))
 
 
@@ -50,9 +52,9 @@ class Bench:
         self.plan = Plan("p", AppRef("small", "1", self.app.digest), {}, ("north", "south"), rounds=2)
         self.folder, self.runs = folder, folder / "runs"
 
-    def agent(self, channel: ScriptedChannel, policy: Policy | None = None, max_runs: int = 4) -> Agent:
+    def agent(self, channel: ScriptedChannel, policy: Policy | None = None, capacity: Capacity = FOUR) -> Agent:
         admit = admission(self.folder, self.app, policy).admit
-        return Agent("north", admit, self.runs, max_runs, tools_for(channel))
+        return Agent("north", admit, self.runs, capacity, tools_for(channel))
 
 
 @pytest.fixture
@@ -100,11 +102,40 @@ def test_polls_say_which_runs_are_served(bench: Bench) -> None:
 
 def test_no_run_is_asked_for_while_there_is_no_room(bench: Bench) -> None:
     channel = HeldChannel(Wait(), polls=[Invitation("r1", bench.plan), Invitation("r2", bench.plan)])
-    agent = bench.agent(channel, max_runs=1)
+    agent = bench.agent(channel, capacity=Capacity(1))
     thread = serve(agent)
     assert channel.holding.acquire(timeout=20)  # r1 waits for its first instruction
     threading.Event().wait(0.1)
     assert channel.polled == [()]
+    agent.shut_down()
+    thread.join()
+
+
+def test_a_run_that_does_not_fit_beside_the_others_is_not_begun_though_the_coordinator_insists(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("septum.silo.agent.ROOM_S", 0.01)
+    half = replace(bench.plan, resources=Resources(cpus=1))
+    small = replace(bench.plan, resources=Resources(memory_mb=100))
+    insisting = [Invitation("r2", half), Invitation("r2", half), Invitation("r3", small)]
+    channel = HeldChannel(Wait(), Wait(), polls=[Invitation("r1", half), *insisting])
+    agent = bench.agent(channel, capacity=Capacity(4, cpus=1.5))
+    thread = serve(agent)
+    until(lambda: len(channel.polled) == 5)
+    assert agent.serving == ("r1", "r3")
+    agent.shut_down()
+    thread.join()
+
+
+def test_a_run_begins_as_soon_as_another_one_has_made_room(bench: Bench) -> None:
+    whole = replace(bench.plan, resources=Resources(cpus=1))
+    channel = HeldChannel(
+        End(Outcome.STOPPED), End(Outcome.STOPPED), polls=[Invitation("r1", whole), Invitation("r2", whole)]
+    )
+    agent = bench.agent(channel, capacity=Capacity(4, cpus=1))
+    thread = serve(agent)
+    until(lambda: len(channel.said) == 2 and agent.serving == ())
+    assert [type(message) for message in channel.said] == [Join, Join]
     agent.shut_down()
     thread.join()
 

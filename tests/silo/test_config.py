@@ -8,7 +8,7 @@ import pytest
 
 from septum.errors import ConfigError
 from septum.ports.launcher import WorkerLimits
-from septum.silo.config import AppSettings, Limits, Network, SiloConfig, read_config, write_config
+from septum.silo.config import AppSettings, Gives, Limits, Network, SiloConfig, read_config, write_config
 from septum.silo.policy import Policy
 
 MINIMAL = '[silo]\nname = "north"\ncoordinator = "https://fl.example.org:8443"\n'
@@ -114,6 +114,7 @@ def test_a_missing_file_names_the_next_command(tmp_path: Path) -> None:
             Limits(1.0, 2, 3, 4, 5, 6),
             Policy(7, 8, ("fedavg",)),
             Network("http://p:1", Path("/ca.pem")),
+            capacity=Gives(1.5, 2000, 0),
         ),
     ],
 )
@@ -124,3 +125,13 @@ def test_what_is_written_reads_back_as_it_was(tmp_path: Path, config: SiloConfig
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
         write_config(path, config)
+
+
+def test_what_a_silo_gives_is_read_and_what_cannot_be_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path, MINIMAL + "[capacity]\ncpus = 8\ngpus = 0\n").capacity == Gives(8.0, None, 0)
+    with pytest.raises(ConfigError, match=r"\[capacity\]: gpus is -1, a whole number"):
+        read(tmp_path, MINIMAL + "[capacity]\ngpus = -1\n")
+    with pytest.raises(ConfigError, match=r"\[capacity\]: .*gpus must be between 0 and 64, not 65"):
+        read(tmp_path, MINIMAL + "[capacity]\ngpus = 65\n")
+    with pytest.raises(ConfigError, match=r"\[capacity\]: unknown key 'gpu'; did you mean 'gpus'"):
+        read(tmp_path, MINIMAL + "[capacity]\ngpu = 1\n")

@@ -11,6 +11,7 @@ import pytest
 from tests.silo.small_app import allowing
 
 from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
+from septum.protocol.resources import Capacity, Resources
 from septum.protocol.silo import Denied
 from septum.sdk.contract import Column
 from septum.silo.admission import Admission
@@ -29,13 +30,16 @@ APPS = Folders({"heart": APP})
 PLAN = Plan("p", AppRef("heart", "1.0", "sha256:aa"), {}, ("north", "south"), rounds=10)
 
 
-def decided(policy: Policy, plan: Plan, silo: str = "north", sandbox: int = 1) -> Denied | None:
+def decided(
+    policy: Policy, plan: Plan, silo: str = "north", sandbox: int = 1, capacity: Capacity | None = None
+) -> Denied | None:
     """What a silo with these rules says of a plan; None when it takes part."""
     with TemporaryDirectory() as folder:
         rows = Table(Path(folder) / "rows", 100, "blake3:" + "d" * 64)
         rows.path.write_bytes(b"rows")
         receipts, log = Receipts(Path(folder)), Log(silo=silo)
         admission = Admission(silo, policy, APPS, lambda _: None, lambda *_: rows, receipts, sandbox, log)
+        admission = replace(admission, capacity=capacity)
         decision = admission.admit("r1", plan, Path(folder) / "r1" / "table")
         written = list(receipts.all())
     assert len(written) == (1 if isinstance(decision, Granted) else 0)
@@ -125,3 +129,12 @@ def test_a_small_dataset_is_denied_without_saying_how_small_it_is() -> None:
     assert denied is not None
     assert denied.rule == "policy.min_rows"
     assert "17" not in denied.reason
+
+
+def test_a_run_that_takes_more_than_the_silo_gives_is_denied_whatever_the_coordinator_says() -> None:
+    gives = Capacity(4, cpus=2, memory_mb=None, gpus=0)
+
+    denied = decided(allowing(), replace(PLAN, resources=Resources(4, 10**6, 1)), capacity=gives)
+
+    assert denied == Denied("capacity", "this silo offers cpus 2, the run needs 4, gpus 0, the run needs 1")
+    assert decided(allowing(), replace(PLAN, resources=Resources(2)), capacity=gives) is None

@@ -12,6 +12,7 @@ import pytest
 from septum import __version__
 from septum.errors import ConfigError, ConnectionFailedError, NotFoundError
 from septum.protocol.description import OfferedDataset, SiloDescription
+from septum.protocol.resources import Capacity
 from septum.silo.config import read_config, write_config
 from septum.silo.describing import Describing, machine
 from septum.silo.log import Log
@@ -165,3 +166,12 @@ def test_gpus_are_named_where_the_library_is_installed_and_none_where_it_fails(m
     nvml.nvmlInit = fail  # type: ignore[attr-defined]
     assert machine().gpus == ()
     assert replace(machine(), gpus=()) == machine()
+
+
+def test_what_the_silo_gives_is_told_and_what_silo_toml_does_not_say_is_all_that_the_machine_has(tmp_path):
+    coordinator = Coordinator()
+    telling = describing(tmp_path, coordinator, "[limits]\nmax_runs = 2\n[capacity]\ncpus = 1.5\n")
+    telling.tell()
+    here = machine()
+    assert coordinator.told[0].capacity == Capacity(2, 1.5, here.memory_mb or None, len(here.gpus))
+    assert telling.capacity == coordinator.told[0].capacity

@@ -18,6 +18,7 @@ from septum.protocol import payload, tensors
 from septum.protocol.messages import End, Evaluate, Failure, Outcome, Prepare, Report, Train, blob_of
 from septum.protocol.plan import AppRef, Plan
 from septum.protocol.privacy import Privacy, Strength
+from septum.protocol.resources import Capacity
 from septum.protocol.silo import Denied, SiloRun
 from septum.sdk.package import read_manifest
 from septum.silo.agent import Agent
@@ -172,7 +173,7 @@ def test_an_agent_that_was_killed_at_the_end_of_a_run_settles_it_when_it_is_star
     assert read(tmp_path).book.pending
     for _ in range(2):  # and it is settled once
         tools = tools_in(tmp_path, ScriptedChannel(ScriptedStop()))
-        Agent("north", lambda *_: Denied("rule", "no"), tmp_path / "runs", 1, tools).serve()
+        Agent("north", lambda *_: Denied("rule", "no"), tmp_path / "runs", Capacity(1), tools).serve()
         told = read(tmp_path)
         assert not told.book.pending
         assert [entry.event.executed for entry in told.entries if isinstance(entry.event, Settled)] == [1]

@@ -27,6 +27,7 @@ from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
 from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
 from septum.protocol.privacy import Privacy, Strength
 from septum.protocol.query import Noise, Query, QueryColumn
+from septum.protocol.resources import Capacity
 from septum.protocol.roster import Roster, SignedRoster, write_roster
 from septum.sdk.private_loss import PrivateLoss
 from septum.silo.admission import Admission
@@ -201,7 +202,7 @@ class Silo:
             lambda: 0.0,
             Log(silo="north"),
         )
-        agent = Agent("north", self.admission(attempt, app).admit, self.folder / "runs", 1, tools)
+        agent = Agent("north", self.admission(attempt, app).admit, self.folder / "runs", Capacity(1), tools)
         thread = threading.Thread(target=agent.serve, daemon=True)
         thread.start()
         thread.join(60)

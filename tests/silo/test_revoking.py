@@ -19,6 +19,7 @@ from septum.ports.launcher import Level
 from septum.protocol import payload, tensors
 from septum.protocol.messages import End, Instruction, Invitation, Outcome, Refuse, Report, Train, blob_of
 from septum.protocol.plan import AppRef, Plan
+from septum.protocol.resources import Capacity
 from septum.silo.agent import Agent, Hooks
 from septum.silo.datasets import plain_file
 from septum.silo.environment import Environments
@@ -76,7 +77,7 @@ class Silo:
     def agent(self, channel: HeldChannel) -> Agent:
         admit = replace(self.admit, library=self.library).admit
         tools = tools_for(channel, self.launcher)
-        return Agent("north", admit, self.folder / "runs", 4, tools, Hooks(lambda: fold_revoked(self.folder)))
+        return Agent("north", admit, self.folder / "runs", Capacity(4), tools, Hooks(lambda: fold_revoked(self.folder)))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tests.silo.test_agent import BASE, Bench
 from septum.errors import ConfigError, MessageError
 from septum.protocol.description import Standing
 from septum.protocol.messages import Await, End, Invitation, Join, Leave, Outcome, Refuse, Report, Train, Wait
+from septum.protocol.resources import Capacity
 from septum.silo import stance
 from septum.silo.agent import Agent, Hooks
 from septum.silo.log import Log
@@ -32,7 +33,7 @@ def stances(folder: Path) -> Stances:
 def agent_of(bench: Bench, channel: ScriptedChannel) -> Agent:
     now = stances(bench.folder).now
     admit = replace(admission(bench.folder, bench.app), withdrawn=lambda run: stance.denied(run, now())).admit
-    return Agent("north", admit, bench.runs, 4, tools_for(channel), Hooks(stance=now))
+    return Agent("north", admit, bench.runs, Capacity(4), tools_for(channel), Hooks(stance=now))
 
 
 # --- the file ------------------------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ def test_an_error_that_nobody_foresaw_in_what_is_told_does_not_end_the_agent(ben
 
     channel = HeldChannel(polls=[])
     admit = admission(bench.folder, bench.app).admit
-    agent = Agent("north", admit, bench.runs, 4, tools_for(channel), Hooks(tell=tell))
+    agent = Agent("north", admit, bench.runs, Capacity(4), tools_for(channel), Hooks(tell=tell))
     thread = serve(agent)
     until(lambda: channel.polled == [()])
     agent.shut_down()

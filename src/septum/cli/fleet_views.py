@@ -8,6 +8,7 @@ from septum.cli.output import Answer, Table, one_line
 from septum.cli.views import when
 from septum.protocol.codec import to_json
 from septum.protocol.description import SiloDescription
+from septum.protocol.resources import Capacity
 from septum.protocol.views import SiloDetail, SiloStatus, SiloView
 
 
@@ -62,8 +63,20 @@ def _machine(said: SiloDescription) -> tuple[str, ...]:
         f"system        {said.system}",
         f"processor     {said.cores} cores; memory {memory}",
         f"GPUs          {', '.join(said.gpus) or 'none that it knows of'}",
+        *((f"gives         {_capacity(said.capacity)}",) if said.capacity is not None else ()),
         f"labels        {labels_text(said.labels)}",
     )
+
+
+def _capacity(gives: Capacity) -> str:
+    """What a silo gives to all runs together.
+
+    >>> _capacity(Capacity(runs=4, cpus=8.0, gpus=0))
+    '4 runs at one time; in all 8 processors, 0 GPUs'
+    """
+    named = {"processors": gives.cpus, "MB of memory": gives.memory_mb, "GPUs": gives.gpus}
+    told = ", ".join(f"{value:.10g} {name}" for name, value in named.items() if value is not None)
+    return f"{gives.runs} runs at one time{told and '; in all '}{told}"
 
 
 def labels_text(labels: Mapping[str, str]) -> str:

@@ -120,6 +120,19 @@ VoteRule = Annotated[
         "after BURNT such models in a row (3) the run fails.",
     ),
 ]
+Cpus = Annotated[
+    float | None,
+    typer.Option("--cpus", min=0, help="Processors that the run takes in each silo; else as the app's manifest says."),
+]
+MemoryMb = Annotated[
+    int | None,
+    typer.Option("--memory-mb", min=0, metavar="MB", help="Memory that it takes there, 10^6 bytes; else likewise."),
+]
+Gpus = Annotated[int | None, typer.Option("--gpus", min=0, help="GPUs that it takes there; else likewise.")]
+RunPriority = Annotated[
+    str,
+    typer.Option("--priority", metavar="low|normal|high", help="How soon it begins where silos have no room for all."),
+]
 Attempts = Annotated[int, typer.Option("--attempts", min=1, help="How often a round is tried before the run fails.")]
 Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's name if left out.")]
 Key = Annotated[
@@ -159,6 +172,9 @@ class RunOptions:
     vote: str = ""
     private: str = "fresh"
     personalise: int = 0
+    cpus: float | None = None
+    memory_mb: int | None = None
+    gpus: int | None = None
 
 
 def names(text: str) -> tuple[str, ...]:

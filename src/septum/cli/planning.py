@@ -12,6 +12,7 @@ from septum.plugins.strategies import strategy_for, strategy_of
 from septum.protocol.codec import Scalar
 from septum.protocol.plan import AppRef, EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef, Vote
 from septum.protocol.privacy import Privacy, Strength
+from septum.protocol.resources import NOTHING, Resources
 from septum.sdk.contract import Column
 from septum.sdk.hyper import HyperField, parse, resolve
 from septum.sdk.package import LoadedApp, load_app
@@ -24,6 +25,7 @@ class Described:
 
     masked   what leaves under masks alone
     columns  its data contract
+    resources  what a run of it takes in each silo
     """
 
     name: str
@@ -34,6 +36,7 @@ class Described:
     masked: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 def described(loaded: LoadedApp) -> Described:
@@ -48,6 +51,7 @@ def described(loaded: LoadedApp) -> Described:
         masked=manifest.masked,
         private=manifest.private,
         columns=manifest.columns,
+        resources=manifest.resources,
     )
 
 
@@ -55,7 +59,7 @@ def described_package(digest: str, description: bytes, added: Mapping[str, Mappi
     """Of a package, by what it says of itself, and the presets that were given to it besides."""
     found = read_description(description)
     presets = {**added, **found.presets}
-    shared = (found.masked, found.private, found.columns)
+    shared = (found.masked, found.private, found.columns, found.resources)
     return Described(found.name, found.version, digest, found.fields, presets, *shared)
 
 
@@ -87,9 +91,18 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         privacy=privacy(options),
         vote=vote(options.vote),
         private=_private(app, options),
+        resources=resources(app, options),
     )
     strategy_for(plan)  # refuses one that needs more silos
     return plan
+
+
+def resources(app: Described, options: RunOptions) -> Resources | None:
+    """What the app's manifest says that a run takes, and over it what the options say; None for nothing."""
+    given = {"cpus": options.cpus, "memory_mb": options.memory_mb, "gpus": options.gpus}
+    taken = {**app.resources, **{name: value for name, value in given.items() if value is not None}}
+    found = Resources(float(taken.get("cpus", 0.0)), int(taken.get("memory_mb", 0)), int(taken.get("gpus", 0)))
+    return None if found == NOTHING else found
 
 
 def check_inspectable(app: Described) -> None:

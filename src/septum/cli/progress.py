@@ -65,10 +65,8 @@ def advance(known: Progress, fact: Fact) -> Progress:
             return replace(known, finished=round_)
         case facts.ModelMeasured(metrics=metrics, votes=votes):
             return known if votes is not None and votes.down else replace(known, metrics=metrics)
-        case facts.RunPaused(reason):
-            return replace(known, state=f"paused: {reason}" if reason else "paused")
-        case facts.RunResumed():
-            return replace(known, state="resumed")
+        case facts.RunPaused() | facts.RunResumed() | facts.RunQueued() | facts.RunDequeued():
+            return replace(known, state=_standing(fact))
         case facts.RunEnded(outcome, _):
             return replace(known, state=outcome.value)
         case _:
@@ -101,12 +99,25 @@ def line(fact: Fact, rounds: int) -> str:
         case facts.ModelMeasured(round_, metrics, _, votes):
             told = "" if votes is None or not votes.down else f"; voted down: {votes.down}"
             return f"round {round_}/{rounds}: {views.metrics_text(metrics)}{told}"
-        case facts.RunPaused(reason):
-            return one_line(f"paused{f': {reason}' if reason else ''}")
-        case facts.RunResumed():
-            return "resumed"
         case facts.RunEnded(outcome, reason):
             return one_line(f"{outcome.value}{f': {reason}' if reason else ''}")
+        case _:
+            return one_line(_standing(fact))
+
+
+def _standing(fact: Fact) -> str:
+    """How a run stands after a fact that says so; empty for others."""
+    match fact:
+        case facts.RunPaused(reason):
+            return f"paused: {reason}" if reason else "paused"
+        case facts.RunResumed():
+            return "resumed"
+        case facts.RunQueued():
+            return "in the queue: its silos have no room now"
+        case facts.RunDequeued():
+            return "out of the queue: its silos are invited"
+        case facts.RunPrioritised(priority):
+            return f"its priority is {priority.value} now"
         case _:
             return ""
 

@@ -19,6 +19,7 @@ from septum.coordinator.oidc_config import OidcConfig
 from septum.plugins.found import Group
 from septum.ports.reader import SettingKind
 from septum.silo.config import Limits
+from septum.silo.deploy_rules import DeployRules
 from septum.silo.policy import Policy
 
 Keys = Mapping[str, str]
@@ -57,6 +58,11 @@ SILO: Mapping[str, Keys] = {
         "missing": "cells that mean: no value",
         "decimals": "to which its numbers are rounded",
     },
+    "capacity": {
+        "cpus": "processors that all runs together may take. Default: those of the machine",
+        "memory_mb": "memory that they may take, 10^6 bytes. Default: that of the machine",
+        "gpus": "GPUs that they may take; 0 for none. Default: those of the machine",
+    },
     "labels": {"KEY": "by which the coordinator's people find this silo; they are told. Keys are free"},
     "worker": {"launcher": f"what starts training processes: septum's own, or a plugin's ({Group.LAUNCHERS.value})"},
     "network": {
@@ -89,6 +95,11 @@ APP: Mapping[str, Keys] = {
         "open": "what may also leave as it is, in a run without masks",
     },
     "private": {"parameters": "patterns of the names of parameters that never leave a silo"},
+    "resources": {
+        "cpus": "processors that a run takes in each silo, for the queue; 0.5 is possible",
+        "memory_mb": "memory that it takes there, 10^6 bytes",
+        "gpus": "GPUs that it takes there",
+    },
     "dependencies": {
         "lock": "a file with the app's pinned wheels and their hashes",
         "preinstalled": "requirements that a silo has to meet itself",
@@ -143,6 +154,7 @@ def page() -> str:
         lines += [*_titled(title), *_table(keys)]
     lines += [*_titled("data.NAME"), "By `source`:", "", "| source | key | |", "|---|---|---|", *_readers()]
     lines += [*_titled("policy"), *_of(Policy), *_titled("limits"), *_of(Limits)]
+    lines += [*_titled("deploy"), *_of(DeployRules)]
     lines += ["", "## septum.toml", "", *_table(APP[""])]
     for title, keys in APP.items():
         lines += [*_titled(title), *_table(keys)] if title else []

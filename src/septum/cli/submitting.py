@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from septum.cli.app_store import chosen
 from septum.cli.options import RunOptions
 from septum.cli.planning import Described, described, described_package, load, make_plan
 from septum.client.stream import Backoff
-from septum.errors import ConfigError, ConnectionFailedError, NotFoundError
+from septum.errors import ConfigError, ConnectionFailedError, NotFoundError, did_you_mean
+from septum.protocol.priority import Priority
 from septum.protocol.views import RunView, SiloStatus
 
 if TYPE_CHECKING:
@@ -24,28 +26,40 @@ if TYPE_CHECKING:
 PATIENCE_S = 30.0  # a coordinator that restarts is back within seconds
 
 
-def submit(
-    call: Invocation,
-    named: str,
-    options: RunOptions,
-    silos: tuple[str, ...],
-    *,
-    key: str,
-    watch: bool,
-    project: str = "",
-) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Over which silos a run goes (all, if none is named), in which project, and how soon it begins."""
+
+    silos: tuple[str, ...] = ()
+    project: str = ""
+    priority: Priority = Priority.NORMAL
+
+
+def submit(call: Invocation, named: str, options: RunOptions, where: Where, *, key: str, watch: bool) -> Answer:
     """Submit a run of the app in a folder, or of a package that was pushed; with `watch`, follow it until it ends."""
     here = folder_named(named)
-    if silos and here is not None:
-        make_plan(here, silos, options)  # what is wrong on this side is said before the coordinator is asked
+    if where.silos and here is not None:
+        make_plan(here, where.silos, options)  # what is wrong on this side is said before the coordinator is asked
     with call.client() as client:
         app = here or app_named(client, named)
-        plan = make_plan(app, silos or enrolled(client, project), options)
-        view = send(client, plan, key or uuid.uuid4().hex, project)
+        plan = make_plan(app, where.silos or enrolled(client, where.project), options)
+        view = send(client, plan, key or uuid.uuid4().hex, where.project, where.priority)
         if watch:
             call.output.note(f"run {view.id} submitted")
             return watching.watch(call.output, client, view.id)
     return views.run(view)
+
+
+def priority_of(text: str) -> Priority:
+    """The priority of that name. Raises ConfigError.
+
+    >>> priority_of("high")
+    <Priority.HIGH: 'high'>
+    """
+    known = [one.value for one in Priority]
+    if text not in known:
+        raise ConfigError(f"priority {text!r}: {did_you_mean(text, known)}", hint=f"one of {', '.join(known)}")
+    return Priority(text)
 
 
 def folder_named(named: str) -> Described | None:
@@ -69,13 +83,20 @@ def app_named(client: Client, named: str) -> Described:
     return described_package(view.digest, client.app_description(view.digest), view.presets)
 
 
-def send(client: Client, plan: Plan, key: str, project: str = "", patience_s: float = PATIENCE_S) -> RunView:
+def send(
+    client: Client,
+    plan: Plan,
+    key: str,
+    project: str = "",
+    priority: Priority = Priority.NORMAL,
+    patience_s: float = PATIENCE_S,
+) -> RunView:
     """Submit; after a broken connection again with the same key, which starts the run once."""
     client.health()  # a wrong URL or token is said at once, without patience
     backoff = Backoff(patience_s)
     while True:
         try:
-            return client.submit(plan, key=key, project=project)
+            return client.submit(plan, key=key, project=project, priority=priority)
         except ConnectionFailedError:
             backoff.pause_or_raise()
 

@@ -10,6 +10,7 @@ from septum.cli.output import Answer, Json, Table, one_line
 from septum.errors import ConfigError, did_you_mean
 from septum.protocol.codec import to_json
 from septum.protocol.facts import LARGE_BOUND, Metrics, MetricsNoise
+from septum.protocol.priority import Priority
 from septum.protocol.views import InviteView, ModelView, Pruned, RunStatus, RunView
 
 
@@ -20,7 +21,7 @@ def runs(found: Sequence[RunView]) -> Answer:
             view.id,
             view.name,
             view.project or "-",
-            view.status.value,
+            f"{view.status.value} ({view.position})" if view.position else view.status.value,
             _progress(view),
             roc_auc_text(view.metrics),
             when(view.created_at),
@@ -57,6 +58,7 @@ def run(view: RunView) -> Answer:
         f"app       {view.app.name} {view.app.version} ({view.app.digest})",
         f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
         *(_asking(view) if view.asks else _training(view)),
+        *((f"priority  {view.priority.value}",) if view.priority is not Priority.NORMAL or view.position else ()),
         f"created   {when(view.created_at)}",
     ]
     silos = tuple(

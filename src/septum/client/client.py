@@ -27,6 +27,7 @@ from septum.errors import ConfigError, ConnectionFailedError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, loads, to_json
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
+from septum.protocol.priority import Priority
 from septum.protocol.views import (
     AppView,
     HealthView,
@@ -81,12 +82,14 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def submit(self, plan: Plan, *, key: str, project: str = "") -> RunView:
-        """Start a run, in a project or in none.
+    def submit(self, plan: Plan, *, key: str, project: str = "", priority: Priority = Priority.NORMAL) -> RunView:
+        """Start a run, in a project or in none. It waits in the queue where its silos have no room for it.
 
         `key` names this submission: sent again with the same plan and project it returns the same run.
         """
         params = {"project": project} if project else {}
+        if priority is not Priority.NORMAL:  # an older coordinator knows no other
+            params["priority"] = priority.value
         headers = {"idempotency-key": key}
         return from_json(RunView, self._json("POST", "/runs", to_json(plan), params=params, headers=headers))
 
@@ -127,6 +130,13 @@ class Client:
     def resume(self, run_id: str) -> RunView:
         """Go on: after a pause where it stood, after a stop or failure from the last finished round."""
         return from_json(RunView, self._json("POST", f"/runs/{quote(run_id, safe='')}/resume"))
+
+    def prioritise(self, run_id: str, priority: Priority) -> RunView:
+        """Let a run that waits begin before others, or after them. Raises ProtocolError when it has begun."""
+        where = f"/runs/{quote(run_id, safe='')}"
+        if priority is Priority.HIGH:
+            return from_json(RunView, self._json("POST", f"{where}/urge"))
+        return from_json(RunView, self._json("POST", f"{where}/priority", {"priority": priority.value}))
 
     def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> tuple[JournalView, ...]:
         """What happened in a run, from entry `after` (exclusive) on."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from septum.coordinator.effects import Performer
 from septum.coordinator.held import POLL, Held, HeldRequests
 from septum.coordinator.live import Discarded, Live, revive
+from septum.coordinator.queueing import Queue
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.space import Space
 from septum.coordinator.spool import Spool, mark_of
@@ -33,11 +34,14 @@ from septum.protocol.run_state import (
     Combined,
     CombineFailed,
     CombineRefused,
+    Dequeue,
     Event,
     FromSilo,
     ModelLost,
     PayloadsLost,
+    Phase,
     Presence,
+    Resume,
     Run,
     Tick,
 )
@@ -45,6 +49,7 @@ from septum.protocol.run_state import (
 log = logging.getLogger("septum.coordinator.driver")
 
 MAX_LIVES = 256  # ended runs leave the memory above this; a state is some KiB
+QUEUE_S = 60.0  # how often the queue is looked at though nothing has happened: runs that wait grow older
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,8 @@ class Driver:
         self.held = HeldRequests(hold_s=self.pace.hold_s, per_silo=self.pace.per_silo)
         self.performer = Performer(blobs, self.shelf, self.post)
         self.lives: dict[str, Live] = {}
+        self.queue = Queue(clock)
+        self._reckon = True  # something has changed on which it depends who begins
         self.space = Space(blobs, self.performer.read, self.post, self.pace.retry_s)
         self._blobs = blobs
         self._queue: deque[_Item] = deque()
@@ -177,6 +184,8 @@ class Driver:
         self.lives[live.run.id] = live
         if live.run.outcome is None:
             self._tell_of(live)
+        if live.run.phase is Phase.QUEUED:
+            self._reckon = True
         self._invite(live)
         self._wake.set()
         return live
@@ -203,6 +212,15 @@ class Driver:
         self._queue.append(_Item(live, event, reply=reply))
         self._wake.set()
         return await reply
+
+    def look(self) -> tuple[str, ...]:
+        """Who may begin of the runs that wait; and `queue.waits` says of the others why not."""
+        return self.queue.decide(self.lives.values())
+
+    def reckon(self) -> None:
+        """A silo has more room or less: look who may begin."""
+        self._reckon = True
+        self._wake.set()
 
     def nudge(self) -> None:
         """Look at the clock now. Needed only where the clock does not run by itself."""
@@ -236,6 +254,11 @@ class Driver:
         for live in tuple(self.lives.values()):
             if live.run.deadline is not None and self._now(live) >= live.run.deadline:
                 self._step(_Item(live, Tick()))
+        while self._reckon:  # who begins, or ends at once, changes who may begin
+            self._reckon = False
+            for run_id in self.look():
+                self._flush_now = True  # whoever looks is to see it begin, and not a run that waits for nothing
+                self._step(_Item(self.lives[run_id], Dequeue()))
 
     def _now(self, live: Live) -> float:
         """Engine time: it stands still while the coordinator is down, and while nothing can be committed."""
@@ -248,7 +271,7 @@ class Driver:
             return
         try:
             self._account(item, item.event)
-            run, effects = step(before, item.event, self._now(live))
+            run, effects = step(before, self._queued(before, item.event), self._now(live))
         except SeptumError as error:
             item.fail(error)
             return
@@ -259,13 +282,20 @@ class Driver:
             self.performer.start_combine(live, combine)
         if live.opening() != opening:
             live.look.update(held.silo for held in self.held.of_run(run.id))
-        if before.outcome is not None and run.outcome is None:
+        if not is_open(before) and is_open(run):
             self._invite(live)
+        self._reckon = self._reckon or _takes_other_room(before, run)
         if item.held is not None:
             live.look.add(item.held.silo)
         if item.reply is not None:
             live.replies += 1
             self._replies.append((item.reply, live))
+
+    def _queued(self, run: Run, event: Event) -> Event:
+        """The event; a run that ended is resumed into the queue, where its silos have no room now."""
+        if not isinstance(event, Resume) or run.outcome is None:
+            return event
+        return Resume(self.queue.since_when(self.lives.values(), run))
 
     def _account(self, item: _Item, event: Event) -> None:
         """What an event says of payloads and of the outbox, before the run machine hears of it."""
@@ -310,6 +340,7 @@ class Driver:
     def _rung(self, name: str) -> None:
         del self._timers[name]
         self._flush_now = self._flush_now or name == "flush"
+        self._reckon = self._reckon or name == "queue"
         self._wake.set()
 
     async def _commit(self) -> None:
@@ -403,6 +434,8 @@ class Driver:
             self._later("deadline", max(0.0, min(due)))
         elif "deadline" in self._timers:
             self._timers.pop("deadline").cancel()
+        if self.queue.waits and "queue" not in self._timers:
+            self._later("queue", QUEUE_S)
         if len(self.lives) > MAX_LIVES and not self._queue:
             for run_id in [id_ for id_, live in self.lives.items() if live.idle and not self.held.of_run(id_)]:
                 del self.lives[run_id]
@@ -416,7 +449,24 @@ def _too_early(silo: str, report: Result, run: Run) -> ProtocolError:
     )
 
 
+def is_open(run: Run) -> bool:
+    """Whether silos are invited to a run: it has begun, and has not ended."""
+    return run.outcome is None and run.phase is not Phase.QUEUED
+
+
+def _takes_other_room(before: Run, run: Run) -> bool:
+    """Whether a run takes more room than before or less, or waits for it in another way."""
+    queued = Phase.QUEUED in (before.phase, run.phase)
+    if is_open(before) != is_open(run) or (queued and before is not run):
+        return True
+    return before.presence is not run.presence and _refused(before) != _refused(run)
+
+
+def _refused(run: Run) -> int:
+    return sum(presence is Presence.REFUSED for presence in run.presence.values())
+
+
 def invitation(run: Run, silo: str, serving: Sequence[str]) -> Invitation | None:
     """An invitation for `silo`, if the run is at work, wants it, and it does not serve it yet."""
-    wanted = run.outcome is None and run.presence.get(silo, Presence.REFUSED) is not Presence.REFUSED
+    wanted = is_open(run) and run.presence.get(silo, Presence.REFUSED) is not Presence.REFUSED
     return Invitation(run.id, run.plan) if wanted and run.id not in serving else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from septum.coordinator.effects import Performer
@@ -11,6 +12,7 @@ from septum.errors import ConnectionFailedError
 from septum.ports.accounts import NOTHING_SAID, SiloAccount, SiloAccounts
 from septum.ports.clock import Clock
 from septum.protocol.description import SiloDescription, Standing
+from septum.protocol.resources import Capacity
 
 log = logging.getLogger("septum.coordinator.fleet")
 
@@ -26,6 +28,7 @@ class Fleet:
         self._clock = clock
         self._accounts: dict[str, SiloAccount] = {}
         self._changing: set[tuple[str, str]] = set()
+        self.on_capacity: list[Callable[[], None]] = []  # a silo gives more or less than before
 
     async def load(self) -> None:
         """Read all accounts."""
@@ -35,6 +38,11 @@ class Fleet:
         """What a silo has said."""
         return self._accounts.get(silo, NOTHING_SAID)
 
+    def capacities(self) -> Mapping[str, Capacity]:
+        """What each silo gives that says so."""
+        said = {silo: account.description for silo, account in self._accounts.items()}
+        return {silo: one.capacity for silo, one in said.items() if one is not None and one.capacity is not None}
+
     async def describe(self, silo: str, description: SiloDescription) -> None:
         """Keep a silo's description. What is known already costs nothing."""
         if self.of(silo).description == description:
@@ -42,7 +50,11 @@ class Fleet:
         self._take_turn(silo, "description")
         at = self._clock.unix()
         await self._performer.write(self._store.describe, silo, description, at=at)
+        before = self.of(silo).description
         self._accounts[silo] = replace(self.of(silo), description=description, described_at=at)
+        if before is None or before.capacity != description.capacity:
+            for tell in self.on_capacity:
+                tell()
         log.info("silo_described", extra={"silo": silo, "septum": description.septum})
 
     async def stand(self, silo: str, standing: Standing) -> None:

@@ -140,6 +140,10 @@ async def _start_engine(
     door = await _open_door(config, stores, driver, certificate, entry, stack)
     fleet = Fleet(stores.accounts, driver.performer, clock)
     silos = Silos(stores.registry, driver.performer, clock, driver.held.silos, fleet.of)
+    driver.queue.offers = lambda: {
+        silo: capacity for silo, capacity in fleet.capacities().items() if silos.public_key(silo) is not None
+    }
+    fleet.on_capacity.append(driver.reckon)
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
     apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes)
     rosters = Rosters(config.data_dir)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +46,10 @@ from septum.protocol.messages import (
     Wait,
 )
 from septum.protocol.plan import Plan
+from septum.protocol.priority import Priority
 from septum.protocol.query_combine import check_sums
 from septum.protocol.run import create
-from septum.protocol.run_state import Event, FromSilo, Note, Presence, Run
+from septum.protocol.run_state import Effect, Event, FromSilo, Note, Phase, Presence, Run
 from septum.protocol.sources import Source, source_of
 from septum.protocol.stages import is_maker
 from septum.protocol.views import (
@@ -265,14 +266,29 @@ class RunService:
 
     # --- operators -----------------------------------------------------------------------------------------------
 
-    async def submit(self, plan: Plan, key: str, project: str = "") -> RunView:
+    async def submit(self, plan: Plan, key: str, project: str = "", priority: Priority = Priority.NORMAL) -> RunView:
         """A new run, in a project or in none; the same one again for the same key, plan and project.
 
-        Raises ConfigError for settings that the strategy does not know and for fewer silos than it needs, PluginError
-        for one that cannot be loaded, ConflictError when the key had another plan or project.
+        It waits in the queue where its silos have no room for it now.
+
+        Raises ConfigError for settings that the strategy does not know, for fewer silos than it needs and for more than
+        a silo ever has room for, PluginError for a strategy that cannot be loaded, ConflictError when the key had
+        another plan or project.
         """
         await self._driver.performer.read(strategy_for, plan)
-        run, effects = create(run_id_of(key), plan, now=0.0)
+        queue = self._driver.queue
+        queue.check(plan)
+        run, effects = create(run_id_of(key), plan, now=0.0, priority=priority)
+        since = queue.since_when(self._driver.lives.values(), run)
+        if since is None:
+            with queue.entering(run):
+                return await self._enter(run, effects, project)
+        waits = create(run.id, plan, now=0.0, priority=priority, queued_at=since)
+        return await self._enter(*waits, project)
+
+    async def _enter(self, run: Run, effects: Sequence[Effect], project: str) -> RunView:
+        """Store a new run, and take it into memory; or find the one that this submission made before."""
+        plan = run.plan
         facts = [effect.fact for effect in effects if isinstance(effect, Note)]
         try:
             stored = await self._driver.performer.write(
@@ -289,6 +305,8 @@ class RunService:
             return self._view(live)
         spool = self._driver.spool(run.id, complete=True)
         live = self._driver.adopt(revive(stored, spool, monotonic=self._driver.clock.monotonic()))
+        if run.phase is Phase.QUEUED:
+            self._driver.look()
         return self._view(live)
 
     async def command(self, run_id: str, event: Event) -> RunView:
@@ -333,7 +351,8 @@ class RunService:
         view = run_view(run, created_at=of.created_at, project=of.project)
         if isinstance(of, Live) and of.dirty and self._driver.stuck:
             return replace(view, status=RunStatus.PAUSED, reason=self._driver.stuck)
-        return view
+        wait = self._driver.queue.waits.get(run.id) if view.status is RunStatus.QUEUED else None
+        return view if wait is None else replace(view, reason=wait.reason, position=wait.position)
 
     async def models(self, run_id: str) -> tuple[ModelView, ...]:
         """Every model of a run, oldest first. Raises NotFoundError."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from septum.errors import ConfigError, MessageError
+from septum.protocol.codec import LATER
+from septum.protocol.resources import Capacity
 
 MAX_WORDS_CHARS = 100  # a version, a system, the name of a GPU or of a column
 MAX_REASON_CHARS = 200  # why a silo has paused
@@ -54,6 +56,7 @@ class SiloDescription:
     gpus       by name
     labels     by which its steward lets it be found
     datasets   that its steward offers
+    capacity   what it gives to all runs together; None where it does not say
     """
 
     septum: str
@@ -64,6 +67,7 @@ class SiloDescription:
     gpus: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[OfferedDataset, ...] = ()
+    capacity: Capacity | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name in ("septum", "python", "system"):

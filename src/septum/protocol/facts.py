@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from septum.protocol.codec import LATER
 from septum.protocol.messages import Blob, Outcome, Stage
+from septum.protocol.priority import Priority
 from septum.protocol.query import Query, QueryAnswer
 
 LARGE_BOUND = 0.002  # of a ROC-AUC: above it the last model's scores are counted once more, and people are told it
@@ -211,6 +212,23 @@ class RunResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class RunQueued:
+    """Its silos have no room for it: it waits in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDequeued:
+    """It has left the queue: its silos are invited."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPrioritised:
+    """An operator wants it to begin sooner than others, or later."""
+
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The run is over."""
 
@@ -237,5 +255,8 @@ Fact = (
     | StatisticsMade
     | RunPaused
     | RunResumed
+    | RunQueued
+    | RunDequeued
+    | RunPrioritised
     | RunEnded
 )

@@ -15,6 +15,7 @@ from septum.errors import ConfigError, MessageError
 from septum.protocol.codec import LATER, Scalar, dumps, to_json
 from septum.protocol.privacy import Privacy
 from septum.protocol.query import Query
+from septum.protocol.resources import Resources
 from septum.secagg.context import MAX_SILOS as MAX_MASKED_SILOS
 from septum.secagg.context import threshold
 
@@ -183,6 +184,7 @@ class Plan:
                 the app's code runs; None for training
     vote        how a masked run's silos judge each new model; None where it is kept whatever it is
     private     what is each silo's own: parameters that never leave it, a model personalised there; None for nothing
+    resources   what the run takes in each of its silos; None where nothing has to be reckoned
     """
 
     name: str
@@ -203,6 +205,7 @@ class Plan:
     query: Query | None = field(default=None, metadata=LATER)
     vote: Vote | None = field(default=None, metadata=LATER)
     private: Private | None = field(default=None, metadata=LATER)
+    resources: Resources | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for silo in self.silos:

@@ -24,6 +24,7 @@ class Right(Enum):
     RUN_READ = "run.read"
     RUN_SUBMIT = "run.submit"
     RUN_STEER = "run.steer"
+    RUN_URGE = "run.urge"
     MODEL_READ = "model.read"
     MODEL_DOWNLOAD = "model.download"
     MODEL_PRUNE = "model.prune"

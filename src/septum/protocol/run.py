@@ -5,8 +5,10 @@ one that is merely late or repeated changes nothing. What a silo is asked is not
 derives it from the state, so a silo that reconnects is told the truth. Effects are what the coordinator itself has to
 do, and facts for the journal.
 
-    GATHER -> PREPARE -> TRAIN round 1 .. R -> EVALUATE -> ENDED
-       ^_________|_________|   quorum lost: wait for silos to return
+    QUEUED -> GATHER -> PREPARE -> TRAIN round 1 .. R -> EVALUATE -> ENDED
+                 ^_________|_________|   quorum lost: wait for silos to return
+
+QUEUED is for runs whose silos have no room for them (queue.py decides); the others begin with GATHER.
 
 A run that asks for statistics (`plan.query`) goes from PREPARE to ENDED: what silos prepare are the sums of its answer.
 How the steps of a masked attempt follow each other is in closing.py.
@@ -39,12 +41,14 @@ from septum.protocol.messages import (
     Train,
 )
 from septum.protocol.plan import Plan
+from septum.protocol.priority import Priority
 from septum.protocol.run_state import (
     Base,
     Combined,
     CombineFailed,
     CombineRefused,
     Contribution,
+    Dequeue,
     Discard,
     Effect,
     Event,
@@ -56,6 +60,7 @@ from septum.protocol.run_state import (
     PayloadsLost,
     Phase,
     Presence,
+    Prioritise,
     Resume,
     Run,
     SpaceIsBack,
@@ -67,11 +72,16 @@ from septum.protocol.stages import Step
 RETRY_S = 5.0  # engine time until something that failed for lack of space is tried again
 
 
-def create(run_id: str, plan: Plan, now: float) -> Step:
-    """A new run, waiting for its silos."""
+def create(
+    run_id: str, plan: Plan, now: float, *, priority: Priority = Priority.NORMAL, queued_at: float | None = None
+) -> Step:
+    """A new run, waiting for its silos; or in the queue, from `queued_at` on (Unix seconds)."""
     presence = dict.fromkeys(plan.silos, Presence.INVITED)
-    run = Run(id=run_id, plan=plan, presence=presence, now=now, deadline=now + plan.gather_s)
-    return run, (Note(facts.RunCreated(plan.name, plan.digest)),)
+    run = Run(id=run_id, plan=plan, presence=presence, now=now, priority=priority)
+    created = Note(facts.RunCreated(plan.name, plan.digest))
+    if queued_at is None:
+        return stages.wait(run, plan.gather_s), (created,)
+    return replace(run, phase=Phase.QUEUED, queued_at=queued_at), (created, Note(facts.RunQueued()))
 
 
 def step(run: Run, event: Event, now: float) -> Step:
@@ -88,21 +98,17 @@ def step(run: Run, event: Event, now: float) -> Step:
             return _failed(run, event)
         case OutOfSpace() | SpaceIsBack():
             return _space(run, event)
-        case Pause():
-            return stages.pause(run, "")
-        case Resume():
-            return _resume(run)
-        case Stop(reason):
-            return _stop(run, reason)
+        case Dequeue():
+            return _dequeue(run)
+        case Pause() | Resume() | Prioritise() | Stop():
+            return _operated(run, event)
 
 
 def instruction(run: Run, silo: str) -> Instruction | None:
     """What `silo` is to do now; None while there is nothing, so its request is held. Raises for an unknown silo."""
     _known(run, silo)
-    if run.outcome is not None:
-        return End(run.outcome, run.reason)
-    if run.presence[silo] is Presence.REFUSED:
-        return End(Outcome.STOPPED, "this silo refused the run")
+    if (end := _end_for(run, silo)) is not None:
+        return end
     if run.paused or run.combining or silo not in run.awaited:
         return None
     if run.exchange is not None and (asked := closing.barrier(run, run.exchange)) is not None:
@@ -121,6 +127,17 @@ def instruction(run: Run, silo: str) -> Instruction | None:
             return None
 
 
+def _end_for(run: Run, silo: str) -> End | None:
+    """What a silo is told that has no part in the run, or none for now."""
+    if run.outcome is not None:
+        return End(run.outcome, run.reason)
+    if run.presence[silo] is Presence.REFUSED:
+        return End(Outcome.STOPPED, "this silo refused the run")
+    if run.phase is Phase.QUEUED:  # it was away when the run was stopped; it is invited again when the run begins
+        return End(Outcome.STOPPED, "the run waits in the queue")
+    return None
+
+
 def _known(run: Run, silo: str) -> None:
     if silo not in run.presence:
         raise ProtocolError(f"silo {silo!r} is not part of run {run.id}", hint=f"septum run show {run.id}")
@@ -131,7 +148,7 @@ def _known(run: Run, silo: str) -> None:
 
 def _from_silo(run: Run, silo: str, message: SiloMessage) -> Step:
     _known(run, silo)
-    if run.outcome is not None:
+    if run.outcome is not None or (run.phase is Phase.QUEUED and not isinstance(message, Refuse)):
         return run, ()
     match message:
         case Join(plan_digest):
@@ -263,6 +280,8 @@ def _tick(run: Run) -> Step:
     if run.phase is Phase.GATHER:
         if stages.is_gathered(run):
             return stages.open_next(run)
+        if stages.is_hopeless(run):  # it was waited for what the others say
+            return stages.end(run, Outcome.FAILED, stages.no_quorum(run))
         waited = f"{len(stages.present(run))} of {stages.needed(run)} silos joined within {run.plan.gather_s:g} s"
         return stages.end(run, Outcome.FAILED, f"no quorum: {waited}; missing: {wording.not_active(run)}")
     late = run.awaited
@@ -351,7 +370,7 @@ def _failed(run: Run, event: CombineFailed | CombineRefused | PayloadsLost | Mod
 
 def _space(run: Run, event: OutOfSpace | SpaceIsBack) -> Step:
     if isinstance(event, SpaceIsBack):
-        return _resume(run) if run.retrying and not run.combining else (run, ())
+        return _resume(run, None) if run.retrying and not run.combining else (run, ())
     if run.outcome is not None or run.paused or run.combining:
         return run, ()
     run, effects = stages.pause(run, event.reason)
@@ -439,11 +458,23 @@ def _again(run: Run) -> Run:
 # --- the operator --------------------------------------------------------------------------------------------------
 
 
-def _resume(run: Run) -> Step:
+def _operated(run: Run, event: Pause | Resume | Prioritise | Stop) -> Step:
+    match event:
+        case Pause():
+            return stages.pause(run, "")
+        case Resume(queued_at):
+            return _resume(run, queued_at)
+        case Prioritise(priority):
+            return _prioritise(run, priority)
+        case Stop(reason):
+            return _stop(run, reason)
+
+
+def _resume(run: Run, queued_at: float | None) -> Step:
     if run.outcome is Outcome.FINISHED:
         raise ProtocolError(f"run {run.id} has finished", hint=f"septum model list --run {run.id}")
     if run.outcome is not None:
-        return _resume_ended(run)
+        return _resume_ended(run, queued_at)
     if not run.paused:
         return run, ()
     deadline = None if run.remaining_s is None else run.now + run.remaining_s
@@ -455,15 +486,35 @@ def _resume(run: Run) -> Step:
     return run, (Note(facts.RunResumed()), *again)
 
 
-def _resume_ended(run: Run) -> Step:
-    """Gather the silos again, and go on after the last finished round.
+def _resume_ended(run: Run, queued_at: float | None) -> Step:
+    """Gather the silos again, when they have room, and go on after the last finished round.
 
     A silo that had joined may never have heard of the end, so it is taken for absent: any word of it brings it back.
     """
     back = {Presence.ACTIVE: Presence.ABSENT, Presence.REFUSED: Presence.INVITED}
     presence = {silo: back.get(was, was) for silo, was in run.presence.items()}
     run = replace(run, phase=Phase.GATHER, outcome=None, reason="", presence=presence, forgiven=run.attempt)
-    return stages.wait(run, run.plan.gather_s), (Note(facts.RunResumed()),)
+    if queued_at is None:
+        return stages.wait(run, run.plan.gather_s), (Note(facts.RunResumed()),)
+    waiting = replace(run, phase=Phase.QUEUED, queued_at=queued_at)
+    return waiting, (Note(facts.RunResumed()), Note(facts.RunQueued()))
+
+
+def _dequeue(run: Run) -> Step:
+    """Invite the silos. Nothing, where it has begun, or has ended meanwhile."""
+    if run.phase is not Phase.QUEUED or run.paused:
+        return run, ()
+    run = stages.wait(replace(run, phase=Phase.GATHER), run.plan.gather_s)
+    return stages.then((run, (Note(facts.RunDequeued()),)), stages.gathered)
+
+
+def _prioritise(run: Run, priority: Priority) -> Step:
+    if run.phase is not Phase.QUEUED:
+        why = "has ended" if run.outcome is not None else "has begun"
+        raise ProtocolError(f"run {run.id} {why}: it waits no more", hint="septum run list --status queued")
+    if priority is run.priority:
+        return run, ()
+    return replace(run, priority=priority), (Note(facts.RunPrioritised(priority)),)
 
 
 def _stop(run: Run, reason: str) -> Step:

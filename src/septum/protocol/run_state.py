@@ -10,12 +10,14 @@ from septum.protocol.codec import LATER
 from septum.protocol.facts import Fact, Metrics, ModelMeasured, StatisticsMade
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
+from septum.protocol.priority import Priority
 from septum.secagg.messages import Advert, Reveal
 
 
 class Phase(Enum):
-    """Where a run is."""
+    """Where a run is. Queued: it has not begun, for its silos have no room (queue.py)."""
 
+    QUEUED = "queued"
     GATHER = "gather"
     PREPARE = "prepare"
     TRAIN = "train"
@@ -140,6 +142,8 @@ class Run:
     deadline     engine time, seconds, at which the attempt (or the gathering) closes; None while paused or not waiting
     remaining_s  what is left of the deadline while paused
     now          the latest engine time seen; it never goes back
+    priority     how soon it is to begin, compared with others that wait
+    queued_at    when it last began to wait in the queue, Unix seconds; 0 if it never did
     """
 
     id: str
@@ -174,6 +178,8 @@ class Run:
     burned_later: tuple[str, ...] = ()
     burnt: int = 0
     edges: tuple[int, ...] = ()
+    priority: Priority = Priority.NORMAL
+    queued_at: float = 0.0
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -183,7 +189,7 @@ class Run:
     @property
     def stage(self) -> Stage | None:
         """The work that is asked for in this phase."""
-        return None if self.phase in (Phase.GATHER, Phase.ENDED) else Stage(self.phase.value)
+        return None if self.phase in (Phase.QUEUED, Phase.GATHER, Phase.ENDED) else Stage(self.phase.value)
 
     @property
     def at_work(self) -> bool:
@@ -322,7 +328,24 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on: after a pause where the run stood, after a stop or a failure from the last finished round."""
+    """Go on: after a pause where the run stood, after a stop or a failure from the last finished round.
+
+    queued_at  in the latter case: the moment, Unix seconds, from which it waits in the queue; None where it begins now
+    """
+
+    queued_at: float | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Dequeue:
+    """Its silos have room now: begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prioritise:
+    """An operator wants it to begin sooner, or later."""
+
+    priority: Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +367,8 @@ Event = (
     | SpaceIsBack
     | Pause
     | Resume
+    | Dequeue
+    | Prioritise
     | Stop
 )
 

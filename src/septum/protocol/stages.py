@@ -12,18 +12,47 @@ from septum.protocol.run_state import Combine, Discard, Effect, Exchange, Note, 
 from septum.protocol.run_state import Step as MaskStep
 
 Step = tuple[Run, tuple[Effect, ...]]
+REFUSALS_S = 10.0  # how long a run that can have no quorum any more waits for what its other silos say
 
 
 def gathered(run: Run) -> Step:
-    """Leave GATHER as soon as every silo that is wanted and may still come has come."""
+    """Leave GATHER as soon as every silo that is wanted and may still come has come.
+
+    Where refusals leave no quorum, those that were invited and have not answered are waited for a little: whoever mends
+    what one silo refused is to know what the others refuse.
+    """
     if run.phase is not Phase.GATHER:
         return run, ()
-    still_out = [s for s in wanted(run) if run.presence[s] in (Presence.INVITED, Presence.ABSENT)]
-    could_come = len(present(run)) + len(still_out)
-    if could_come < needed(run):
-        missing = wording.not_active(run)
-        return end(run, Outcome.FAILED, f"no quorum: at most {could_come} of {needed(run)} silos; {missing}")
-    return (run, ()) if still_out or not is_gathered(run) else open_next(run)
+    if is_hopeless(run):
+        if any(run.presence[silo] is Presence.INVITED for silo in run.plan.silos):
+            return _at_most(run, REFUSALS_S), ()
+        return end(run, Outcome.FAILED, no_quorum(run))
+    return (run, ()) if _still_out(run) or not is_gathered(run) else open_next(run)
+
+
+def is_hopeless(run: Run) -> bool:
+    """Whether there can be no quorum any more, whoever still comes."""
+    return _could_come(run) < needed(run)
+
+
+def no_quorum(run: Run) -> str:
+    """Why such a run fails."""
+    return f"no quorum: at most {_could_come(run)} of {needed(run)} silos; {wording.not_active(run)}"
+
+
+def _could_come(run: Run) -> int:
+    return len(present(run)) + len(_still_out(run))
+
+
+def _still_out(run: Run) -> list[str]:
+    return [silo for silo in wanted(run) if run.presence[silo] in (Presence.INVITED, Presence.ABSENT)]
+
+
+def _at_most(run: Run, seconds: float) -> Run:
+    """The deadline is no farther away than that."""
+    if run.deadline is not None:
+        return replace(run, deadline=min(run.deadline, run.now + seconds))
+    return run if run.remaining_s is None else replace(run, remaining_s=min(run.remaining_s, seconds))
 
 
 def is_gathered(run: Run) -> bool:

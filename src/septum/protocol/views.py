@@ -14,6 +14,7 @@ from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
 from septum.protocol.messages import Blob
 from septum.protocol.plan import AppRef, Plan, StrategyRef, Vote
+from septum.protocol.priority import Priority
 from septum.protocol.privacy import Mode, Strength
 from septum.protocol.rights import FIRST_ORGANISATION
 from septum.protocol.run_state import Phase, Presence, Run
@@ -24,6 +25,7 @@ ONLINE_S = 60.0  # an agent's request is held for 25 s at most, so two missed on
 class RunStatus(Enum):
     """What a run is doing, in one word."""
 
+    QUEUED = "queued"
     GATHERING = "gathering"
     PREPARING = "preparing"
     TRAINING = "training"
@@ -83,6 +85,8 @@ class RunView:
     burnt            models in a row that were voted down
     asks             whether it asks for statistics, and makes no model
     project          to which it belongs; empty: to none, and so to the federation
+    priority         how soon it is to begin, compared with others that wait in the queue
+    position         its place in the queue, from 1; 0 where it does not wait there. `reason` says for what it waits
     """
 
     id: str
@@ -108,6 +112,8 @@ class RunView:
     burnt: int = field(default=0, metadata=LATER)
     asks: bool = field(default=False, metadata=LATER)
     project: str = field(default="", metadata=LATER)
+    priority: Priority = field(default=Priority.NORMAL, metadata=LATER)
+    position: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +259,7 @@ def run_view(run: Run, *, created_at: float, project: str = "") -> RunView:
         burnt=run.burnt,
         asks=plan.query is not None,
         project=project,
+        priority=run.priority,
     )
 
 
@@ -274,6 +281,8 @@ def run_status(run: Run) -> RunStatus:
     if run.paused:
         return RunStatus.PAUSED
     match run.phase:
+        case Phase.QUEUED:
+            return RunStatus.QUEUED
         case Phase.PREPARE:
             return RunStatus.PREPARING
         case Phase.TRAIN:

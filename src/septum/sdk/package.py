@@ -15,7 +15,7 @@ import stat
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -35,6 +35,7 @@ MAX_BYTES = 64 * 1024 * 1024
 MODULE_PREFIX = "_septum_app_"  # of the names under which apps' modules are imported
 
 _ENTRY = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*", re.ASCII)
+_RESOURCES = {"cpus": False, "memory_mb": True, "gpus": True}  # by name, whether it is a whole number
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
 
 
@@ -48,6 +49,7 @@ class Manifest:
     preinstalled  requirements that a silo has to meet itself
     trains        what septum trains by itself where that is to be differentially private; None: it cannot
     private       patterns of the names of the parameters that never leave a silo
+    resources     what a run of it takes in each silo, by the names of `protocol.resources.Resources`
     """
 
     module: str
@@ -61,6 +63,7 @@ class Manifest:
     trains: PrivateLoss | None = None
     masked: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def missing(self) -> dict[str, tuple[str | float, ...]]:
@@ -133,7 +136,7 @@ def load_app(folder: Path) -> LoadedApp:
 
 
 def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
-    known = ("app", "version", "data", "leaves", "private", "presets", "dependencies", "privacy")
+    known = ("app", "version", "data", "leaves", "private", "presets", "dependencies", "privacy", "resources")
     known_keys(f"{path}", content, known)
     entry = content.get("app")
     if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
@@ -164,7 +167,26 @@ def _manifest(path: str, content: Mapping[str, object]) -> Manifest:
         trains=read_private_loss(path, _table(path, content, "privacy")),
         masked=masked,
         private=_private(f"{path}, [private]", _table(path, content, "private")),
+        resources=read_resources(f"{path}, [resources]", _table(path, content, "resources")),
     )
+
+
+def read_resources(where: str, table: Mapping[str, object]) -> dict[str, float]:
+    """What a run takes in each silo. Raises ConfigError.
+
+    >>> read_resources("septum.toml, [resources]", {"cpus": 0.5, "memory_mb": 2000})
+    {'cpus': 0.5, 'memory_mb': 2000}
+    """
+    known_keys(where, table, tuple(_RESOURCES))
+    found: dict[str, float] = {}
+    for name, value in table.items():
+        whole = _RESOURCES[name]
+        right = isinstance(value, int) if whole else isinstance(value, int | float)
+        if not right or isinstance(value, bool) or not 0 <= float(value) < 1e12:  # type: ignore[arg-type] # a number
+            wanted = "a whole number, 0 or more" if whole else "a number, 0 or more"
+            raise ConfigError(f"{where}: {name} is {value!r}", hint=f"{name} is {wanted}")
+        found[name] = value  # type: ignore[assignment] # a number
+    return found
 
 
 def _private(where: str, table: Mapping[str, object]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ import tempfile
 import tokenize
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
@@ -38,6 +38,7 @@ from septum.sdk.package import (
     digest_of_files,
     parse_manifest,
     read_files,
+    read_resources,
 )
 from septum.sdk.requirements import Wheel, check_locked, check_wheels, lock_in, wheel_named
 
@@ -47,8 +48,10 @@ MAX_MANIFEST_BYTES = 1024 * 1024
 _DESCRIPTION = "septum-package.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _KEYS = ("format", "name", "version", "tree", "hyper", "columns", "leaves", "presets", "wheels", "preinstalled")
-_PRIVATE = "private"  # like the next one
+_PRIVATE = "private"  # like the next ones
+_RESOURCES = "resources"
 _MASKED = "masked"  # a key that is there when it names something: what was built before has the bytes that it had
+_OPTIONAL = frozenset({_MASKED, _PRIVATE, _RESOURCES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ class Description:
     columns: Mapping[str, Column]
     masked: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 def description_in(path: Path) -> bytes:
@@ -183,7 +187,11 @@ def read_description(data: bytes) -> Description:
         raise AppError(f"{_DESCRIPTION} has private patterns that are no list")
     contract = read_columns(_DESCRIPTION, {"columns": columns})
     own = check_patterns(_DESCRIPTION, private)
-    return Description(name, version, fields, presets, contract, tuple(masked), own)
+    resources = content.get(_RESOURCES, {})
+    if not isinstance(resources, dict):
+        raise AppError(f"{_DESCRIPTION} has resources that are no table")
+    taken = read_resources(_DESCRIPTION, resources)
+    return Description(name, version, fields, presets, contract, tuple(masked), own, taken)
 
 
 def unpack(package: Package, target: Path) -> None:
@@ -301,6 +309,8 @@ def _description(
         content[_MASKED] = list(manifest.masked)
     if manifest.private:  # left out where there is none: packages of before keep their bytes
         content[_PRIVATE] = list(manifest.private)
+    if manifest.resources:
+        content[_RESOURCES] = dict(manifest.resources)
     try:
         data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
@@ -328,7 +338,7 @@ def _json(data: bytes) -> Mapping[str, object]:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise AppError(f"{_DESCRIPTION} is no JSON: {error}") from error
-    if not isinstance(content, dict) or {*content} - {_MASKED, _PRIVATE} != {*_KEYS} or content["format"] != FORMAT:
+    if not isinstance(content, dict) or {*content} - _OPTIONAL != {*_KEYS} or content["format"] != FORMAT:
         raise AppError(f"{_DESCRIPTION} is not of format {FORMAT}", hint="the package was built by another septum")
     if not isinstance(content["name"], str) or not _NAME.fullmatch(content["name"]):
         raise AppError(f"{str(content['name'])[:100]!r} is no name for a package")

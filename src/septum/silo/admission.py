@@ -15,6 +15,7 @@ from septum import __version__
 from septum.errors import ConfigError, DataError, MissingExtraError, SeptumError
 from septum.protocol.plan import AppRef, Plan
 from septum.protocol.privacy import Mode
+from septum.protocol.resources import NOTHING, Capacity, lacking
 from septum.protocol.silo import Denied
 from septum.silo.consent import ApprovedApp, Granted, consider, enough_rows
 from septum.silo.log import Log
@@ -41,6 +42,7 @@ class Admission:
     sandbox  the level of training processes
     withdrawn   whether the steward has left this run
     affordable  whether the privacy that a run asks for can be paid
+    capacity    what this silo gives to all runs together; None where it does not reckon
     """
 
     silo: str
@@ -54,6 +56,7 @@ class Admission:
     unix: Callable[[], float] = time.time
     withdrawn: Callable[[str], Denied | None] = lambda run: None  # noqa: ARG005
     affordable: Callable[[Plan, ApprovedApp], Denied | None] = lambda plan, app: None  # noqa: ARG005
+    capacity: Capacity | None = None
 
     def admit(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
         """Whether the run is served.
@@ -74,7 +77,7 @@ class Admission:
     def _decide(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
         if self.silo not in plan.silos:
             return Denied("silo.name", f"the plan is for {', '.join(plan.silos)}, this silo is {self.silo}")
-        denied = self.withdrawn(run) or self.roster(plan)
+        denied = self.withdrawn(run) or self.roster(plan) or _too_much(self.capacity, plan)
         if denied is not None:
             return denied
         app = self.library.find(plan.app)
@@ -124,6 +127,15 @@ class Admission:
             septum=__version__,
             privacy=_promised(plan),
         )
+
+
+def _too_much(capacity: Capacity | None, plan: Plan) -> Denied | None:
+    """Whether a plan takes more than this silo gives to all runs together, so that it could never begin here."""
+    lacks = () if capacity is None else lacking(plan.resources or NOTHING, capacity)
+    if not lacks:
+        return None
+    said = ", ".join(f"{lack.what} {lack.offered:g}, the run needs {lack.needed:g}" for lack in lacks)
+    return Denied("capacity", f"this silo offers {said}")
 
 
 def is_accounted(plan: Plan) -> bool:

@@ -19,6 +19,7 @@ from septum.adapters.channel.backoff import attempt_of, pause_after
 from septum.errors import AuthError, MessageError, SeptumError
 from septum.protocol.messages import Invitation, Outcome
 from septum.protocol.plan import Plan
+from septum.protocol.resources import NOTHING, Capacity, fits, lacking, load_of
 from septum.protocol.silo import Denied, SiloPhase, SiloRun
 from septum.silo.consent import Granted
 from septum.silo.run_files import RunFiles
@@ -26,6 +27,7 @@ from septum.silo.session import AUTH_PAUSE_S, Session, Tools, private_query, pri
 from septum.silo.stance import Stance, denied
 
 PAUSED_S = 1.0  # how soon a silo that is paused sees that it is to go on
+ROOM_S = 20.0  # how long a run waits here for room before the coordinator is asked again
 LEAVE_S = 5.0  # for all runs together; a coordinator that is away notices without it
 KEEP_STOPPED_S = 30 * 86_400.0  # how long a stopped run can be resumed from what the silo kept
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # it becomes a folder's name
@@ -56,14 +58,14 @@ class Agent:
         silo: str,
         admit: Callable[[str, Plan, Path], Granted | Denied],
         runs_dir: Path,
-        max_runs: int,
+        capacity: Capacity,
         tools: Tools,
         hooks: Hooks | None = None,
     ) -> None:
         self._silo = silo
         self._admit = admit
         self._runs_dir = runs_dir
-        self._max_runs = max_runs
+        self._capacity = capacity
         self._tools = tools
         self._hooks = hooks or Hooks()
         self._away = False  # there may be runs on the disk that were left for a while
@@ -190,6 +192,9 @@ class Agent:
         if self._hooks.stance().paused:
             self._log.info("not_begun", run_id=run, reason="this silo is paused")
             return  # it was paused while the poll was under way
+        if not self._has_room_for(plan):  # the coordinator reckons as well; here is where it counts
+            self._log.info("not_begun", run_id=run, reason="this silo has no room for it now")
+            return
         files = RunFiles(self._runs_dir / run)
         kept = self._load(files)
         if kept is None or kept.plan != plan:
@@ -225,4 +230,17 @@ class Agent:
 
     def _wait_for_room(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._stop.is_set() or len(self._serving) < self._max_runs)
+            self._changed.wait_for(lambda: self._stop.is_set() or len(self._serving) < self._capacity.runs)
+
+    def _has_room_for(self, plan: Plan) -> bool:
+        """Whether a run fits beside those that are served, at once or after a while. One that never fits is refused."""
+        needs = plan.resources or NOTHING
+        if lacking(needs, self._capacity):
+            return True
+        with self._changed:
+            self._changed.wait_for(lambda: self._stop.is_set() or self._fits(plan), ROOM_S)
+            return not self._stop.is_set() and self._fits(plan)
+
+    def _fits(self, plan: Plan) -> bool:
+        served = (session.state.plan.resources or NOTHING for session, _ in self._serving.values())
+        return fits(plan.resources or NOTHING, self._capacity, load_of(served))

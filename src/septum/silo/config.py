@@ -16,6 +16,7 @@ from septum.ports.launcher import Level, WorkerLimits
 from septum.protocol.description import check_labels
 from septum.protocol.plan import check_silo_name
 from septum.protocol.privacy import Strength
+from septum.protocol.resources import Capacity
 from septum.silo.datasets import Dataset, dataset_toml, plain_file, read_datasets
 from septum.silo.deploy_rules import DeployRules, deploy_json, read_deploy
 from septum.silo.policy import Policy, RosterBy, hours_of
@@ -104,6 +105,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Gives:
+    """What of this machine all runs may take together; None for all of it. `memory_mb`: 10^6 bytes."""
+
+    cpus: float | None = None
+    memory_mb: int | None = None
+    gpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """How to reach the coordinator, where it differs from the environment. `ca_file`: trusted besides the pinned CA."""
 
@@ -117,6 +127,8 @@ class SiloConfig:
 
     labels  by which the coordinator's people find it; they are told
     deploy  which deployed models predict here
+    labels    by which the coordinator's people find it; they are told
+    capacity  what it gives to all runs together; the coordinator is told
     """
 
     name: str
@@ -129,6 +141,7 @@ class SiloConfig:
     launcher: str = OWN_LAUNCHER
     labels: Mapping[str, str] = field(default_factory=dict)
     deploy: DeployRules = field(default_factory=DeployRules)
+    capacity: Gives = Gives()
 
     def dataset_of(self, app: AppSettings) -> Dataset:
         """What an app of this silo is trained on."""
@@ -168,6 +181,7 @@ def _read(path: Path) -> SiloConfig:
         launcher=worker.text("launcher", OWN_LAUNCHER),
         labels=_labels(top.section("labels")),
         deploy=read_deploy(top.section("deploy")),
+        capacity=_capacity(top.section("capacity")),
     )
     silo.end()
     worker.end()
@@ -191,6 +205,7 @@ def write_config(path: Path, config: SiloConfig) -> None:
         },
         "labels": dict(config.labels),
         "limits": {name: getattr(limits, name) for name in Limits.__dataclass_fields__},
+        "capacity": {name: getattr(config.capacity, name) for name in Gives.__dataclass_fields__},
         "policy": dict(policy.as_json()),
         "deploy": {} if config.deploy == DeployRules() else dict(deploy_json(config.deploy)),
         "worker": {"launcher": None if config.launcher == OWN_LAUNCHER else config.launcher},
@@ -265,6 +280,17 @@ def _limits(section: Section) -> Limits:
         raise ConfigError(f"{section.where}: sandbox is {limits.sandbox}, 1 or 2 are possible")
     section.end()
     return limits
+
+
+def _capacity(section: Section) -> Gives:
+    cpus = section.number("cpus", 1.0)
+    gives = Gives(cpus if "cpus" in section.content else None, section.count("memory_mb"), section.count("gpus"))
+    section.end()
+    try:
+        Capacity(1, gives.cpus, gives.memory_mb, gives.gpus)
+    except ConfigError as error:
+        raise ConfigError(f"{section.where}: {error.message}") from error
+    return gives
 
 
 def _policy(section: Section) -> Policy:

@@ -35,6 +35,7 @@ class Accept(Enum):
 class DeployRules:
     """The rules. None where a bound is not asked for; without any, a model only has to be measurable.
 
+    accept         which deployments are taken up: steward, auto or none
     metric         by which the gate judges, on the silo's own test rows
     at_least       a model with less is not used; for metrics of which more is better
     at_most        a model with more is not used; for log_loss

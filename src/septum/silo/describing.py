@@ -24,7 +24,8 @@ from septum.protocol.description import (
     SiloDescription,
     rows_bucket,
 )
-from septum.silo.config import SiloConfig
+from septum.protocol.resources import Capacity
+from septum.silo.config import Gives, SiloConfig
 from septum.silo.herald import Herald
 from septum.silo.log import Log
 
@@ -48,6 +49,7 @@ class Describing:
         self._contracts = contracts
         self._herald = Herald(send, log, "described")
         self._machine = machine()
+        self.capacity = offered(config.limits.max_runs, config.capacity, self._machine)
         self._lock = threading.Lock()
         self._rows: dict[str, int] = {}
 
@@ -61,7 +63,7 @@ class Describing:
         config = self._config
         with self._lock:
             rows = dict(self._rows) if config.policy.tell_rows else {}
-        offered = tuple(
+        datasets = tuple(
             OfferedDataset(
                 name,
                 tuple(dataset.columns or self._contracts.get(name, ())),
@@ -70,7 +72,7 @@ class Describing:
             for name, dataset in sorted(config.data.items())
             if dataset.offer
         )
-        return replace(self._machine, labels=config.labels, datasets=offered)
+        return replace(self._machine, labels=config.labels, datasets=datasets, capacity=self.capacity)
 
     def tell(self) -> None:
         """Say what was not said yet."""
@@ -80,6 +82,20 @@ class Describing:
             self._herald.complain(error)
             return
         self._herald.say(now)
+
+
+def offered(runs: int, settings: Gives, here: SiloDescription) -> Capacity:
+    """What a silo gives to all runs together: what silo.toml says, else all that the machine has.
+
+    >>> offered(4, Gives(gpus=0), SiloDescription("0.1", "3.11", "Linux", cores=8, gpus=("A100",)))
+    Capacity(runs=4, cpus=8.0, memory_mb=None, gpus=0)
+    """
+    return Capacity(
+        runs,
+        float(here.cores) if settings.cpus is None else settings.cpus,
+        (here.memory_mb or None) if settings.memory_mb is None else settings.memory_mb,
+        len(here.gpus) if settings.gpus is None else settings.gpus,
+    )
 
 
 def machine() -> SiloDescription:

@@ -135,6 +135,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
         sandbox=int(level),
         withdrawn=lambda run: denied(run, stances.now()),
         affordable=partial(affordable, silo_dir, purse.budget, accountant, log),
+        capacity=describing.capacity,
         log=log,
     )
     models = DeployedModels(silo_dir)
@@ -151,7 +152,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
     deploying = Deploying(channel, models, deciding, gauge, log, time.time)
     _make_tables(tables, folders, describing, log)
     hooks = Hooks(fold, partial(_tell, describing, stances, deploying), stances.now)
-    agent = Agent(config.name, admission.admit, silo_dir / "runs", config.limits.max_runs, tools, hooks)
+    agent = Agent(config.name, admission.admit, silo_dir / "runs", describing.capacity, tools, hooks)
     return agent, deploying
 
 

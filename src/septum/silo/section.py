@@ -65,6 +65,15 @@ class Section:
             raise self._wrong(key, value, "a whole number above 0")
         return value
 
+    def count(self, key: str) -> int | None:
+        """A whole number, 0 or more; None if there is none."""
+        value = self._take(key, None)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**40:
+            raise self._wrong(key, value, "a whole number, 0 or more,")
+        return value
+
     def finite(self, key: str) -> float | None:
         """A finite number of either sign; None if there is none."""
         value = self._take(key, None)

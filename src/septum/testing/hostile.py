@@ -6,7 +6,7 @@ What the silo gives is kept. Models it hands out over another line, if it is giv
 sends the silo to fetch them at the `addresses_past` its rules.
 
     hostile = HostileCoordinator([Invitation("r1", replace(plan, quorum=1))])
-    agent = Agent("north", admission.admit, folder, 4, tools_with(hostile))
+    agent = Agent("north", admission.admit, folder, Capacity(4), tools_with(hostile))
     agent.serve()                        # ends when the coordinator has tried everything
     assert hostile.refused_by("r1") == "policy.min_cohort"  # and it neither joined nor reported
 """

@@ -16,8 +16,9 @@ from septum.ports.store import RunFilter
 from septum.protocol.codec import from_json
 from septum.protocol.messages import MAX_REASON_CHARS
 from septum.protocol.plan import Plan
+from septum.protocol.priority import Priority
 from septum.protocol.rights import Right
-from septum.protocol.run_state import Pause, Resume, Stop
+from septum.protocol.run_state import Pause, Prioritise, Resume, Stop
 from septum.protocol.views import RunStatus, RunView
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -29,26 +30,33 @@ SUBMIT = Permission(
 )
 LIST = Permission(Right.RUN_READ, "See the runs of one's projects; over the federation all runs.", anywhere)
 READ = Permission(Right.RUN_READ, "See a run with its plan, its metrics and its journal.", of_run)
-STEER = Permission(Right.RUN_STEER, "Stop, pause and resume a run.", of_run)
+STEER = Permission(Right.RUN_STEER, "Stop, pause and resume a run, and say how soon it begins.", of_run)
+URGE = Permission(Right.RUN_URGE, "Let a run begin before others that wait: priority high.", of_run)
 MAX_KEY_CHARS = 200
 
 
 @router.post("", response_model=RunView, status_code=201, dependencies=[Depends(SUBMIT)])
 async def submit(
-    request: Request, idempotency_key: Annotated[str, Header(max_length=MAX_KEY_CHARS)], project: str = ""
+    request: Request,
+    idempotency_key: Annotated[str, Header(max_length=MAX_KEY_CHARS)],
+    project: str = "",
+    priority: Priority = Priority.NORMAL,
 ) -> Response:
     """Start a run, in a project if one is named. The same key, plan and project again return the same run.
 
-    So a lost answer can be asked for again.
+    So a lost answer can be asked for again. Where its silos have no room it waits in the queue; `high` is for those
+    who have the right to it, as at `/runs/{run_id}/urge`.
     """
     if not idempotency_key.strip():
         raise MessageError("the Idempotency-Key header is empty")
     plan = from_json(Plan, await json_body(request))
     parts = parts_of(request)
+    if priority is Priority.HIGH:
+        caller_of(request).need(Right.RUN_URGE, *(project_of(request).scopes if project else ()))
     if project:
         await parts.projects.need_room(project_of(request), plan.silos)
     parts.silos.require(plan.silos)
-    return answer(await parts.service.submit(plan, idempotency_key, project), 201)
+    return answer(await parts.service.submit(plan, idempotency_key, project, priority), 201)
 
 
 @router.get("", response_model=RunPage, dependencies=[Depends(LIST)])
@@ -107,6 +115,21 @@ async def pause(request: Request, run_id: str) -> Response:
 async def resume(request: Request, run_id: str) -> Response:
     """Go on: after a pause where the run stood, after a stop or a failure from the last finished round."""
     return answer(await parts_of(request).service.command(run_id, Resume()))
+
+
+@router.post("/{run_id}/priority", response_model=RunView, dependencies=[Depends(STEER)])
+async def priority(request: Request, run_id: str) -> Response:
+    """Let a run that waits begin after others: the body's `priority` is `low`, or else `normal`."""
+    text = await text_field(request, "priority", Priority.NORMAL.value, limit=20)
+    if text not in (Priority.LOW.value, Priority.NORMAL.value):
+        raise MessageError(f"priority {text!r} is neither low nor normal", hint="for high: POST /runs/RUN/urge")
+    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority(text))))
+
+
+@router.post("/{run_id}/urge", response_model=RunView, dependencies=[Depends(URGE)])
+async def urge(request: Request, run_id: str) -> Response:
+    """Let a run that waits begin before others: its priority is `high` from now on."""
+    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority.HIGH)))
 
 
 @router.get("/{run_id}/journal", response_model=JournalPage, dependencies=[Depends(READ)])
