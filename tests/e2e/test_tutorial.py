@@ -14,7 +14,10 @@ import pytest
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
-WAIT_FOR = "until grep -q 'takes requests' coordinator.log; do sleep 0.1; done"  # as the text says
+WAITS = {  # what the text tells the reader to wait for
+    "septum coordinator start": "until grep -q 'takes requests' coordinator.log; do sleep 0.1; done",
+    "septum silo deploy accept": "until septum silo deploy list --dir cleveland | grep -q active; do sleep 0.2; done",
+}
 END = "kill $(jobs -p) 2>/dev/null; wait"
 
 
@@ -33,8 +36,7 @@ def script() -> str:
     for command in commands():
         quoted = command.replace("'", "'\\''")
         lines += [f"say '{quoted}'", command]
-        if "coordinator start" in command:
-            lines.append(WAIT_FOR)
+        lines += [wait for beginning, wait in WAITS.items() if command.startswith(beginning)]
     return "\n".join(lines)
 
 
@@ -89,6 +91,14 @@ def test_the_first_run_is_masked_and_finishes_and_the_clone_differs_in_one_setti
     assert "best" in compared
     best = float(re.findall(r"roc_auc (0\.\d+)", said(told, "--name faster"))[-1])
     assert best > 0.85
+
+
+def test_the_best_model_predicts_in_a_hospital_that_accepted_it(told):
+    assert re.search(r"heart .*active", said(told, "deploy list"))
+    header, *rows = said(told, "cat predictions.csv").strip().splitlines()
+    assert header.startswith("patient,")
+    scores = {row.split(",")[0]: float(row.split(",")[1]) for row in rows}
+    assert scores["p-1"] < 0.5 < scores["p-2"]
 
 
 def test_a_revoked_hospital_is_shown_as_such(told):
