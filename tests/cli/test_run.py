@@ -204,8 +204,8 @@ def test_submit_says_what_the_run_takes_in_each_silo(coordinator, septum, exampl
 def test_list_and_show_tell_people_what_json_tells_programs(coordinator, septum, example):
     septum("run", "submit", example, "--inspect", "--name", "mine")
     header, row = septum("run", "list").out.splitlines()
-    assert header.split() == ["RUN", "NAME", "PROJECT", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"]
-    assert row.split()[:6] == ["run-1", "mine", "-", "finished", "2/50", "0.8750"]
+    assert header.split() == ["RUN", "NAME", "PROJECT", "BY", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"]
+    assert row.split()[:7] == ["run-1", "mine", "-", "-", "finished", "2/50", "0.8750"]
     assert [run["name"] for run in septum("run", "list", "--json").envelope["data"]["runs"]] == ["mine"]
     assert "model     blake3:" in septum("run", "show", "run-1").out
 

@@ -191,6 +191,7 @@ READERS = frozenset(
     {
         "RunStore.get",
         "RunStore.page",
+        "RunStore.listed",
         "RunStore.project_of",
         "RunStore.unfinished",
         "RunStore.journal",

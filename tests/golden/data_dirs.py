@@ -11,9 +11,10 @@ from typing import Any
 
 from tests.golden.record_schema import HERE
 
+from septum.adapters.store.migrate import revisions
 from septum.adapters.store.sqlite import DATABASE_NAME
 
-SCHEMAS = sorted(HERE.glob("schema-*"))
+SCHEMAS = sorted(HERE.glob("schema-*"), key=lambda path: revisions().index(path.name.removeprefix("schema-")))
 
 
 def data_dir_of(schema: Path, data_dir: Path) -> Path:

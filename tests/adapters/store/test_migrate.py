@@ -20,7 +20,7 @@ from septum.errors import ConfigError
 from septum.testing.contracts.samples import new_run
 
 SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-HEAD = max(migrate.known_revisions())
+HEAD = migrate.revisions()[-1]
 NEXT = """
 from alembic import op
 import sqlalchemy as sa
@@ -29,6 +29,7 @@ down_revision = "HEAD"
 def upgrade() -> None:
     op.create_table("notes", sa.Column("id", sa.Integer(), primary_key=True))
     op.execute("DELETE FROM journal")
+    op.execute("DELETE FROM run_views")
     op.execute("DELETE FROM run_index")
     op.execute("DELETE FROM runs")
 """

@@ -43,9 +43,14 @@ def migrate(connection: Connection, where: Path) -> None:
         context.run_migrations()
 
 
+def revisions() -> tuple[str, ...]:
+    """Every schema version that this septum can open, each after that which it follows."""
+    return tuple(script.revision for script in reversed(list(ScriptDirectory(str(SCRIPTS)).walk_revisions())))
+
+
 def known_revisions() -> frozenset[str]:
-    """Every schema version that this septum can open."""
-    return frozenset(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
+    """The same, in no order."""
+    return frozenset(revisions())
 
 
 def newer_schema(what: str, revision: str, written_by: str) -> ConfigError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any, get_args
 
 from fastapi import FastAPI, Request, Response
@@ -14,11 +13,11 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from septum import __version__
-from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
 from septum.coordinator.api import (
     account,
     apps,
     deployments,
+    error_page,
     groups,
     health,
     models,
@@ -34,8 +33,9 @@ from septum.coordinator.api import (
     tokens,
 )
 from septum.coordinator.api.access import ApiParts, Permission
-from septum.coordinator.api.bodies import TAKEN, ErrorAnswer
-from septum.errors import MessageError, NotFoundError, RateLimitedError, SeptumError
+from septum.coordinator.api.bodies import TAKEN
+from septum.coordinator.api.problems import PROBLEM_TYPE, Problem, answer_problem
+from septum.errors import MessageError, NotFoundError, SeptumError
 from septum.protocol.codec import kind_of
 from septum.protocol.facts import Fact
 from septum.protocol.plan import Plan
@@ -43,6 +43,7 @@ from septum.protocol.plan import Plan
 log = logging.getLogger("septum.coordinator.api")
 
 PREFIX = "/api/v1"
+PROBLEMS = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 NOUNS = (
     runs,
     registered,  # before models, whose path takes any word
@@ -60,6 +61,7 @@ NOUNS = (
     organisations,
     tokens,
     health,
+    error_page,
 )
 
 
@@ -69,7 +71,7 @@ def create_app(parts: ApiParts) -> FastAPI:
         title="septum", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{PREFIX}/openapi.json"
     )
     app.state.parts = parts
-    errors: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorAnswer, "description": "Any error"}}
+    errors: dict[int | str, dict[str, Any]] = {"default": {"description": "Any error", "content": PROBLEMS}}
     for noun in NOUNS:
         app.include_router(noun.router, prefix=PREFIX, responses=errors)
     app.add_exception_handler(SeptumError, _septum_error)
@@ -93,32 +95,28 @@ def permission_of(route: APIRoute) -> Permission | None:
 
 async def _septum_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, SeptumError)
-    return _answer(error, error.http_status)
+    return answer_problem(error, error.http_status)
 
 
 async def _invalid_request(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-    return _answer(MessageError(problems, hint=f"{PREFIX}/openapi.json has every parameter"), 422)
+    return answer_problem(MessageError(problems, hint=f"{PREFIX}/openapi.json has every parameter"), 422)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     what = f"{request.method} {request.url.path}"
     if error.status_code == 404:
-        return _answer(NotFoundError(f"there is no {what}", hint=f"{PREFIX}/openapi.json lists what there is"), 404)
-    return _answer(MessageError(f"{what}: {error.detail}"), error.status_code)
+        return answer_problem(
+            NotFoundError(f"there is no {what}", hint=f"{PREFIX}/openapi.json lists what there is"), 404
+        )
+    return answer_problem(MessageError(f"{what}: {error.detail}"), error.status_code)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     log.error("request_failed", extra={"path": request.url.path}, exc_info=error)
-    return _answer(SeptumError("internal error; the coordinator's log has the details"), 500)
-
-
-def _answer(error: SeptumError, status: int) -> Response:
-    wait = str(math.ceil(error.retry_after_s)) if isinstance(error, RateLimitedError) else RETRY_AFTER
-    headers = {"Retry-After": wait} if status in RETRY_STATUSES else None
-    return Response(error_body(error), status, headers, media_type="application/json")
+    return answer_problem(SeptumError("internal error; the coordinator's log has the details"), 500)
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:
@@ -130,7 +128,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         schemas.update(plan.pop("$defs", {}), Plan=plan)
         body = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Plan"}}}}
         schema["paths"][f"{PREFIX}/runs"]["post"]["requestBody"] = body
-        for name, cls in TAKEN.items():
+        for name, cls in {**TAKEN, Problem.__name__: Problem}.items():
             taken = TypeAdapter(cls).json_schema(ref_template="#/components/schemas/{model}")
             schemas.update({**taken.pop("$defs", {}), **schemas, name: taken})
         for fact in get_args(Fact):

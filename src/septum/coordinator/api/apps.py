@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
 from septum.coordinator.api.access import Permission, anywhere, parts_of
-from septum.coordinator.api.bodies import AppPage, answer, answer_all, json_body
+from septum.coordinator.api.bodies import AppPage, answer, json_body
+from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.apps import MAX_SIGNATURES_BYTES
 from septum.errors import ConnectionFailedError, MessageError, TooLargeError
 from septum.protocol.rights import Right
@@ -25,9 +27,15 @@ REMOVE = Permission(Right.APP_REMOVE, "Remove app packages: silos that have not 
 
 
 @router.get("", response_model=AppPage, dependencies=[Depends(READ)])
-async def apps(request: Request) -> Response:
+async def apps(
+    request: Request,
+    paging: Paged,
+    q: Q = "",
+    name: Annotated[str, Query(description="Of the app of exactly this name.")] = "",
+) -> Response:
     """Every package, by name, the newest push first."""
-    return answer_all(await parts_of(request).apps.views())
+    found = [one for one in await parts_of(request).apps.views() if matches(q, one.name) and name in ("", one.name)]
+    return answer_part(found, lambda one: (one.name, -one.pushed_at, one.digest), paging)
 
 
 @router.get("/{digest}", response_model=AppView, dependencies=[Depends(READ)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -16,13 +15,15 @@ from septum.protocol.registered import DeploymentView, ModelVersionView
 from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
 
 T = TypeVar("T")
+JSON_TYPE = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Runs, newest first."""
+    """Runs, newest first. `next`, of every page: where the one after it begins (`after`); null in the last."""
 
     items: tuple[RunView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class JournalPage:
     """Journal entries, in order."""
 
     items: tuple[JournalView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class ModelPage:
     """Models."""
 
     items: tuple[ModelView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class ModelVersionPage:
     """Registered versions of models, by name and number."""
 
     items: tuple[ModelVersionView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class DeploymentPage:
     """Deployments, newest first."""
 
     items: tuple[DeploymentView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class SiloPage:
     """Silos, by name."""
 
     items: tuple[SiloView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class AppPage:
     """Packages, by name."""
 
     items: tuple[AppView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class GroupPage:
     """Groups of silos, by name."""
 
     items: tuple[GroupView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class ProjectPage:
     """Projects, by name."""
 
     items: tuple[ProjectView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,7 @@ class OrganisationPage:
     """Organisations, by name."""
 
     items: tuple[OrganisationView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,7 @@ class PersonPage:
     """People, by name."""
 
     items: tuple[PersonView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,32 +111,12 @@ class TokenPage:
     """Personal tokens, newest first."""
 
     items: tuple[TokenView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorBody:
-    """What happened, and what to do next. `code` names the kind of error."""
-
-    code: str
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorAnswer:
-    """Every error, of every route."""
-
-    error: ErrorBody
+    next: str | None
 
 
 def answer(view: object, status: int = 200) -> Response:
     """A view as the body."""
-    return Response(dumps(to_json(view)), status, media_type="application/json")
-
-
-def answer_all(views: Sequence[object]) -> Response:
-    """Views as `{"items": [...]}`."""
-    return Response(dumps({"items": [to_json(view) for view in views]}), media_type="application/json")
+    return Response(dumps(to_json(view)), status, media_type=JSON_TYPE)
 
 
 async def json_body(request: Request) -> Json:

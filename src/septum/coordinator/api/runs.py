@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import JournalPage, RunPage, answer, answer_all, json_body, text_field
+from septum.coordinator.api.bodies import JournalPage, RunPage, answer, json_body, text_field
+from septum.coordinator.api.paging import MAX_SEARCH_CHARS, Paged, answer_page, no_cursor
 from septum.coordinator.api.scopes import of_project_if_named, of_run, project_of, scopes_of_run
 from septum.coordinator.api.streams import stream
-from septum.errors import MessageError
+from septum.errors import MessageError, did_you_mean
 from septum.ports.store import RunFilter
-from septum.protocol.codec import from_json
+from septum.protocol.codec import from_json, kind_of
+from septum.protocol.facts import Fact
 from septum.protocol.messages import MAX_REASON_CHARS
 from septum.protocol.plan import Plan
 from septum.protocol.priority import Priority
@@ -33,6 +36,33 @@ READ = Permission(Right.RUN_READ, "See a run with its plan, its metrics and its 
 STEER = Permission(Right.RUN_STEER, "Stop, pause and resume a run, and say how soon it begins.", of_run)
 URGE = Permission(Right.RUN_URGE, "Let a run begin before others that wait: priority high.", of_run)
 MAX_KEY_CHARS = 200
+MAX_SEQ_DIGITS = 15  # SQLite's integers have 63 bits
+_KINDS: dict[str, type[Fact]] = {kind_of(fact): fact for fact in get_args(Fact)}
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs are listed: those for which all that is given holds."""
+
+    project: str
+    statuses: frozenset[RunStatus]
+    wanted: RunFilter
+
+
+def _query(
+    project: Annotated[str, Query(description="Of this project.")] = "",
+    app: Annotated[str, Query(description="Of this app: NAME, or NAME==VERSION.")] = "",
+    status: Annotated[list[RunStatus] | None, Query(description="That do this now; may be repeated.")] = None,
+    name: Annotated[str, Query(description="With exactly this name.")] = "",
+    submitter: Annotated[str, Query(description="Submitted by the person of this name.")] = "",
+    since: Annotated[float, Query(ge=0, le=1e11, description="Submitted then or later: Unix time, seconds.")] = 0.0,
+    q: Annotated[
+        str, Query(max_length=MAX_SEARCH_CHARS, description="With this text in id, name, app or submitter.")
+    ] = "",
+) -> RunQuery:
+    app_name, _, version = app.partition("==")
+    wanted = RunFilter(app=app_name, version=version, name=name, submitter=submitter, since=since, text=q)
+    return RunQuery(project, frozenset(status or ()), wanted)
 
 
 @router.post("", response_model=RunView, status_code=201, dependencies=[Depends(SUBMIT)])
@@ -56,34 +86,23 @@ async def submit(
     if project:
         await parts.projects.need_room(project_of(request), plan.silos)
     parts.silos.require(plan.silos)
-    return answer(await parts.service.submit(plan, idempotency_key, project, priority), 201)
+    submitter = caller_of(request).name
+    return answer(await parts.service.submit(plan, idempotency_key, project, priority, submitter), 201)
 
 
 @router.get("", response_model=RunPage, dependencies=[Depends(LIST)])
-async def runs(
-    request: Request,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: str = "",
-    project: str = "",
-    app: str = "",
-    status: Annotated[list[RunStatus] | None, Query()] = None,
-) -> Response:
-    """The runs that the caller may see, newest first; the next page begins after the run `before`.
-
-    project  those of this project
-    app      those of this app: NAME, or NAME==VERSION
-    status   those that do this now; may be repeated: one of these
-    """
+async def runs(request: Request, paging: Paged, query: Annotated[RunQuery, Depends(_query)]) -> Response:
+    """The runs that the caller may see, newest first."""
     parts, caller = parts_of(request), caller_of(request)
     seen = await parts.projects.where(caller, Right.RUN_READ)
-    if before:
-        await scopes_of_run(request, caller, before)
-    if project:
-        found = await parts.projects.project(caller, project, Right.RUN_READ)
+    if paging.after:
+        await scopes_of_run(request, caller, paging.after)
+    if query.project:
+        found = await parts.projects.project(caller, query.project, Right.RUN_READ)
         seen = frozenset({found.name} if seen is None else {found.name} & seen)
-    name, _, version = app.partition("==")
-    wanted = RunFilter(seen, name, version)
-    return answer_all(await parts.service.runs(frozenset(status or ()), wanted, limit=limit, before=before))
+    wanted = replace(query.wanted, projects=seen)
+    page = await parts.service.runs(query.statuses, wanted, limit=paging.limit, before=paging.after)
+    return answer_page([one.view for one in page], page[-1].run_id if len(page) == paging.limit else None)
 
 
 @router.get("/{run_id}", response_model=RunView, dependencies=[Depends(READ)])
@@ -136,11 +155,28 @@ async def urge(request: Request, run_id: str) -> Response:
 async def journal(
     request: Request,
     run_id: str,
-    after: Annotated[int, Query(ge=0)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    paging: Paged,
+    kind: Annotated[list[str] | None, Query(description="Only facts of this kind; may be repeated.")] = None,
 ) -> Response:
-    """What happened, from entry `after` (exclusive) on."""
-    return answer_all(await parts_of(request).service.journal(run_id, after=after, limit=limit))
+    """What happened, in order."""
+    kinds = tuple(_kind(one) for one in kind or ())
+    after, service = _seq(paging.after), parts_of(request).service
+    page = await service.journal(run_id, after=after, limit=paging.limit, kinds=kinds)
+    return answer_page(page, str(page[-1].seq) if len(page) == paging.limit else None)
+
+
+def _kind(name: str) -> type[Fact]:
+    if name not in _KINDS:
+        raise MessageError(f"kind={name[:60]!r}: {did_you_mean(name, _KINDS)}")
+    return _KINDS[name]
+
+
+def _seq(after: str) -> int:
+    if not after:
+        return 0
+    if not (after.isascii() and after.isdigit() and len(after) <= MAX_SEQ_DIGITS):
+        raise no_cursor(after)
+    return int(after)
 
 
 @router.get("/{run_id}/events", response_class=StreamingResponse, dependencies=[Depends(READ)])
