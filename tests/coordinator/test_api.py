@@ -12,7 +12,8 @@ from tests.coordinator.support import plan_of
 
 from septum.client import Client
 from septum.coordinator.api.access import ApiParts
-from septum.coordinator.api.app import api_routes, create_app, permission_of
+from septum.coordinator.api.app import api_routes, create_app
+from septum.coordinator.api.document import permission_of
 from septum.protocol.codec import dumps, to_json
 from septum.protocol.facts import Fact
 from septum.protocol.plan import Plan

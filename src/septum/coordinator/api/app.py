@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
 from septum import __version__
@@ -32,18 +30,14 @@ from septum.coordinator.api import (
     silos,
     tokens,
 )
-from septum.coordinator.api.access import ApiParts, Permission
-from septum.coordinator.api.bodies import TAKEN
-from septum.coordinator.api.problems import PROBLEM_TYPE, Problem, answer_problem
+from septum.coordinator.api.access import ApiParts
+from septum.coordinator.api.document import document
+from septum.coordinator.api.problems import answer_problem
 from septum.errors import MessageError, NotFoundError, SeptumError
-from septum.protocol.codec import kind_of
-from septum.protocol.facts import Fact
-from septum.protocol.plan import Plan
 
 log = logging.getLogger("septum.coordinator.api")
 
 PREFIX = "/api/v1"
-PROBLEMS = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 NOUNS = (
     runs,
     registered,  # before models, whose path takes any word
@@ -71,9 +65,8 @@ def create_app(parts: ApiParts) -> FastAPI:
         title="septum", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{PREFIX}/openapi.json"
     )
     app.state.parts = parts
-    errors: dict[int | str, dict[str, Any]] = {"default": {"description": "Any error", "content": PROBLEMS}}
     for noun in NOUNS:
-        app.include_router(noun.router, prefix=PREFIX, responses=errors)
+        app.include_router(noun.router, prefix=PREFIX)
     app.add_exception_handler(SeptumError, _septum_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
@@ -85,12 +78,6 @@ def create_app(parts: ApiParts) -> FastAPI:
 def api_routes() -> list[APIRoute]:
     """Every route, its path without PREFIX."""
     return [route for noun in NOUNS for route in noun.router.routes if isinstance(route, APIRoute)]
-
-
-def permission_of(route: APIRoute) -> Permission | None:
-    """The permission that a route declares."""
-    found = [dependency.dependency for dependency in route.dependencies]
-    return next((dependency for dependency in found if isinstance(dependency, Permission)), None)
 
 
 async def _septum_error(_: Request, error: Exception) -> Response:
@@ -120,27 +107,6 @@ async def _internal_error(request: Request, error: Exception) -> Response:
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI, with what FastAPI cannot see: the body of `submit`, the `kind` of facts, and the permissions."""
     if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        schemas = schema["components"]["schemas"]
-        plan = TypeAdapter(Plan).json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(plan.pop("$defs", {}), Plan=plan)
-        body = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Plan"}}}}
-        schema["paths"][f"{PREFIX}/runs"]["post"]["requestBody"] = body
-        for name, cls in {**TAKEN, Problem.__name__: Problem}.items():
-            taken = TypeAdapter(cls).json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update({**taken.pop("$defs", {}), **schemas, name: taken})
-        for fact in get_args(Fact):
-            schemas[fact.__name__]["properties"]["kind"] = {"const": kind_of(fact), "type": "string"}
-            schemas[fact.__name__]["required"] = [*schemas[fact.__name__].get("required", []), "kind"]
-        for route in api_routes():
-            permission = permission_of(route)
-            for method in (route.methods or ()) if permission else ():
-                operation = schema["paths"][PREFIX + route.path][method.lower()]
-                assert permission is not None
-                operation["x-permission"] = permission.sentence
-                if permission.right is not None:
-                    operation["x-right"] = permission.right.value
-        app.openapi_schema = schema
+        app.openapi_schema = document(app, NOUNS, PREFIX)
     return app.openapi_schema

@@ -10,7 +10,16 @@ from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
 from septum.coordinator.api.access import Permission, anywhere, parts_of
-from septum.coordinator.api.bodies import AppPage, answer, json_body
+from septum.coordinator.api.bodies import (
+    FILE_TYPE,
+    JSON_TYPE,
+    AppPage,
+    answer,
+    gives_bytes,
+    json_body,
+    takes_bytes,
+    takes_object,
+)
 from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.apps import MAX_SIGNATURES_BYTES
 from septum.errors import ConnectionFailedError, MessageError, TooLargeError
@@ -44,7 +53,12 @@ async def app(request: Request, digest: str) -> Response:
     return answer(await parts_of(request).apps.view(digest))
 
 
-@router.put("/{digest}", response_model=AppView, dependencies=[Depends(PUSH)])
+@router.put(
+    "/{digest}",
+    response_model=AppView,
+    dependencies=[Depends(PUSH)],
+    openapi_extra=takes_bytes(FILE_TYPE),
+)
 async def push(request: Request, digest: str) -> Response:
     """Take a package: the body is its file, `digest` the SHA-256 of it. The same package again changes nothing."""
     return answer(await parts_of(request).apps.push(digest, _chunks(request)))
@@ -58,7 +72,12 @@ async def remove(request: Request, digest: str) -> Response:
     return Response(status_code=204)
 
 
-@router.put("/{digest}/signatures", response_model=AppView, dependencies=[Depends(PUSH)])
+@router.put(
+    "/{digest}/signatures",
+    response_model=AppView,
+    dependencies=[Depends(PUSH)],
+    openapi_extra=takes_bytes(FILE_TYPE),
+)
 async def sign(request: Request, digest: str) -> Response:
     """Keep the signatures of a package, in place of those that are there: the body is its `.sig` file."""
     body = bytearray()
@@ -69,7 +88,12 @@ async def sign(request: Request, digest: str) -> Response:
     return answer(await parts_of(request).apps.sign(digest, bytes(body)))
 
 
-@router.put("/{digest}/presets/{name}", response_model=AppView, dependencies=[Depends(PRESET)])
+@router.put(
+    "/{digest}/presets/{name}",
+    response_model=AppView,
+    dependencies=[Depends(PRESET)],
+    openapi_extra=takes_object({"lr": 0.001}),
+)
 async def set_preset(request: Request, digest: str, name: str) -> Response:
     """Give a package a preset, beside those in it: the body is an object of hyper-parameters and their values."""
     values = await json_body(request)
@@ -84,19 +108,26 @@ async def drop_preset(request: Request, digest: str, name: str) -> Response:
     return answer(await parts_of(request).apps.drop_preset(digest, name))
 
 
-@router.get("/{digest}/description", response_class=Response, dependencies=[Depends(READ)])
+@router.get(
+    "/{digest}/description", response_class=Response, dependencies=[Depends(READ)], responses=gives_bytes(JSON_TYPE)
+)
 async def description(request: Request, digest: str) -> Response:
     """What a package says of itself: the schema of its hyper-parameters, its data contract, what leaves, presets."""
     return Response(await parts_of(request).apps.description(digest), media_type="application/json")
 
 
-@router.get("/{digest}/file", response_class=FileResponse, dependencies=[Depends(READ)])
+@router.get(
+    "/{digest}/file",
+    response_class=FileResponse,
+    dependencies=[Depends(READ)],
+    responses=gives_bytes(FILE_TYPE),
+)
 async def download(request: Request, digest: str) -> FileResponse:
     """A package's file."""
     apps = parts_of(request).apps
     view = await apps.view(digest)
     path = await apps.path(digest)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{view.name}-{view.version}.septum")
+    return FileResponse(path, media_type=FILE_TYPE, filename=f"{view.name}-{view.version}.septum")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

@@ -15,6 +15,7 @@ from septum.protocol.registered import DeploymentView, ModelVersionView
 from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
 
 T = TypeVar("T")
+FILE_TYPE = "application/octet-stream"
 JSON_TYPE = "application/json"
 
 
@@ -133,6 +134,29 @@ def takes(cls: type, *, required: bool = True) -> dict[str, Any]:
     TAKEN[cls.__name__] = cls
     schema = {"schema": {"$ref": f"#/components/schemas/{cls.__name__}"}}
     return {"requestBody": {"required": required, "content": {"application/json": schema}}}
+
+
+def takes_bytes(media_type: str) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body is a file."""
+    schema = {"schema": {"type": "string", "contentMediaType": media_type}}
+    return {"requestBody": {"required": True, "content": {media_type: schema}}}
+
+
+def takes_object(example: dict[str, Json], *, required: bool = True, **properties: Json) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body is an object: with these properties at most; with any if none are given."""
+    schema: dict[str, Any] = {"type": "object"}
+    if properties:
+        schema |= {"properties": properties, "additionalProperties": False}
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def gives_bytes(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route whose answer is no JSON of a view."""
+    return {200: {"content": {media_type: {"schema": {"type": "string", "contentMediaType": media_type}}}}}
+
+
+GIVES_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
 async def private_body(cls: type[T], request: Request, default: T | None = None) -> T:

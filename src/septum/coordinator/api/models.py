@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from septum.coordinator.api.access import Permission, caller_of, parts_of
-from septum.coordinator.api.bodies import ModelPage, answer
+from septum.coordinator.api.bodies import ModelPage, answer, gives_bytes
 from septum.coordinator.api.paging import Paged, answer_page, answer_part
 from septum.coordinator.api.scopes import of_model, of_run_if_named, scopes_of_run
 from septum.ports.store import RunFilter
@@ -57,7 +57,9 @@ async def prune(
     return answer(found)
 
 
-@router.get("/{digest}", response_class=FileResponse, dependencies=[Depends(DOWNLOAD)])
+@router.get(
+    "/{digest}", response_class=FileResponse, dependencies=[Depends(DOWNLOAD)], responses=gives_bytes(CONTENT_TYPE)
+)
 async def download(request: Request, digest: str, run: str = "") -> FileResponse:
     """A model's file, in the safetensors layout. `run`: one that made it, for roles over its project."""
     del run

@@ -9,7 +9,16 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import JournalPage, RunPage, answer, json_body, text_field
+from septum.coordinator.api.bodies import (
+    GIVES_EVENTS,
+    JournalPage,
+    RunPage,
+    answer,
+    json_body,
+    takes,
+    takes_object,
+    text_field,
+)
 from septum.coordinator.api.paging import MAX_SEARCH_CHARS, Paged, answer_page, no_cursor
 from septum.coordinator.api.scopes import of_project_if_named, of_run, project_of, scopes_of_run
 from septum.coordinator.api.streams import stream
@@ -65,7 +74,7 @@ def _query(
     return RunQuery(project, frozenset(status or ()), wanted)
 
 
-@router.post("", response_model=RunView, status_code=201, dependencies=[Depends(SUBMIT)])
+@router.post("", response_model=RunView, status_code=201, dependencies=[Depends(SUBMIT)], openapi_extra=takes(Plan))
 async def submit(
     request: Request,
     idempotency_key: Annotated[str, Header(max_length=MAX_KEY_CHARS)],
@@ -117,7 +126,16 @@ async def plan(request: Request, run_id: str) -> Response:
     return answer(await parts_of(request).service.plan(run_id))
 
 
-@router.post("/{run_id}/stop", response_model=RunView, dependencies=[Depends(STEER)])
+@router.post(
+    "/{run_id}/stop",
+    response_model=RunView,
+    dependencies=[Depends(STEER)],
+    openapi_extra=takes_object(
+        {"reason": "the data of hungary are to be checked"},
+        required=False,
+        reason={"type": "string", "maxLength": MAX_REASON_CHARS},
+    ),
+)
 async def stop(request: Request, run_id: str) -> Response:
     """End a run; its last finished model stays. The body may give a `reason`."""
     reason = await text_field(request, "reason", Stop().reason, limit=MAX_REASON_CHARS)
@@ -136,7 +154,12 @@ async def resume(request: Request, run_id: str) -> Response:
     return answer(await parts_of(request).service.command(run_id, Resume()))
 
 
-@router.post("/{run_id}/priority", response_model=RunView, dependencies=[Depends(STEER)])
+@router.post(
+    "/{run_id}/priority",
+    response_model=RunView,
+    dependencies=[Depends(STEER)],
+    openapi_extra=takes_object({"priority": "low"}, required=False, priority={"enum": ["low", "normal"]}),
+)
 async def priority(request: Request, run_id: str) -> Response:
     """Let a run that waits begin after others: the body's `priority` is `low`, or else `normal`."""
     text = await text_field(request, "priority", Priority.NORMAL.value, limit=20)
@@ -179,7 +202,12 @@ def _seq(after: str) -> int:
     return int(after)
 
 
-@router.get("/{run_id}/events", response_class=StreamingResponse, dependencies=[Depends(READ)])
+@router.get(
+    "/{run_id}/events",
+    response_class=StreamingResponse,
+    dependencies=[Depends(READ)],
+    responses=GIVES_EVENTS,
+)
 async def events(request: Request, run_id: str, last_event_id: Annotated[int, Header(ge=0)] = 0) -> StreamingResponse:
     """The journal as server-sent events, as it grows; it ends when the run has ended. `Last-Event-ID` resumes it."""
     service = parts_of(request).service
