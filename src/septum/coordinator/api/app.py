@@ -31,6 +31,7 @@ from septum.coordinator.api import (
     tokens,
 )
 from septum.coordinator.api.access import ApiParts
+from septum.coordinator.api.conditional import Conditional
 from septum.coordinator.api.document import document
 from septum.coordinator.api.problems import answer_problem
 from septum.errors import MessageError, NotFoundError, SeptumError
@@ -62,9 +63,15 @@ NOUNS = (
 def create_app(parts: ApiParts) -> FastAPI:
     """The app."""
     app = FastAPI(
-        title="septum", version=__version__, docs_url=None, redoc_url=None, openapi_url=f"{PREFIX}/openapi.json"
+        title="septum",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+        redirect_slashes=False,  # a redirect would go to whatever host the request names
     )
     app.state.parts = parts
+    app.add_middleware(Conditional, prefix=PREFIX)
     for noun in NOUNS:
         app.include_router(noun.router, prefix=PREFIX)
     app.add_exception_handler(SeptumError, _septum_error)

@@ -20,6 +20,7 @@ from septum.coordinator.api.bodies import (
     takes_bytes,
     takes_object,
 )
+from septum.coordinator.api.conditional import FOR_EVER, named_by
 from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.apps import MAX_SIGNATURES_BYTES
 from septum.errors import ConnectionFailedError, MessageError, TooLargeError
@@ -113,7 +114,8 @@ async def drop_preset(request: Request, digest: str, name: str) -> Response:
 )
 async def description(request: Request, digest: str) -> Response:
     """What a package says of itself: the schema of its hyper-parameters, its data contract, what leaves, presets."""
-    return Response(await parts_of(request).apps.description(digest), media_type="application/json")
+    said = await parts_of(request).apps.description(digest)
+    return Response(said, headers={"cache-control": FOR_EVER}, media_type=JSON_TYPE)
 
 
 @router.get(
@@ -127,7 +129,7 @@ async def download(request: Request, digest: str) -> FileResponse:
     apps = parts_of(request).apps
     view = await apps.view(digest)
     path = await apps.path(digest)
-    return FileResponse(path, media_type=FILE_TYPE, filename=f"{view.name}-{view.version}.septum")
+    return FileResponse(path, 200, named_by(digest), FILE_TYPE, filename=f"{view.name}-{view.version}.septum")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

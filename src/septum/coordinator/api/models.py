@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 
 from septum.coordinator.api.access import Permission, caller_of, parts_of
 from septum.coordinator.api.bodies import ModelPage, answer, gives_bytes
+from septum.coordinator.api.conditional import named_by
 from septum.coordinator.api.paging import Paged, answer_page, answer_part
 from septum.coordinator.api.scopes import of_model, of_run_if_named, scopes_of_run
 from septum.ports.store import RunFilter
@@ -63,5 +64,5 @@ async def prune(
 async def download(request: Request, digest: str, run: str = "") -> FileResponse:
     """A model's file, in the safetensors layout. `run`: one that made it, for roles over its project."""
     del run
-    path = parts_of(request).service.model_path(digest)
-    return FileResponse(path, media_type=CONTENT_TYPE, filename=f"{digest.partition(':')[2][:16]}.safetensors")
+    path, name = parts_of(request).service.model_path(digest), digest.partition(":")[2][:16]
+    return FileResponse(path, 200, named_by(digest), CONTENT_TYPE, filename=f"{name}.safetensors")

@@ -19,6 +19,7 @@ from septum.coordinator.api.bodies import (
     takes_object,
     text_field,
 )
+from septum.coordinator.api.conditional import FOR_EVER
 from septum.coordinator.api.paging import MAX_SEARCH_CHARS, Paged, answer_page, no_cursor
 from septum.coordinator.api.scopes import of_project_if_named, of_run, project_of, scopes_of_run
 from septum.coordinator.api.streams import stream
@@ -123,7 +124,9 @@ async def run(request: Request, run_id: str) -> Response:
 @router.get("/{run_id}/plan", response_model=Plan, dependencies=[Depends(READ)])
 async def plan(request: Request, run_id: str) -> Response:
     """The plan as it was settled and sent to the silos; its digest is over this JSON."""
-    return answer(await parts_of(request).service.plan(run_id))
+    response = answer(await parts_of(request).service.plan(run_id))
+    response.headers["cache-control"] = FOR_EVER
+    return response
 
 
 @router.post(
