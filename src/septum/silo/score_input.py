@@ -55,7 +55,8 @@ def read_rows(path: Path, dataset: Dataset, columns: Mapping[str, Column], ids: 
     """
     plans, reader = plans_of(dataset, columns), _reader(path, dataset)
     sources = tuple(dict.fromkeys(plan.source for plan in plans))
-    named = tuple(ids) or _others(reader, dataset, columns, sources)
+    others = _others(path, reader, dataset, columns, sources)
+    named = tuple(ids) or others
     if len(set(named)) != len(named):
         raise ConfigError(f"--id names a column twice: {', '.join(named)}")
     found: dict[str, list[str]] = {name: [] for name in named}
@@ -111,23 +112,23 @@ def _reader(path: Path, dataset: Dataset) -> Reader:
     return reader_kind("csv").open(kept)
 
 
-def _others(reader: Reader, dataset: Dataset, columns: Mapping[str, Column], sources: Sequence[str]) -> tuple[str, ...]:
-    """The columns that the app does not read; none where the file names none."""
+def _others(
+    path: Path, reader: Reader, dataset: Dataset, columns: Mapping[str, Column], sources: Sequence[str]
+) -> tuple[str, ...]:
+    """The columns that the app does not read. Raises DataError for one that it reads and that is not there."""
     targets = [name for name, column in columns.items() if column.role is Role.TARGET]
     target = {dataset.columns[name].source or name if name in dataset.columns else name for name in targets}
-    names = tuple(next(reader.read(()), {}))
-    if not set(names) & set(sources):
-        return ()
+    first = next(reader.read(()), None)
+    if first is None:
+        raise DataError(f"{path}: no rows", hint="the first line of a CSV file names the columns, rows follow")
+    names = tuple(first)
     for name in sources:
         if name not in names:
             raise DataError(
-                f"{_named(reader)}: no column {name!r}; {did_you_mean(name, names)}", hint="add the column to the file"
+                f"{path}: no column {name!r}; {did_you_mean(name, names)}",
+                hint="add the column; the first line of a CSV file names them all",
             )
     return tuple(name for name in names if name not in sources and name not in target)
-
-
-def _named(reader: Reader) -> str:
-    return str(getattr(reader, "path", "the file"))
 
 
 def _text(cell: Cell) -> str:
