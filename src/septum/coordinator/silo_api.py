@@ -41,7 +41,7 @@ from septum.ports.clock import Clock
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_COORDINATOR, decode_versioned, encode
 from septum.protocol.deploying import Told
 from septum.protocol.description import SiloDescription, Standing
-from septum.protocol.messages import Enroll, Poll, SiloMessage
+from septum.protocol.messages import Enroll, Poll, Serving, SiloMessage
 from septum.protocol.versions import Wire
 
 log = logging.getLogger("septum.coordinator.silo_api")
@@ -123,6 +123,11 @@ class SiloApi:
                 said, version = self._read(SiloMessage, body)
                 told = self._parts.service.exchange(silo, run, cast("SiloMessage", said))
                 await self._answer(receive, send, told, version)
+            case "POST", ["over"]:
+                silo, body = await self._signed_body(scope, receive)
+                asked, version = self._read(Serving, body)
+                over = await self._parts.service.over(silo, cast("Serving", asked))
+                await send_body(send, 200, encode(over, self._parts.wire, version))
             case "POST", ["account"]:
                 await self._account(scope, receive, send)
             case "GET", ["apps", *which]:
