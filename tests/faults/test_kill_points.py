@@ -31,6 +31,7 @@ from tests.faults.kill_points import COORDINATOR_POINTS, Story
 from tests.faults.people_promises import PROMISES
 from tests.faults.people_story import Peopled, live_in_projects
 from tests.faults.programs import Program
+from tests.faults.truth import assert_nobody_lies, at_work
 from tests.sdk.packaging import app_folder, built
 
 from septum.adapters.identity.app_signatures import Signed, sign
@@ -100,6 +101,14 @@ class Place:
             return any(all(getattr(fact, name) == v for name, v in fields.items()) for fact in found)
 
         until(there, f"{kind.__name__} {fields} in {run}")
+
+    def assert_honest(self) -> None:
+        """What is said of runs and silos is what really runs."""
+        assert_nobody_lies(self.client, self.agents)
+
+    @property
+    def agents(self) -> dict[str, int]:
+        return {silo: self.federation.pid(silo) for silo in ROWS}
 
     def count(self, run: str, kind: type[Fact]) -> int:
         return sum(isinstance(fact, kind) for fact in self.facts(run))
@@ -196,6 +205,8 @@ def paused(place: Place, point: str) -> str:
     while place.fate.outstanding:
         place.persist(lambda: place.client.pause(run))
         place.persist(lambda: place.client.resume(run))
+    place.persist(place.assert_honest)
+    assert {silo for silo, id_ in at_work(place.agents) if id_ == run} == set(ROWS)
     gate.touch()
     return finished(place, point, plan, [])
 
@@ -210,6 +221,7 @@ def stopped(place: Place, point: str) -> str:
     while place.fate.outstanding:
         place.persist(lambda: place.client.resume(run))
         place.persist(lambda: place.client.stop(run))
+    place.persist(place.assert_honest)
     gate.touch()
     place.persist(lambda: place.client.resume(run))
     again = {(silo, 1): 2 for silo in ROWS}  # the stop broke the first training off, if it came in time
@@ -225,6 +237,7 @@ def left(place: Place, point: str) -> str:
     while place.fate.outstanding:
         restart_agent(place, "south", run)
         until(lambda: place.count(run, facts.SiloReturned) == place.count(run, facts.SiloLeft), "south is back")
+    place.persist(place.assert_honest)
     gate.touch()
     return finished(place, point, plan, [])
 
@@ -273,6 +286,7 @@ def queued(place: Place, point: str) -> str:
         place.persist(lambda: place.client.stop(run))
         waits = place.persist(lambda: place.client.resume(run))
         assert (waits.status, waits.position) == (RunStatus.QUEUED, 1)
+    place.persist(place.assert_honest)
     gate.touch()
     assert place.until_ended(first) is RunStatus.FINISHED
     return finished(place, point, plan, [])
@@ -454,6 +468,7 @@ def test_a_coordinator_that_is_killed_there_goes_on_as_if_nothing_had_been(place
     if run is not None:
         assert_it_resumed_in_time(place, run, begun)
         until(lambda: not leftovers(place, run), f"what {run} needed no longer is removed: {leftovers(place, run)}")
+    place.persist(place.assert_honest)
 
 
 def finished(

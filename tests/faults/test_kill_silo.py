@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import pytest
 from tests.e2e.processes import children_of, command_of
-from tests.faults.counting import Counting, counting_in, until
+from tests.faults.counting import ROWS, Counting, counting_in, until
 from tests.faults.dying import Fate, Kill, When
 from tests.faults.programs import Program
 from tests.faults.silo_kill_points import COSTS_A_TRAINING, EACH_ROUND, SILO_POINTS, SiloStory
+from tests.faults.truth import assert_nobody_lies
 
 from septum.client import Client, operator_access
 from septum.protocol import facts
@@ -40,8 +41,14 @@ class Place:
     fate: Fate
     client: Client
     agent: Program
+    others: dict[str, int]
     digests: dict[tuple[object, ...], str]
     number: int = 0
+
+    def assert_honest(self) -> None:
+        """What is said of runs and silos is what really runs."""
+        until(lambda: len(lives_of(self.agent)) == 1, f"the agent is there again: {self.agent.said}")
+        assert_nobody_lies(self.client, {**self.others, KILLED: life_of(self.agent)})
 
     def until_ended(self, run: str) -> RunStatus:
         def ended() -> bool:
@@ -75,7 +82,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         agent = Program("tests.faults.agent_to_kill", str(state), str(folder / "fate"), log=folder / "agent.log")
         try:
             with closing(Client(operator_access(federation.operator_dir))) as client:
-                yield Place(counting, fate, client, agent, {})
+                others = {silo: federation.pid(silo) for silo in ROWS if silo != KILLED}
+                yield Place(counting, fate, client, agent, others, {})
         finally:
             agent.stop()
 
@@ -133,8 +141,13 @@ def ending(place: Place, name: str) -> None:
 
 def life_of(agent: Program) -> int:
     """The process that is the agent now: the program's child; the agent's own child is the worker."""
-    (life,) = (pid for pid in children_of(agent.pid) if "tests.faults.agent_to_kill" in command_of(pid))
+    (life,) = lives_of(agent)
     return life
+
+
+def lives_of(agent: Program) -> list[int]:
+    """That process, if it is there."""
+    return [pid for pid in children_of(agent.pid) if "tests.faults.agent_to_kill" in command_of(pid)]
 
 
 STORIES: Mapping[SiloStory, Callable[[Place, str], None]] = {
@@ -158,6 +171,7 @@ def test_a_silo_whose_agent_is_killed_there_goes_on_as_if_nothing_had_been(place
     for _ in range(MOST_RUNS):
         STORIES[story](place, place.next_name(point))
         if not place.fate.outstanding:
+            place.assert_honest()
             return
     pytest.fail(f"the story did not come by: {place.fate.outstanding}")
 

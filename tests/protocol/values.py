@@ -186,6 +186,8 @@ WIRE = (
     | messages.Enrolled
     | messages.AppOffer
     | messages.AppOffers
+    | messages.Serving
+    | messages.Over
     | SiloDescription
     | Standing
     | DeploymentOrders

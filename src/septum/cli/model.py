@@ -123,10 +123,10 @@ def prune(
         float, typer.Option("--older-than", min=0, metavar="DAYS", help="Only of runs that ended so long ago.")
     ] = 30.0,
     really: Annotated[
-        bool, typer.Option("--really", help="Remove them. Without it this only says what would go.")
+        bool, typer.Option("--yes", "--really", help="Remove them. Without it this only says what would go.")
     ] = False,
 ) -> Answer:
-    """Make room: say which models of ended runs could go, and remove them with --really. The best of each run stay."""
+    """Make room: say which models of ended runs could go, and remove them with --yes. The best of each run stay."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
 
     with call.client() as client:

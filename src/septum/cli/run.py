@@ -155,11 +155,14 @@ def plan(call: Invocation, run: RunId) -> Answer:
 def compare(
     call: Invocation,
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two runs or more, by id.")],
+    metric: Annotated[
+        str, typer.Option("--metric", help="Which metric is shown round by round: roc_auc, accuracy or log_loss.")
+    ] = "roc_auc",
 ) -> Answer:
     """Show in what runs differ: their settings, their metrics round by round, the best model of each."""
     from septum.cli import comparing  # protocol: blake3, which `--help` does not load
 
-    return comparing.compare(call, runs)
+    return comparing.compare(call, runs, metric)
 
 
 @command(app, "list", remote=True)

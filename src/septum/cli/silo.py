@@ -15,6 +15,7 @@ from septum.cli import (
     silo_ledger,
     silo_model,
     silo_policy,
+    silo_prune,
     silo_roster,
     silo_standing,
 )
@@ -206,3 +207,4 @@ for below in (
 silo_roster.register(app)
 silo_standing.register(app)
 silo_deploy.register(app)
+silo_prune.register(app)

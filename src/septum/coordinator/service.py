@@ -12,7 +12,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from septum.adapters.file_source import file_source
-from septum.coordinator.driver import Driver, invitation
+from septum.coordinator.driver import Driver, invitation, is_open
 from septum.coordinator.held import POLL, Held
 from septum.coordinator.hub import Hubs
 from septum.coordinator.journals import RunJournal
@@ -38,9 +38,11 @@ from septum.protocol.messages import (
     Leave,
     Masked,
     Outcome,
+    Over,
     Poll,
     PollAnswer,
     Result,
+    Serving,
     SiloMessage,
     Stage,
     Wait,
@@ -121,6 +123,17 @@ class RunService:
         answer = await self._answer(held)
         assert isinstance(answer, Instruction)
         return answer
+
+    async def over(self, silo: str, message: Serving) -> Over:
+        """Which of these runs are over for a silo: they have ended, wait in the queue, or are not known."""
+        return Over(tuple([run for run in message.runs if await self._is_over(silo, run)]))
+
+    async def _is_over(self, silo: str, run_id: str) -> bool:
+        try:
+            live = await self._driver.load(run_id)
+        except NotFoundError:
+            return True
+        return not is_open(live.stored) or live.stored.presence.get(silo, Presence.REFUSED) is Presence.REFUSED
 
     async def _in_its_turn(self, live: Live, silo: str) -> None:
         """Let a silo take leave now and then: who comes and goes in a loop would fill the journal, and so the disk."""

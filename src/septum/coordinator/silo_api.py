@@ -41,7 +41,7 @@ from septum.ports.clock import Clock
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_COORDINATOR, decode_versioned, encode
 from septum.protocol.deploying import Told
 from septum.protocol.description import SiloDescription, Standing
-from septum.protocol.messages import Enroll, Poll, SiloMessage
+from septum.protocol.messages import Enroll, Poll, Serving, SiloMessage
 from septum.protocol.versions import Wire
 
 log = logging.getLogger("septum.coordinator.silo_api")
@@ -125,6 +125,8 @@ class SiloApi:
                 await self._answer(receive, send, told, version)
             case "POST", ["account"]:
                 await self._account(scope, receive, send)
+            case "POST", ["over"]:
+                await self._over(scope, receive, send)
             case "GET", ["apps", *which]:
                 await self._app(scope, send, which)
             case "GET", ["deployments", *which]:
@@ -133,12 +135,17 @@ class SiloApi:
                 await self._roster(scope, send, serial_of(*parts[1:]))
             case "PUT", ["runs", run, "blobs", digest]:
                 await self._blobs.upload(scope, receive, send, run, digest)
-            case "GET", ["runs", run, "uploads", digest]:
-                await self._blobs.arrived(scope, send, run, digest)
-            case "GET", ["runs", run, "blobs", digest]:
-                await self._blobs.download(scope, send, run, digest)
+            case "GET", ["runs", run, "uploads" | "blobs" as what, digest]:
+                get = self._blobs.download if what == "blobs" else self._blobs.arrived
+                await get(scope, send, run, digest)
             case _:
                 raise _nothing_at(scope)
+
+    async def _over(self, scope: Scope, receive: Receive, send: Send) -> None:
+        silo, body = await self._signed_body(scope, receive)
+        asked, version = self._read(Serving, body)
+        over = await self._parts.service.over(silo, cast("Serving", asked))
+        await send_body(send, 200, encode(over, self._parts.wire, version))
 
     async def _app(self, scope: Scope, send: Send, which: Sequence[str]) -> None:
         match which:

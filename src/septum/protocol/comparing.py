@@ -37,11 +37,13 @@ class Course:
     """What a journal says of a run's models, each by its round.
 
     reported  the silos whose reports made the model of a round
+    silos     the same figures silo by silo, where the coordinator saw them: in a run without masks
     """
 
     models: Mapping[int, str] = field(default_factory=dict)
     metrics: Mapping[int, Metrics] = field(default_factory=dict)
     reported: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    silos: Mapping[int, Mapping[str, Metrics]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +63,20 @@ def course_of(facts: Iterable[Fact]) -> Course:
     models: dict[int, str] = {}
     metrics: dict[int, Metrics] = {}
     reported: dict[int, tuple[str, ...]] = {}
+    by_silo: dict[int, Mapping[str, Metrics]] = {}
     for fact in facts:
         match fact:
             case ModelMade(round_, model):
                 models[round_] = model.digest
             case ModelMeasured(round_, votes=votes) if votes is not None and votes.down:
                 models.pop(round_, None)
-            case ModelMeasured(round_, measured):
-                metrics[round_] = measured
+            case ModelMeasured(round_, measured, each):
+                metrics[round_], by_silo[round_] = measured, each
             case StageClosed(Stage.PREPARE | Stage.TRAIN, round_, reported=silos):
                 reported[round_] = silos
             case _:
                 pass
-    return Course(models, metrics, reported)
+    return Course(models, metrics, reported, {k: each for k, each in by_silo.items() if each})
 
 
 def best_round(metrics: Mapping[int, Metrics], by: Metric) -> int | None:
@@ -86,6 +89,17 @@ def best_round(metrics: Mapping[int, Metrics], by: Metric) -> int | None:
     values = {k: getattr(found, by.value) for k, found in metrics.items()}
     known = {k: sign * value for k, value in values.items() if value is not None}
     return max(sorted(known), key=known.__getitem__, default=None)
+
+
+def curves(courses: Sequence[Course], by: Metric) -> dict[int, tuple[float | None, ...]]:
+    """A metric of each run round by round, side by side: of every round in which one was measured; None where not.
+
+    >>> a, b = (Course(metrics={k: Metrics(9, 0.5, 0.7, 0.6)}) for k in (0, 1))
+    >>> curves([a, b], Metric.ROC_AUC)
+    {0: (0.6, None), 1: (None, 0.6)}
+    """
+    rounds = sorted({k for course in courses for k in course.metrics})
+    return {k: tuple(getattr(course.metrics.get(k), by.value, None) for course in courses) for k in rounds}
 
 
 def differences(plans: Sequence[Plan], *, equal: bool = False) -> dict[str, tuple[Json, ...]]:

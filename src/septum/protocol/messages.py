@@ -18,6 +18,7 @@ MAX_REASON_CHARS = 500
 MAX_DETAILS_CHARS = 20_000  # a traceback of a deep stack
 MAX_NAME_CHARS = 100  # the name of a rule or of a duration
 MAX_DURATIONS = 32
+MAX_SERVED = 256  # runs that a silo asks about in one message
 MAX_WEIGHT = 2**53 - 1  # rows; what a float64 still holds exactly
 DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
 PACKAGE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -76,6 +77,17 @@ class Poll:
     """Is there a run for me, other than those I already serve?"""
 
     serving: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """I work for these runs, and have for a while. Which of them are over?"""
+
+    runs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.runs) > MAX_SERVED:
+            raise MessageError(f"{len(self.runs)} runs in one message, at most {MAX_SERVED}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +255,13 @@ class Invitation:
 
     run: str
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Of the runs that were named, nobody waits for a silo in these any more: ask again in each of them."""
+
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

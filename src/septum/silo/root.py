@@ -11,6 +11,7 @@ import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -151,7 +152,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
     deciding = Deciding(config.deploy, config.policy, library.find, int(level))
     deploying = Deploying(channel, models, deciding, gauge, log, time.time)
     _make_tables(tables, folders, describing, log)
-    hooks = Hooks(fold, partial(_tell, describing, stances, deploying), stances.now)
+    hooks = Hooks(fold, partial(_tell, describing, stances, deploying), stances.now, channel.over)
     agent = Agent(config.name, admission.admit, silo_dir / "runs", describing.capacity, tools, hooks)
     return agent, deploying
 
@@ -219,10 +220,16 @@ def _serve(agent: Agent, deploying: Deploying, log: Log) -> None:
             except Exception as error:  # noqa: BLE001  a driver loop: logged, and tried again
                 log.error("not_heeded", error=str(error))  # noqa: TRY400  a log of our own
 
+    def break_off() -> None:
+        while not ending.wait(HEED_S):
+            with suppress(SeptumError):  # a coordinator that is away, or too old: it is asked again
+                agent.break_off()
+
     thread = threading.Thread(target=serve, name="agent", daemon=True)
     thread.start()
     threading.Thread(target=heed, name="steward", daemon=True).start()
     threading.Thread(target=deploying.serve, name="deployments", daemon=True).start()
+    threading.Thread(target=break_off, name="over", daemon=True).start()  # no steward waits for a coordinator
     ending.wait()
     deploying.close()
     agent.shut_down()

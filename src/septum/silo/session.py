@@ -165,6 +165,8 @@ class Session:
         self._tells = tools.send_error_texts and not self._accounted  # an app's text can quote a row
         self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
         self._leaving = ""  # why, once the steward has said so
+        self._recalled = False  # nobody waits for what is being done
+        self._began: float | None = None  # monotonic clock, when the work at hand was begun
         self._denied: Denied | None = None
         self.state = state
 
@@ -189,9 +191,13 @@ class Session:
             self._files.settle()
 
     def _heeded(self, event: Event | None) -> Event | None:
-        """What the steward has said comes first: then the run is refused from now on, or nothing more is done."""
+        """What the steward has said comes first: then the run is refused from now on, or nothing more is done.
+
+        Work that was recalled is not done again before the coordinator was asked.
+        """
+        recalled, self._recalled = self._recalled, False
         if not self._leaving or event is None:
-            return event
+            return Reconnected() if recalled and isinstance(event, WorkFailed) else event
         refused, self._denied = self._denied, None
         return refused or (event if self.state.phase is SiloPhase.REFUSED else None)
 
@@ -237,6 +243,18 @@ class Session:
         if not known:
             self.leave(reason)
 
+    @property
+    def working_s(self) -> float:
+        """For how long it has been doing one piece of work; 0 while it does none."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
+    def recall(self) -> None:
+        """Nobody waits for what is being done, as the coordinator says: break it off, and ask."""
+        self._log.info("recalled")
+        self._recalled = True
+        self.interrupt()
+
     def interrupt(self) -> None:
         """End the worker, also in the middle of a task."""
         worker = self._worker
@@ -253,7 +271,11 @@ class Session:
                     self._finish(effect)
                     return None
                 case Do():
-                    return self._do(effect)
+                    self._began = time.monotonic()
+                    try:
+                        return self._do(effect)
+                    finally:
+                        self._began = None
                 case Exchange(asked):
                     return self._say(self._answer(asked))
                 case Send(message):
@@ -514,7 +536,7 @@ class Session:
         self, effect: Do, reason: str, hint: str, details: str = "", worker_gone: bool = False
     ) -> WorkFailed:
         job = effect.job
-        if not self._tools.stop.is_set():
+        if not (self._tools.stop.is_set() or self._recalled):
             self._log.error(
                 "work_failed", stage=job.stage.value, round=job.round, error=reason, hint=hint, traceback=details
             )

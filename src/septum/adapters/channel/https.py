@@ -28,12 +28,15 @@ from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, Told
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.messages import (
     DIGEST,
+    MAX_SERVED,
     PACKAGE_DIGEST,
     AppOffer,
     AppOffers,
     Instruction,
+    Over,
     Poll,
     PollAnswer,
+    Serving,
     SiloMessage,
 )
 from septum.protocol.versions import Wire
@@ -108,6 +111,10 @@ class HttpsChannel:
     def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
         """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
         self._transfers.fetch(_folder(run), _checked_digest(digest), path, size_bytes)
+
+    def over(self, serving: Sequence[str]) -> tuple[str, ...]:
+        """Which of these runs are over. Raises NotFoundError for a coordinator that is too old to say."""
+        return cast("Over", self._ask("/silo/v1/over", Serving(tuple(serving[:MAX_SERVED])), Over)).runs
 
     def offers(self) -> Sequence[AppOffer]:
         """Every package that the coordinator offers."""
