@@ -144,8 +144,9 @@ async def _run(place: Place, plan: Plan, key: str) -> tuple[RunView, bytes]:
         around = _agents(place, MemoryService(service, loop))
         await loop.run_in_executor(None, around.__enter__)
         try:
-            async for _ in service.follow(run.id, after=0):
-                pass
+            with service.journals.watch(run.id) as viewer:
+                while await viewer.take(60.0) is not None:
+                    pass
         finally:
             await loop.run_in_executor(None, around.__exit__, None, None, None)
         ended = await service.run(run.id)

@@ -616,26 +616,24 @@ async def test_revoking_a_silo_ends_its_requests_and_its_part_in_runs():
 async def test_the_journal_is_followed_without_polling_until_the_run_has_ended():
     async with engine(pace=PATIENT) as e:
         run_id = (await e.service.submit(plan_of(), "k")).id
-        pages = e.service.follow(run_id, after=0)
-        seen = [entry.fact for entry in await anext(pages)]
-        assert [type(fact) for fact in seen] == [facts.RunCreated]
-        coming = asyncio.ensure_future(anext(pages))
-        await asyncio.sleep(0.01)
-        assert not coming.done()
-        await e.service.command(run_id, Stop())
-        assert isinstance((await coming)[-1].fact, facts.RunEnded)
-        with pytest.raises(StopAsyncIteration):
-            await anext(pages)
+        with e.service.journals.watch(run_id) as viewer:
+            assert b"run_created" in await viewer.take(5)
+            coming = asyncio.ensure_future(viewer.take(60))
+            await asyncio.sleep(0.01)
+            assert not coming.done()
+            await e.service.command(run_id, Stop())
+            assert b"run_ended" in await coming
+            assert await viewer.take(5) is None
 
 
 async def test_going_down_answers_what_is_held_and_what_still_comes():
     async with engine(pace=PATIENT) as e:
         run_id = (await e.service.submit(plan_of(), "k")).id
         polling = asyncio.ensure_future(e.service.poll("other", Poll()))
-        pages = e.service.follow(run_id, after=1)
-        following = asyncio.ensure_future(anext(pages, None))
-        await asyncio.sleep(0.01)
-        e.driver.drain(SeptumError("going down"))
+        with e.service.journals.watch(run_id, after=1) as viewer:
+            following = asyncio.ensure_future(viewer.take(60))
+            await asyncio.sleep(0.01)
+            e.driver.drain(SeptumError("going down"))
         with pytest.raises(SeptumError, match="going down"):
             await polling
         with pytest.raises(SeptumError, match="going down"):

@@ -163,7 +163,7 @@ def test_a_suspended_person_is_out_at_once_and_comes_back_by_password_alone(coor
 
 
 def test_who_is_suspended_hears_no_more_of_a_run(coordinator, monkeypatch):
-    monkeypatch.setattr("septum.coordinator.api.runs.KEEPALIVE_S", 0.1)
+    monkeypatch.setattr("septum.coordinator.api.streams.KEEPALIVE_S", 0.1)
     coordinator.enrolled("cleveland")
     with Client(coordinator.access) as client:
         run = client.submit(plan_of(("cleveland",)), key="heard").id

@@ -214,7 +214,7 @@ def test_whoever_has_a_role_over_an_owner_sees_the_projects_runs(coordinator, ru
 
 
 def test_the_stream_of_a_run_ends_when_the_role_is_taken_back(coordinator, runs, monkeypatch):
-    monkeypatch.setattr("septum.coordinator.api.runs.KEEPALIVE_S", 0.1)
+    monkeypatch.setattr("septum.coordinator.api.streams.KEEPALIVE_S", 0.1)
     one = person(coordinator, "emil", "viewer@project:sepsis")
     mine = next(run for run, name in runs.items() if name == "sepsis")
     connection = coordinator.connect()

@@ -141,8 +141,6 @@ class Driver:
             end(error)
         for held in self.held:
             held.fail(error)
-        for live in self.lives.values():
-            live.notify()
 
     async def close(self) -> None:
         """Commit what is not committed, let everybody ask again later, and stop."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -39,7 +38,6 @@ class Live:
     reading    silos whose report is being looked at
     given      silos that asked for a model's file, and its digest
     leaving    when a silo may take leave again, event loop time
-    changed    resolved, and replaced, when a commit has added to the journal
     """
 
     run: Run
@@ -61,7 +59,6 @@ class Live:
     reading: set[str] = field(default_factory=set)
     given: dict[str, str] = field(default_factory=dict)
     leaving: dict[str, float] = field(default_factory=dict)
-    changed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     stored: Run = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,16 +126,9 @@ class Live:
         """The store has it. Returns the discards that may be performed now."""
         self.version += 1
         self.stored = self.run
-        if self.facts:
-            self.notify()
         self.effects, self.performed, self.facts, self.dirty = [], [], [], False
         self.outbox.update((entry.id, entry.effect) for entry in pending)
         return [entry for entry in pending if isinstance(entry.effect, Discard)]
-
-    def notify(self) -> None:
-        """Wake up whoever follows the journal."""
-        self.changed.set_result(None)
-        self.changed = asyncio.get_running_loop().create_future()
 
     def wants(self, silo: str, report: Result) -> bool:
         """Whether a report is one that the run waits for, so that its payload matters. Its base is not looked at."""

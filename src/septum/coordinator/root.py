@@ -34,6 +34,7 @@ from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
+from septum.coordinator.seats import Seats
 from septum.coordinator.service import RunService
 from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
 from septum.coordinator.silo_api import SiloApi, SiloApiParts
@@ -160,7 +161,9 @@ async def _start_engine(
     enrolment.on_revoked.append(silo_api.end_silo)
     pruning = Pruning(driver, blobs, clock, registered)
     mine = (door.login, door.people, door.account, pruning, door.oidc)
-    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, groups, projects, registered, clock.unix())
+    seats = Seats(config.streams_per_person)
+    shared = (groups, projects, registered, seats)
+    parts = ApiParts(service, silos, enrolment, apps, rosters, clock, *mine, *shared, clock.unix())
     router.public_api = create_app(parts)
     tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
     await silos.load()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from blake3 import blake3
 from septum.adapters.file_source import file_source
 from septum.coordinator.driver import Driver, invitation
 from septum.coordinator.held import POLL, Held
+from septum.coordinator.hub import Hubs
+from septum.coordinator.journals import RunJournal
 from septum.coordinator.live import Live, revive
 from septum.coordinator.spool import Mark, mark_of
 from septum.errors import (
@@ -65,12 +67,18 @@ LEAVE_EVERY_S = 5.0  # of one silo and run
 
 
 class RunService:
-    """The runs, as silos and operators see them. For the driver's event loop."""
+    """The runs, as silos and operators see them. For the driver's event loop.
+
+    journals  those of all runs, each as it grows, for whoever watches
+    """
 
     def __init__(self, driver: Driver, blobs: BlobStore, *, max_blob_bytes: int) -> None:
         self._driver = driver
         self._blobs = blobs
         self._max_blob_bytes = max_blob_bytes
+        self.journals: Hubs[JournalView] = Hubs(lambda run_id: RunJournal(driver, run_id))
+        driver.on_facts.append(self.journals.wake)
+        driver.on_drain.append(self.journals.end)
 
     # --- silos ---------------------------------------------------------------------------------------------------
 
@@ -349,20 +357,6 @@ class RunService:
         """A run's journal from entry `after` (exclusive) on. Raises NotFoundError."""
         entries = await self._driver.performer.read(self._driver.store.journal, run_id, after=after, limit=limit)
         return tuple(JournalView(entry.seq, entry.at, entry.fact) for entry in entries)
-
-    async def follow(self, run_id: str, *, after: int) -> AsyncIterator[tuple[JournalView, ...]]:
-        """The journal as it grows, until the run has ended and all was said. Raises NotFoundError."""
-        while True:
-            live = await self._driver.load(run_id)
-            changed, ended = live.changed, live.run.outcome is not None and not live.facts
-            entries = await self.journal(run_id, after=after, limit=JOURNAL_PAGE)
-            if entries:
-                after = entries[-1].seq
-                yield entries
-            elif ended or self._driver.closing is not None:
-                return
-            else:
-                await asyncio.shield(changed)
 
     def runs_of(self, app_digest: str) -> tuple[str, ...]:
         """The ids of the runs of an app that have not ended."""

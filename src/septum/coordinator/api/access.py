@@ -24,6 +24,7 @@ from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
+from septum.coordinator.seats import Seats
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
 from septum.errors import ForbiddenError, SeptumError
@@ -53,6 +54,7 @@ class ApiParts:
     groups: Groups
     projects: Projects
     registered: Registered
+    seats: Seats
     started_at: float
 
     @property

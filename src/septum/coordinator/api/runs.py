@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of, still
+from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
 from septum.coordinator.api.bodies import JournalPage, RunPage, answer, answer_all, json_body, text_field
 from septum.coordinator.api.scopes import of_project_if_named, of_run, project_of, scopes_of_run
-from septum.coordinator.service import RunService
+from septum.coordinator.api.streams import stream
 from septum.errors import MessageError
 from septum.ports.store import RunFilter
-from septum.protocol.codec import dumps, from_json, to_json
+from septum.protocol.codec import from_json
 from septum.protocol.messages import MAX_REASON_CHARS
 from septum.protocol.plan import Plan
 from septum.protocol.rights import Right
 from septum.protocol.run_state import Pause, Resume, Stop
-from septum.protocol.views import JournalView, RunStatus, RunView
+from septum.protocol.views import RunStatus, RunView
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -33,7 +30,6 @@ SUBMIT = Permission(
 LIST = Permission(Right.RUN_READ, "See the runs of one's projects; over the federation all runs.", anywhere)
 READ = Permission(Right.RUN_READ, "See a run with its plan, its metrics and its journal.", of_run)
 STEER = Permission(Right.RUN_STEER, "Stop, pause and resume a run.", of_run)
-KEEPALIVE_S = 15.0  # proxies close connections that are silent for longer
 MAX_KEY_CHARS = 200
 
 
@@ -129,39 +125,4 @@ async def events(request: Request, run_id: str, last_event_id: Annotated[int, He
     """The journal as server-sent events, as it grows; it ends when the run has ended. `Last-Event-ID` resumes it."""
     service = parts_of(request).service
     await service.run(run_id)  # an unknown one is an error, not an empty stream
-    frames = _frames(service, run_id, last_event_id, lambda: still(READ, request))
-    return StreamingResponse(frames, media_type="text/event-stream")
-
-
-async def _frames(
-    service: RunService, run_id: str, after: int, may_go_on: Callable[[], Awaitable[bool]]
-) -> AsyncIterator[bytes]:
-    """The stream. It ends when whoever reads it has signed out, was suspended, or lost the role."""
-    pages = service.follow(run_id, after=after)
-    loop = asyncio.get_running_loop()
-    asked_at = loop.time()
-    coming: asyncio.Task[tuple[JournalView, ...] | None] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.create_task(_next(pages))
-            await asyncio.wait({coming}, timeout=KEEPALIVE_S)
-            if loop.time() - asked_at >= KEEPALIVE_S:
-                if not await may_go_on():
-                    return
-                asked_at = loop.time()
-            if not coming.done():
-                yield b": nothing new\n\n"
-                continue
-            page, coming = coming.result(), None
-            if page is None:
-                return
-            yield b"".join(b"id: %d\ndata: %s\n\n" % (entry.seq, dumps(to_json(entry))) for entry in page)
-    finally:
-        if coming is not None:
-            coming.cancel()
-            with suppress(asyncio.CancelledError):
-                await coming
-
-
-async def _next(pages: AsyncIterator[tuple[JournalView, ...]]) -> tuple[JournalView, ...] | None:
-    return await anext(pages, None)
+    return stream(request, READ, lambda: service.journals.watch(run_id, after=last_event_id))
