@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from septum.ports.blobs import BlobStore
 from septum.ports.store import ALL_RUNS, RunFilter, StoredRun
 from septum.protocol import metrics_combine
 from septum.protocol.combine import check
+from septum.protocol.facts import Fact
+from septum.protocol.feed import submitted
 from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
     Instruction,
@@ -265,8 +267,10 @@ class RunService:
 
     # --- operators -----------------------------------------------------------------------------------------------
 
-    async def submit(self, plan: Plan, key: str, project: str = "") -> RunView:
+    async def submit(self, plan: Plan, key: str, project: str = "", by: str = "") -> RunView:
         """A new run, in a project or in none; the same one again for the same key, plan and project.
+
+        `by`: who submits it.
 
         Raises ConfigError for settings that the strategy does not know and for fewer silos than it needs, PluginError
         for one that cannot be loaded, ConflictError when the key had another plan or project.
@@ -275,9 +279,7 @@ class RunService:
         run, effects = create(run_id_of(key), plan, now=0.0)
         facts = [effect.fact for effect in effects if isinstance(effect, Note)]
         try:
-            stored = await self._driver.performer.write(
-                self._driver.store.create, run, facts, at=self._driver.clock.unix(), project=project
-            )
+            stored = await self._driver.performer.write(self._create, run, facts, project, by)
         except ConflictError:
             live = await self._driver.load(run.id)
             other = "plan" if live.run.plan.digest != plan.digest else "project" if live.project != project else ""
@@ -289,12 +291,18 @@ class RunService:
             return self._view(live)
         spool = self._driver.spool(run.id, complete=True)
         live = self._driver.adopt(revive(stored, spool, monotonic=self._driver.clock.monotonic()))
+        self._driver.tell_of_changes()
         return self._view(live)
 
-    async def command(self, run_id: str, event: Event) -> RunView:
-        """Stop, Pause or Resume a run. Raises NotFoundError, or ProtocolError when its state does not allow it."""
+    def _create(self, run: Run, facts: Sequence[Fact], project: str, by: str) -> StoredRun:
+        at = self._driver.clock.unix()
+        with self._driver.feed.telling([submitted(run, project, by)], at=at):
+            return self._driver.store.create(run, facts, at=at, project=project)
+
+    async def command(self, run_id: str, event: Event, by: str = "") -> RunView:
+        """Stop, Pause or Resume a run, as somebody wants. Raises NotFoundError, ProtocolError for one that cannot."""
         live = await self._driver.load(run_id)
-        await self._driver.tell(live, event)
+        await self._driver.tell(live, event, by)
         return self._view(live)
 
     async def run(self, run_id: str) -> RunView:
