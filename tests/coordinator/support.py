@@ -13,6 +13,7 @@ import numpy as np
 from septum.algorithms.evaluation import Evaluation
 from septum.coordinator.apps import VERIFY, Apps
 from septum.coordinator.driver import Driver, Pace
+from septum.coordinator.feed import Feed
 from septum.coordinator.fleet import Fleet
 from septum.coordinator.projects import Projects
 from septum.coordinator.registered import Registered
@@ -39,7 +40,15 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan, StrategyRef
-from septum.testing.fakes import FakeClock, MemoryAccounts, MemoryApps, MemoryBlobs, MemoryRegistry, MemoryRunStore
+from septum.testing.fakes import (
+    FakeClock,
+    MemoryAccounts,
+    MemoryApps,
+    MemoryBlobs,
+    MemoryFeed,
+    MemoryRegistry,
+    MemoryRunStore,
+)
 from septum.testing.memory_models import MemoryModelRegistry
 
 SILOS = ("cleveland", "hungary", "switzerland")
@@ -194,9 +203,14 @@ def digest_only(blob: Blob) -> Blob:
     return blob.without_bytes()
 
 
+def feed_of(engine: Engine) -> Feed:
+    """A feed that forgets at the end of the test."""
+    return Feed(MemoryFeed(), engine.driver.performer, engine.clock, 1000)
+
+
 def fleet_of(engine: Engine, registry: MemoryRegistry) -> Fleet:
     """No silo has said anything."""
-    return Fleet(MemoryAccounts(registry), engine.driver.performer, engine.clock)
+    return Fleet(MemoryAccounts(registry), engine.driver.performer, engine.clock, feed_of(engine), lambda _: "default")
 
 
 class Nobody:
@@ -213,11 +227,11 @@ class Nobody:
 def registered_of(engine: Engine) -> Registered:
     """No model has a name."""
     driver, clock = engine.driver, engine.clock
-    projects = Projects(Nobody(), Nobody(), driver.performer, clock)
+    projects = Projects(Nobody(), Nobody(), driver.performer, clock, feed_of(engine))
     return Registered(MemoryModelRegistry(), engine.service, projects, Nobody(), driver.performer, clock)
 
 
 def apps_of(engine: Engine) -> Apps:
     """No packages, and none can be pushed."""
     driver = engine.driver
-    return Apps(MemoryApps(), engine.blobs, driver.performer, engine.clock, VERIFY, MAX_BLOB_BYTES)
+    return Apps(MemoryApps(), engine.blobs, driver.performer, engine.clock, VERIFY, MAX_BLOB_BYTES, feed_of(engine))

@@ -55,6 +55,7 @@ NOUNS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "People: who may sign in, with which roles; and your own password and second factor.",
         ),
         "token": ("token", "Your own tokens, by which programs speak for you with some of your rights."),
+        "log": ("log", "See what has happened in the federation."),
         "plugin": ("plugin", "See what other packages add to septum."),
         "config": ("config", "See which coordinator the commands speak to, and who says so."),
     }

@@ -18,6 +18,7 @@ import httpx
 
 from septum.client.access import Access
 from septum.client.download import Piece, piece_of, save
+from septum.client.feed import FeedClient
 from septum.client.people import PeopleClient
 from septum.client.projects import GroupsClient, ProjectsClient
 from septum.client.registered import RegisteredClient
@@ -51,7 +52,7 @@ class Client:
     """The coordinator's public API.
 
     `people` are organisations, people, sessions and tokens; `groups` those of silos; `projects` what runs belong to;
-    `registered` models under a name, and their deployments.
+    `registered` models under a name, and their deployments; `feed` is what changes.
 
     Every method raises ConnectionFailedError when the coordinator cannot be reached, AuthError when the token is not
     accepted, and otherwise the error that the coordinator answered, of the same class as there.
@@ -69,6 +70,7 @@ class Client:
         self.groups = GroupsClient(self._json)
         self.projects = ProjectsClient(self._json)
         self.registered = RegisteredClient(self._json)
+        self.feed = FeedClient(self._json, self._lines)
 
     def __enter__(self) -> Self:
         return self
@@ -159,10 +161,11 @@ class Client:
         last: Fact | None = None
         while True:
             try:
-                for entry in self._events(run_id, after):
-                    backoff.reset()
-                    after, last = entry.seq, entry.fact
-                    yield entry
+                with self._lines(f"/runs/{quote(run_id, safe='')}/events", after) as lines:
+                    for entry in entries(JournalView, lines):
+                        backoff.reset()
+                        after, last = entry.seq, entry.fact
+                        yield entry
                 if isinstance(last, RunEnded):  # the coordinator closes the stream when nothing can follow
                     return
             except ConnectionFailedError:
@@ -279,14 +282,17 @@ class Client:
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
-    def _events(self, run_id: str, after: int) -> Iterator[JournalView]:
+    @contextmanager
+    def _lines(
+        self, where: str, after: int, params: Mapping[str, str | list[str]] | None = None
+    ) -> Iterator[Iterator[str]]:
+        """The lines of a stream of events, from entry `after` (exclusive) on."""
         headers = {"accept": "text/event-stream", "last-event-id": str(after)}
-        url = f"/runs/{quote(run_id, safe='')}/events"
         try:
-            with self._http.stream("GET", url, headers=headers) as response:
+            with self._http.stream("GET", where, headers=headers, params=params) as response:
                 if response.status_code != httpx.codes.OK:
                     raise error_from(response.status_code, response.read())
-                yield from entries(response.iter_lines())
+                yield response.iter_lines()
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 

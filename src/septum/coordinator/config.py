@@ -31,6 +31,7 @@ class CoordinatorConfig:
     max_blob_mb      largest payload of a silo, and so largest model, in MiB
     max_connections  open at one time; keep it far above silos and people together
     held_per_silo    requests that one silo may have waiting at one time; one for each run it serves, and one more
+    feed_entries     how many of the newest changes the feed keeps
     streams_per_person  streams of events that one person may watch at one time, all programs of theirs together
     idle_logout_min  after how many minutes without a request a session ends
     session_hours    after how many hours a session ends, whatever is done
@@ -51,6 +52,7 @@ class CoordinatorConfig:
     max_blob_mb: int = 2048
     max_connections: int = 4096
     held_per_silo: int = 32
+    feed_entries: int = 100_000
     streams_per_person: int = 64
     idle_logout_min: int = 60
     session_hours: int = 12
@@ -78,6 +80,7 @@ class CoordinatorConfig:
         _in_range("max_blob_mb", self.max_blob_mb, 1, 1024 * 1024)
         _in_range("max_connections", self.max_connections, 128, 65_536)
         _in_range("held_per_silo", self.held_per_silo, 2, 4096)
+        _in_range("feed_entries", self.feed_entries, 100, 10_000_000)
         _in_range("streams_per_person", self.streams_per_person, 1, 65_536)
         _in_range("idle_logout_min", self.idle_logout_min, 1, 24 * 60)
         _in_range("session_hours", self.session_hours, 1, 30 * 24)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.errors import ConnectionFailedError
 from septum.ports.accounts import NOTHING_SAID, SiloAccount, SiloAccounts
 from septum.ports.clock import Clock
 from septum.protocol.description import SiloDescription, Standing
+from septum.protocol.feed import Change, Kind
 from septum.protocol.resources import Capacity
 
 log = logging.getLogger("septum.coordinator.fleet")
@@ -20,12 +22,16 @@ CHANGE_EVERY_S = 1.0  # of one silo: each change is written to the disk
 
 
 class Fleet:
-    """The accounts of all silos. For the event loop."""
+    """The accounts of all silos. For the event loop. `owner`: the organisation of a silo."""
 
-    def __init__(self, accounts: SiloAccounts, performer: Performer, clock: Clock) -> None:
+    def __init__(
+        self, accounts: SiloAccounts, performer: Performer, clock: Clock, feed: Feed, owner: Callable[[str], str]
+    ) -> None:
         self._store = accounts
         self._performer = performer
         self._clock = clock
+        self._feed = feed
+        self._owner = owner
         self._accounts: dict[str, SiloAccount] = {}
         self._changing: set[tuple[str, str]] = set()
         self.on_capacity: list[Callable[[], None]] = []  # a silo gives more or less than before
@@ -63,7 +69,9 @@ class Fleet:
             return
         self._take_turn(silo, "standing")
         at = self._clock.unix()
-        await self._performer.write(self._store.stand, silo, standing, at=at)
+        kind = Kind.SILO_PAUSED if standing.paused else Kind.SILO_RESUMED
+        change = Change(kind, silo=silo, organisation=self._owner(silo), reason=standing.reason)
+        await self._feed.write(change, self._store.stand, silo, standing, at=at)
         self._accounts[silo] = replace(self.of(silo), standing=standing, stood_at=at)
         log.info("silo_paused" if standing.paused else "silo_resumed", extra={"silo": silo, "reason": standing.reason})
 

@@ -24,12 +24,14 @@ from septum.coordinator.asgi import App, Receive, Scope, Send
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.feed import Feed
 from septum.coordinator.fleet import Fleet
 from septum.coordinator.groups import Groups
 from septum.coordinator.login import Lifetimes, Login
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
+from septum.coordinator.presence import Presence
 from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.registered import Registered
@@ -134,21 +136,25 @@ async def _start_engine(
 ) -> Driver:
     clock = SystemClock()
     pace = Pace(hold_s=config.hold_s, per_silo=config.held_per_silo)
-    driver = Driver(stores.runs, blobs, clock, pace)
+    driver = Driver(stores.runs, blobs, clock, pace, stores.feed)
+    feed = Feed(stores.feed, driver.performer, clock, config.feed_entries)
+    driver.on_changes.append(feed.told)
+    driver.on_drain.append(feed.entries.end)
     max_blob_bytes = config.max_blob_mb * 2**20
     service = RunService(driver, blobs, max_blob_bytes=max_blob_bytes)
-    door = await _open_door(config, stores, driver, certificate, entry, stack)
-    fleet = Fleet(stores.accounts, driver.performer, clock)
-    silos = Silos(stores.registry, driver.performer, clock, driver.held.silos, fleet.of)
+    door = await _open_door(config, stores, driver, feed, certificate, entry, stack)
+    fleet = Fleet(stores.accounts, driver.performer, clock, feed, lambda silo: silos.owner(silo))
+    silos = Silos(stores.registry, driver.performer, clock, driver.held.silos, feed, fleet.of)
+    presence = Presence(silos.views, feed, clock)
     driver.queue.offers = lambda: {
         silo: capacity for silo, capacity in fleet.capacities().items() if silos.public_key(silo) is not None
     }
     fleet.on_capacity.append(driver.reckon)
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
-    apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes)
+    apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes, feed)
     rosters = Rosters(config.data_dir)
-    groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
-    projects = Projects(stores.projects, stores.groups, driver.performer, clock)
+    groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock, feed)
+    projects = Projects(stores.projects, stores.groups, driver.performer, clock, feed)
     registered = Registered(
         stores.registered,
         service,
@@ -191,6 +197,7 @@ async def _start_engine(
         groups=groups,
         projects=projects,
         registered=registered,
+        feed=feed,
         seats=Seats(config.streams_per_person),
         started_at=clock.unix(),
     )
@@ -199,10 +206,13 @@ async def _start_engine(
     await silos.load()
     await fleet.load()
     await driver.start()
+    await feed.trim()
+    presence.start(await driver.performer.read(stores.feed.silos_online))
     tracking.start()
     stack.callback(silo_api.close)
     stack.push_async_callback(driver.close)
     stack.push_async_callback(tracking.close)
+    stack.push_async_callback(presence.close)
     stack.push_async_callback(silos.note, at_once=True)
     return driver
 
@@ -229,6 +239,7 @@ async def _open_door(
     config: CoordinatorConfig,
     stores: Stores,
     driver: Driver,
+    feed: Feed,
     certificate: _Certificate,
     entry: _Entry,
     stack: AsyncExitStack,
@@ -236,10 +247,10 @@ async def _open_door(
     performer, clock, credentials = driver.performer, driver.clock, stores.credentials
     await performer.write(ensure_administrator, config.data_dir, stores.people, credentials, clock.unix())
     lifetimes = Lifetimes(config.session_hours * 3600.0, config.idle_logout_min * 60.0)
-    login = Login(credentials, stores.sessions, performer, clock, entry.operator_digest, lifetimes)
+    login = Login(credentials, stores.sessions, performer, clock, entry.operator_digest, feed, lifetimes)
     stack.callback(login.passwords.close)
-    people = People(stores.people, credentials, performer, clock, entry.url, certificate.digest)
-    account = Account(credentials, stores.sessions, login, performer, clock, config.name)
+    people = People(stores.people, credentials, performer, clock, entry.url, certificate.digest, feed)
+    account = Account(credentials, stores.sessions, login, performer, clock, config.name, feed)
     if config.oidc is None:
         return _Door(login, people, account, None)
     from septum.coordinator.provider import Provider  # httpx and PyJWT: 8 MB that others need not hold
@@ -247,7 +258,7 @@ async def _open_door(
     provider = Provider(config.oidc)
     stack.push_async_callback(provider.close)
     callback = f"{entry.url}{PREFIX}/oidc/callback"
-    oidc = Oidc(provider, login, stores.people, credentials, performer, clock, callback)
+    oidc = Oidc(provider, login, stores.people, credentials, feed, clock, callback)
     return _Door(login, people, account, oidc)
 
 

@@ -32,6 +32,8 @@ from septum.ports.blobs import BlobStore
 from septum.ports.store import ALL_RUNS, RunFilter, StoredRun
 from septum.protocol import metrics_combine
 from septum.protocol.combine import check
+from septum.protocol.facts import Fact
+from septum.protocol.feed import submitted
 from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
     Instruction,
@@ -279,10 +281,12 @@ class RunService:
 
     # --- operators -----------------------------------------------------------------------------------------------
 
-    async def submit(self, plan: Plan, key: str, project: str = "", priority: Priority = Priority.NORMAL) -> RunView:
+    async def submit(
+        self, plan: Plan, key: str, project: str = "", priority: Priority = Priority.NORMAL, by: str = ""
+    ) -> RunView:
         """A new run, in a project or in none; the same one again for the same key, plan and project.
 
-        It waits in the queue where its silos have no room for it now.
+        It waits in the queue where its silos have no room for it now. `by`: who submits it.
 
         Raises ConfigError for settings that the strategy does not know, for fewer silos than it needs and for more than
         a silo ever has room for, PluginError for a strategy that cannot be loaded, ConflictError when the key had
@@ -295,18 +299,16 @@ class RunService:
         since = queue.since_when(self._driver.lives.values(), run)
         if since is None:
             with queue.entering(run):
-                return await self._enter(run, effects, project)
+                return await self._enter(run, effects, project, by)
         waits = create(run.id, plan, now=0.0, priority=priority, queued_at=since)
-        return await self._enter(*waits, project)
+        return await self._enter(*waits, project, by)
 
-    async def _enter(self, run: Run, effects: Sequence[Effect], project: str) -> RunView:
+    async def _enter(self, run: Run, effects: Sequence[Effect], project: str, by: str) -> RunView:
         """Store a new run, and take it into memory; or find the one that this submission made before."""
         plan = run.plan
         facts = [effect.fact for effect in effects if isinstance(effect, Note)]
         try:
-            stored = await self._driver.performer.write(
-                self._driver.store.create, run, facts, at=self._driver.clock.unix(), project=project
-            )
+            stored = await self._driver.performer.write(self._create, run, facts, project, by)
         except ConflictError:
             live = await self._driver.load(run.id)
             other = "plan" if live.run.plan.digest != plan.digest else "project" if live.project != project else ""
@@ -320,12 +322,18 @@ class RunService:
         live = self._driver.adopt(revive(stored, spool, monotonic=self._driver.clock.monotonic()))
         if run.phase is Phase.QUEUED:
             self._driver.look()
+        self._driver.tell_of_changes()
         return self._view(live)
 
-    async def command(self, run_id: str, event: Event) -> RunView:
-        """Stop, Pause or Resume a run. Raises NotFoundError, or ProtocolError when its state does not allow it."""
+    def _create(self, run: Run, facts: Sequence[Fact], project: str, by: str) -> StoredRun:
+        at = self._driver.clock.unix()
+        with self._driver.feed.telling([submitted(run, project, by)], at=at):
+            return self._driver.store.create(run, facts, at=at, project=project)
+
+    async def command(self, run_id: str, event: Event, by: str = "") -> RunView:
+        """Stop, Pause or Resume a run, as somebody wants. Raises NotFoundError, ProtocolError for one that cannot."""
         live = await self._driver.load(run_id)
-        await self._driver.tell(live, event)
+        await self._driver.tell(live, event, by)
         return self._view(live)
 
     async def run(self, run_id: str) -> RunView:

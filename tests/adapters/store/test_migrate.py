@@ -20,7 +20,7 @@ from septum.errors import ConfigError
 from septum.testing.contracts.samples import new_run
 
 SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-HEAD = max(migrate.known_revisions())
+HEAD = migrate.newest_revision()
 NEXT = """
 from alembic import op
 import sqlalchemy as sa

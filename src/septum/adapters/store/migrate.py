@@ -48,13 +48,18 @@ def known_revisions() -> frozenset[str]:
     return frozenset(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
 
 
+def newest_revision() -> str:
+    """The schema version at which the migrations arrive. Their names do not tell their order."""
+    return str(ScriptDirectory(str(SCRIPTS)).get_current_head())
+
+
 def newer_schema(what: str, revision: str, written_by: str) -> ConfigError:
     """That something is of a newer septum than this one, with both schema versions."""
     by = f", written by septum {written_by}" if written_by else ""
     wanted = f"'septum[coordinator]=={written_by}'" if written_by else "--upgrade 'septum[coordinator]'"
     return ConfigError(
         f"{what} has schema version {revision}{by}; this is septum {__version__}, which knows versions up to "
-        f"{ScriptDirectory(str(SCRIPTS)).get_current_head()}",
+        f"{newest_revision()}",
         hint=f"upgrade: pip install {wanted}; a backup from before the upgrade can be restored for this one",
     )
 

@@ -313,3 +313,21 @@ TOKENS = Table(
     UniqueConstraint("id", name="one_token_an_id"),
     Index("tokens_by_person", "person", "created_at"),
 )
+
+# What has changed in the federation: ports/feed.py. `place` is where it lies among the changes of its noun,
+# `content` the canonical JSON of a protocol Change; the columns beside it are what it is looked for by. AUTOINCREMENT:
+# no number is given twice, whatever was trimmed.
+FEED = Table(
+    "feed",
+    METADATA,
+    Column("seq", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("noun", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("place", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("silo", String, nullable=False),
+    Column("project", String, nullable=False),
+    Column("content", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

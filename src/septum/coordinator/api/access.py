@@ -16,6 +16,7 @@ from septum.coordinator.account import Account
 from septum.coordinator.apps import Apps
 from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.feed import Feed
 from septum.coordinator.groups import Groups
 from septum.coordinator.login import Login, unknown
 from septum.coordinator.oidc import Oidc
@@ -54,6 +55,7 @@ class ApiParts:
     groups: Groups
     projects: Projects
     registered: Registered
+    feed: Feed
     seats: Seats
     started_at: float
 

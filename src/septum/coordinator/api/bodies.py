@@ -10,6 +10,7 @@ from fastapi import Request, Response
 
 from septum.errors import ConfigError, MessageError, TooLargeError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
+from septum.protocol.feed import FeedEntry
 from septum.protocol.people_views import OrganisationView, PersonView, TokenView
 from septum.protocol.project_views import GroupView, ProjectView
 from septum.protocol.registered import DeploymentView, ModelVersionView
@@ -100,6 +101,13 @@ class TokenPage:
     """Personal tokens, newest first."""
 
     items: tuple[TokenView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Entries of the feed, newest first."""
+
+    items: tuple[FeedEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)

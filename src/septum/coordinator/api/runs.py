@@ -56,7 +56,8 @@ async def submit(
     if project:
         await parts.projects.need_room(project_of(request), plan.silos)
     parts.silos.require(plan.silos)
-    return answer(await parts.service.submit(plan, idempotency_key, project, priority), 201)
+    by = caller_of(request).name
+    return answer(await parts.service.submit(plan, idempotency_key, project, priority, by), 201)
 
 
 @router.get("", response_model=RunPage, dependencies=[Depends(LIST)])
@@ -102,19 +103,19 @@ async def plan(request: Request, run_id: str) -> Response:
 async def stop(request: Request, run_id: str) -> Response:
     """End a run; its last finished model stays. The body may give a `reason`."""
     reason = await text_field(request, "reason", Stop().reason, limit=MAX_REASON_CHARS)
-    return answer(await parts_of(request).service.command(run_id, Stop(reason)))
+    return answer(await parts_of(request).service.command(run_id, Stop(reason), caller_of(request).name))
 
 
 @router.post("/{run_id}/pause", response_model=RunView, dependencies=[Depends(STEER)])
 async def pause(request: Request, run_id: str) -> Response:
     """Hand out no new work."""
-    return answer(await parts_of(request).service.command(run_id, Pause()))
+    return answer(await parts_of(request).service.command(run_id, Pause(), caller_of(request).name))
 
 
 @router.post("/{run_id}/resume", response_model=RunView, dependencies=[Depends(STEER)])
 async def resume(request: Request, run_id: str) -> Response:
     """Go on: after a pause where the run stood, after a stop or a failure from the last finished round."""
-    return answer(await parts_of(request).service.command(run_id, Resume()))
+    return answer(await parts_of(request).service.command(run_id, Resume(), caller_of(request).name))
 
 
 @router.post("/{run_id}/priority", response_model=RunView, dependencies=[Depends(STEER)])
@@ -123,13 +124,13 @@ async def priority(request: Request, run_id: str) -> Response:
     text = await text_field(request, "priority", Priority.NORMAL.value, limit=20)
     if text not in (Priority.LOW.value, Priority.NORMAL.value):
         raise MessageError(f"priority {text!r} is neither low nor normal", hint="for high: POST /runs/RUN/urge")
-    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority(text))))
+    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority(text)), caller_of(request).name))
 
 
 @router.post("/{run_id}/urge", response_model=RunView, dependencies=[Depends(URGE)])
 async def urge(request: Request, run_id: str) -> Response:
     """Let a run that waits begin before others: its priority is `high` from now on."""
-    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority.HIGH)))
+    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority.HIGH), caller_of(request).name))
 
 
 @router.get("/{run_id}/journal", response_model=JournalPage, dependencies=[Depends(READ)])
