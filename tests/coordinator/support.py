@@ -15,6 +15,8 @@ from septum.coordinator.apps import VERIFY, Apps
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.feed import Feed
 from septum.coordinator.fleet import Fleet
+from septum.coordinator.loads import Loads
+from septum.coordinator.logs import Logs
 from septum.coordinator.projects import Projects
 from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
@@ -22,6 +24,7 @@ from septum.coordinator.service import RunService
 from septum.ports.groups import Group
 from septum.ports.projects import Project
 from septum.ports.store import Pending, RunStore, Transition
+from septum.ports.telemetry import Kept
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
     Await,
@@ -50,6 +53,7 @@ from septum.testing.fakes import (
     MemoryRunStore,
 )
 from septum.testing.memory_models import MemoryModelRegistry
+from septum.testing.telemetry import MemoryLogs, MemorySystem
 
 SILOS = ("cleveland", "hungary", "switzerland")
 WIDTH = 3
@@ -235,3 +239,9 @@ def apps_of(engine: Engine) -> Apps:
     """No packages, and none can be pushed."""
     driver = engine.driver
     return Apps(MemoryApps(), engine.blobs, driver.performer, engine.clock, VERIFY, MAX_BLOB_BYTES, feed_of(engine))
+
+
+def telling_of(engine: Engine) -> tuple[Logs, Loads]:
+    """Nobody has told anything."""
+    kept = Kept(3_600.0, 1 << 20)
+    return Logs(MemoryLogs(), engine.service, engine.clock, kept), Loads(MemorySystem(), engine.clock)

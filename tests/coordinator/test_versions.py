@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, feed_of, fleet_of, plan_of, registered_of
+from tests.coordinator.support import NO_ROSTERS, apps_of, engine, feed_of, fleet_of, plan_of, registered_of, telling_of
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -59,6 +59,7 @@ async def api_of(wire):
                 e.clock,
                 None,
                 1 << 20,
+                *telling_of(e),
                 wire,
             )
         )

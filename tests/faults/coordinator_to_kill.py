@@ -29,6 +29,7 @@ from tests.faults.kill_points import (
 
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.store.sqlite import Stores, open_store
+from septum.adapters.telemetry.open import Telemetry, open_telemetry
 from septum.coordinator import login
 from septum.coordinator.combining import Combiner
 from septum.coordinator.config import load_config
@@ -248,7 +249,13 @@ def watched(fate: Fate) -> Adapters:
         with fate.passing(["open the blobs"]):
             return WatchedBlobs(DirectoryBlobs(folder), fate)
 
-    return Adapters(open_runs, open_blobs)
+    def open_logs(folder: Path) -> Telemetry:
+        with fate.passing(["open the logs"]):
+            telemetry = open_telemetry(folder)
+        logs, system = Watched(telemetry.logs, "LogStore", fate), Watched(telemetry.system, "SystemStore", fate)
+        return replace(telemetry, logs=logs, system=system)  # type: ignore[arg-type]
+
+    return Adapters(open_runs, open_blobs, open_logs)
 
 
 def _watched_combine(combine: Callable[..., Combined], fate: Fate, committed: threading.Event) -> Callable[..., Any]:

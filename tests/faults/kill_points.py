@@ -38,6 +38,7 @@ class Story(Enum):
     DEPLOYING = (
         "models of a run that has ended are registered, approved, deployed and retired; silos say how far they are"
     )
+    TELLING = "silos tell of a run's log, and the coordinator looks at its machine"
 
 
 COORDINATOR_POINTS: Mapping[str, Story] = {
@@ -130,6 +131,10 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "deploy a model": Story.DEPLOYING,
     "retire a model": Story.DEPLOYING,
     "note how far a silo is with a model": Story.DEPLOYING,
+    "open the logs": Story.TELLING,
+    "prune logs": Story.TELLING,
+    "add lines of a log": Story.TELLING,
+    "note the load of a machine": Story.TELLING,
 }
 
 STAGED = frozenset({"StageOpened", "StageClosed", "SiloReported"})  # facts that have a name for each stage
@@ -185,6 +190,10 @@ WRITERS: Mapping[str, Collection[str]] = {
     "Combiner.combine": ("combine prepare", "combine train", "combine evaluate"),
     "open_store": ("open the store",),
     "open_blobs": ("open the blobs",),
+    "LogStore.add": ("add lines of a log",),
+    "LogStore.prune": ("prune logs",),
+    "SystemStore.note": ("note the load of a machine",),
+    "open_telemetry": ("open the logs",),
 }
 
 READERS = frozenset(
@@ -217,6 +226,8 @@ READERS = frozenset(
         "BlobStore.size_bytes",
         "BlobStore.kept_bytes",
         "BlobStore.free_bytes",
+        "LogStore.page",
+        "SystemStore.series",
     }
 )
 

@@ -43,6 +43,7 @@ from septum.protocol import facts
 from septum.protocol.deploying import DeployState
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
+from septum.protocol.log_lines import LogFilter, LogView
 from septum.protocol.messages import Outcome, Stage
 from septum.protocol.plan import Plan, StrategyRef
 from septum.protocol.priority import Priority
@@ -431,6 +432,31 @@ def deploying(place: Place, point: str) -> None:
     assert place.persist(lambda: models.deployment(id_)).used_by == ()
 
 
+def telling(place: Place, point: str) -> str:
+    """Every line that a silo told of the run is there once, and none is missing."""
+    run = run_id_of(point)
+    kills: list[Kill | Remove] = [Kill(point, when) for when in (When.BEFORE, When.AFTER)]
+    if point != "add lines of a log":  # what a start does
+        kills.insert(0, Kill("commit: StageOpened train", When.AFTER, run))
+    finished(place, point, place.counting.plan(point, 3, {}), kills)
+    until(lambda: not place.fate.outstanding, "the story comes by", COMES_BY_S)
+    for silo in ROWS:
+        lines: list[LogView] = []
+
+        def all_told(silo: str = silo, lines: list[LogView] = lines) -> bool:
+            lines[:] = place.persist(lambda: place.client.logs.page(run, LogFilter(silo=silo), limit=1000))
+            return any(line.text == "run_ended outcome=finished" for line in lines)
+
+        until(all_told, f"{silo} has told all of {run}")
+        said = [(line.at, line.text) for line in lines]
+        assert len(said) == len(set(said))
+        assert not [text for _, text in said if "missing" in text]
+        rounds = [line.round for line in lines if line.text.startswith("working stage=train")]
+        assert sorted(set(rounds)) == [1, 2, 3]
+    until(lambda: bool(place.persist(place.client.loads.of_coordinator).points), "the machine is looked at")
+    return run
+
+
 def _digest_of(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
@@ -454,6 +480,7 @@ STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.PEOPLING: peopling,
     Story.GROUPING: grouping,
     Story.DEPLOYING: deploying,
+    Story.TELLING: telling,
 }
 
 

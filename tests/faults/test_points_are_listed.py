@@ -27,6 +27,7 @@ from septum.ports.registered import ModelRegistry
 from septum.ports.registry import SiloRegistry
 from septum.ports.sessions import SessionStore
 from septum.ports.store import RunStore
+from septum.ports.telemetry import LogStore, SystemStore
 from septum.protocol.facts import Fact
 from septum.protocol.messages import SiloMessage, Stage
 from septum.protocol.run_state import Combine, Discard, Effect, Note
@@ -49,6 +50,8 @@ PORTS = (
     ProjectStore,
     ModelRegistry,
     BlobStore,
+    LogStore,
+    SystemStore,
 )
 SOURCE = Path(septum.__file__).parent
 
@@ -90,6 +93,7 @@ def test_every_point_has_a_story():
 def test_every_transaction_of_the_database_is_behind_a_listed_method():
     """Whoever opens one otherwise has to name it, and to be killed there."""
     openers = {"Database.write", "Database._take_over"}  # the latter is `open the store`
+    openers |= {"SqliteLogs._prune_some"}  # of `LogStore.prune`
     adapters = {
         "RunStore": "SqliteRunStore",
         "SiloRegistry": "SqliteRegistry",
@@ -101,12 +105,18 @@ def test_every_transaction_of_the_database_is_behind_a_listed_method():
         "GroupStore": "SqliteGroups",
         "ProjectStore": "SqliteProjects",
         "ModelRegistry": "SqliteModelRegistry",
+        "LogStore": "SqliteLogs",
+        "SystemStore": "SqliteSystem",
     }
     split = [name.partition(".") for name in WRITERS]
     listed = {f"{adapters.get(owner, owner)}{dot}{method}" for owner, dot, method in split}
     found = {
         name
-        for path in [*SOURCE.glob("adapters/store/*.py"), *SOURCE.glob("coordinator/**/*.py")]
+        for path in [
+            *SOURCE.glob("adapters/store/*.py"),
+            *SOURCE.glob("adapters/telemetry/*.py"),
+            *SOURCE.glob("coordinator/**/*.py"),
+        ]
         for name in transactions(ast.parse(path.read_text()))
     }
     assert found - openers <= listed
@@ -128,7 +138,8 @@ def _begins(function: ast.AST) -> bool:
     calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
     called = {(ast.unparse(call.value), call.attr) for call in calls if isinstance(call, ast.Attribute)}
     return any(
-        (attribute == "write" and of.endswith("database")) or (attribute == "begin" and of.endswith("_writer"))
+        (attribute == "write" and of.endswith(("database", "_file")))
+        or (attribute == "begin" and of.endswith("_writer"))
         for of, attribute in called
     )
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from septum.cli import log_show
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer
 
-app = noun("log", "See what has happened in the federation.")
+app = noun("log", "See what has happened in the federation, and what is told of runs.")
 
 
 @command(app, "events", remote=True)
@@ -33,3 +34,6 @@ def events(
     if follow:
         return happened.follow(call, wanted, limit)
     return happened.newest(call, wanted, limit, before)
+
+
+log_show.register(app)

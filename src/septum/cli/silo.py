@@ -18,6 +18,7 @@ from septum.cli import (
     silo_prune,
     silo_roster,
     silo_standing,
+    silo_system,
 )
 from septum.cli.access import resolve_access
 from septum.cli.command import Invocation, command, noun
@@ -208,3 +209,4 @@ silo_roster.register(app)
 silo_standing.register(app)
 silo_deploy.register(app)
 silo_prune.register(app)
+silo_system.register(app)

@@ -23,6 +23,7 @@ from septum.client.people import PeopleClient
 from septum.client.projects import GroupsClient, ProjectsClient
 from septum.client.registered import RegisteredClient
 from septum.client.stream import Backoff, entries
+from septum.client.telemetry import LoadsClient, LogsClient
 from septum.client.wire import error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, loads, to_json
@@ -52,7 +53,8 @@ class Client:
     """The coordinator's public API.
 
     `people` are organisations, people, sessions and tokens; `groups` those of silos; `projects` what runs belong to;
-    `registered` models under a name, and their deployments; `feed` is what changes.
+    `registered` models under a name, and their deployments; `feed` is what changes; `logs` those of runs; `loads` how
+    busy machines are.
 
     Every method raises ConnectionFailedError when the coordinator cannot be reached, AuthError when the token is not
     accepted, and otherwise the error that the coordinator answered, of the same class as there.
@@ -71,6 +73,8 @@ class Client:
         self.projects = ProjectsClient(self._json)
         self.registered = RegisteredClient(self._json)
         self.feed = FeedClient(self._json, self._lines)
+        self.logs = LogsClient(self._json, self._lines)
+        self.loads = LoadsClient(self._json)
 
     def __enter__(self) -> Self:
         return self

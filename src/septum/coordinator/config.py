@@ -12,6 +12,7 @@ from typing import cast
 
 from septum.coordinator.oidc_config import OidcConfig, read_oidc
 from septum.errors import ConfigError, did_you_mean
+from septum.ports.telemetry import Kept
 from septum.protocol.codec import Scalar
 
 FILE_NAME = "coordinator.toml"
@@ -37,6 +38,8 @@ class CoordinatorConfig:
     session_hours    after how many hours a session ends, whatever is done
     approve_own      whether people may approve a model that they registered themselves, before it is deployed
     log_level        debug, info, warning or error
+    logs_days        for how many days what silos tell of the runs' logs is kept
+    logs_mb          and how much of it at most, in MiB; the oldest goes
     oidc             an identity provider, `[oidc]`: coordinator/oidc_config.py; None without one
     tracking         where runs are recorded besides: the settings of each tracker by its name, `[tracking.jsonl]`
     """
@@ -58,6 +61,8 @@ class CoordinatorConfig:
     session_hours: int = 12
     approve_own: bool = False
     log_level: str = "info"
+    logs_days: int = 30
+    logs_mb: int = 1024
     oidc: OidcConfig | None = None
     tracking: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
@@ -84,6 +89,13 @@ class CoordinatorConfig:
         _in_range("streams_per_person", self.streams_per_person, 1, 65_536)
         _in_range("idle_logout_min", self.idle_logout_min, 1, 24 * 60)
         _in_range("session_hours", self.session_hours, 1, 30 * 24)
+        _in_range("logs_days", self.logs_days, 1, 36_500)
+        _in_range("logs_mb", self.logs_mb, 16, 1024 * 1024)
+
+    @property
+    def logs_kept(self) -> Kept:
+        """How much is kept of what silos tell of the runs' logs."""
+        return Kept(self.logs_days * 86_400.0, self.logs_mb * 2**20)
 
     @property
     def host(self) -> str:

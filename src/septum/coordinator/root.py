@@ -12,8 +12,10 @@ from pathlib import Path
 
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.clock import SystemClock
+from septum.adapters.machine_use import MachineUse
 from septum.adapters.server.granian import GranianServer
 from septum.adapters.store.sqlite import Stores, open_store
+from septum.adapters.telemetry.open import Telemetry, open_telemetry
 from septum.adapters.tls import ensure_server_certificate
 from septum.coordinator.account import Account
 from septum.coordinator.administrator import ensure_administrator
@@ -27,7 +29,9 @@ from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.feed import Feed
 from septum.coordinator.fleet import Fleet
 from septum.coordinator.groups import Groups
+from septum.coordinator.loads import Loads
 from septum.coordinator.login import Lifetimes, Login
+from septum.coordinator.logs import Logs
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
@@ -65,6 +69,7 @@ class Adapters:
 
     open_store: Callable[[Path], Stores] = open_store
     open_blobs: Callable[[Path], BlobStore] = DirectoryBlobs
+    open_telemetry: Callable[[Path], Telemetry] = open_telemetry
 
 
 ADAPTERS = Adapters()
@@ -119,22 +124,33 @@ async def run_coordinator(
         digest = ensure_operator(config.data_dir, url=url, ca_file=str(certificate.ca or ""))
         blobs = adapters.open_blobs(config.data_dir / "blobs")
         entry = _Entry(url, digest)
-        driver = await _start_engine(config, stores, blobs, certificate, entry, router, stack)
+        telemetry = adapters.open_telemetry(config.data_dir)
+        stack.callback(telemetry.close)
+        kept = _Kept(stores, blobs, telemetry)
+        driver = await _start_engine(config, kept, certificate, entry, router, stack)
         log.info("coordinator_starts", extra={"url": url, "data_dir": str(config.data_dir), "epoch": stores.epoch})
         await _serve(server, driver, stop, lambda: ready(Ready(url, server.port, config.data_dir)))
         log.info("coordinator_stops", extra={"url": url})
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Where everything is kept."""
+
+    stores: Stores
+    blobs: BlobStore
+    telemetry: Telemetry
+
+
 async def _start_engine(
     config: CoordinatorConfig,
-    stores: Stores,
-    blobs: BlobStore,
+    kept: _Kept,
     certificate: _Certificate,
     entry: _Entry,
     router: _Router,
     stack: AsyncExitStack,
 ) -> Driver:
-    clock = SystemClock()
+    clock, stores, blobs = SystemClock(), kept.stores, kept.blobs
     pace = Pace(hold_s=config.hold_s, per_silo=config.held_per_silo)
     driver = Driver(stores.runs, blobs, clock, pace, stores.feed)
     feed = Feed(stores.feed, driver.performer, clock, config.feed_entries)
@@ -164,6 +180,7 @@ async def _start_engine(
         clock,
         approve_own=config.approve_own,
     )
+    logs, loads = _telemetry(config, kept.telemetry, driver, service, stack)
     silo_api = SiloApi(
         SiloApiParts(
             service=service,
@@ -176,6 +193,8 @@ async def _start_engine(
             clock=clock,
             ca_path=certificate.ca,
             max_blob_bytes=max_blob_bytes,
+            logs=logs,
+            loads=loads,
         )
     )
     router.silo_api = silo_api
@@ -199,6 +218,8 @@ async def _start_engine(
         registered=registered,
         feed=feed,
         seats=Seats(config.streams_per_person),
+        logs=logs,
+        loads=loads,
         started_at=clock.unix(),
     )
     router.public_api = create_app(parts)
@@ -209,12 +230,27 @@ async def _start_engine(
     await feed.trim()
     presence.start(await driver.performer.read(stores.feed.silos_online))
     tracking.start()
+    logs.start()
+    loads.start()
     stack.callback(silo_api.close)
     stack.push_async_callback(driver.close)
     stack.push_async_callback(tracking.close)
     stack.push_async_callback(presence.close)
     stack.push_async_callback(silos.note, at_once=True)
     return driver
+
+
+def _telemetry(
+    config: CoordinatorConfig, telemetry: Telemetry, driver: Driver, service: RunService, stack: AsyncExitStack
+) -> tuple[Logs, Loads]:
+    """Logs of runs and loads of machines: they end after all that tells of them."""
+    logs = Logs(telemetry.logs, service, driver.clock, config.logs_kept)
+    loads = Loads(telemetry.system, driver.clock, MachineUse(config.data_dir))
+    driver.on_facts.append(logs.noted)
+    driver.on_drain.append(logs.hubs.end)
+    stack.push_async_callback(logs.close)
+    stack.push_async_callback(loads.close)
+    return logs, loads
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,10 @@ class RunService:
         live.given[silo] = digest
         return self._driver.shelf.path(digest)
 
+    async def plan_of_silo(self, silo: str, run_id: str) -> Plan:
+        """The plan of a run in which a silo takes part. Raises NotFoundError, ProtocolError for another's run."""
+        return (await self._taking_part(silo, run_id)).run.plan
+
     async def _taking_part(self, silo: str, run_id: str) -> Live:
         live = await self._driver.load(run_id)
         if silo not in live.run.presence:
@@ -343,6 +347,22 @@ class RunService:
     async def plan(self, run_id: str) -> Plan:
         """What a run was settled to do. Raises NotFoundError."""
         return (await self._driver.load(run_id)).run.plan
+
+    def has_ended(self, run_id: str) -> bool:
+        """Whether a run is in memory and over, maybe a moment before the store says so."""
+        live = self._driver.lives.get(run_id)
+        return live is not None and live.run.outcome is not None
+
+    async def times(self, run_id: str) -> tuple[float, float | None]:
+        """When a run began and when it ended, Unix seconds; None while it has not. Raises NotFoundError."""
+        live = await self._driver.load(run_id)
+        if live.stored.outcome is None:
+            return live.created_at, None
+        last = 0.0
+        after = 0
+        while entries := await self.journal(run_id, after=after, limit=JOURNAL_PAGE):
+            after, last = entries[-1].seq, entries[-1].at
+        return live.created_at, last
 
     async def project_of(self, run_id: str) -> str:
         """The project of a run, empty for none. Raises NotFoundError."""

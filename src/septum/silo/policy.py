@@ -21,6 +21,7 @@ from septum.protocol.codec import Json, dumps
 from septum.protocol.privacy import Strength
 from septum.sdk.leaves import LEAVES
 
+MAX_EVERY_S = 600
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 _SIGNER = re.compile(r"ed25519:[0-9a-f]{64}")
 
@@ -62,6 +63,19 @@ class RosterBy(Enum):
     CHAIN = "chain"
 
 
+class LogsLeave(Enum):
+    """Which lines of a run's log the coordinator is told.
+
+    NONE   none
+    AGENT  the agent's own, as far as `silo.told` names them
+    APP    also what the app prints, in runs without masks and without differential privacy
+    """
+
+    NONE = "none"
+    AGENT = "agent"
+    APP = "app"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules. None where any value is allowed.
@@ -99,6 +113,9 @@ class Policy:
                        lets leave in training, its own statistics too, is for `require_privacy`
     min_cell           statistics without noise that tell counts of fewer people over all silos are refused
     tell_rows          whether the coordinator is told how many rows an offered dataset has, to its first digit
+    logs               which lines of a run's log the coordinator is told
+    system_every_s     every how many seconds is looked at how busy this machine is, for the coordinator; 0: never.
+                       Never, too, while a run with differential privacy is at work, or where only such may run
     """
 
     min_cohort: int = 3
@@ -128,6 +145,8 @@ class Policy:
     require_noise: bool = False
     min_cell: int = 5
     tell_rows: bool = False
+    logs: LogsLeave = LogsLeave.AGENT
+    system_every_s: int = 10
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -152,8 +171,17 @@ class Policy:
                 " shows; require_privacy and require_noise let nothing of the kind leave",
                 hint="tell_rows = false",
             )
+        if not (self.system_every_s == 0 or 1 <= self.system_every_s <= MAX_EVERY_S):
+            raise ConfigError(
+                f"[policy]: system_every_s is {self.system_every_s}; 0 (never) or 1 to {MAX_EVERY_S} are possible"
+            )
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
+
+    @property
+    def tells_system(self) -> bool:
+        """Whether the coordinator is told how busy this machine is."""
+        return self.system_every_s > 0 and not self.require_privacy
 
     @property
     def digest(self) -> str:
@@ -227,6 +255,16 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "tell_rows": "of datasets with offer = true, to the first digit how many rows they have is told"
         if policy.tell_rows
         else "of datasets with offer = true, how many rows they have stays here",
+        "logs": {
+            LogsLeave.NONE: "no line of a run's log leaves",
+            LogsLeave.AGENT: "of a run's log the agent's own lines leave, and nothing that the app prints",
+            LogsLeave.APP: "of a run's log the agent's own lines leave, and what an app prints whose [leaves] names"
+            " logs, in runs without masks and without differential privacy",
+        }[policy.logs],
+        "system_every_s": f"every {policy.system_every_s} s is looked at how busy this machine is, and the coordinator"
+        " told; not while a run with differential privacy is at work, nor with require_privacy"
+        if policy.system_every_s
+        else "how busy this machine is stays here",
     }
 
 

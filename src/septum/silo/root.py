@@ -23,10 +23,12 @@ from septum.adapters.identity.roster_keys import public_text
 from septum.adapters.launch.confine import keep_out
 from septum.errors import ConflictError, SeptumError
 from septum.privacy.ledger import Budget
+from septum.protocol.plan import Plan
+from septum.protocol.silo import Denied
 from septum.silo.admission import Admission, tell_unusable
 from septum.silo.agent import Agent, Hooks
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
-from septum.silo.consent import ApprovedApp
+from septum.silo.consent import ApprovedApp, Granted
 from septum.silo.deployed import DeployedModels
 from septum.silo.deploying import Deciding, Deploying
 from septum.silo.describing import Describing
@@ -53,6 +55,7 @@ from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
 from septum.silo.stance import Stances, denied
 from septum.silo.tables import Table, Tables, key_of
+from septum.silo.telling import Telling
 
 HEED_S = 2.0  # how soon a steward's word about runs at work is heeded
 
@@ -61,25 +64,27 @@ def start(silo_dir: Path) -> None:
     """Run the agent of the silo in this directory, until SIGTERM or SIGINT. Raises when it cannot be started."""
     config = read_config(silo_dir / CONFIG_NAME)
     log_to_stderr()
-    log = Log(silo=config.name)
+    telling = Telling(config.policy, Log(silo=config.name))
+    log = telling.log
     keep_out()
     lock = _lock(silo_dir)
     try:
         folders = approve_folders(config)
         for name, app in folders.apps.items():
             log.info("app_approved", app=name, app_digest=app.digest, path=str(app.path))
-        agent, deploying = _agent(silo_dir, config, folders, log)
+        agent, deploying = _agent(silo_dir, config, folders, telling)
         log.info("ready", coordinator=config.coordinator, pid=os.getpid())
         _serve(agent, deploying, log)
     finally:
         os.close(lock)
 
 
-def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tuple[Agent, Deploying]:
+def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, telling: Telling) -> tuple[Agent, Deploying]:
+    log = telling.log
     channel = open_line(silo_dir, config)
     key = load_private_key(silo_dir / KEY_NAME)
     rosters = RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log)
-    starts, level = launcher(config.launcher, config.limits.level, silo_dir)
+    starts, level = launcher(config.launcher, config.limits.level, silo_dir, telling.heard)
     accountant = AccountantProcess()
     purse = PrivacyTools(
         ledger=Ledger(silo_dir, accountant, time.time),
@@ -153,8 +158,16 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
     deploying = Deploying(channel, models, deciding, gauge, log, time.time)
     _make_tables(tables, folders, describing, log)
     hooks = Hooks(fold, partial(_tell, describing, stances, deploying), stances.now, channel.over)
-    agent = Agent(config.name, admission.admit, silo_dir / "runs", describing.capacity, tools, hooks)
+    admit = partial(_admitted, admission, telling)
+    agent = Agent(config.name, admit, silo_dir / "runs", describing.capacity, tools, hooks)
+    telling.start(channel, silo_dir, lambda: agent.serving, tools.stop)
     return agent, deploying
+
+
+def _admitted(admission: Admission, telling: Telling, run: str, plan: Plan, kept: Path) -> Granted | Denied:
+    decision = admission.admit(run, plan, kept)
+    telling.admitted(run, plan, decision)
+    return decision
 
 
 def _tell(describing: Describing, stances: Stances, deploying: Deploying) -> None:

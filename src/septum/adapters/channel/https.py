@@ -26,6 +26,7 @@ from septum.ports.identity import RequestSigner
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_SILO, decode, encode
 from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, Told
 from septum.protocol.description import SiloDescription, Standing
+from septum.protocol.log_lines import LogBatch
 from septum.protocol.messages import (
     DIGEST,
     MAX_SERVED,
@@ -39,6 +40,7 @@ from septum.protocol.messages import (
     Serving,
     SiloMessage,
 )
+from septum.protocol.system import SystemReport
 from septum.protocol.versions import Wire
 
 HOLD_S = 25.0  # how long the coordinator holds a request within a run before it answers Wait; a poll twice as long
@@ -146,6 +148,14 @@ class HttpsChannel:
     def tell_deployed(self, told: Told) -> None:
         """Say how far this silo has got with a deployment. Raises NotFoundError for one that is not meant for it."""
         self._say(told)
+
+    def tell_log(self, run: str, batch: LogBatch) -> None:
+        """Tell lines of a run's log. Raises RateLimitedError, and NotFoundError for a coordinator that is too old."""
+        self._call(self._post(f"{_folder(run)}/logs", batch), lambda answer: answer.read(MAX_MESSAGE_BYTES))
+
+    def tell_system(self, report: SystemReport) -> None:
+        """Tell how busy this machine is. Raises as `tell_log` does."""
+        self._call(self._post("/silo/v1/system", report), lambda answer: answer.read(MAX_MESSAGE_BYTES))
 
     def roster(self, serial: int = 0) -> bytes | None:
         """The signed roster of this serial, 0 for the newest, as the coordinator passes it on; None if it has none."""

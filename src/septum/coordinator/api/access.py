@@ -18,7 +18,9 @@ from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.feed import Feed
 from septum.coordinator.groups import Groups
+from septum.coordinator.loads import Loads
 from septum.coordinator.login import Login, unknown
+from septum.coordinator.logs import Logs
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
@@ -57,6 +59,8 @@ class ApiParts:
     registered: Registered
     feed: Feed
     seats: Seats
+    logs: Logs
+    loads: Loads
     started_at: float
 
     @property

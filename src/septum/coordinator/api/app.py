@@ -22,6 +22,8 @@ from septum.coordinator.api import (
     feed,
     groups,
     health,
+    loads,
+    logs,
     models,
     oidc,
     organisations,
@@ -47,10 +49,12 @@ PREFIX = "/api/v1"
 NOUNS = (
     runs,
     registered,  # before models, whose path takes any word
+    logs,
     models,
     deployments,
     apps,
     silos,
+    loads,
     groups,
     projects,
     rosters,

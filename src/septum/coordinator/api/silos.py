@@ -29,7 +29,7 @@ async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
     return (seen[name],)
 
 
-async def _seen_in_path(request: Request, caller: Caller) -> None:
+async def seen_in_path(request: Request, caller: Caller) -> None:
     """Wherever the silo is that the path names, the caller may see it. Raises NotFoundError otherwise."""
     await _of_path(request, caller)
 
@@ -42,7 +42,7 @@ READ = Permission(
 SHOW = Permission(
     Right.SILO_READ,
     "See what a silo that one may see says of itself: version, machine, labels, datasets offered.",
-    _seen_in_path,
+    seen_in_path,
 )
 INVITE = Permission(
     Right.SILO_INVITE,
