@@ -160,7 +160,7 @@ async def _start_engine(
         service,
         projects,
         stores.groups,
-        driver.performer,
+        feed,
         clock,
         approve_own=config.approve_own,
     )
