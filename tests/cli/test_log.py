@@ -1,97 +1,107 @@
-"""`septum log show`, `septum silo system` and `septum coordinator system` against a real coordinator."""
+"""What has happened, and where a run's time went, on the command line, against a real coordinator."""
 
 from __future__ import annotations
 
 import json
-import time
+import subprocess
+import sys
+import threading
 
 import pytest
-from tests.coordinator.running import NARROW, Running, finish, start_round_one
+from tests.coordinator.running import Running, finish, start_round_one
 from tests.coordinator.support import plan_of
 
-from septum.cli.main import main
-from septum.protocol.codec import encode
-from septum.protocol.log_lines import LogLevel, LogOrigin
-from septum.testing.contracts.telemetry import batch, report
+from septum.cli import timing
+from septum.client import Client
 
-EVIL = "\x1b[31mred\x07\u202e\r\nseptum: all is well\u2028\x9b2J"
+SILOS = ("cleveland", "hungary", "switzerland")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    running = Running(tmp_path_factory.mktemp("logs"))
-    silos = [running.enrolled(name) for name in ("cleveland", "hungary", "switzerland")]
-    run, told = start_round_one(silos, plan_of(), "logs", NARROW)
-    now = time.time()
-    path = f"/silo/v1/runs/{run}/logs"
-    silos[0].post(path, encode(batch(0, "joined", "working stage=train round=1 attempt=1", round=1, at=now)))
-    app = {"level": LogLevel.ERROR, "origin": LogOrigin.APP, "round": 1, "at": now}
-    silos[1].post(path, encode(batch(0, EVIL, **app)))
-    silos[0].post("/silo/v1/system", encode(report((now - 20.0, 10.0), (now, 90.0))))
-    finish(silos, run, told, NARROW)
-    yield running, run
-    running.stop()
+def running(tmp_path_factory):
+    found = Running(tmp_path_factory.mktemp("coordinator"))
+    found.silos = [found.enrolled(name) for name in SILOS]
+    yield found
+    found.stop()
 
 
-@pytest.fixture
-def septum(place, capsys):
-    running, _ = place
-    where = ["--operator-file", str(running.config.data_dir / "operator.json")]
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, *where])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
+@pytest.fixture(scope="module")
+def run(running):
+    run, told = start_round_one(running.silos, plan_of(), "k", 3)
+    finish(running.silos, run, told, 3)
     return run
 
 
-def test_lines_are_shown_newest_last_and_none_can_steer_a_terminal_or_pass_for_another(septum, place):
-    code, out, _ = septum("log", "show", place[1])
-    assert code == 0
-    first, second, third = out.splitlines()
-    assert first.endswith("info    cleveland agent 1: joined")
-    assert second.endswith("cleveland agent 1: working stage=train round=1 attempt=1")
-    assert third.partition("hungary app 1: ")[2] == "?[31mred?? / septum: all is well / ?2J"
+@pytest.fixture
+def operator(septum, running):
+    """Call a command with the operator's access."""
+    return lambda *arguments: septum(*arguments, "--operator-file", running.config.data_dir / "operator.json")
 
 
-def test_filters_and_json(septum, place):
-    run = place[1]
-    code, out, _ = septum("log", "show", run, "--silo", "cleveland", "--text", "STAGE", "--json")
-    lines = json.loads(out)["data"]["lines"]
-    assert (code, [line["text"] for line in lines]) == (0, ["working stage=train round=1 attempt=1"])
-    assert json.loads(septum("log", "show", run, "--level", "error", "--json")[1])["data"]["lines"][0]["text"] == EVIL
-    assert json.loads(septum("log", "show", run, "--limit", "1", "--json")[1])["data"]["lines"][0]["silo"] == "hungary"
-    after = lines[0]["seq"] - 1
-    assert len(json.loads(septum("log", "show", run, "--after", str(after), "--json")[1])["data"]["lines"]) == 2
-    assert "no line" in septum("log", "show", run, "--round", "7")[1]
+def data(done):
+    assert done.code == 0, done.out + done.err
+    return done.envelope["data"]
 
 
-def test_following_a_run_that_has_ended_gives_all_its_lines_as_json_lines_and_ends(septum, place):
-    code, out, _ = septum("log", "show", place[1], "--follow", "--json")
-    *lines, envelope = [json.loads(line) for line in out.splitlines()]
-    assert code == 0
-    assert [line["silo"] for line in lines] == ["cleveland", "cleveland", "hungary"]
-    assert envelope["data"] == {"run": place[1], "lines": 3, "last": lines[-1]["seq"]}
+def test_what_has_happened_is_listed_with_who_did_it_the_newest_last(operator, run):
+    events = data(operator("log", "events", "--run", run, "--json"))["events"]
+    assert [one["change"]["kind"] for one in events] == ["run.submitted", "run.started", "run.ended"]
+    lines = operator("log", "events", "--run", run).out.splitlines()
+    assert lines[0].split() == ["NO", "AT", "WHAT", "ABOUT", "BY"]
+    assert f"run.submitted  run {run}, app heart==1.0.0" in lines[1]
+    assert lines[1].endswith("operator")
+    assert f"run {run}, app heart==1.0.0, finished" in lines[3]
+    assert operator("log", "events", "--kind", "token").out.startswith("nothing yet")
+    wrong = operator("log", "events", "--kind", "silo.of")
+    assert wrong.code == 2
+    assert "did you mean 'silo.offline'" in wrong.err
 
 
-def test_words_that_are_none_are_usage_errors(septum, place):
-    assert septum("log", "show", place[1], "--level", "loud")[0] == 2
-    assert "did you mean 'warning'?" in septum("log", "show", place[1], "--level", "warnin")[2]
-    assert septum("log", "show", place[1], "--origin", "nobody")[0] == 2
-    assert septum("log", "show", "r-nothing")[0] == 2
-    assert septum("silo", "system", "cleveland", "--since", "soon")[0] == 2
+@pytest.mark.processes
+def test_what_happens_is_followed_as_json_lines_until_ctrl_c(running, run):
+    command = [sys.executable, "-m", "septum", "log", "events", "--follow", "--json", "--limit", "1", "--kind", "run"]
+    where = ["--operator-file", str(running.config.data_dir / "operator.json")]
+    following = subprocess.Popen([*command, *where], stdout=subprocess.PIPE, text=True)
+    lines: list[str] = []
+    assert following.stdout is not None
+    first = following.stdout.readline()
+    assert json.loads(first)["change"]["kind"] == "run.ended"
+    reading = threading.Thread(target=lambda: lines.append(following.stdout.readline()))
+    reading.start()
+    with Client(running.access) as client:
+        later = client.submit(plan_of(seed=7), key="later").id
+    reading.join(20)
+    assert json.loads(lines[0])["change"]["run"] == later
+    following.send_signal(2)
+    assert following.wait(20) == 130
+    following.stdout.close()
 
 
-def test_the_load_of_a_machine_is_a_table_and_json(septum, place):
-    code, out, _ = septum("silo", "system", "cleveland")
-    assert code == 0
-    assert "cleveland, of 16.0 GB memory and 1000 GB disk" in out
-    assert "90 %" in out.splitlines()[-1]
-    found = json.loads(septum("silo", "system", "cleveland", "--run", place[1], "--json")[1])["data"]
-    assert found["points"][-1]["highest"]["cpu"] == 90.0
-    assert "nothing was told" in septum("silo", "system", "hungary")[1]
-    until = time.monotonic() + 10
-    while "the coordinator, of" not in septum("coordinator", "system")[1]:
-        assert time.monotonic() < until
-        time.sleep(0.2)
+def test_a_timeline_shows_each_silos_seconds_and_whom_the_others_waited_for(operator, running, run):
+    told = data(operator("run", "timeline", run, "--json"))
+    assert [line["round"] for line in told["rounds"]] == [0, 1, 2]
+    assert set(told["seconds_by_silo"]) == set(SILOS)
+    assert told["slowest"] in SILOS
+    attempts = [attempt for line in told["rounds"] for attempt in line["attempts"]]
+    assert [attempt["stage"] for attempt in attempts] == ["prepare", "train", "train", "evaluate"]
+    for attempt in attempts:
+        assert not attempt["under_way"]
+        assert {line["silo"] for line in attempt["silos"]} == set(SILOS)
+    out = operator("run", "timeline", run).out
+    assert out.splitlines()[0].startswith("SILO")
+    assert f"waited for longest: {told['slowest']}" in out
+    assert timing.COORDINATOR in out
+    one = data(operator("run", "timeline", run, "--round", "1", "--json"))
+    assert [line["round"] for line in one["rounds"]] == [1]
+    assert operator("run", "timeline", "r-nope").code == 2
+
+
+def test_a_run_under_way_says_whom_it_waits_for(operator, running):
+    started, _ = start_round_one(running.silos, plan_of(seed=3), "under way", 3)
+    out = operator("run", "timeline", started).out
+    assert "round 1 goes on since" in out
+    assert f"waits for {', '.join(SILOS)}" in out
+    with Client(running.access) as client:
+        (line,) = client.timeline(started, after_round=0)
+        assert line.attempts[0].waits_for == SILOS
+        client.stop(started)

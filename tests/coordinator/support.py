@@ -232,7 +232,7 @@ def registered_of(engine: Engine) -> Registered:
     """No model has a name."""
     driver, clock = engine.driver, engine.clock
     projects = Projects(Nobody(), Nobody(), driver.performer, clock, feed_of(engine))
-    return Registered(MemoryModelRegistry(), engine.service, projects, Nobody(), driver.performer, clock)
+    return Registered(MemoryModelRegistry(), engine.service, projects, Nobody(), feed_of(engine), clock)
 
 
 def apps_of(engine: Engine) -> Apps:

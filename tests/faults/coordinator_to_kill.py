@@ -30,7 +30,7 @@ from tests.faults.kill_points import (
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.store.sqlite import Stores, open_store
 from septum.adapters.telemetry.open import Telemetry, open_telemetry
-from septum.coordinator import login
+from septum.coordinator import login, presence
 from septum.coordinator.combining import Combiner
 from septum.coordinator.config import load_config
 from septum.coordinator.log import configure
@@ -240,6 +240,7 @@ def watched(fate: Fate) -> Adapters:
             "sessions": "SessionStore",
             "groups": "GroupStore",
             "projects": "ProjectStore",
+            "feed": "FeedStore",
             "registered": "ModelRegistry",
         }
         others = {name: Watched(getattr(stores, name), port, fate) for name, port in ports.items()}
@@ -277,6 +278,7 @@ def _life(fate: Fate, data_dir: Path, port: int) -> None:
     def ready(where: Ready) -> None:
         fate.note("ready", "done", port=where.port)
 
+    presence.LOOK_EVERY_S = 0.2
     login.SEEN_EVERY_S = login.TOKEN_SEEN_EVERY_S = 0.0  # each use is noted, so that it can be died at
     serve(load_config(data_dir, listen=f"127.0.0.1:{port}"), ready, watched(fate))
 

@@ -35,6 +35,7 @@ class Story(Enum):
     PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
     PEOPLING = "people are invited, prove themselves, get roles and tokens, and lose them; no run"
     GROUPING = "groups of silos and projects are made, change and end; no run"
+    COMING = "a silo comes, and the feed is told; no run"
     DEPLOYING = (
         "models of a run that has ended are registered, approved, deployed and retired; silos say how far they are"
     )
@@ -126,6 +127,8 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "remove a group": Story.GROUPING,
     "make a project": Story.GROUPING,
     "close a project": Story.GROUPING,
+    "tell who came or went": Story.COMING,
+    "forget old changes": Story.COMING,
     "register a model": Story.DEPLOYING,
     "approve a model": Story.DEPLOYING,
     "deploy a model": Story.DEPLOYING,
@@ -178,6 +181,8 @@ WRITERS: Mapping[str, Collection[str]] = {
     "GroupStore.remove": ("remove a group",),
     "ProjectStore.add": ("make a project",),
     "ProjectStore.close": ("close a project",),
+    "FeedStore.add": ("tell who came or went",),
+    "FeedStore.trim": ("forget old changes",),
     "ModelRegistry.register": ("register a model",),
     "ModelRegistry.approve": ("approve a model",),
     "ModelRegistry.deploy": ("deploy a model",),
@@ -218,6 +223,11 @@ READERS = frozenset(
         "SessionStore.tokens",
         "GroupStore.groups",
         "ProjectStore.projects",
+        "FeedStore.telling",  # nothing by itself: it is part of the write within, which is a point
+        "FeedStore.after",
+        "FeedStore.page",
+        "FeedStore.newest",
+        "FeedStore.silos_online",
         "ModelRegistry.versions",
         "ModelRegistry.deployments",
         "ModelRegistry.states",

@@ -19,6 +19,7 @@ from septum.ports.apps import AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.channel import Channel
 from septum.ports.credentials import CredentialStore
+from septum.ports.feed import FeedStore, Telling
 from septum.ports.groups import GroupStore
 from septum.ports.launcher import Launcher, Worker
 from septum.ports.people import PeopleStore
@@ -48,6 +49,7 @@ PORTS = (
     SessionStore,
     GroupStore,
     ProjectStore,
+    FeedStore,
     ModelRegistry,
     BlobStore,
     LogStore,
@@ -58,6 +60,7 @@ SOURCE = Path(septum.__file__).parent
 
 def test_every_method_of_a_port_either_writes_and_is_a_point_or_only_reads():
     methods = {f"{port.__name__}.{name}" for port in PORTS for name in vars(port) if not name.startswith("_")}
+    methods |= {f"FeedStore.{name}" for name in vars(Telling) if not name.startswith("_")}
     listed = {name for name in WRITERS if name.split(".")[0] in {port.__name__ for port in PORTS}} | READERS
     assert methods == listed
 
@@ -104,6 +107,7 @@ def test_every_transaction_of_the_database_is_behind_a_listed_method():
         "SessionStore": "SqliteSessions",
         "GroupStore": "SqliteGroups",
         "ProjectStore": "SqliteProjects",
+        "FeedStore": "SqliteFeed",
         "ModelRegistry": "SqliteModelRegistry",
         "LogStore": "SqliteLogs",
         "SystemStore": "SqliteSystem",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from septum.client import Client
 
-_ABOUT = ("run", "silo", "app", "group", "person", "token", "preset", "organisation", "project")
+_ABOUT = ("run", "silo", "app", "model", "group", "person", "token", "preset", "organisation", "project")
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,18 @@ def plan(call: Invocation, run: RunId) -> Answer:
         return comparing.plan(run, client.plan(run))
 
 
+@command(app, "timeline", remote=True)
+def timeline(
+    call: Invocation,
+    run: RunId,
+    round_: Annotated[int | None, typer.Option("--round", min=0, help="Only this round; 0 is the preparation.")] = None,
+) -> Answer:
+    """Show where a run's time went: how long each silo did what, and for which one the others waited."""
+    from septum.cli import timing  # protocol: blake3, which `--help` does not load
+
+    return timing.timeline(call, run, round_)
+
+
 @command(app, "compare", remote=True)
 def compare(
     call: Invocation,

@@ -30,6 +30,7 @@ from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_j
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
 from septum.protocol.priority import Priority
+from septum.protocol.timeline import RoundLine
 from septum.protocol.views import (
     AppView,
     HealthView,
@@ -155,6 +156,18 @@ class Client:
         while page := self.journal(run_id, after=after):
             yield from page
             after = page[-1].seq
+
+    def timeline(self, run_id: str, *, after_round: int = -1, limit: int = 50) -> tuple[RoundLine, ...]:
+        """Where the time of a run went, in at most `limit` rounds (100 at most) after a round; 0 is the preparation."""
+        params = {"after_round": str(after_round), "limit": str(limit)}
+        return list_of(RoundLine, self._json("GET", f"/runs/{quote(run_id, safe='')}/timeline", params=params))
+
+    def whole_timeline(self, run_id: str) -> Iterator[RoundLine]:
+        """All rounds of a run until now, page by page."""
+        after = -1
+        while page := self.timeline(run_id, after_round=after, limit=100):
+            yield from page
+            after = page[-1].round
 
     def watch(self, run_id: str, *, after: int = 0, patience_s: float = 60.0) -> Iterator[JournalView]:
         """The journal from entry `after` on, as it grows, until the run has ended.

@@ -176,7 +176,7 @@ async def _start_engine(
         service,
         projects,
         stores.groups,
-        driver.performer,
+        feed,
         clock,
         approve_own=config.approve_own,
     )

@@ -18,6 +18,7 @@ from septum.coordinator.hub import Hubs
 from septum.coordinator.journals import RunJournal
 from septum.coordinator.live import Live, revive
 from septum.coordinator.spool import Mark, mark_of
+from septum.coordinator.timelines import rounds_of
 from septum.errors import (
     ConflictError,
     ConnectionFailedError,
@@ -56,6 +57,7 @@ from septum.protocol.run import create
 from septum.protocol.run_state import Effect, Event, FromSilo, Note, Phase, Presence, Run
 from septum.protocol.sources import Source, source_of
 from septum.protocol.stages import is_maker
+from septum.protocol.timeline import RoundLine
 from septum.protocol.views import (
     JournalView,
     ModelView,
@@ -417,6 +419,14 @@ class RunService:
         """A run's journal from entry `after` (exclusive) on. Raises NotFoundError."""
         entries = await self._driver.performer.read(self._driver.store.journal, run_id, after=after, limit=limit)
         return tuple(JournalView(entry.seq, entry.at, entry.fact) for entry in entries)
+
+    async def timeline(self, run_id: str, *, after_round: int, limit: int) -> tuple[RoundLine, ...]:
+        """Where a run's time went, at most `limit` rounds after a round, oldest first. Raises NotFoundError."""
+        masked = (await self._driver.load(run_id)).run.plan.masking is not None
+        now, store = self._driver.clock.unix(), self._driver.store
+        return await self._driver.performer.read(
+            rounds_of, store, run_id, after_round=after_round, limit=limit, now=now, masked=masked
+        )
 
     def runs_of(self, app_digest: str) -> tuple[str, ...]:
         """The ids of the runs of an app that have not ended."""

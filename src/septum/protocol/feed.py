@@ -22,6 +22,7 @@ class Noun(Enum):
     """What has changed."""
 
     RUN = "run"
+    MODEL = "model"
     SILO = "silo"
     APP = "app"
     GROUP = "group"
@@ -40,6 +41,12 @@ class Kind(Enum):
     RUN_PAUSED = "run.paused"
     RUN_RESUMED = "run.resumed"
     RUN_ENDED = "run.ended"
+    RUN_QUEUED = "run.queued"
+    RUN_PRIORITISED = "run.prioritised"
+    MODEL_REGISTERED = "model.registered"
+    MODEL_APPROVED = "model.approved"
+    MODEL_DEPLOYED = "model.deployed"
+    MODEL_RETIRED = "model.retired"
     SILO_INVITED = "silo.invited"
     SILO_ENROLLED = "silo.enrolled"
     SILO_ONLINE = "silo.online"
@@ -83,6 +90,12 @@ SAYS: Mapping[Kind, str] = types.MappingProxyType(
         Kind.RUN_PAUSED: "A run hands out no new work: `by` wants it so, or there is a reason.",
         Kind.RUN_RESUMED: "A run goes on, after a pause or after its end.",
         Kind.RUN_ENDED: "A run is over; `outcome` says how.",
+        Kind.RUN_QUEUED: "A run waits until its silos have room for it.",
+        Kind.RUN_PRIORITISED: "A run is to begin sooner than others, or later.",
+        Kind.MODEL_REGISTERED: "A run's model was given a name, and is a new version under it.",
+        Kind.MODEL_APPROVED: "Somebody else has said that a version of a model may be used.",
+        Kind.MODEL_DEPLOYED: "Silos are to use a version of a model.",
+        Kind.MODEL_RETIRED: "No silo is to use a version of a model any more.",
         Kind.SILO_INVITED: "A silo may enrol, once.",
         Kind.SILO_ENROLLED: "A silo has enrolled with its key.",
         Kind.SILO_ONLINE: "A silo's agent is there.",
@@ -121,9 +134,9 @@ class Change:
     """One thing that was done, or that happened. What does not apply is empty.
 
     by            who did it: a person's name, or `operator`; empty where nobody did
-    run, silo, app, group, project, person, organisation, token
-                  what it is about, by name or id; an app as NAME==VERSION, a project that of the run, an organisation
-                  that of the silo or person
+    run, silo, app, model, group, project, person, organisation, token
+                  what it is about, by name or id; an app as NAME==VERSION, a model as its name and version, a project
+                  that of the run, an organisation that of the silo or person
     preset        the name of an app's preset
     roles         what a person has now, as in `researcher@project:sepsis`
     outcome       how a run has ended
@@ -140,6 +153,7 @@ class Change:
     person: str = ""
     organisation: str = ""
     token: str = ""
+    model: str = ""
     preset: str = ""
     roles: tuple[str, ...] = ()
     outcome: Outcome | None = None
@@ -149,7 +163,7 @@ class Change:
     def place(self) -> str:
         """Where it lies among the changes of its noun: whoever may see that may see this."""
         match self.kind.noun:
-            case Noun.RUN | Noun.PROJECT:
+            case Noun.RUN | Noun.MODEL | Noun.PROJECT:
                 return self.project
             case Noun.SILO:
                 return self.silo
@@ -173,6 +187,7 @@ class FeedEntry:
 RIGHT_TO_SEE: Mapping[Noun, Right] = types.MappingProxyType(
     {
         Noun.RUN: Right.RUN_READ,
+        Noun.MODEL: Right.MODEL_READ,
         Noun.SILO: Right.SILO_READ,
         Noun.APP: Right.APP_READ,
         Noun.GROUP: Right.GROUP_READ,
@@ -267,6 +282,10 @@ def change_of(run: Run, project: str, fact: facts.Fact, by: str = "") -> Change 
             return Change(Kind.RUN_PAUSED, by, run.id, app=_app(run), project=project, reason=reason)
         case facts.RunResumed():
             return Change(Kind.RUN_RESUMED, by, run.id, app=_app(run), project=project)
+        case facts.RunQueued():
+            return Change(Kind.RUN_QUEUED, "", run.id, app=_app(run), project=project)
+        case facts.RunPrioritised(priority):
+            return Change(Kind.RUN_PRIORITISED, by, run.id, app=_app(run), project=project, reason=priority.value)
         case facts.RunEnded(outcome, reason):
             return Change(Kind.RUN_ENDED, by, run.id, app=_app(run), project=project, outcome=outcome, reason=reason)
         case _:

@@ -8,11 +8,11 @@ Before work alone it need not be: training is a function, so work that nobody re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from septum.adapters.channel.backoff import attempt_of, pause_after
 from septum.errors import (
@@ -94,7 +94,9 @@ if TYPE_CHECKING:
 
 _NO_LEDGER = "this silo takes no part in runs with differential privacy"
 AUTH_PAUSE_S = 60.0  # a person has to act first
-_STEPS = frozenset({"load", "prepare", "evaluate", "train", "encode"})  # the durations that leave the silo
+_STEPS = frozenset({"load", "prepare", "evaluate", "train", "encode"})  # the worker's durations that leave the silo
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def minute_of_the_day() -> int:
@@ -146,6 +148,21 @@ class Tools:
     unix: Callable[[], float] = time.time
 
 
+class Stopwatch:
+    """How long the agent's own steps take, seconds, beside those that were known before."""
+
+    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
+        self.seconds = dict(seconds or {})
+
+    def time(self, step: str, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something; what it took is added to the step's."""
+        began = time.monotonic()
+        try:
+            return job(*args, **kwargs)
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - began
+
+
 class Session:
     """One run, from consent to its end. `serve` in a thread of its own; `leave` and `interrupt` from another."""
 
@@ -168,6 +185,7 @@ class Session:
         self._recalled = False  # nobody waits for what is being done
         self._began: float | None = None  # monotonic clock, when the work at hand was begun
         self._denied: Denied | None = None
+        self._told: tuple[Job | None, Mapping[str, float]] = (None, {})  # how long the newest work took
         self.state = state
 
     def serve(self) -> None:
@@ -335,22 +353,27 @@ class Session:
     def _with_payload(self, result: Result) -> Result | Failure:
         """The result as it leaves: masked if the run is. Small payloads are inside, large ones go ahead of it."""
         assert self.state.held is not None
-        path = self._files.held(self.state.held.job.name)
+        own, path = Stopwatch(result.durations_s), self._files.held(self.state.held.job.name)
         if isinstance(result, Masked):
             try:
-                result = self._mask(result, path)
+                result = own.time("protect", self._mask, result, path)
             except FileNotFoundError as error:  # lost here: the work is done again, as in a run without masks
                 raise NotFoundError(f"the kept result of {self.state.held.job.name} cannot be read") from error
             except (SecAggError, TensorError, OSError) as error:
                 return self._not_masked(result, error)
             path = self._files.masked(self.state.held.job.name)
         blob = result.payload
-        if blob.inline is not None:
+        if (
+            blob.inline is None and blob.size_bytes <= INLINE_LIMIT_BYTES
+        ):  # a worker may write a file though it need not
+            result = replace(result, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
+        elif blob.inline is None:
+            own.time("send", self._tools.channel.send_blob, self.state.run, blob.digest, path)
+        if self._accounted:
             return result
-        if blob.size_bytes <= INLINE_LIMIT_BYTES:  # a worker may write a file though it need not
-            return replace(result, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
-        self._tools.channel.send_blob(self.state.run, blob.digest, path)
-        return result
+        if self._told[0] != self.state.held.job:  # what is said again is said in the same bytes
+            self._told = (self.state.held.job, own.seconds)
+        return replace(result, durations_s=self._told[1])
 
     def _mask(self, result: Masked, path: Path) -> Masked:
         held = self.state.held
@@ -405,11 +428,12 @@ class Session:
         if self._outside_hours():
             return Reconnected()
         self._log.info("working", stage=job.stage.value, round=job.round, attempt=job.attempt)
+        own = Stopwatch()
         try:
-            model = None if effect.model is None else self._model(effect.model)
+            model = None if effect.model is None else own.time("receive", self._model, effect.model)
             result = self._work(effect, model)
             _check_weight(job, result.weight)
-            payload = self._take(job, result, model)
+            payload = own.time("protect", self._take, job, result, model)
             self._own.hold(job, model)
         except (ConnectionFailedError, TimedOutError, AuthError) as error:  # the model could not be fetched
             self._pause(error)
@@ -423,8 +447,9 @@ class Session:
             return self._work_failed(effect, error.message, error.hint)
         except OSError as error:
             return self._work_failed(effect, f"the silo's files: {error}", f"df -h {self._files.folder}")
-        steps = frozenset() if self._accounted else _STEPS  # how long it took tells something of the rows
-        durations = {name: seconds for name, seconds in result.durations_s.items() if name in steps}
+        durations: dict[str, float] = {}
+        if not self._accounted:  # how long it took tells something of the rows
+            durations = own.seconds | {name: took for name, took in result.durations_s.items() if name in _STEPS}
         return Worked(job, payload, result.weight, durations, result.has_state)
 
     def _outside_hours(self) -> bool:

@@ -14,6 +14,7 @@ from septum.protocol.feed import FeedEntry
 from septum.protocol.people_views import OrganisationView, PersonView, TokenView
 from septum.protocol.project_views import GroupView, ProjectView
 from septum.protocol.registered import DeploymentView, ModelVersionView
+from septum.protocol.timeline import RoundLine
 from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
 
 T = TypeVar("T")
@@ -31,6 +32,13 @@ class JournalPage:
     """Journal entries, in order."""
 
     items: tuple[JournalView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePage:
+    """Rounds of a run, oldest first."""
+
+    items: tuple[RoundLine, ...]
 
 
 @dataclass(frozen=True, slots=True)

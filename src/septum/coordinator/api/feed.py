@@ -103,7 +103,7 @@ async def _sight(request: Request, caller: Caller) -> Sight:
     }
     if caller.may_somewhere(Right.APP_READ):
         places[Noun.APP] = None
-    for noun in (Noun.RUN, Noun.PROJECT):
+    for noun in (Noun.RUN, Noun.MODEL, Noun.PROJECT):
         if noun not in places and caller.may_somewhere(RIGHT_TO_SEE[noun]):
             places[noun] = await parts.projects.where(caller, RIGHT_TO_SEE[noun])
     if Noun.SILO not in places:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import JournalPage, RunPage, answer, answer_all, json_body, text_field
+from septum.coordinator.api.bodies import JournalPage, RunPage, TimelinePage, answer, answer_all, json_body, text_field
 from septum.coordinator.api.scopes import of_project_if_named, of_run, project_of, scopes_of_run
 from septum.coordinator.api.streams import stream
 from septum.errors import MessageError
@@ -142,6 +142,21 @@ async def journal(
 ) -> Response:
     """What happened, from entry `after` (exclusive) on."""
     return answer_all(await parts_of(request).service.journal(run_id, after=after, limit=limit))
+
+
+@router.get("/{run_id}/timeline", response_model=TimelinePage, dependencies=[Depends(READ)])
+async def timeline(
+    request: Request,
+    run_id: str,
+    after_round: Annotated[int, Query(ge=-1)] = -1,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> Response:
+    """What each silo and the coordinator did in each round, and for how long; the next page begins after a round.
+
+    Of a round under way, too: its last spans go on. Round 0 is the preparation.
+    """
+    service = parts_of(request).service
+    return answer_all(await service.timeline(run_id, after_round=after_round, limit=limit))
 
 
 @router.get("/{run_id}/events", response_class=StreamingResponse, dependencies=[Depends(READ)])
