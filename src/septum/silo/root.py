@@ -40,6 +40,7 @@ from septum.silo.ledger import Ledger
 from septum.silo.library import Folders, Library, approve_folders
 from septum.silo.line import KEY_NAME, open_line
 from septum.silo.log import Log, log_to_stderr
+from septum.silo.low_budget import LowBudgets
 from septum.silo.masking_tools import MaskingTools
 from septum.silo.packages import Packages
 from septum.silo.private_budget import affordable
@@ -96,6 +97,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
         rand=random.SystemRandom().random,
         log=log,
         send_error_texts=config.policy.send_error_texts,
+        tell_dataset=config.policy.tell_dataset,
         hours=config.policy.hours,
         masking=MaskingTools(
             keys=rosters.keys,
@@ -125,7 +127,8 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
         fetch=silo_dir / "fetched",
         log=log,
     )
-    stances = Stances(silo_dir, channel.tell, log)
+    low = LowBudgets(silo_dir, purse.budget, accountant, config.policy.tell_budget_below, log)
+    stances = Stances(silo_dir, channel.tell, log, low.names)
     admission = Admission(
         silo=config.name,
         policy=config.policy,
