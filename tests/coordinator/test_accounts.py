@@ -78,6 +78,10 @@ def test_a_budget_that_is_low_is_shown_and_outlives_the_coordinator(tmp_path):
         running = Running(tmp_path)
         with Client(running.access) as client:
             detail = client.silo("chur")
+            told = [
+                entry for entry in operator(running).items("/activity") if entry["change"]["kind"] == "silo.budget_low"
+            ]
+        assert [(entry["change"]["silo"], entry["change"]["reason"]) for entry in told] == [("chur", "heart")]
         assert detail.standing == Standing(budget_low=("heart",))
         assert "budget        of privacy nearly spent: heart" in str(fleet_views.silo(detail).shown[0])
     finally:
