@@ -57,6 +57,8 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "require_roster": True,
         "min_sandbox": 2,
         "egress_hosts": ("blobs.example.org",),
+        "tell_dataset": True,
+        "tell_budget_below": 0.2,
         "hours": Hours(60, 120),
         "send_error_texts": True,
         "require_privacy": True,

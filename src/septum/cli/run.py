@@ -200,10 +200,20 @@ def list_(
 
 
 @command(app, "show", remote=True)
-def show(call: Invocation, run: RunId) -> Answer:
+def show(
+    call: Invocation,
+    run: RunId,
+    lineage: Annotated[
+        bool,
+        typer.Option("--lineage", help="Also what it is made from: app, silos, their data and machines."),
+    ] = False,
+) -> Answer:
     """Show one run: where it is, whom it waits for, how good its model is."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
+    from septum.cli.lineage import show as show_lineage
 
+    if lineage:
+        return show_lineage(call, run)
     with call.client() as client:
         return views.run(client.run(run))
 
@@ -255,6 +265,20 @@ def pause(call: Invocation, run: RunId) -> Answer:
 
     with call.client() as client:
         return views.run(client.pause(run))
+
+
+@command(app, "retry", remote=True)
+def retry(call: Invocation, run: RunId) -> Answer:
+    """Try a run that failed once more, from its last finished round; an error for one that has not failed."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+    from septum.errors import ProtocolError
+
+    with call.client() as client:
+        view = client.run(run)
+        if view.status.value != "failed":
+            hint = f"septum run resume {run} goes on with one that was paused or stopped"
+            raise ProtocolError(f"run {run} has not failed: it is {view.status.value}", hint=hint)
+        return views.run(client.resume(run))
 
 
 @command(app, "resume", remote=True)

@@ -166,6 +166,7 @@ async def _start_engine(
         silo: capacity for silo, capacity in fleet.capacities().items() if silos.public_key(silo) is not None
     }
     fleet.on_capacity.append(driver.reckon)
+    service.machine_of = fleet.machine
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
     apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes, feed)
     rosters = Rosters(config.data_dir)

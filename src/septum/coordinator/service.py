@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from septum.protocol.feed import submitted
 from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
     Instruction,
+    Join,
     Leave,
     Masked,
     Outcome,
@@ -86,6 +87,7 @@ class RunService:
         self.journals: Hubs[JournalView] = Hubs(lambda run_id: RunJournal(driver, run_id))
         driver.on_facts.append(self.journals.wake)
         driver.on_drain.append(self.journals.end)
+        self.machine_of: Callable[[str], str] = lambda _: ""  # what a silo said of its software and processor
 
     # --- silos ---------------------------------------------------------------------------------------------------
 
@@ -123,7 +125,8 @@ class RunService:
             return Wait()
         unread = isinstance(message, Result) and not await self._check(live, silo, message)
         held = self._driver.held.hold(silo, run_id)
-        self._driver.post(live, FromSilo(silo, message), held, unread=unread)
+        machine = self.machine_of(silo) if isinstance(message, Join) else ""
+        self._driver.post(live, FromSilo(silo, message, machine), held, unread=unread)
         answer = await self._answer(held)
         assert isinstance(answer, Instruction)
         return answer

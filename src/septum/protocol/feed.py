@@ -53,6 +53,7 @@ class Kind(Enum):
     SILO_OFFLINE = "silo.offline"
     SILO_PAUSED = "silo.paused"
     SILO_RESUMED = "silo.resumed"
+    SILO_BUDGET_LOW = "silo.budget_low"
     SILO_REVOKED = "silo.revoked"
     APP_PUSHED = "app.pushed"
     APP_SIGNED = "app.signed"
@@ -102,6 +103,7 @@ SAYS: Mapping[Kind, str] = types.MappingProxyType(
         Kind.SILO_OFFLINE: "A silo's agent has not been heard of for a minute.",
         Kind.SILO_PAUSED: "A silo's steward takes no runs for now.",
         Kind.SILO_RESUMED: "A silo takes runs again.",
+        Kind.SILO_BUDGET_LOW: "A silo says of which datasets the privacy budget is nearly spent.",
         Kind.SILO_REVOKED: "A silo's key is refused from now on.",
         Kind.APP_PUSHED: "A package was pushed.",
         Kind.APP_SIGNED: "The signatures of a package were pushed.",

@@ -92,9 +92,17 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """I have checked the plan, and take part. Also says "I am back" after an absence."""
+    """I have checked the plan, and take part. Also says "I am back" after an absence.
+
+    dataset  digest of the rows that this run has here, where the silo's policy lets it be told; else empty
+    """
 
     plan_digest: str
+    dataset: str = field(default="", metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if self.dataset and not DIGEST.fullmatch(self.dataset):
+            raise MessageError(f"dataset: {self.dataset[:80]!r} is not a digest: expected blake3: and 64 hex digits")
 
 
 @dataclass(frozen=True, slots=True)

@@ -323,6 +323,8 @@ def _policy(section: Section) -> Policy:
         queries=section.texts("queries") or (),
         require_noise=section.flag("require_noise", off.require_noise),
         min_cell=section.whole("min_cell", off.min_cell) or off.min_cell,
+        tell_dataset=section.flag("tell_dataset", off.tell_dataset),
+        tell_budget_below=section.finite("tell_budget_below"),
         tell_rows=section.flag("tell_rows", off.tell_rows),
         logs=_logs(section),
         system_every_s=off.system_every_s if (every_s := section.count("system_every_s")) is None else every_s,

@@ -42,6 +42,7 @@ from septum.silo.ledger import Ledger
 from septum.silo.library import Folders, Library, approve_folders
 from septum.silo.line import KEY_NAME, open_line
 from septum.silo.log import Log, log_to_stderr
+from septum.silo.low_budget import LowBudgets
 from septum.silo.masking_tools import MaskingTools
 from septum.silo.packages import Packages
 from septum.silo.private_budget import affordable
@@ -101,6 +102,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, telling: Tellin
         rand=random.SystemRandom().random,
         log=log,
         send_error_texts=config.policy.send_error_texts,
+        tell_dataset=config.policy.tell_dataset,
         hours=config.policy.hours,
         masking=MaskingTools(
             keys=rosters.keys,
@@ -130,7 +132,8 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, telling: Tellin
         fetch=silo_dir / "fetched",
         log=log,
     )
-    stances = Stances(silo_dir, channel.tell, log)
+    low = LowBudgets(silo_dir, purse.budget, accountant, config.policy.tell_budget_below, log)
+    stances = Stances(silo_dir, channel.tell, log, low.names)
     admission = Admission(
         silo=config.name,
         policy=config.policy,

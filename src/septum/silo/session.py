@@ -127,7 +127,7 @@ class Tools:
 
     rand    uniform in [0, 1), for pauses
     minute  of the day, by the silo's own clock
-    hours and send_error_texts are the policy's
+    hours, send_error_texts and tell_dataset are the policy's
     masking   None where this silo takes no part in masked runs
     privacy   None where it takes no part in runs with differential privacy
     kept      None where this silo keeps no models of its own
@@ -140,6 +140,7 @@ class Tools:
     rand: Callable[[], float]
     log: Log
     send_error_texts: bool = False
+    tell_dataset: bool = False
     hours: Hours | None = None
     minute: Callable[[], int] = minute_of_the_day
     masking: MaskingTools | None = None
@@ -315,6 +316,8 @@ class Session:
         try:
             if isinstance(message, Result):
                 message = self._with_payload(message)
+            if isinstance(message, Join):
+                message = replace(message, dataset=self._dataset)
             answer = self._tools.channel.exchange(self.state.run, message)
         except (ConnectionFailedError, TimedOutError, StorageError, AuthError) as error:
             self._pause(error)
@@ -332,6 +335,12 @@ class Session:
             self._masked.asked(answer)
         self._note(message, answer)
         return Instructed(answer)
+
+    @property
+    def _dataset(self) -> str:
+        """The digest of this run's rows, where it may be told; empty otherwise."""
+        may = self._tools.tell_dataset and not self._accounted
+        return self._granted.table.digest if may and self._granted is not None else ""
 
     def _answer(self, asked: Barrier) -> SiloMessage:
         """What is said in a step of a masked attempt; why not, if it is not to be."""

@@ -155,6 +155,7 @@ SILO_ACCOUNTS = Table(
     Column("paused", Boolean, nullable=False),
     Column("reason", String, nullable=False),
     Column("stood_at", Float, nullable=False),
+    Column("budget_low", Text, nullable=False, server_default="[]"),
 )
 
 # People and what they prove themselves by: ports/people.py, ports/credentials.py. Nobody is removed.
