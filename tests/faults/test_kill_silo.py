@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from tests.e2e.processes import children_of, command_of
@@ -22,9 +23,11 @@ from tests.faults.truth import assert_nobody_lies
 
 from septum.client import Client, operator_access
 from septum.protocol import facts
+from septum.protocol.deploying import DeployState
 from septum.protocol.messages import Stage
 from septum.protocol.plan import Masking, Plan, StrategyRef
 from septum.protocol.views import RunStatus
+from septum.silo.deployed import DeployedModels
 
 pytestmark = pytest.mark.faults
 
@@ -43,6 +46,7 @@ class Place:
     agent: Program
     others: dict[str, int]
     digests: dict[tuple[object, ...], str]
+    state: Path
     number: int = 0
 
     def assert_honest(self) -> None:
@@ -75,6 +79,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     counting = counting_in(folder)
     with counting.federation(folder / "federation") as federation:
         federation.base.mkdir()
+        federation.operator_dir.mkdir(mode=0o700)
+        (federation.operator_dir / "coordinator.toml").write_text("approve_own = true\n")
         federation.start()
         federation.kill(KILLED)
         fate = Fate(folder / "fate", SILO_POINTS)
@@ -83,7 +89,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         try:
             with closing(Client(operator_access(federation.operator_dir))) as client:
                 others = {silo: federation.pid(silo) for silo in ROWS if silo != KILLED}
-                yield Place(counting, fate, client, agent, others, {})
+                yield Place(counting, fate, client, agent, others, {}, state)
         finally:
             agent.stop()
 
@@ -139,6 +145,28 @@ def ending(place: Place, name: str) -> None:
     finished(place, name, plan)
 
 
+def deploying(place: Place, name: str) -> None:
+    """It is fetched, measured once more if need be, in use, and said to be."""
+    run = place.client.submit(place.counting.plan("deploying", 2, {}), key="deploying").id
+    assert place.until_ended(run) is RunStatus.FINISHED
+    model, registered = f"model-{name.partition(' ')[0]}", place.client.registered
+    DeployedModels(place.state).say(model, accept=True)
+    registered.register(run, model)
+    registered.approve(model, 1)
+    made = registered.deploy(model, 1, silos=[KILLED]).deployment
+
+    def states() -> list[DeployState]:
+        assert place.agent.running, f"the agent under test ended: {place.agent.said}"
+        return [one.told.state for one in registered.deployment(made.id).states]
+
+    until(lambda: states() == [DeployState.ACTIVE], f"{model} is in use: {states()}")
+    held = DeployedModels(place.state).active(model)
+    assert held.order.deployment == made.id
+    assert DeployedModels(place.state).checked(held.order.model.digest).exists()
+    registered.retire(model, 1)  # so that the next one is fetched
+    until(lambda: model not in DeployedModels(place.state).state().names, f"{model} is used no more")
+
+
 def life_of(agent: Program) -> int:
     """The process that is the agent now: the program's child; the agent's own child is the worker."""
     (life,) = lives_of(agent)
@@ -157,6 +185,7 @@ STORIES: Mapping[SiloStory, Callable[[Place, str], None]] = {
     SiloStory.REFUSED: refused,
     SiloStory.ENDING: ending,
     SiloStory.MASKED: masked,
+    SiloStory.DEPLOYING: deploying,
 }
 CASES = [(point, one) for point, all_ in SILO_POINTS.items() for one in all_ if one in STORIES]
 

@@ -22,6 +22,7 @@ from septum.ports.credentials import CredentialStore
 from septum.ports.feed import FeedStore, Telling
 from septum.ports.groups import GroupStore
 from septum.ports.launcher import Launcher, Worker
+from septum.ports.orders import Orders
 from septum.ports.people import PeopleStore
 from septum.ports.projects import ProjectStore
 from septum.ports.registered import ModelRegistry
@@ -33,6 +34,7 @@ from septum.protocol.facts import Fact
 from septum.protocol.messages import SiloMessage, Stage
 from septum.protocol.run_state import Combine, Discard, Effect, Note
 from septum.protocol.silo import SiloPhase
+from septum.silo.deployed import DeployedModels
 from septum.silo.journal import Journal
 from septum.silo.kept import KeptModels
 from septum.silo.ledger import Ledger
@@ -149,7 +151,7 @@ def _begins(function: ast.AST) -> bool:
 
 
 def test_whatever_an_agent_persists_sends_and_has_done_is_a_point():
-    owners = (RunFiles, Journal, KeptModels, Ledger, PrivateReceipts, Channel, Launcher, Worker)
+    owners = (RunFiles, Journal, KeptModels, DeployedModels, Ledger, PrivateReceipts, Channel, Orders, Launcher, Worker)
     methods = {f"{owner.__name__}.{name}" for owner in owners for name in vars(owner) if not name.startswith("_")}
     listed = {*silo_kill_points.WRITERS, *silo_kill_points.READERS} - {"outgoing.take_over", "PrivateRun._save"}
     assert methods == listed
