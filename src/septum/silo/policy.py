@@ -180,6 +180,7 @@ class Policy:
         if not (self.system_every_s == 0 or 1 <= self.system_every_s <= MAX_EVERY_S):
             raise ConfigError(
                 f"[policy]: system_every_s is {self.system_every_s}; 0 (never) or 1 to {MAX_EVERY_S} are possible"
+            )
         if self.tell_budget_below is not None and not 0 < self.tell_budget_below < 1:
             raise ConfigError(f"[policy]: tell_budget_below is {self.tell_budget_below}, it is between 0 and 1")
         if self.tell_dataset and (self.require_privacy or self.require_noise):
