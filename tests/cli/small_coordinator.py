@@ -37,7 +37,7 @@ class SmallCoordinator:
         self.silos = [SiloView("boston", SiloStatus.ONLINE, 1.0, 2.0), SiloView("gone", SiloStatus.REVOKED, 1.0, 2.0)]
         self.plans, self.keys, self.asked, self.drop_submits = {}, {}, [], 0
         self.status, self.reason, self.facts = RunStatus.FINISHED, "", finished()
-        self.problems, self.facts_of, self.position = {}, {}, 0
+        self.problems, self.facts_of, self.position, self.masked = {}, {}, 0, False
         self.hold_events = threading.Event()
         self.version = "0.1.0"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -83,6 +83,7 @@ class SmallCoordinator:
             model=blob_of(MODEL).digest,
             reason=self.reason,
             position=self.position,
+            masked=self.masked,
             created_at=1_700_000_000.0,
             asks=plan.query is not None,
         )

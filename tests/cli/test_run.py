@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from septum.protocol.facts import RunEnded
-from septum.protocol.messages import Outcome
+from septum.protocol.facts import ModelMade, RunEnded, SiloJoined, SiloRefused, StageClosed
+from septum.protocol.messages import Outcome, Stage, blob_of
 from septum.protocol.plan import Metric, Vote
 from septum.protocol.resources import Resources
 from septum.protocol.views import RunStatus
@@ -199,6 +199,38 @@ def test_a_run_that_waits_shows_its_place_and_for_what(coordinator, septum, exam
 def test_submit_says_what_the_run_takes_in_each_silo(coordinator, septum, example):
     septum("run", "submit", example, "--inspect", "--cpus", "1.5", "--memory-mb", "500", "--gpus", "1")
     assert coordinator.plans["run-1"].resources == Resources(1.5, 500, 1)
+
+
+def test_a_run_that_failed_is_tried_again_and_no_other(coordinator, septum, example):
+    septum("run", "submit", example, "--inspect")
+    done = septum("run", "retry", "run-1", "--json")
+    assert done.envelope["error"]["message"] == "run run-1 has not failed: it is finished"
+    coordinator.status = RunStatus.FAILED
+    assert septum("run", "retry", "run-1", "--json").code == 0
+    assert coordinator.asked[-1] == ("POST", "/api/v1/runs/run-1/resume")
+
+
+def test_show_tells_the_lineage_of_a_run_where_silos_say_it(coordinator, septum, example):
+    septum("run", "submit", example, "--inspect", "--silos", "austin,boston")
+    rows = "blake3:" + "a" * 64
+    coordinator.facts = [
+        SiloJoined("boston", rows, "Linux; Xeon"),
+        SiloRefused("austin", "policy.min_rows", "too few"),
+        StageClosed(Stage.TRAIN, 1, 1, ("boston",), ("austin",)),
+        ModelMade(1, blob_of(b"m").without_bytes()),
+        RunEnded(Outcome.FINISHED, ""),
+    ]
+    data = septum("run", "show", "run-1", "--lineage", "--json").envelope["data"]
+    assert data["id"] == "run-1"
+    found = data["lineage"]
+    assert found["plan_digest"] == coordinator.plans["run-1"].digest
+    assert found["models"] == {"1": blob_of(b"m").digest}
+    assert found["silos"]["boston"] == {"rounds": 1, "dataset": rows, "machine": "Linux; Xeon", "refused": None}
+    assert found["silos"]["austin"] == {"rounds": 0, "dataset": None, "machine": None, "refused": "policy.min_rows"}
+    shown = septum("run", "show", "run-1", "--lineage").out
+    assert rows in shown
+    assert "not told" in shown
+    assert "lineage" not in septum("run", "show", "run-1", "--json").envelope["data"]
 
 
 def test_list_and_show_tell_people_what_json_tells_programs(coordinator, septum, example):

@@ -146,6 +146,45 @@ def test_metrics_are_listed_and_written_to_a_file(coordinator, septum, first, tm
     assert json.loads(as_json.read_text())["metrics"] == listed["metrics"]
 
 
+def test_metrics_of_each_silo_are_listed_and_exported_where_the_run_had_no_masks(coordinator, septum, first, tmp_path):
+    each = {"boston": metrics(0.6), "austin": metrics(0.4)}
+    coordinator.facts_of = {first: [ModelMeasured(1, metrics(0.5), each), ModelMeasured(0, metrics(0.3), {})]}
+    listed = septum("metric", "list", first, "--json").envelope["data"]["silos"]
+    assert [(row["round"], row["silo"], row["roc_auc"]) for row in listed] == [(1, "austin", 0.4), (1, "boston", 0.6)]
+    shown = [line.split()[:2] for line in septum("metric", "list", first, "--by-silo").out.splitlines()]
+    assert shown == [["ROUND", "SILO"], ["0", "254"], ["1", "254"], ["1", "austin"], ["1", "boston"]]
+    assert "SILO" not in septum("metric", "list", first).out
+    for name in ("m.csv", "m.json"):
+        assert septum("metric", "export", first, "-o", str(tmp_path / name)).code == 0
+    rows = list(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
+    told = [(row["round"], row["silo"], row["roc_auc"]) for row in rows]
+    assert told == [("0", "", "0.3"), ("1", "", "0.5"), ("1", "austin", "0.4"), ("1", "boston", "0.6")]
+    assert json.loads((tmp_path / "m.json").read_text())["silos"] == listed
+
+
+def test_a_masked_run_has_no_silos_own_figures_to_list(coordinator, septum, first):
+    coordinator.facts_of, coordinator.masked = {first: history(b"0", b"1")}, True
+    done = septum("metric", "list", first, "--by-silo", "--json")
+    assert (done.code, "no silo's own figures have left it" in done.envelope["error"]["message"]) == (2, True)
+
+
+def test_compare_aligns_the_curves_of_every_metric_by_their_rounds(coordinator, septum, example, first):
+    septum("run", "clone", first, "--app", example)
+    late = [ModelMeasured(k, metrics(0.8), {}) for k in (1, 3)]
+    coordinator.facts_of = {"run-1": history(b"0", b"1"), "run-2": late}
+    found = septum("run", "compare", first, "run-2", "--json").envelope["data"]["curves"]
+    assert [(row["round"], row["values"]) for row in found["roc_auc"]] == [
+        (0, [0.5, None]),
+        (1, [0.9, 0.8]),
+        (3, [None, 0.8]),
+    ]
+    assert [row["values"] for row in found["log_loss"]] == [[0.5, None], [0.5, 0.5], [None, 0.5]]
+    shown = septum("run", "compare", first, "run-2", "--metric", "accuracy").out
+    assert "ACCURACY OF ROUND" in shown
+    assert "0.8000" in shown
+    assert septum("run", "compare", first, "run-2", "--metric", "acc").code == 2
+
+
 def test_noise_is_named_as_the_reason_in_a_run_with_privacy(coordinator, septum, first):
     coordinator.plans[first] = replace(coordinator.plans[first], privacy=Privacy(5.0))
     coordinator.facts_of = {"run-1": history(b"0", b"1"), "run-2": history(b"0", b"1x")}

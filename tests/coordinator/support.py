@@ -13,7 +13,10 @@ import numpy as np
 from septum.algorithms.evaluation import Evaluation
 from septum.coordinator.apps import VERIFY, Apps
 from septum.coordinator.driver import Driver, Pace
+from septum.coordinator.feed import Feed
 from septum.coordinator.fleet import Fleet
+from septum.coordinator.loads import Loads
+from septum.coordinator.logs import Logs
 from septum.coordinator.projects import Projects
 from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
@@ -21,6 +24,7 @@ from septum.coordinator.service import RunService
 from septum.ports.groups import Group
 from septum.ports.projects import Project
 from septum.ports.store import Pending, RunStore, Transition
+from septum.ports.telemetry import Kept
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
     Await,
@@ -39,8 +43,17 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan, StrategyRef
-from septum.testing.fakes import FakeClock, MemoryAccounts, MemoryApps, MemoryBlobs, MemoryRegistry, MemoryRunStore
+from septum.testing.fakes import (
+    FakeClock,
+    MemoryAccounts,
+    MemoryApps,
+    MemoryBlobs,
+    MemoryFeed,
+    MemoryRegistry,
+    MemoryRunStore,
+)
 from septum.testing.memory_models import MemoryModelRegistry
+from septum.testing.telemetry import MemoryLogs, MemorySystem
 
 SILOS = ("cleveland", "hungary", "switzerland")
 WIDTH = 3
@@ -194,9 +207,14 @@ def digest_only(blob: Blob) -> Blob:
     return blob.without_bytes()
 
 
+def feed_of(engine: Engine) -> Feed:
+    """A feed that forgets at the end of the test."""
+    return Feed(MemoryFeed(), engine.driver.performer, engine.clock, 1000)
+
+
 def fleet_of(engine: Engine, registry: MemoryRegistry) -> Fleet:
     """No silo has said anything."""
-    return Fleet(MemoryAccounts(registry), engine.driver.performer, engine.clock)
+    return Fleet(MemoryAccounts(registry), engine.driver.performer, engine.clock, feed_of(engine), lambda _: "default")
 
 
 class Nobody:
@@ -213,11 +231,17 @@ class Nobody:
 def registered_of(engine: Engine) -> Registered:
     """No model has a name."""
     driver, clock = engine.driver, engine.clock
-    projects = Projects(Nobody(), Nobody(), driver.performer, clock)
-    return Registered(MemoryModelRegistry(), engine.service, projects, Nobody(), driver.performer, clock)
+    projects = Projects(Nobody(), Nobody(), driver.performer, clock, feed_of(engine))
+    return Registered(MemoryModelRegistry(), engine.service, projects, Nobody(), feed_of(engine), clock)
 
 
 def apps_of(engine: Engine) -> Apps:
     """No packages, and none can be pushed."""
     driver = engine.driver
-    return Apps(MemoryApps(), engine.blobs, driver.performer, engine.clock, VERIFY, MAX_BLOB_BYTES)
+    return Apps(MemoryApps(), engine.blobs, driver.performer, engine.clock, VERIFY, MAX_BLOB_BYTES, feed_of(engine))
+
+
+def telling_of(engine: Engine) -> tuple[Logs, Loads]:
+    """Nobody has told anything."""
+    kept = Kept(3_600.0, 1 << 20)
+    return Logs(MemoryLogs(), engine.service, engine.clock, kept), Loads(MemorySystem(), engine.clock)

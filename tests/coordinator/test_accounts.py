@@ -10,6 +10,7 @@ from tests.coordinator.running import Running
 from tests.coordinator.support import engine, fleet_of
 from tests.coordinator.visitors import operator, person
 
+from septum.cli import fleet_views
 from septum.client import Client
 from septum.errors import ConnectionFailedError, NotFoundError
 from septum.protocol.codec import encode
@@ -64,6 +65,27 @@ def test_a_paused_silo_is_shown_as_such_until_it_resumes(coordinator):
         client.revoke("bern")
         assert client.silo("bern").silo.status is SiloStatus.REVOKED
     assert silo.post(ACCOUNT, encode(Standing())).status == 401
+
+
+def test_a_budget_that_is_low_is_shown_and_outlives_the_coordinator(tmp_path):
+    running = Running(tmp_path)
+    try:
+        silo = running.enrolled("chur")
+        assert silo.post(ACCOUNT, encode(Standing(budget_low=("heart",)))).status == 200
+        with Client(running.access) as client:
+            assert client.silo("chur").silo.status is SiloStatus.ONLINE
+        running.stop()
+        running = Running(tmp_path)
+        with Client(running.access) as client:
+            detail = client.silo("chur")
+            told = [
+                entry for entry in operator(running).items("/activity") if entry["change"]["kind"] == "silo.budget_low"
+            ]
+        assert [(entry["change"]["silo"], entry["change"]["reason"]) for entry in told] == [("chur", "heart")]
+        assert detail.standing == Standing(budget_low=("heart",))
+        assert "budget        of privacy nearly spent: heart" in str(fleet_views.silo(detail).shown[0])
+    finally:
+        running.stop()
 
 
 def test_a_poll_that_is_held_is_answered_when_the_silo_is_paused(coordinator):

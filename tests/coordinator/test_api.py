@@ -48,7 +48,7 @@ def test_every_route_names_its_permission():
 
 def test_every_route_that_is_not_public_asks_for_a_right_or_is_about_the_caller_alone():
     own = {route.path.split("/")[1] for route in api_routes() if permission_of(route).right is None}
-    assert own == {"health", "errors", "session", "oidc", "account", "tokens"}
+    assert own == {"health", "errors", "session", "oidc", "account", "tokens", "activity", "events"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from tests.coordinator.support import engine
+from tests.coordinator.support import engine, feed_of
 
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.coordinator.apps import AREA, Apps, PackageFacts, Verify
@@ -64,7 +64,9 @@ def digest_of(data):
 async def opened(folder):
     blobs = DirectoryBlobs(folder)
     async with engine(blobs=blobs) as e:
-        yield Apps(MemoryApps(), blobs, e.driver.performer, e.clock, Verify(package, signatures, preset), LIMIT)
+        yield Apps(
+            MemoryApps(), blobs, e.driver.performer, e.clock, Verify(package, signatures, preset), LIMIT, feed_of(e)
+        )
 
 
 def kept(tmp_path):

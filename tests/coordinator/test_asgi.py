@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, fleet_of, registered_of, until
+from tests.coordinator.support import NO_ROSTERS, apps_of, engine, feed_of, fleet_of, registered_of, telling_of, until
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -126,7 +126,7 @@ async def test_a_client_that_goes_away_frees_what_was_held_for_it():
         key, registry = Ed25519PrivateKey.generate(), MemoryRegistry()
         registry.invite("hungary", b"hash", expires_at=e.clock.unix() + 1)
         registry.enroll("hungary", b"hash", public_bytes(key), at=e.clock.unix())
-        silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos)
+        silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos, feed_of(e))
         await silos.load()
         enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
         api = SiloApi(
@@ -141,6 +141,7 @@ async def test_a_client_that_goes_away_frees_what_was_held_for_it():
                 e.clock,
                 None,
                 1 << 20,
+                *telling_of(e),
             )
         )
         body, path = encode(Poll()), "/silo/v1/poll"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from septum.adapters.blobs.directory import DirectoryBlobs
-from septum.adapters.store.migrate import known_revisions
+from septum.adapters.store.migrate import newest_revision
 from septum.adapters.store.sqlite import open_store
 from septum.coordinator.backup import back_up
 from septum.coordinator.backup_files import MANIFEST, read_manifest
@@ -30,7 +30,7 @@ from septum.protocol.plan import digest_of
 from septum.protocol.run_state import Contribution
 from septum.testing.contracts.samples import new_run
 
-HEAD = max(known_revisions())
+HEAD = newest_revision()
 NOW = 1_800_000_000.0
 
 

@@ -11,7 +11,7 @@ from http.cookies import SimpleCookie
 import pytest
 from argon2 import PasswordHasher
 from tests.coordinator.running import Running
-from tests.coordinator.support import engine
+from tests.coordinator.support import engine, feed_of
 from tests.coordinator.visitors import PASSWORD, Visitor, invited, operator, person, signed_in
 
 from septum.adapters.store.sqlite import open_store
@@ -42,9 +42,11 @@ class Door:
     def __init__(self, e, stores):
         self.clock, performer = e.clock, e.driver.performer
         lifetimes = Lifetimes(session_s=DAY_S, idle_s=600.0)
-        self.login = Login(stores.credentials, stores.sessions, performer, e.clock, b"operator", lifetimes)
+        self.login = Login(stores.credentials, stores.sessions, performer, e.clock, b"operator", feed_of(e), lifetimes)
         self.login.passwords = Passwords(CHEAP)
-        self.account = Account(stores.credentials, stores.sessions, self.login, performer, e.clock, "septum")
+        self.account = Account(
+            stores.credentials, stores.sessions, self.login, performer, e.clock, "septum", feed_of(e)
+        )
         self.stores = stores
         stores.people.add(Person("ada", grants=(Grant(Role.VIEWER),)), secret_hash("once"), until=e.clock.unix() + 100)
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from contextlib import suppress
 
 import pytest
-from tests.coordinator.running import Running
+from tests.coordinator.running import Running, begun
 from tests.coordinator.support import plan_of
 from tests.coordinator.visitors import operator, person
 from tests.faults.counting import until
 
 from septum.client import Client
 from septum.errors import ConfigError, ConnectionFailedError, MessageError, ProtocolError
-from septum.protocol.codec import dumps, encode, to_json
+from septum.protocol.codec import decode, dumps, encode, to_json
 from septum.protocol.description import SiloDescription
+from septum.protocol.messages import Over, Poll, Serving
 from septum.protocol.priority import Priority
 from septum.protocol.resources import Capacity, Resources
-from septum.protocol.views import RunStatus
+from septum.protocol.views import RunStatus, SiloStatus
 
 SILOS = ("cleveland", "hungary", "switzerland")
 NUMBERS = itertools.count(5000)
@@ -78,6 +80,41 @@ def test_what_a_silo_can_never_give_is_refused_when_it_is_submitted(coordinator,
         describe(silos[:1], Capacity(runs=1, cpus=64.0))
         alone = plan_of([SILOS[0]], seed=next(NUMBERS), gather_s=3600.0, resources=Resources(cpus=64))
         assert client.submit(alone, key="now").status is RunStatus.GATHERING
+
+
+def test_a_silo_asks_over_its_signed_line_which_runs_are_over(coordinator, silos):
+    with Client(coordinator.access) as client:
+        run = client.submit(plan(), key="i").id
+    for runs, over in (((run, "r-unknown"), ("r-unknown",)), ((), ())):
+        answer = silos[0].post("/silo/v1/over", encode(Serving(runs)))
+        assert decode(Over, answer.body) == Over(over)
+    assert silos[0].post("/silo/v1/over", encode(Poll())).status == 400
+    with pytest.raises(MessageError):
+        Serving(("r-1",) * 257)
+    assert coordinator.ask("POST", "/silo/v1/over", encode(Serving(()))).status == 401
+
+
+@pytest.mark.parametrize("gone", ["silent", "cut off"])
+def test_a_silo_is_offline_within_the_stated_time_of_its_last_word(coordinator, monkeypatch, gone):
+    monkeypatch.setattr("septum.protocol.views.ONLINE_S", 0.5)
+    silo = coordinator.enrolled(f"away-{gone[0]}")
+    body = encode(Poll())
+    with Client(coordinator.access) as client:
+
+        def status():
+            return client.silo(silo.name).silo.status
+
+        if gone == "silent":  # its agent is frozen: its last request is answered, and it sends no other
+            held = threading.Thread(target=silo.post, args=("/silo/v1/poll", body))
+            held.start()
+            until(lambda: status() is SiloStatus.ONLINE, "it asks")
+            held.join()
+        else:  # its agent is killed in the middle of a request
+            line = begun(silo, "POST", "/silo/v1/poll", len(body), body)
+            line.sendall(body)
+            until(lambda: status() is SiloStatus.ONLINE, "it asks")
+            line.close()
+        until(lambda: status() is SiloStatus.OFFLINE, "it is offline", 0.5 + 2.0)
 
 
 def test_more_room_lets_a_run_begin_and_a_revoked_silo_keeps_none_waiting(coordinator, silos):

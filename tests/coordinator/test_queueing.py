@@ -10,7 +10,7 @@ from tests.coordinator.support import SILOS, CountingStore, engine, plan_of, unt
 
 from septum.errors import ConfigError, ProtocolError
 from septum.protocol import facts
-from septum.protocol.messages import End, Invitation, Join, Outcome, Poll, Wait
+from septum.protocol.messages import End, Invitation, Join, Outcome, Over, Poll, Refuse, Serving, Wait
 from septum.protocol.priority import Priority
 from septum.protocol.resources import Capacity, Resources
 from septum.protocol.run_state import Pause, Prioritise, Resume, Stop
@@ -199,3 +199,22 @@ async def test_a_run_that_has_waited_long_begins_before_more_urgent_ones():
         await e.service.command(first.id, Stop())
         await until(lambda: e.driver.lives[low.id].run.deadline is not None)
         assert await status(e, normal.id) is RunStatus.QUEUED
+
+
+async def test_a_silo_is_told_which_of_the_runs_that_it_works_for_are_over():
+    """Ended, back in the queue, refused, another silo's or unknown; whether it was in it or not is not told."""
+    async with engine() as e:
+        offers = {}
+        e.driver.queue.offers = lambda: offers
+        runs = {name: (await submitted(e, name)).id for name in ("works", "ended", "queued", "refused")}
+        foreign = (await e.service.submit(plan_of(["cleveland"]), "foreign")).id
+        await e.service.command(runs["ended"], Stop())
+        await e.service.command(runs["queued"], Stop())
+        offers |= ONE_EACH
+        await e.service.command(runs["queued"], Resume())
+        await e.service.exchange("hungary", runs["refused"], Refuse("apps", "no"))
+        asked = (*runs.values(), foreign, "r-unknown")
+
+        over = await e.service.over("hungary", Serving(asked))
+
+        assert over == Over(tuple(run for run in asked if run != runs["works"]))

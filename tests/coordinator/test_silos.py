@@ -2,7 +2,7 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import engine
+from tests.coordinator.support import engine, feed_of
 
 from septum.adapters.identity.keys import public_bytes
 from septum.coordinator.silos import SEEN_EVERY_S, Silos
@@ -17,7 +17,7 @@ async def test_a_silo_that_stays_away_is_not_noted_again_when_others_are_here():
         for silo in ("hungary", "switzerland"):
             registry.invite(silo, b"hash", expires_at=e.clock.unix() + 1)
             registry.enroll(silo, b"hash", public_bytes(Ed25519PrivateKey.generate()), at=e.clock.unix())
-        silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos)
+        silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos, feed_of(e))
         await silos.load()
         last = e.clock.unix()
         for seen in (("hungary", "switzerland"), ("hungary",)):

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, fleet_of, plan_of, registered_of
+from tests.coordinator.support import NO_ROSTERS, apps_of, engine, feed_of, fleet_of, plan_of, registered_of, telling_of
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -44,7 +44,7 @@ async def api_of(wire):
         key, registry = Ed25519PrivateKey.generate(), MemoryRegistry()
         registry.invite("hungary", b"hash", expires_at=e.clock.unix() + 1)
         registry.enroll("hungary", b"hash", public_bytes(key), at=e.clock.unix())
-        silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos)
+        silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos, feed_of(e))
         await silos.load()
         enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
         api = SiloApi(
@@ -59,6 +59,7 @@ async def api_of(wire):
                 e.clock,
                 None,
                 1 << 20,
+                *telling_of(e),
                 wire,
             )
         )

@@ -182,6 +182,21 @@ def test_a_silo_predicts_with_what_it_uses_and_says_which_model_that_was(federat
         assert not (tmp_path / silo).exists()
 
 
+def test_a_model_is_exported_to_each_format_with_its_lineage_and_for_its_own_app_alone(federation, run, tmp_path):
+    folder = str(example("heart_disease"))
+    for what, holds in (("safetensors", "model.safetensors"), ("onnx", "model.onnx"), ("mlflow", "MLmodel")):
+        out = tmp_path / what
+        said = operator(federation, "model", "export", run.id, str(out), "--format", what, "--app", folder, "--best")
+        assert {"lineage.json", "card.md", holds} <= {path.name for path in out.iterdir()}
+        assert json.loads((out / "lineage.json").read_text())["model"] == said["model"]
+    assert said["metrics"] is not None
+    other = str(federation.site("long-beach-va").folder / "app")
+    where = {"SEPTUM_OPERATOR_FILE": str(federation.operator_dir / "operator.json")}
+    code, refused = septum("model", "export", run.id, str(tmp_path / "x"), "--format", "onnx", "--app", other, **where)
+    assert (code, refused["error"]["code"]) == (1, "app")
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize(
     ("without", "changed", "says"),
     [
@@ -282,7 +297,7 @@ def test_an_older_version_again_is_a_rollback_and_a_retired_one_is_used_nowhere(
         client.registered.retire("heart", 1)
         names = state_of(federation, "cleveland") / "deployed" / "state.json"
         until(lambda: "heart" not in json.loads(names.read_text())["names"])
-        assert list((names.parent / "models").iterdir()) == []
+        until(lambda: list((names.parent / "models").iterdir()) == [])
     code, done = steward(federation, "cleveland", "predict", str(rows), str(tmp_path / "none.csv"))
     assert (code, done["error"]["code"]) == (2, "not_found")
 

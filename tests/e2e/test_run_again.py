@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def federation(tmp_path: Path) -> Iterator[Federation]:
-    with Federation(tmp_path, FOLDER, APP.app.name, FILES, policy=OPEN) as started:
+    with Federation(tmp_path, FOLDER, APP.app.name, FILES, policy=OPEN | {"tell_dataset": True}) as started:
         started.start()
         yield started
 
@@ -57,7 +57,12 @@ def test_a_repetition_is_the_same_to_the_bit_and_names_the_reason_once_a_silos_d
     records.write_text("".join(lines[:-20]))
     other = septum(federation, "run", "reproduce", first)
     assert other["exit_code"] == 1, other
-    assert (other["data"]["reproduced"], other["data"]["reason"], other["data"]["round"]) == (False, "start", 0)
+    assert (other["data"]["reproduced"], other["data"]["reason"], other["data"]["round"]) == (False, "data", 0)
+    assert other["data"]["silos"] == ["hungary"]
+    lineage = septum(federation, "run", "show", first, "--lineage")["data"]["lineage"]["silos"]
+    assert {one["rounds"] for one in lineage.values()} == {5}
+    assert len({one["dataset"] for one in lineage.values()}) == len(lineage)
+    assert all("Python 3" in one["machine"] for one in lineage.values())
 
 
 def test_a_clone_with_another_rate_differs_in_it_alone_and_compare_shows_both(federation):

@@ -21,6 +21,7 @@ from septum.adapters.launch.subprocess import SubprocessLauncher, SubprocessWork
 from septum.privacy.ledger import Charge
 from septum.protocol.messages import Stage
 from septum.silo import outgoing, root
+from septum.silo.deployed import DeployedModels
 from septum.silo.journal import Journal
 from septum.silo.kept import KeptModels
 from septum.silo.ledger import Ledger
@@ -63,6 +64,9 @@ def watch(fate: Fate) -> None:
     )
     point(Journal, "release", lambda *_: "note a release", lambda _, __, ___, place, ____: place.run)
     point(KeptModels, "keep", lambda *_: "keep a model", lambda _, about, __: about.run)
+    point(DeployedModels, "save", lambda *_: "note how far a deployed model is", lambda *_: "")
+    point(HttpsChannel, "fetch_deployed", lambda *_: "fetch a deployed model", lambda *_: "")
+    point(HttpsChannel, "tell_deployed", lambda *_: "tell of a deployment", lambda *_: "")
     point(Ledger, "release", lambda *_: "charge a release", lambda _, charge, __: run_of(charge))
     point(Ledger, "reserve", lambda *_: "reserve steps", lambda _, charge, __: run_of(charge))
     point(Ledger, "settle", lambda *_: "settle steps", lambda *_: "")

@@ -29,7 +29,8 @@ from tests.faults.kill_points import (
 
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.store.sqlite import Stores, open_store
-from septum.coordinator import login
+from septum.adapters.telemetry.open import Telemetry, open_telemetry
+from septum.coordinator import login, presence
 from septum.coordinator.combining import Combiner
 from septum.coordinator.config import load_config
 from septum.coordinator.log import configure
@@ -246,6 +247,7 @@ def watched(fate: Fate) -> Adapters:
             "sessions": "SessionStore",
             "groups": "GroupStore",
             "projects": "ProjectStore",
+            "feed": "FeedStore",
             "registered": "ModelRegistry",
         }
         others = {name: Watched(getattr(stores, name), port, fate) for name, port in ports.items()}
@@ -255,7 +257,13 @@ def watched(fate: Fate) -> Adapters:
         with fate.passing(["open the blobs"]):
             return WatchedBlobs(DirectoryBlobs(folder), fate)
 
-    return Adapters(open_runs, open_blobs)
+    def open_logs(folder: Path) -> Telemetry:
+        with fate.passing(["open the logs"]):
+            telemetry = open_telemetry(folder)
+        logs, system = Watched(telemetry.logs, "LogStore", fate), Watched(telemetry.system, "SystemStore", fate)
+        return replace(telemetry, logs=logs, system=system)  # type: ignore[arg-type]
+
+    return Adapters(open_runs, open_blobs, open_logs)
 
 
 def _watched_combine(combine: Callable[..., Combined], fate: Fate, committed: threading.Event) -> Callable[..., Any]:
@@ -277,6 +285,7 @@ def _life(fate: Fate, data_dir: Path, port: int) -> None:
     def ready(where: Ready) -> None:
         fate.note("ready", "done", port=where.port)
 
+    presence.LOOK_EVERY_S = 0.2
     login.SEEN_EVERY_S = login.TOKEN_SEEN_EVERY_S = 0.0  # each use is noted, so that it can be died at
     serve(load_config(data_dir, listen=f"127.0.0.1:{port}"), ready, watched(fate))
 

@@ -35,9 +35,11 @@ class Story(Enum):
     PUSHING = "a package is pushed, signed, given presets and removed, and one that is not sound; no run"
     PEOPLING = "people are invited, prove themselves, get roles and tokens, and lose them; no run"
     GROUPING = "groups of silos and projects are made, change and end; no run"
+    COMING = "a silo comes, and the feed is told; no run"
     DEPLOYING = (
         "models of a run that has ended are registered, approved, deployed and retired; silos say how far they are"
     )
+    TELLING = "silos tell of a run's log, and the coordinator looks at its machine"
 
 
 COORDINATOR_POINTS: Mapping[str, Story] = {
@@ -125,11 +127,17 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "remove a group": Story.GROUPING,
     "make a project": Story.GROUPING,
     "close a project": Story.GROUPING,
+    "tell who came or went": Story.COMING,
+    "forget old changes": Story.COMING,
     "register a model": Story.DEPLOYING,
     "approve a model": Story.DEPLOYING,
     "deploy a model": Story.DEPLOYING,
     "retire a model": Story.DEPLOYING,
     "note how far a silo is with a model": Story.DEPLOYING,
+    "open the logs": Story.TELLING,
+    "prune logs": Story.TELLING,
+    "add lines of a log": Story.TELLING,
+    "note the load of a machine": Story.TELLING,
 }
 
 STAGED = frozenset({"StageOpened", "StageClosed", "SiloReported"})  # facts that have a name for each stage
@@ -173,6 +181,8 @@ WRITERS: Mapping[str, Collection[str]] = {
     "GroupStore.remove": ("remove a group",),
     "ProjectStore.add": ("make a project",),
     "ProjectStore.close": ("close a project",),
+    "FeedStore.add": ("tell who came or went",),
+    "FeedStore.trim": ("forget old changes",),
     "ModelRegistry.register": ("register a model",),
     "ModelRegistry.approve": ("approve a model",),
     "ModelRegistry.deploy": ("deploy a model",),
@@ -185,6 +195,10 @@ WRITERS: Mapping[str, Collection[str]] = {
     "Combiner.combine": ("combine prepare", "combine train", "combine evaluate"),
     "open_store": ("open the store",),
     "open_blobs": ("open the blobs",),
+    "LogStore.add": ("add lines of a log",),
+    "LogStore.prune": ("prune logs",),
+    "SystemStore.note": ("note the load of a machine",),
+    "open_telemetry": ("open the logs",),
 }
 
 READERS = frozenset(
@@ -210,6 +224,11 @@ READERS = frozenset(
         "SessionStore.tokens",
         "GroupStore.groups",
         "ProjectStore.projects",
+        "FeedStore.telling",  # nothing by itself: it is part of the write within, which is a point
+        "FeedStore.after",
+        "FeedStore.page",
+        "FeedStore.newest",
+        "FeedStore.silos_online",
         "ModelRegistry.versions",
         "ModelRegistry.deployments",
         "ModelRegistry.states",
@@ -218,6 +237,8 @@ READERS = frozenset(
         "BlobStore.size_bytes",
         "BlobStore.kept_bytes",
         "BlobStore.free_bytes",
+        "LogStore.page",
+        "SystemStore.series",
     }
 )
 

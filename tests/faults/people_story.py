@@ -13,6 +13,7 @@ from tests.coordinator.oidc_provider import OidcProvider
 from septum.client import Access, Client
 from septum.client.people import PeopleClient
 from septum.errors import ConflictError, NotFoundError, SeptumError
+from septum.protocol.feed import Kind
 from septum.protocol.project_views import NewProject
 
 T = TypeVar("T")
@@ -53,3 +54,15 @@ def live_in_projects(here: Peopled, number: int) -> None:
         assert here.persist(lambda: client.projects.close(name)).closed
         assert [one.name for one in here.persist(client.groups.all) if one.name in (group, spare)] == [group]
         assert here.persist(lambda: client.projects.get(name)).group == group
+        told = here.persist(lambda: client.feed.page(limit=1000, kinds=["group", "project"]))
+        mine = (group, spare)
+        assert [entry.change.kind for entry in reversed(told) if entry.change.group in mine] == [
+            Kind.GROUP_ADDED,
+            Kind.GROUP_ADDED,
+            Kind.GROUP_JOINED,
+            Kind.GROUP_JOINED,
+            Kind.GROUP_LEFT,
+            Kind.GROUP_REMOVED,
+            Kind.PROJECT_ADDED,
+        ]
+        assert next(entry.change.kind for entry in told if entry.change.project == name) is Kind.PROJECT_CLOSED

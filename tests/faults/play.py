@@ -23,6 +23,7 @@ from tests.faults.history import RunRecord, violations
 from tests.faults.kill_points import COORDINATOR_POINTS
 from tests.faults.programs import Program
 from tests.faults.schedules import Fault, Kind
+from tests.faults.truth import assert_nobody_lies
 
 from septum.cli.federation import Federation
 from septum.client import Client, operator_access
@@ -335,6 +336,10 @@ def _judge(stage: Stage) -> Played:
             stuck.append(f"{run.id} ({run.name}) failed: {run.reason}")
     logs = {silo: stage.federation.log(silo) for silo in ROWS}
     models = stage.federation.operator_dir / "blobs" / "models"
+    try:
+        assert_nobody_lies(client, {silo: stage.federation.pid(silo) for silo in ROWS})
+    except AssertionError as error:
+        stuck.append(str(error))
     history = history_of(records, logs, stage.fate.entries(), models, stage.counting.records)
     rounds = sum(len(record.journal) for record in records)
     struck = ", ".join(f"{what}: {times}" for what, times in sorted(stage.done.items()))

@@ -23,6 +23,7 @@ class SiloStory(Enum):
     ENDING = "this silo's agent is asked to end"
     MASKED = "small tensors, masked"
     PRIVATE = "parameters that are each silo's own (test_private_kills.py)"
+    DEPLOYING = "a model is deployed to this silo"
     PRIVACY = "differential privacy (test_dp_kills.py)"
 
 
@@ -66,6 +67,9 @@ SILO_POINTS: Mapping[str, tuple[SiloStory, ...]] = {
     "work evaluate": (SiloStory.SMALL, SiloStory.PRIVATE),
     "take over a payload": (SiloStory.LARGE,),
     "keep a model": (SiloStory.PRIVATE,),
+    "note how far a deployed model is": (SiloStory.DEPLOYING,),
+    "fetch a deployed model": (SiloStory.DEPLOYING,),
+    "tell of a deployment": (SiloStory.DEPLOYING,),
     "charge a release": (SiloStory.PRIVACY,),
     "reserve steps": (SiloStory.PRIVACY,),
     "save the account": (SiloStory.PRIVACY,),
@@ -94,6 +98,9 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "Journal.release": ("note a release",),
     "outgoing.take_over": ("take over a payload",),
     "KeptModels.keep": ("keep a model",),
+    "DeployedModels.save": ("note how far a deployed model is",),
+    "Orders.fetch_deployed": ("fetch a deployed model",),
+    "Orders.tell_deployed": ("tell of a deployment",),
     "Ledger.release": ("charge a release",),
     "Ledger.reserve": ("reserve steps",),
     "PrivateRun._save": ("save the account",),
@@ -109,6 +116,16 @@ READERS = frozenset(
         "KeptModels.get",
         "KeptModels.has",
         "KeptModels.newest",
+        "DeployedModels.state",
+        "DeployedModels.words",
+        "DeployedModels.say",  # by commands, not by the agent
+        "DeployedModels.said_at",
+        "DeployedModels.active",
+        "DeployedModels.path",
+        "DeployedModels.checked",
+        "DeployedModels.make",
+        "DeployedModels.sweep",  # of what `state` no longer names: the next look does it again
+        "Orders.deployments",
         "Ledger.read",
         "PrivateReceipts.all",
         "RunFiles.load",

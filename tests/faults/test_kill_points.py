@@ -12,9 +12,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +32,7 @@ from tests.faults.kill_points import COORDINATOR_POINTS, Story
 from tests.faults.people_promises import PROMISES
 from tests.faults.people_story import Peopled, live_in_projects
 from tests.faults.programs import Program
+from tests.faults.truth import assert_nobody_lies, at_work
 from tests.sdk.packaging import app_folder, built
 
 from septum.adapters.identity.app_signatures import Signed, sign
@@ -42,11 +44,14 @@ from septum.protocol import facts
 from septum.protocol.deploying import DeployState
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
+from septum.protocol.feed import FeedEntry, Kind, change_of, submitted
+from septum.protocol.log_lines import LogFilter, LogView
 from septum.protocol.messages import Outcome, Stage
 from septum.protocol.plan import Plan, StrategyRef
 from septum.protocol.priority import Priority
 from septum.protocol.registered import ModelStage
 from septum.protocol.resources import Resources
+from septum.protocol.run_state import Run
 from septum.protocol.views import JournalView, RunStatus
 from septum.silo.config import CONFIG_NAME, read_config
 from septum.silo.line import open_line
@@ -55,6 +60,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings(UNCLOSED)]
 
 RESUMES_S = 10.0
 COMES_BY_S = 20.0
+WATCHED = ("StageOpened train", "ModelMeasured", "RunEnded")
 BLOBS = ("put ", "append ")  # points with a middle
 DESCRIPTION = SiloDescription("0.1", "3.11", "Linux x86_64", 2, labels={"site": "a"})
 LARGE = 40_000  # parameters: 160 KB, so payloads, models and optimizer states are all blobs
@@ -100,6 +106,14 @@ class Place:
             return any(all(getattr(fact, name) == v for name, v in fields.items()) for fact in found)
 
         until(there, f"{kind.__name__} {fields} in {run}")
+
+    def assert_honest(self) -> None:
+        """What is said of runs and silos is what really runs."""
+        assert_nobody_lies(self.client, self.agents)
+
+    @property
+    def agents(self) -> dict[str, int]:
+        return {silo: self.federation.pid(silo) for silo in ROWS}
 
     def count(self, run: str, kind: type[Fact]) -> int:
         return sum(isinstance(fact, kind) for fact in self.facts(run))
@@ -196,6 +210,8 @@ def paused(place: Place, point: str) -> str:
     while place.fate.outstanding:
         place.persist(lambda: place.client.pause(run))
         place.persist(lambda: place.client.resume(run))
+    place.persist(place.assert_honest)
+    assert {silo for silo, id_ in at_work(place.agents) if id_ == run} == set(ROWS)
     gate.touch()
     return finished(place, point, plan, [])
 
@@ -210,6 +226,7 @@ def stopped(place: Place, point: str) -> str:
     while place.fate.outstanding:
         place.persist(lambda: place.client.resume(run))
         place.persist(lambda: place.client.stop(run))
+    place.persist(place.assert_honest)
     gate.touch()
     place.persist(lambda: place.client.resume(run))
     again = {(silo, 1): 2 for silo in ROWS}  # the stop broke the first training off, if it came in time
@@ -225,6 +242,7 @@ def left(place: Place, point: str) -> str:
     while place.fate.outstanding:
         restart_agent(place, "south", run)
         until(lambda: place.count(run, facts.SiloReturned) == place.count(run, facts.SiloLeft), "south is back")
+    place.persist(place.assert_honest)
     gate.touch()
     return finished(place, point, plan, [])
 
@@ -273,6 +291,7 @@ def queued(place: Place, point: str) -> str:
         place.persist(lambda: place.client.stop(run))
         waits = place.persist(lambda: place.client.resume(run))
         assert (waits.status, waits.position) == (RunStatus.QUEUED, 1)
+    place.persist(place.assert_honest)
     gate.touch()
     assert place.until_ended(first) is RunStatus.FINISHED
     return finished(place, point, plan, [])
@@ -395,6 +414,34 @@ def grouping(place: Place, point: str) -> None:
     live_in_projects(here, list(COORDINATOR_POINTS).index(point))
 
 
+def coming(place: Place, point: str) -> None:
+    """A silo comes: that is told once, whoever dies meanwhile."""
+    silo = f"comes-{list(COORDINATOR_POINTS).index(point)}"
+    place.fate.arm(*deaths(point))
+    folder = place.counting.folder / silo
+    token = place.persist(lambda: place.client.invite(silo)).token
+    until(lambda: enroll(place, folder, token), f"{silo} enrols")
+
+    def told() -> list[Kind]:
+        return [entry.change.kind for entry in reversed(place.persist(lambda: place.client.feed.page(silo=silo)))]
+
+    with closing(open_line(folder, read_config(folder / CONFIG_NAME))) as line:
+
+        def heard() -> bool:  # again and again: when it was seen last is in memory for some seconds
+            place.persist(partial(line.tell, DESCRIPTION))
+            return Kind.SILO_ONLINE in told()
+
+        until(heard, f"{silo} is told to be there")
+    while place.fate.outstanding:  # what is too old goes when the coordinator starts
+        lives = len(readies(place))
+        subprocess.run(["kill", "-TERM", str(readies(place)[-1].pid)], check=True)
+        until(lambda lives=lives: len(readies(place)) > lives, "the coordinator is back")
+    first, *rest = told()
+    while rest[0] is first is Kind.SILO_INVITED:  # its answer was lost, so it was asked for again
+        del rest[0]
+    assert rest == [Kind.SILO_ENROLLED, Kind.SILO_ONLINE]
+
+
 def deploying(place: Place, point: str) -> None:
     """A version comes, is approved, deployed and retired, each once; what silos say of it is there."""
     run = place.submit("deploying", place.counting.plan("deploying", 1, {}))
@@ -415,6 +462,31 @@ def deploying(place: Place, point: str) -> None:
     assert place.persist(lambda: models.retire(name, 1)).stage is ModelStage.RETIRED
     assert [one.version.version for one in place.persist(lambda: models.versions(name))] == [1]
     assert place.persist(lambda: models.deployment(id_)).used_by == ()
+
+
+def telling(place: Place, point: str) -> str:
+    """Every line that a silo told of the run is there once, and none is missing."""
+    run = run_id_of(point)
+    kills: list[Kill | Remove] = [Kill(point, when) for when in (When.BEFORE, When.AFTER)]
+    if point != "add lines of a log":  # what a start does
+        kills.insert(0, Kill("commit: StageOpened train", When.AFTER, run))
+    finished(place, point, place.counting.plan(point, 3, {}), kills)
+    until(lambda: not place.fate.outstanding, "the story comes by", COMES_BY_S)
+    for silo in ROWS:
+        lines: list[LogView] = []
+
+        def all_told(silo: str = silo, lines: list[LogView] = lines) -> bool:
+            lines[:] = place.persist(lambda: place.client.logs.page(run, LogFilter(silo=silo), limit=1000))
+            return any(line.text == "run_ended outcome=finished" for line in lines)
+
+        until(all_told, f"{silo} has told all of {run}")
+        said = [(line.at, line.text) for line in lines]
+        assert len(said) == len(set(said))
+        assert not [text for _, text in said if "missing" in text]
+        rounds = [line.round for line in lines if line.text.startswith("working stage=train")]
+        assert sorted(set(rounds)) == [1, 2, 3]
+    until(lambda: bool(place.persist(place.client.loads.of_coordinator).points), "the machine is looked at")
+    return run
 
 
 def _digest_of(path: Path) -> str:
@@ -439,7 +511,9 @@ STORIES: Mapping[Story, Callable[[Place, str], str | None]] = {
     Story.ASKING: asking,
     Story.PEOPLING: peopling,
     Story.GROUPING: grouping,
+    Story.COMING: coming,
     Story.DEPLOYING: deploying,
+    Story.TELLING: telling,
 }
 
 
@@ -454,6 +528,49 @@ def test_a_coordinator_that_is_killed_there_goes_on_as_if_nothing_had_been(place
     if run is not None:
         assert_it_resumed_in_time(place, run, begun)
         until(lambda: not leftovers(place, run), f"what {run} needed no longer is removed: {leftovers(place, run)}")
+        assert_the_feed_is_true(place, run)
+    place.persist(place.assert_honest)
+
+
+def assert_the_feed_is_true(place: Place, run: str) -> None:
+    """It has what the journal says of the run's status, once and in that order."""
+    stored = Run(run, place.persist(lambda: place.client.plan(run)))
+    changes = [submitted(stored, "", "operator"), *(change_of(stored, "", fact) for fact in place.facts(run))]
+    told = place.persist(lambda: place.client.feed.page(run=run, limit=1000))
+    assert [replace(entry.change, by="") for entry in reversed(told)] == [
+        replace(change, by="") for change in changes if change is not None
+    ]
+
+
+def test_who_watches_while_the_coordinator_is_killed_misses_nothing_and_hears_nothing_twice(place):
+    name = "watched"
+    run = run_id_of(name)
+    place.fate.arm(*(Kill(f"commit: {point}", when, run) for point in WATCHED for when in (When.BEFORE, When.AFTER)))
+    assert place.submit(name, place.counting.plan(name, 4, {})) == run
+    seen: list[JournalView] = []
+    changes: list[FeedEntry] = []
+
+    def watch() -> None:
+        with closing(Client(operator_access(place.federation.operator_dir))) as client:
+            seen.extend(client.watch(run))
+
+    def follow() -> None:
+        with closing(Client(operator_access(place.federation.operator_dir))) as client:
+            for entry in client.feed.watch(after=0, run=run):
+                changes.append(entry)
+                if entry.change.kind is Kind.RUN_ENDED:
+                    return
+
+    watching = [threading.Thread(target=one) for one in (watch, follow)]
+    for one in watching:
+        one.start()
+    assert place.until_ended(run) is RunStatus.FINISHED
+    for one in watching:
+        one.join(60)
+    assert place.fate.outstanding == []
+    assert [entry.seq for entry in seen] == list(range(1, len(seen) + 1))
+    assert [entry.fact for entry in seen] == place.facts(run)
+    assert [entry.change.kind for entry in changes] == [Kind.RUN_SUBMITTED, Kind.RUN_STARTED, Kind.RUN_ENDED]
 
 
 def finished(

@@ -11,19 +11,23 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from tests.e2e.processes import children_of, command_of
-from tests.faults.counting import Counting, counting_in, until
+from tests.faults.counting import ROWS, Counting, counting_in, until
 from tests.faults.dying import Fate, Kill, When
 from tests.faults.programs import Program
 from tests.faults.silo_kill_points import COSTS_A_TRAINING, EACH_ROUND, SILO_POINTS, SiloStory
+from tests.faults.truth import assert_nobody_lies
 
 from septum.client import Client, operator_access
 from septum.protocol import facts
+from septum.protocol.deploying import DeployState
 from septum.protocol.messages import Stage
 from septum.protocol.plan import Masking, Plan, StrategyRef
 from septum.protocol.views import RunStatus
+from septum.silo.deployed import DeployedModels
 
 pytestmark = pytest.mark.faults
 
@@ -40,8 +44,15 @@ class Place:
     fate: Fate
     client: Client
     agent: Program
+    others: dict[str, int]
     digests: dict[tuple[object, ...], str]
+    state: Path
     number: int = 0
+
+    def assert_honest(self) -> None:
+        """What is said of runs and silos is what really runs."""
+        until(lambda: len(lives_of(self.agent)) == 1, f"the agent is there again: {self.agent.said}")
+        assert_nobody_lies(self.client, {**self.others, KILLED: life_of(self.agent)})
 
     def until_ended(self, run: str) -> RunStatus:
         def ended() -> bool:
@@ -68,6 +79,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     counting = counting_in(folder)
     with counting.federation(folder / "federation") as federation:
         federation.base.mkdir()
+        federation.operator_dir.mkdir(mode=0o700)
+        (federation.operator_dir / "coordinator.toml").write_text("approve_own = true\n")
         federation.start()
         federation.kill(KILLED)
         fate = Fate(folder / "fate", SILO_POINTS)
@@ -75,7 +88,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         agent = Program("tests.faults.agent_to_kill", str(state), str(folder / "fate"), log=folder / "agent.log")
         try:
             with closing(Client(operator_access(federation.operator_dir))) as client:
-                yield Place(counting, fate, client, agent, {})
+                others = {silo: federation.pid(silo) for silo in ROWS if silo != KILLED}
+                yield Place(counting, fate, client, agent, others, {}, state)
         finally:
             agent.stop()
 
@@ -131,10 +145,37 @@ def ending(place: Place, name: str) -> None:
     finished(place, name, plan)
 
 
+def deploying(place: Place, name: str) -> None:
+    """It is fetched, measured once more if need be, in use, and said to be."""
+    run = place.client.submit(place.counting.plan("deploying", 2, {}), key="deploying").id
+    assert place.until_ended(run) is RunStatus.FINISHED
+    model, registered = f"model-{name.partition(' ')[0]}", place.client.registered
+    DeployedModels(place.state).say(model, accept=True)
+    registered.register(run, model)
+    registered.approve(model, 1)
+    made = registered.deploy(model, 1, silos=[KILLED]).deployment
+
+    def states() -> list[DeployState]:
+        assert place.agent.running, f"the agent under test ended: {place.agent.said}"
+        return [one.told.state for one in registered.deployment(made.id).states]
+
+    until(lambda: states() == [DeployState.ACTIVE], f"{model} is in use: {states()}")
+    held = DeployedModels(place.state).active(model)
+    assert held.order.deployment == made.id
+    assert DeployedModels(place.state).checked(held.order.model.digest).exists()
+    registered.retire(model, 1)  # so that the next one is fetched
+    until(lambda: model not in DeployedModels(place.state).state().names, f"{model} is used no more")
+
+
 def life_of(agent: Program) -> int:
     """The process that is the agent now: the program's child; the agent's own child is the worker."""
-    (life,) = (pid for pid in children_of(agent.pid) if "tests.faults.agent_to_kill" in command_of(pid))
+    (life,) = lives_of(agent)
     return life
+
+
+def lives_of(agent: Program) -> list[int]:
+    """That process, if it is there."""
+    return [pid for pid in children_of(agent.pid) if "tests.faults.agent_to_kill" in command_of(pid)]
 
 
 STORIES: Mapping[SiloStory, Callable[[Place, str], None]] = {
@@ -144,6 +185,7 @@ STORIES: Mapping[SiloStory, Callable[[Place, str], None]] = {
     SiloStory.REFUSED: refused,
     SiloStory.ENDING: ending,
     SiloStory.MASKED: masked,
+    SiloStory.DEPLOYING: deploying,
 }
 CASES = [(point, one) for point, all_ in SILO_POINTS.items() for one in all_ if one in STORIES]
 
@@ -158,6 +200,7 @@ def test_a_silo_whose_agent_is_killed_there_goes_on_as_if_nothing_had_been(place
     for _ in range(MOST_RUNS):
         STORIES[story](place, place.next_name(point))
         if not place.fate.outstanding:
+            place.assert_honest()
             return
     pytest.fail(f"the story did not come by: {place.fate.outstanding}")
 

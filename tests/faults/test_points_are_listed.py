@@ -19,18 +19,22 @@ from septum.ports.apps import AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.channel import Channel
 from septum.ports.credentials import CredentialStore
+from septum.ports.feed import FeedStore, Telling
 from septum.ports.groups import GroupStore
 from septum.ports.launcher import Launcher, Worker
+from septum.ports.orders import Orders
 from septum.ports.people import PeopleStore
 from septum.ports.projects import ProjectStore
 from septum.ports.registered import ModelRegistry
 from septum.ports.registry import SiloRegistry
 from septum.ports.sessions import SessionStore
 from septum.ports.store import RunStore
+from septum.ports.telemetry import LogStore, SystemStore
 from septum.protocol.facts import Fact
 from septum.protocol.messages import SiloMessage, Stage
 from septum.protocol.run_state import Combine, Discard, Effect, Note
 from septum.protocol.silo import SiloPhase
+from septum.silo.deployed import DeployedModels
 from septum.silo.journal import Journal
 from septum.silo.kept import KeptModels
 from septum.silo.ledger import Ledger
@@ -47,14 +51,18 @@ PORTS = (
     SessionStore,
     GroupStore,
     ProjectStore,
+    FeedStore,
     ModelRegistry,
     BlobStore,
+    LogStore,
+    SystemStore,
 )
 SOURCE = Path(septum.__file__).parent
 
 
 def test_every_method_of_a_port_either_writes_and_is_a_point_or_only_reads():
     methods = {f"{port.__name__}.{name}" for port in PORTS for name in vars(port) if not name.startswith("_")}
+    methods |= {f"FeedStore.{name}" for name in vars(Telling) if not name.startswith("_")}
     listed = {name for name in WRITERS if name.split(".")[0] in {port.__name__ for port in PORTS}} | READERS
     assert methods == listed
 
@@ -90,6 +98,7 @@ def test_every_point_has_a_story():
 def test_every_transaction_of_the_database_is_behind_a_listed_method():
     """Whoever opens one otherwise has to name it, and to be killed there."""
     openers = {"Database.write", "Database._take_over"}  # the latter is `open the store`
+    openers |= {"SqliteLogs._prune_some"}  # of `LogStore.prune`
     adapters = {
         "RunStore": "SqliteRunStore",
         "SiloRegistry": "SqliteRegistry",
@@ -100,13 +109,20 @@ def test_every_transaction_of_the_database_is_behind_a_listed_method():
         "SessionStore": "SqliteSessions",
         "GroupStore": "SqliteGroups",
         "ProjectStore": "SqliteProjects",
+        "FeedStore": "SqliteFeed",
         "ModelRegistry": "SqliteModelRegistry",
+        "LogStore": "SqliteLogs",
+        "SystemStore": "SqliteSystem",
     }
     split = [name.partition(".") for name in WRITERS]
     listed = {f"{adapters.get(owner, owner)}{dot}{method}" for owner, dot, method in split}
     found = {
         name
-        for path in [*SOURCE.glob("adapters/store/*.py"), *SOURCE.glob("coordinator/**/*.py")]
+        for path in [
+            *SOURCE.glob("adapters/store/*.py"),
+            *SOURCE.glob("adapters/telemetry/*.py"),
+            *SOURCE.glob("coordinator/**/*.py"),
+        ]
         for name in transactions(ast.parse(path.read_text()))
     }
     assert found - openers <= listed
@@ -128,13 +144,14 @@ def _begins(function: ast.AST) -> bool:
     calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
     called = {(ast.unparse(call.value), call.attr) for call in calls if isinstance(call, ast.Attribute)}
     return any(
-        (attribute == "write" and of.endswith("database")) or (attribute == "begin" and of.endswith("_writer"))
+        (attribute == "write" and of.endswith(("database", "_file")))
+        or (attribute == "begin" and of.endswith("_writer"))
         for of, attribute in called
     )
 
 
 def test_whatever_an_agent_persists_sends_and_has_done_is_a_point():
-    owners = (RunFiles, Journal, KeptModels, Ledger, PrivateReceipts, Channel, Launcher, Worker)
+    owners = (RunFiles, Journal, KeptModels, DeployedModels, Ledger, PrivateReceipts, Channel, Orders, Launcher, Worker)
     methods = {f"{owner.__name__}.{name}" for owner in owners for name in vars(owner) if not name.startswith("_")}
     listed = {*silo_kill_points.WRITERS, *silo_kill_points.READERS} - {"outgoing.take_over", "PrivateRun._save"}
     assert methods == listed

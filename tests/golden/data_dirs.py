@@ -9,12 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from alembic.script import ScriptDirectory
 from tests.golden.record_schema import HERE
 
-from septum.adapters.store.migrate import revisions
+from septum.adapters.store.migrate import SCRIPTS
 from septum.adapters.store.sqlite import DATABASE_NAME
 
-SCHEMAS = sorted(HERE.glob("schema-*"), key=lambda path: revisions().index(path.name.removeprefix("schema-")))
+ORDER = [one.revision for one in ScriptDirectory(str(SCRIPTS)).walk_revisions()]  # from the newest on
+SCHEMAS = sorted(HERE.glob("schema-*"), key=lambda path: -ORDER.index(path.name.removeprefix("schema-")))
 
 
 def data_dir_of(schema: Path, data_dir: Path) -> Path:

@@ -39,6 +39,7 @@ from septum.ports.store import Transition
 from septum.protocol.codec import kind_of, to_json, to_tagged_json
 from septum.protocol.description import SiloDescription
 from septum.protocol.facts import Fact
+from septum.protocol.feed import Change
 from septum.protocol.messages import Join
 from septum.protocol.plan import AppRef, Plan, StrategyRef
 from septum.protocol.registered import ModelVersion
@@ -174,7 +175,7 @@ def write(root: Path = HERE) -> Path | None:
 def stored_fields() -> dict[str, list[str]]:
     """The fields of every dataclass that is stored as JSON, and the values of every choice, by kind."""
     found: dict[str, list[str]] = {}
-    waiting: list[object] = [Run, Combine, Discard, *get_args(Fact), SiloDescription, ModelVersion]
+    waiting: list[object] = [Run, Combine, Discard, *get_args(Fact), SiloDescription, ModelVersion, Change]
     while waiting:
         hint = waiting.pop()
         if isinstance(hint, type) and issubclass(hint, Enum):

@@ -12,6 +12,7 @@ from septum.protocol import facts
 from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, DeployState, Told
 from septum.protocol.description import OfferedDataset, SiloDescription, Standing
 from septum.protocol.facts import Metrics
+from septum.protocol.log_lines import LogBatch, LogLevel, LogLine, LogOrigin
 from septum.protocol.messages import (
     Agree,
     Agreed,
@@ -31,11 +32,13 @@ from septum.protocol.messages import (
     MakeKeys,
     Masked,
     Outcome,
+    Over,
     Poll,
     Prepare,
     Refuse,
     Report,
     Revealed,
+    Serving,
     ShareKeys,
     Shares,
     Stage,
@@ -59,6 +62,7 @@ from septum.protocol.registered import (
 )
 from septum.protocol.run_state import Combine, Contribution, Discard, Presence
 from septum.protocol.silo import Held, Job, SiloPhase, SiloRun
+from septum.protocol.system import Readings, SystemReport, SystemSample
 from septum.protocol.views import (
     AppView,
     HealthView,
@@ -120,6 +124,8 @@ SAMPLES = (
     Await(),
     Leave("maintenance until 06:00"),
     Poll(("run-1", "run-2")),
+    Serving(("run-1", "run-2")),
+    Over(("run-2",)),
     Invitation("run-1", _PLAN),
     Wait(),
     Prepare(1, initial=True),
@@ -140,6 +146,22 @@ SAMPLES = (
     Unmask(Stage.TRAIN, 7, 1, {"cleveland": b"\x04" * 64}),
     _DESCRIPTION,
     Standing(paused=True, reason="a new storage array until Monday"),
+    LogBatch(
+        "00f1e2d3c4b5a697",
+        128,
+        (
+            LogLine(1_800_000_000.5, LogLevel.INFO, LogOrigin.AGENT, "working stage=train round=7 attempt=1", 7),
+            LogLine(1_800_000_001.25, LogLevel.WARNING, LogOrigin.APP, "Überlauf: the loss is not finite", 7),
+        ),
+    ),
+    SystemReport(
+        (
+            SystemSample(1_800_000_000.0, Readings(12.0, 4_100.0, 81_000.0, 3.0, 1.0)),
+            SystemSample(1_800_000_010.0, Readings(97.0, 6_200.0, 81_000.0, 900.0, 2.0, 88.0, 15_300.0)),
+        ),
+        memory_mb=16_000.0,
+        disk_mb=500_000.0,
+    ),
     Revealed(Stage.TRAIN, 7, 1, Reveal({"cleveland": bytes(32) + b"\x05"}, {"hungary": bytes(32) + b"\x06"})),
 )
 

@@ -10,7 +10,16 @@ from tests.protocol.driving import APP, Play, blob
 from tests.protocol.values import plans, private_plans
 
 from septum.protocol.comparing import Course, Parting, Why, best_round, course_of, differences, parting
-from septum.protocol.facts import Metrics, ModelMade, ModelMeasured, StageClosed, Votes
+from septum.protocol.facts import (
+    Metrics,
+    ModelMade,
+    ModelMeasured,
+    SiloJoined,
+    SiloRefused,
+    SiloReturned,
+    StageClosed,
+    Votes,
+)
 from septum.protocol.messages import Stage
 from septum.protocol.plan import Metric, Plan, Private, Start
 from septum.protocol.privacy import Privacy
@@ -24,8 +33,12 @@ def measured(roc_auc, log_loss=0.5):
     return Metrics(100, 0.8, log_loss, roc_auc)
 
 
-def course(*models, reported=BOTH):
-    return Course(models=dict(enumerate(models)), reported=reported)
+ROWS, OTHERS = {"east": "one", "west": "two"}, {"east": "one", "west": "three"}
+
+
+def course(*models, reported=None, **said):
+    reported = {k: BOTH[k] for k in range(len(models))} if reported is None else reported
+    return Course(models=dict(enumerate(models)), reported=reported, **said)
 
 
 def test_the_settings_that_differ_are_named_with_the_value_in_each_plan():
@@ -54,6 +67,18 @@ def test_the_course_of_a_run_is_what_its_journal_says():
     assert sorted(found.models) == sorted(found.reported) == [0, 1, 2]
     assert found.models[2] == play.run.model.digest
     assert found.reported[2] == play.run.plan.silos
+
+
+def test_what_silos_said_when_they_joined_last_counts_and_a_refusal_that_was_taken_back_does_not():
+    facts = [
+        SiloJoined("east", "old", "Linux"),
+        SiloRefused("west", "apps", "not approved"),
+        SiloReturned("east", "new"),
+        SiloJoined("west"),
+        SiloRefused("north", "hours", "at night alone"),
+    ]
+    found = course_of(facts)
+    assert (found.datasets, found.machines, found.refused) == ({"east": "new"}, {"east": "Linux"}, {"north": "hours"})
 
 
 def test_a_model_that_was_voted_down_or_made_again_counts_as_it_was_in_the_end():
@@ -95,6 +120,19 @@ def test_a_repetition_with_the_same_last_model_does_not_part_even_where_other_si
             Parting(1, Why.KEPT),
         ),
         (PLAN, course(), course(), Parting(0, Why.UNENDED)),
+        (PLAN, course("a", "b"), course(refused={"east": "apps.heart.digest"}), Parting(0, Why.APP, ("east",))),
+        (PLAN, course("a", "b"), course(refused={"east": "policy.min_rows"}), Parting(0, Why.MISSING, ("east",))),
+        (PLAN, course("a", "b"), course("a", reported={0: ("west",)}), Parting(1, Why.MISSING, ("east",))),
+        (PLAN, course("a", "b", datasets=ROWS), course("a", "y", datasets=OTHERS), Parting(1, Why.DATA, ("west",))),
+        (PLAN, course("a", "b", datasets=ROWS), course("x", "y", datasets=OTHERS), Parting(0, Why.DATA, ("west",))),
+        (PLAN, course("a", "b", datasets=ROWS), course("a", "y"), Parting(1, Why.TRAINING)),
+        (PLAN, course("a", "b", machines=ROWS), course("a", "y", machines=OTHERS), Parting(1, Why.MACHINE, ("west",))),
+        (
+            PLAN,
+            course("a", "b", machines=ROWS, datasets=ROWS),
+            course("a", "y", machines=OTHERS, datasets=ROWS),
+            Parting(1, Why.MACHINE, ("west",)),
+        ),
     ],
 )
 def test_a_repetition_that_parts_says_from_which_round_on_and_why(plan, one, other, found):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.protocol.driving import CLEVELAND, HUNGARY, SWITZERLAND, THREE, Play, blob, plan_of, report_of
 
+from septum.errors import MessageError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, encode
 from septum.protocol.facts import SiloFailed, SiloJoined, SiloLeft, SiloRefused, SiloReturned, StageClosed
 from septum.protocol.messages import MAX_REASON_CHARS, End, Failure, Join, Outcome, Prepare, Report, Stage, Train
@@ -31,6 +32,19 @@ def test_joining_again_is_no_news():
     play.join(CLEVELAND, CLEVELAND)
 
     assert play.facts_of(SiloJoined) == [SiloJoined(CLEVELAND)]
+
+
+def test_what_a_silo_says_when_it_joins_and_its_machine_are_in_the_journal():
+    play, rows = Play(), "blake3:" + "a" * 64
+    play.do(FromSilo(CLEVELAND, Join(play.run.plan.digest, rows), "Linux; Xeon"))
+    play.join(HUNGARY)
+    play.leave(CLEVELAND)
+    play.do(FromSilo(CLEVELAND, Join(play.run.plan.digest, rows), "Linux; EPYC"))
+
+    assert play.facts_of(SiloJoined) == [SiloJoined(CLEVELAND, rows, "Linux; Xeon"), SiloJoined(HUNGARY)]
+    assert play.facts_of(SiloReturned) == [SiloReturned(CLEVELAND, rows, "Linux; EPYC")]
+    with pytest.raises(MessageError, match="dataset"):
+        Join(play.run.plan.digest, "303 rows")
 
 
 def test_a_silo_that_leaves_is_not_waited_for():

@@ -13,9 +13,11 @@ from tests.protocol.driving import APP
 from septum.protocol import messages
 from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, DeployState, Told
 from septum.protocol.description import OfferedDataset, SiloDescription, Standing, rows_bucket
+from septum.protocol.log_lines import LogBatch, LogLevel, LogLine, LogOrigin
 from septum.protocol.messages import Blob, Report, Stage, blob_of
 from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, Private, Start, StrategyRef
 from septum.protocol.query import Code, Pair, Query, QueryColumn
+from septum.protocol.system import Readings, SystemReport, SystemSample
 from septum.secagg.messages import Advert, Reveal
 from septum.secagg.shamir import PRIME, SHARE_BYTES
 
@@ -111,6 +113,17 @@ orders = st.builds(
     st.integers(0, 2**63 - 1),
     st.lists(texts, max_size=2).map(tuple),
 )
+log_lines = st.builds(
+    LogLine,
+    st.floats(0, 2e9) | st.integers(0, 2_000_000_000),
+    st.sampled_from(LogLevel),
+    st.sampled_from((LogOrigin.AGENT, LogOrigin.APP)),
+    texts,
+    st.integers(0, 1_000_000),
+)
+loads = st.floats(0, 1e12) | st.integers(0, 9)
+readings = st.builds(Readings, loads, loads, loads, loads, loads, st.none() | loads, st.none() | loads)
+samples = st.builds(SystemSample, st.floats(0, 2e9), readings)
 _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     bool: st.booleans(),
     int: counts,
@@ -155,6 +168,18 @@ _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
         st.dictionaries(st.sampled_from([metric.value for metric in Metric]), floats),
     ),
     Standing: st.builds(Standing, st.booleans(), st.just("") | lines),
+    LogBatch: st.builds(
+        LogBatch,
+        st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+        counts,
+        st.lists(log_lines, min_size=1, max_size=3).map(tuple),
+    ),
+    SystemReport: st.builds(
+        SystemReport,
+        st.lists(samples, min_size=1, max_size=3).map(tuple),
+        st.floats(0, 1e9) | st.integers(0, 9),
+        st.floats(0, 1e9),
+    ),
     messages.Agreed: st.builds(messages.Agreed, **attempts, signature=st.binary(min_size=64, max_size=64)),
 }
 
@@ -186,8 +211,12 @@ WIRE = (
     | messages.Enrolled
     | messages.AppOffer
     | messages.AppOffers
+    | messages.Serving
+    | messages.Over
     | SiloDescription
     | Standing
     | DeploymentOrders
     | Told
+    | LogBatch
+    | SystemReport
 )

@@ -359,3 +359,56 @@ def test_a_base_that_can_still_be_written_to_is_copied_and_one_that_cannot_be_is
         assert not np.shares_memory(frozen, tensor)
         with pytest.raises(ValueError, match="read-only"):
             frozen[0] = 1
+
+
+# --- rows that nobody trained on --------------------------------------------------------------------------------------
+
+
+def both(table: Table, h: object) -> dict[str, np.ndarray]:
+    del h
+    return {name: table[name] for name in ("a", "b")}
+
+
+def with_inputs(app: App, function: Callable[..., object]) -> App:
+    app.inputs(function)  # type: ignore[arg-type]  # of whatever kind
+    return app
+
+
+def test_what_is_predicted_for_new_rows_is_what_is_predicted_for_rows_of_the_split(app, table):
+    with_inputs(app, both)
+    plain = ready(app, table)
+    parameters = {"weight": np.float32([[0.5, -2.0]]), "bias": np.float32([0.25])}
+    sums = harness.summands(app, plain)
+    scored = harness.score(app, app.resolve(), table, parameters, sums)
+    for part in (plain.split.train, plain.split.test):
+        for logit in harness.predict(app, part, parameters):
+            assert np.isclose(scored, logit, rtol=1e-6).any()
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ([1.0], "mapping"),
+        ({"age": [1.0]}, "one number a row"),
+        ({"age": ["old"] * 4}, "one number a row"),
+    ],
+)
+def test_inputs_of_another_kind_are_named(app, table, made, says):
+    with pytest.raises(AppError, match=says):
+        harness.inputs(with_inputs(app, lambda table, h: made), app.resolve(), table)  # noqa: ARG005  its answer is fixed
+
+
+def test_inputs_of_other_features_than_the_data_function_gives_are_refused_before_training(app, table):
+    with pytest.raises(AppError, match="inputs"):
+        harness.prepare(
+            with_inputs(app, lambda table, h: {"other": table["a"]}),  # noqa: ARG005
+            app.resolve(),
+            table,
+        )
+
+
+def test_rows_without_a_feature_are_named_ten_at_most(app, table):
+    with_inputs(app, both)
+    lacking = Table({name: np.full(12, np.nan) for name in table.columns})
+    with pytest.raises(DataError, match=r"row 1: feature .* and 14 more"):
+        harness.score(app, app.resolve(), lacking, {}, {})

@@ -104,3 +104,16 @@ def test_a_package_that_was_built_before_there_were_masks_in_manifests_has_its_d
         build(make_folder(tmp_path / "packed"), tmp_path).digest
         == "sha256:2a6d54cf24db707175d6284e5b5fcde791c06303092c879242289f6a4f21b07e"
     )
+
+
+def test_an_app_may_say_that_what_it_prints_leaves_and_none_has_to():
+    always = tuple(name for name in LEAVES if name not in ("statistics", "logs"))
+    check_leaves("septum.toml, [leaves]", always, (), with_statistics=False)
+    check_leaves("septum.toml, [leaves]", (*always, "logs"), always, with_statistics=False)
+    assert manifest('masked = ["parameters"]\nopen = ["logs"]').leaves == ("parameters", "logs")
+
+
+def test_a_text_is_not_masked():
+    with pytest.raises(ConfigError, match="nothing masks a text") as caught:
+        manifest('masked = ["parameters", "logs"]')
+    assert caught.value.hint == 'open = ["logs"]'

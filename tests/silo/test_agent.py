@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from tests.silo.scripted import HeldChannel, ScriptedChannel, ScriptedStop, serv
 from tests.silo.small_app import admission, allowing, approved, write_app, write_data
 
 from septum.adapters.channel.http1 import StaleLineError
-from septum.errors import AuthError, ConnectionFailedError, SeptumError
+from septum.adapters.launch.inline import InlineWorker
+from septum.errors import AuthError, ConnectionFailedError, SeptumError, WorkerError
+from septum.ports.launcher import Task, TaskResult
 from septum.protocol import payload, tensors
 from septum.protocol.messages import (
     Await,
@@ -34,7 +37,7 @@ from septum.protocol.messages import (
 )
 from septum.protocol.plan import AppRef, Plan
 from septum.protocol.resources import Capacity, Resources
-from septum.silo.agent import KEEP_STOPPED_S, Agent
+from septum.silo.agent import KEEP_STOPPED_S, Agent, Hooks
 from septum.silo.policy import Policy
 from septum.silo.run_files import RunFiles
 from septum.silo.session import AUTH_PAUSE_S
@@ -136,6 +139,60 @@ def test_a_run_begins_as_soon_as_another_one_has_made_room(bench: Bench) -> None
     thread = serve(agent)
     until(lambda: len(channel.said) == 2 and agent.serving == ())
     assert [type(message) for message in channel.said] == [Join, Join]
+    agent.shut_down()
+    thread.join()
+
+
+class StuckWorker(InlineWorker):
+    """Works until it is closed."""
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)  # type: ignore[arg-type]
+        self._over = threading.Event()
+
+    def perform(self, task: Task, output: Path) -> TaskResult:  # noqa: ARG002  as it is called
+        assert self._over.wait(20)
+        raise WorkerError("it was closed")
+
+    @property
+    def alive(self) -> bool:
+        return not self._over.is_set()
+
+    def close(self) -> None:
+        self._over.set()
+
+
+def test_work_that_nobody_waits_for_any_more_is_broken_off_and_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("septum.silo.agent.ASK_AFTER_S", 0.0)
+    monkeypatch.setattr("septum.adapters.launch.inline.InlineWorker", StuckWorker)
+    channel = HeldChannel(Train(1, 1, BASE), End(Outcome.STOPPED), polls=[Invitation("r1", bench.plan)])
+    asked: list[tuple[str, ...]] = []
+    over: list[str] = []
+
+    def ask(serving: Sequence[str]) -> Sequence[str]:
+        asked.append(tuple(serving))
+        return over
+
+    admit = admission(bench.folder, bench.app).admit
+    agent = Agent("north", admit, bench.runs, FOUR, tools_for(channel), Hooks(over=ask))
+    thread = serve(agent)
+    until(lambda: agent.break_off() or asked != [])
+    assert asked[-1] == ("r1",)
+    over += ["r-of-somebody-else"]
+    agent.break_off()
+    assert agent.serving == ("r1",)
+    over += ["r1"]
+    with caplog.at_level(logging.INFO, "septum.silo"):
+        agent.break_off()
+        until(lambda: agent.serving == ())
+    assert [type(message) for message in channel.said] == [Join, Join]
+    assert "recalled" in caplog.messages
+    assert "work_failed" not in caplog.messages
+    count = len(asked)
+    agent.break_off()
+    assert len(asked) == count  # nobody works, so nobody is asked
     agent.shut_down()
     thread.join()
 

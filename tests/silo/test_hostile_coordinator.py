@@ -111,6 +111,8 @@ LOCAL = {
     "budget_delta",  # at which policy.epsilon_budget holds
     "keep_models",
     "tell_rows",
+    "logs",
+    "system_every_s",
 }  # these forbid no run
 
 

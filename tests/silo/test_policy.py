@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from septum.errors import ConfigError
 from septum.protocol.privacy import Strength
-from septum.silo.policy import Hours, Policy, RosterBy, explained, hours_of
+from septum.silo.policy import Hours, LogsLeave, Policy, RosterBy, explained, hours_of
 
 MINUTES = st.integers(0, 24 * 60 - 1)
 SIGNER = "ed25519:" + "a" * 64
@@ -57,6 +57,8 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "require_roster": True,
         "min_sandbox": 2,
         "egress_hosts": ("blobs.example.org",),
+        "tell_dataset": True,
+        "tell_budget_below": 0.2,
         "hours": Hours(60, 120),
         "send_error_texts": True,
         "require_privacy": True,
@@ -70,6 +72,8 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "require_noise": True,
         "min_cell": 11,
         "tell_rows": True,
+        "logs": LogsLeave.APP,
+        "system_every_s": 0,
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))
     words, digests = explained(Policy()), {Policy().digest}
@@ -93,9 +97,17 @@ def test_each_rule_is_explained_and_changes_the_digest():
         ({"min_cell": 0}, "min_cell is 0"),
         ({"tell_rows": True, "require_privacy": True}, "tell_rows tells of a dataset's rows without noise"),
         ({"tell_rows": True, "require_noise": True}, "tell_rows tells of a dataset's rows without noise"),
+        ({"system_every_s": 601}, "system_every_s is 601; 0"),
+        ({"system_every_s": -1}, "system_every_s is -1; 0"),
         ({"egress_hosts": ("*.example.org",)}, r"egress_hosts has '\*\.example\.org', which is no host"),
     ],
 )
 def test_a_rule_that_cannot_hold_is_refused(rules, says):
     with pytest.raises(ConfigError, match=says):
         Policy(**rules)
+
+
+def test_how_busy_the_machine_is_is_never_told_where_only_private_runs_may_run():
+    assert Policy().tells_system
+    assert not Policy(system_every_s=0).tells_system
+    assert not Policy(require_privacy=True).tells_system

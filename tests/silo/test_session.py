@@ -32,6 +32,7 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan, digest_of
+from septum.protocol.privacy import Privacy
 from septum.protocol.silo import Denied, SiloRun
 from septum.sdk.package import digest_of as app_digest
 from septum.silo.policy import Hours
@@ -87,6 +88,22 @@ class Bench:
 
 def reports(channel: ScriptedChannel) -> list[Report]:
     return [message for message in channel.said if isinstance(message, Report)]
+
+
+def test_the_digest_of_its_rows_is_told_where_the_policy_says_so_and_never_beside_a_ledger(tmp_path: Path) -> None:
+    silo = Bench(tmp_path)
+    rows = granted(silo.app)
+    for plan, tells, told in (
+        (silo.plan, False, ""),
+        (silo.plan, True, rows.table.digest),
+        (replace(silo.plan, privacy=Privacy(5.0)), True, ""),
+    ):
+        channel = ScriptedChannel(ScriptedStop(), End(Outcome.STOPPED))
+        tools = replace(tools_for(channel), tell_dataset=tells)
+        Session(
+            tools, RunFiles(tmp_path / "runs" / plan.digest[-8:]), SiloRun("r1", "north", plan), lambda: rows
+        ).serve()
+        assert channel.said == [Join(plan.digest, told)]
 
 
 def test_a_run_from_joining_to_its_end(tmp_path: Path) -> None:

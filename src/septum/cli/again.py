@@ -29,6 +29,11 @@ _WHY = {
     Why.TRAINING: "the first model is the same, and so are the silos: their libraries or processors may be others,"
     " rows may have changed that no statistics show, or the app draws numbers from more than `rng`",
     Why.UNENDED: "one of the two made fewer models",
+    Why.APP: "what {silos} approved is another version of the app",
+    Why.MISSING: "{silos} had no part in one of the two",
+    Why.SILOS: "{silos} reported in one of the two runs alone",
+    Why.DATA: "the rows of {silos} are others than they were",
+    Why.MACHINE: "{silos} had another processor, system, Python or septum",
 }
 
 
@@ -137,9 +142,7 @@ def reproduced(old: RunView, new: RunView, found: Parting | None) -> Answer:
     lines = f"run       {new.id}, a repetition of {old.id}\nplan      {new.plan_digest}\nmodel     {new.model}"
     if found is None:
         return Answer(data, (f"{lines}\nthe same model, to the bit",))
-    why = _WHY.get(found.why, "")
-    if found.why is Why.SILOS:
-        why = f"{', '.join(found.silos)} reported in one of the two runs alone"
+    why = _WHY[found.why].format(silos=", ".join(found.silos))
     error = RunFailedError(
         f"run {new.id} made another model than {old.id}, from round {found.round} on: {why}",
         hint=f"septum run compare {old.id} {new.id}",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.cli.views import metrics_text, roc_auc_text
-from septum.errors import ConfigError, ConflictError
+from septum.errors import ConfigError, ConflictError, did_you_mean
 from septum.protocol.codec import dumps, to_json
-from septum.protocol.comparing import Course, best_round, course_of, differences
+from septum.protocol.comparing import Course, best_round, course_of, curves, differences
 from septum.protocol.facts import Metrics
 from septum.protocol.plan import Metric
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from septum.client import Client
     from septum.protocol.plan import Plan
 
-COLUMNS = ("round", "rows", "roc_auc", "roc_auc_bound", "accuracy", "log_loss")
+COLUMNS = ("round", "silo", "rows", "roc_auc", "roc_auc_bound", "accuracy", "log_loss")
 
 
 def plan(run: str, found: Plan) -> Answer:
@@ -33,8 +33,12 @@ def plan(run: str, found: Plan) -> Answer:
 _SETTINGS = ("SETTING", "VALUE")
 
 
-def compare(call: Invocation, runs: Sequence[str]) -> Answer:
-    """Runs side by side."""
+def compare(call: Invocation, runs: Sequence[str], metric: str) -> Answer:
+    """Runs side by side; `metric` is shown round by round. Raises ConfigError for one that there is not."""
+    known = [one.value for one in Metric]
+    if metric not in known:
+        raise ConfigError(f"--metric {metric}: {did_you_mean(metric, known)}")
+    by = Metric(metric)
     if len(set(runs)) < 2:
         raise ConfigError("which runs? two of them at least, each named once", hint="septum run list")
     named = list(dict.fromkeys(runs))
@@ -49,28 +53,52 @@ def compare(call: Invocation, runs: Sequence[str]) -> Answer:
         "runs": named,
         "differences": {name: list(values) for name, values in differing.items()},
         "metrics": {run: rows_of(course.metrics) for run, course in zip(named, courses, strict=True)},
+        "curves": {one.value: _curves(courses, one) for one in Metric},
         "best": {run: _best(course) for run, course in zip(named, courses, strict=True)},
     }
     return Answer(
         data,
         (
             Table(("SETTING", *titles), settings, "no setting differs: they are runs of one plan"),
-            Table(("ROC-AUC OF ROUND", *titles), _aligned(courses), "nothing was measured"),
+            Table((f"{_TITLES[by]} OF ROUND", *titles), _aligned(courses, by), "nothing was measured"),
             "\n".join(_best_line(title, course) for title, course in zip(titles, courses, strict=True)),
         ),
     )
 
 
-def metrics(call: Invocation, run: str) -> Answer:
-    """What was measured of each model of a run."""
+_TITLES = {Metric.ROC_AUC: "ROC-AUC", Metric.ACCURACY: "ACCURACY", Metric.LOG_LOSS: "LOG LOSS"}
+
+
+def metrics(call: Invocation, run: str, *, by_silo: bool = False) -> Answer:
+    """What was measured of each model of a run; `by_silo`: people are shown each silo's own figures, too."""
     with call.client() as client:
         course = _course(client, run)
-    rows = tuple(
-        (str(k), str(found.rows), roc_auc_text(found), f"{found.accuracy:.4f}", f"{found.log_loss:.4f}")
-        for k, found in sorted(course.metrics.items())
+        if by_silo and not course.silos and client.run(run).masked:
+            raise ConfigError(
+                f"run {run} is masked: no silo's own figures have left it",
+                hint=f"septum metric list {run} has the sums",
+            )
+    data: Json = {
+        "run": run,
+        "metrics": rows_of(course.metrics),
+        "silos": [dict(row) for row in silo_rows_of(course)],
+        "best": _best(course),
+    }
+    rows = [(k, "", found) for k, found in course.metrics.items()]
+    rows += [(k, silo, found) for k, each in course.silos.items() for silo, found in each.items() if by_silo]
+    shown = tuple(
+        (
+            str(k),
+            *((silo,) if by_silo else ()),
+            str(found.rows),
+            roc_auc_text(found),
+            f"{found.accuracy:.4f}",
+            f"{found.log_loss:.4f}",
+        )
+        for k, silo, found in sorted(rows, key=lambda row: row[:2])
     )
-    data: Json = {"run": run, "metrics": rows_of(course.metrics), "best": _best(course)}
-    return Answer(data, (Table(("ROUND", "ROWS", "ROC-AUC", "ACCURACY", "LOG LOSS"), rows, _NOTHING),))
+    columns = ("ROUND", *(("SILO",) if by_silo else ()), "ROWS", "ROC-AUC", "ACCURACY", "LOG LOSS")
+    return Answer(data, (Table(columns, shown, _NOTHING),))
 
 
 _NOTHING = "nothing was measured yet: septum run watch RUN; runs with differential privacy measure nothing"
@@ -84,11 +112,13 @@ def export(call: Invocation, run: str, out: Path, *, force: bool) -> Answer:
     if out.exists() and not force:
         raise ConflictError(f"{out} is there already", hint="give another file with -o, or --force")
     with call.client() as client:
-        rows = rows_of(_course(client, run).metrics)
+        course = _course(client, run)
+    rows, each = rows_of(course.metrics), silo_rows_of(course)
     if out.suffix == ".json":
-        out.write_bytes(dumps({"run": run, "metrics": [dict(row) for row in rows]}) + b"\n")
+        content = {"run": run, "metrics": [dict(row) for row in rows], "silos": [dict(row) for row in each]}
+        out.write_bytes(dumps(to_json(content)) + b"\n")
     else:
-        out.write_text(_csv(rows))
+        out.write_text(_csv([*({**row, "silo": ""} for row in rows), *each]))
     return Answer({"path": str(out), "rows": len(rows)}, (f"{out}: the metrics of {len(rows)} models",))
 
 
@@ -107,6 +137,16 @@ def rows_of(measured: Mapping[int, Metrics]) -> list[dict[str, bool | int | floa
     ]
 
 
+def silo_rows_of(course: Course) -> list[dict[str, bool | int | float | str | None]]:
+    """One object for each round and silo, in order; none in a masked run."""
+    return [
+        {"silo": silo, **row}
+        for k, each in sorted(course.silos.items())
+        for silo, found in sorted(each.items())
+        for row in rows_of({k: found})
+    ]
+
+
 def _csv(rows: Sequence[Mapping[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -119,9 +159,19 @@ def _course(client: Client, run: str) -> Course:
     return course_of(entry.fact for entry in client.whole_journal(run))
 
 
-def _aligned(courses: Sequence[Course]) -> tuple[tuple[str, ...], ...]:
-    rounds = sorted({k for course in courses for k in course.metrics})
-    return tuple((str(k), *(roc_auc_text(course.metrics.get(k)) for course in courses)) for k in rounds)
+def _aligned(courses: Sequence[Course], by: Metric) -> tuple[tuple[str, ...], ...]:
+    def text(course: Course, k: int) -> str:
+        found = course.metrics.get(k)
+        if by is Metric.ROC_AUC:  # which has a bound, and may be undefined
+            return roc_auc_text(found)
+        return "-" if found is None else f"{getattr(found, by.value):.4f}"
+
+    return tuple((str(k), *(text(course, k) for course in courses)) for k in curves(courses, by))
+
+
+def _curves(courses: Sequence[Course], by: Metric) -> list[Json]:
+    """As columns of a table: a round, and the value in each run, in the order in which the runs were named."""
+    return [{"round": k, "values": list(values)} for k, values in curves(courses, by).items()]
 
 
 def _best(course: Course) -> Json:

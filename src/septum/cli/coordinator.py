@@ -12,6 +12,7 @@ import typer
 
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json
+from septum.cli.silo_system import Points, Since, began_at
 from septum.errors import MissingExtraError
 
 app = noun("coordinator", "Run the coordinator.")
@@ -155,3 +156,12 @@ def restore(
             f"next: septum coordinator start --data-dir {data_dir}, at the same address as before",
         ),
     )
+
+
+@command(app, "system", remote=True)
+def system(call: Invocation, since: Since = "1h", points: Points = 20) -> Answer:
+    """Show how busy the coordinator's own machine is: processors, memory, disk, network, GPUs."""
+    from septum.cli import load_views  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return load_views.series(client.loads.of_coordinator(since=began_at(since), points=points))

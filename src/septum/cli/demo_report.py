@@ -183,7 +183,8 @@ def round_overheads_ms(journal: Sequence[JournalView]) -> list[float]:
     for entry in journal:
         fact = entry.fact
         if isinstance(fact, facts.SiloReported) and fact.stage is Stage.TRAIN:
-            work[fact.round] = max(work.get(fact.round, 0.0), sum(fact.durations_s.values()))
+            own = sum(took for step, took in fact.durations_s.items() if step not in ("receive", "protect", "send"))
+            work[fact.round] = max(work.get(fact.round, 0.0), own)
     return [
         1000 * (following - at - work[fact.round])
         for (at, fact), (following, _) in pairwise(openings)

@@ -46,6 +46,8 @@ def silo(detail: SiloDetail) -> Answer:
         f"enrolled      {when(view.enrolled_at) or 'never'}",
         f"seen          {when(view.seen_at) or 'never'}",
     ]
+    if detail.standing.budget_low:
+        lines.append(f"budget        of privacy nearly spent: {', '.join(map(one_line, detail.standing.budget_low))}")
     if said is None:
         lines.append("says          nothing of itself yet: it has not been started, or its septum is an older one")
         return Answer(to_json(detail), ("\n".join(lines),))
@@ -61,7 +63,7 @@ def _machine(said: SiloDescription) -> tuple[str, ...]:
     return (
         f"septum        {said.septum}, Python {said.python}",
         f"system        {said.system}",
-        f"processor     {said.cores} cores; memory {memory}",
+        f"processor     {f'{said.processor}, ' if said.processor else ''}{said.cores} cores; memory {memory}",
         f"GPUs          {', '.join(said.gpus) or 'none that it knows of'}",
         *((f"gives         {_capacity(said.capacity)}",) if said.capacity is not None else ()),
         f"labels        {labels_text(said.labels)}",

@@ -16,11 +16,17 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, as `sep
 
 
 @command(app, "list", remote=True)
-def list_(call: Invocation, run: RunId) -> Answer:
+def list_(
+    call: Invocation,
+    run: RunId,
+    by_silo: Annotated[
+        bool, typer.Option("--by-silo", help="Each silo's own figures, too; a run under masks has none.")
+    ] = False,
+) -> Answer:
     """List the metrics of a run round by round, over the test rows of all its silos."""
     from septum.cli import comparing  # protocol: blake3, which `--help` does not load
 
-    return comparing.metrics(call, run)
+    return comparing.metrics(call, run, by_silo=by_silo)
 
 
 @command(app, "export", remote=True)
@@ -30,7 +36,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write: .csv or .json.")] = Path("metrics.csv"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> Answer:
-    """Write the metrics of a run to a CSV or JSON file."""
+    """Write the metrics of a run to a CSV or JSON file, silo by silo as well where it had no masks."""
     from septum.cli import comparing  # protocol: blake3, which `--help` does not load
 
     return comparing.export(call, run, out, force=force)

@@ -72,6 +72,33 @@ def download(
     return Answer(data, (f"{out}: {size_bytes} bytes, {wanted}",))
 
 
+@command(app, "export", remote=True)
+def export(
+    call: Invocation,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run that made the model.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; it is not there yet.")],
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="safetensors, onnx or mlflow.")],
+    round_: Annotated[
+        int | None, typer.Option("--round", min=0, help="The model of this round; else the newest.")
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="The best model, by the ROC-AUC of that very model.")] = False,
+    app_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--app", metavar="PATH", help="The run's app, a folder or a package: onnx and mlflow run its code."
+        ),
+    ] = None,
+) -> Answer:
+    """Write a model for other programs: safetensors, an ONNX graph that was compared with the app, an MLflow model."""
+    if best and round_ is not None:
+        raise ConfigError("--best and --round: which model is meant?", hint="give one of them")
+    from septum.cli import exporting  # numpy
+
+    with call.client() as client:
+        wanted = _model_of(client, run, round_, best=best).round
+        return exporting.export(client, run, wanted, format_, directory, app_path)
+
+
 @command(app, "card", remote=True)
 def card(
     call: Invocation,
@@ -96,10 +123,10 @@ def prune(
         float, typer.Option("--older-than", min=0, metavar="DAYS", help="Only of runs that ended so long ago.")
     ] = 30.0,
     really: Annotated[
-        bool, typer.Option("--really", help="Remove them. Without it this only says what would go.")
+        bool, typer.Option("--yes", "--really", help="Remove them. Without it this only says what would go.")
     ] = False,
 ) -> Answer:
-    """Make room: say which models of ended runs could go, and remove them with --really. The best of each run stay."""
+    """Make room: say which models of ended runs could go, and remove them with --yes. The best of each run stay."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
 
     with call.client() as client:

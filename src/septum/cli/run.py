@@ -151,15 +151,30 @@ def plan(call: Invocation, run: RunId) -> Answer:
         return comparing.plan(run, client.plan(run))
 
 
+@command(app, "timeline", remote=True)
+def timeline(
+    call: Invocation,
+    run: RunId,
+    round_: Annotated[int | None, typer.Option("--round", min=0, help="Only this round; 0 is the preparation.")] = None,
+) -> Answer:
+    """Show where a run's time went: how long each silo did what, and for which one the others waited."""
+    from septum.cli import timing  # protocol: blake3, which `--help` does not load
+
+    return timing.timeline(call, run, round_)
+
+
 @command(app, "compare", remote=True)
 def compare(
     call: Invocation,
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two runs or more, by id.")],
+    metric: Annotated[
+        str, typer.Option("--metric", help="Which metric is shown round by round: roc_auc, accuracy or log_loss.")
+    ] = "roc_auc",
 ) -> Answer:
     """Show in what runs differ: their settings, their metrics round by round, the best model of each."""
     from septum.cli import comparing  # protocol: blake3, which `--help` does not load
 
-    return comparing.compare(call, runs)
+    return comparing.compare(call, runs, metric)
 
 
 @command(app, "list", remote=True)
@@ -202,10 +217,20 @@ def list_(
 
 
 @command(app, "show", remote=True)
-def show(call: Invocation, run: RunId) -> Answer:
+def show(
+    call: Invocation,
+    run: RunId,
+    lineage: Annotated[
+        bool,
+        typer.Option("--lineage", help="Also what it is made from: app, silos, their data and machines."),
+    ] = False,
+) -> Answer:
     """Show one run: where it is, whom it waits for, how good its model is."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
+    from septum.cli.lineage import show as show_lineage
 
+    if lineage:
+        return show_lineage(call, run)
     with call.client() as client:
         return views.run(client.run(run))
 
@@ -257,6 +282,20 @@ def pause(call: Invocation, run: RunId) -> Answer:
 
     with call.client() as client:
         return views.run(client.pause(run))
+
+
+@command(app, "retry", remote=True)
+def retry(call: Invocation, run: RunId) -> Answer:
+    """Try a run that failed once more, from its last finished round; an error for one that has not failed."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+    from septum.errors import ProtocolError
+
+    with call.client() as client:
+        view = client.run(run)
+        if view.status.value != "failed":
+            hint = f"septum run resume {run} goes on with one that was paused or stopped"
+            raise ProtocolError(f"run {run} has not failed: it is {view.status.value}", hint=hint)
+        return views.run(client.resume(run))
 
 
 @command(app, "resume", remote=True)

@@ -15,8 +15,10 @@ from septum.cli import (
     silo_ledger,
     silo_model,
     silo_policy,
+    silo_prune,
     silo_roster,
     silo_standing,
+    silo_system,
 )
 from septum.cli.access import resolve_access
 from septum.cli.command import Invocation, command, noun
@@ -206,3 +208,5 @@ for below in (
 silo_roster.register(app)
 silo_standing.register(app)
 silo_deploy.register(app)
+silo_prune.register(app)
+silo_system.register(app)

@@ -43,6 +43,7 @@ NOUNS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "silo": ("silo", "Bring silos in, and run one beside its data."),
         "app": ("app_build", "Write an app, try it, and look at it before it runs anywhere."),
         "run": ("run", "Submit runs, look at them, watch and steer them."),
+        "log": ("log", "See what has happened in the federation, and what is told of runs."),
         "model": ("model", "List the models that runs made, download them, and deploy them to silos."),
         "metric": ("metric", "Look at what was measured of each model of a run, and write it to a file."),
         "roster": ("roster", "Make and sign the list of a federation's silos and their keys."),

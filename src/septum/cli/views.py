@@ -133,7 +133,7 @@ def pruned(found: Pruned) -> Answer:
         ("RUN", "MODELS", "BYTES"), rows, "nothing to remove: septum model prune --older-than 0 takes newer runs"
     )
     say = f"{models} models with {size_bytes} bytes "
-    say += "were removed" if found.done else "would go; the same command with --really removes them"
+    say += "were removed" if found.done else "would go; the same command with --yes removes them"
     return Answer(data, (table, say) if rows else (table,))
 
 

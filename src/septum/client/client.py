@@ -18,16 +18,19 @@ import httpx
 
 from septum.client.access import Access
 from septum.client.download import Piece, piece_of, save
+from septum.client.feed import FeedClient
 from septum.client.people import PeopleClient
 from septum.client.projects import GroupsClient, ProjectsClient
 from septum.client.registered import RegisteredClient
 from septum.client.stream import Backoff, entries
+from septum.client.telemetry import LoadsClient, LogsClient
 from septum.client.wire import all_of, error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, kind_of, loads, to_json
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
 from septum.protocol.priority import Priority
+from septum.protocol.timeline import RoundLine
 from septum.protocol.views import (
     AppView,
     HealthView,
@@ -53,7 +56,8 @@ class Client:
     """The coordinator's public API.
 
     `people` are organisations, people, sessions and tokens; `groups` those of silos; `projects` what runs belong to;
-    `registered` models under a name, and their deployments.
+    `registered` models under a name, and their deployments; `feed` is what changes; `logs` those of runs; `loads` how
+    busy machines are.
 
     Every method raises ConnectionFailedError when the coordinator cannot be reached, AuthError when the token is not
     accepted, and otherwise the error that the coordinator answered, of the same class as there.
@@ -71,6 +75,9 @@ class Client:
         self.groups = GroupsClient(self._json)
         self.projects = ProjectsClient(self._json)
         self.registered = RegisteredClient(self._json)
+        self.feed = FeedClient(self._json, self._lines)
+        self.logs = LogsClient(self._json, self._lines)
+        self.loads = LoadsClient(self._json)
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +169,18 @@ class Client:
             yield from page
             after = page[-1].seq
 
+    def timeline(self, run_id: str, *, after_round: int = -1, limit: int = 50) -> tuple[RoundLine, ...]:
+        """Where the time of a run went, in at most `limit` rounds after a round; 0 is the preparation."""
+        params = {"limit": str(limit), **({"after": str(after_round)} if after_round >= 0 else {})}
+        return list_of(RoundLine, self._json("GET", f"/runs/{quote(run_id, safe='')}/timeline", params=params))
+
+    def whole_timeline(self, run_id: str) -> Iterator[RoundLine]:
+        """All rounds of a run until now, page by page."""
+        after = -1
+        while page := self.timeline(run_id, after_round=after, limit=100):
+            yield from page
+            after = page[-1].round
+
     def watch(self, run_id: str, *, after: int = 0, patience_s: float = 60.0) -> Iterator[JournalView]:
         """The journal from entry `after` on, as it grows, until the run has ended.
 
@@ -171,10 +190,11 @@ class Client:
         last: Fact | None = None
         while True:
             try:
-                for entry in self._events(run_id, after):
-                    backoff.reset()
-                    after, last = entry.seq, entry.fact
-                    yield entry
+                with self._lines(f"/runs/{quote(run_id, safe='')}/events", after) as lines:
+                    for entry in entries(JournalView, lines):
+                        backoff.reset()
+                        after, last = entry.seq, entry.fact
+                        yield entry
                 if isinstance(last, RunEnded):  # the coordinator closes the stream when nothing can follow
                     return
             except ConnectionFailedError:
@@ -305,14 +325,17 @@ class Client:
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
-    def _events(self, run_id: str, after: int) -> Iterator[JournalView]:
+    @contextmanager
+    def _lines(
+        self, where: str, after: int, params: Mapping[str, str | list[str]] | None = None
+    ) -> Iterator[Iterator[str]]:
+        """The lines of a stream of events, from entry `after` (exclusive) on."""
         headers = {"accept": "text/event-stream", "last-event-id": str(after)}
-        url = f"/runs/{quote(run_id, safe='')}/events"
         try:
-            with self._http.stream("GET", url, headers=headers) as response:
+            with self._http.stream("GET", where, headers=headers, params=params) as response:
                 if response.status_code != httpx.codes.OK:
                     raise error_from(response.status_code, response.read())
-                yield from entries(response.iter_lines())
+                yield response.iter_lines()
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 

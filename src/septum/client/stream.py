@@ -6,19 +6,21 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from septum.errors import ConnectionFailedError
 from septum.protocol.codec import from_json, loads
-from septum.protocol.views import JournalView
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
+T = TypeVar("T")
 
 
-def entries(lines: Iterable[str]) -> Iterator[JournalView]:
-    """The journal entries in the lines of an event stream. Comments (keep-alives) are skipped.
+def entries(cls: type[T], lines: Iterable[str]) -> Iterator[T]:
+    """The entries in the lines of an event stream, each a `cls`. Comments (keep-alives) are skipped.
 
-    >>> list(entries([": still here", ""]))
+    >>> from septum.protocol.views import JournalView
+    >>> list(entries(JournalView, [": still here", ""]))
     []
     """
     data: list[str] = []
@@ -26,7 +28,7 @@ def entries(lines: Iterable[str]) -> Iterator[JournalView]:
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif not line and data:
-            yield from_json(JournalView, loads("\n".join(data).encode()))
+            yield from_json(cls, loads("\n".join(data).encode()))
             data = []
 
 

@@ -9,6 +9,7 @@ from septum.coordinator import totp
 from septum.coordinator.attempts import PER_PAIR, Attempts
 from septum.coordinator.caller import Caller
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.coordinator.login import TOKEN_PREFIX, Login, secret_hash
 from septum.coordinator.passwords import check_new
 from septum.errors import AuthError, ConfigError, ForbiddenError
@@ -16,6 +17,7 @@ from septum.ports.clock import Clock
 from septum.ports.credentials import Credentials, CredentialStore
 from septum.ports.people import check_title
 from septum.ports.sessions import ApiToken, SessionStore
+from septum.protocol.feed import Change, Kind
 from septum.protocol.people_views import ConfirmTotp, MadeToken, NewPassword, NewToken, TokenView, TotpView
 from septum.protocol.rights import Right
 
@@ -36,6 +38,7 @@ class Account:
         performer: Performer,
         clock: Clock,
         issuer: str,
+        feed: Feed,
     ) -> None:
         self._credentials = credentials
         self._sessions = sessions
@@ -43,6 +46,7 @@ class Account:
         self._performer = performer
         self._clock = clock
         self._issuer = issuer
+        self._feed = feed
         self._attempts = Attempts(per_account=PER_PAIR)
 
     async def change_password(self, caller: Caller, wanted: NewPassword) -> None:
@@ -94,13 +98,15 @@ class Account:
         secret, now = TOKEN_PREFIX + secrets.token_urlsafe(32), self._clock.unix()
         title = check_title(wanted.title, "a title")
         token = ApiToken(secrets.token_hex(6), caller.name, title, rights, now, now + wanted.days * 86_400.0)
-        await self._performer.write(self._sessions.add_token, secret_hash(secret), token, most=MOST_TOKENS)
+        change, add = _change(Kind.TOKEN_MADE, caller, token.id), self._sessions.add_token
+        await self._feed.write(change, add, secret_hash(secret), token, most=MOST_TOKENS)
         log.info("token_made", extra={"person": caller.name, "token_id": token.id})
         return MadeToken(secret, _view(token))
 
     async def revoke_token(self, caller: Caller, token_id: str) -> None:
         """End one of the person's tokens. Raises NotFoundError."""
-        await self._performer.write(self._sessions.revoke_token, caller.name, token_id)
+        change = _change(Kind.TOKEN_REVOKED, caller, token_id)
+        await self._feed.write(change, self._sessions.revoke_token, caller.name, token_id)
         log.info("token_revoked", extra={"person": caller.name, "token_id": token_id})
 
     async def _proven(self, caller: Caller, password: str) -> Credentials:
@@ -114,6 +120,10 @@ class Account:
             raise AuthError("this is not your password", hint="an administrator can reset it: septum user reset")
         self._attempts.forgive(caller.name, "")
         return known
+
+
+def _change(kind: Kind, caller: Caller, token_id: str) -> Change:
+    return Change(kind, caller.name, person=caller.name, organisation=caller.person.organisation, token=token_id)
 
 
 def _view(token: ApiToken) -> TokenView:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 from septum.adapters.identity.app_signatures import Signed, verified
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.coordinator.pipe import Pipe, Room, pour
 from septum.errors import ConflictError, DigestError, NotFoundError, SeptumError, TooLargeError
 from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
 from septum.protocol.codec import Scalar, dumps, to_json
+from septum.protocol.feed import Change, Kind
 from septum.protocol.messages import Blob
 from septum.protocol.views import AppView
 from septum.sdk.package_file import description_in, read_description, read_package
@@ -66,6 +68,7 @@ class Apps:
         clock: Clock,
         verify: Verify,
         limit_bytes: int,
+        feed: Feed,
     ) -> None:
         self._registry = registry
         self._blobs = blobs
@@ -73,9 +76,10 @@ class Apps:
         self._clock = clock
         self._verify = verify
         self._limit_bytes = limit_bytes
+        self._feed = feed
         self._room = Room()
 
-    async def push(self, digest: str, chunks: AsyncIterator[bytes]) -> AppView:
+    async def push(self, digest: str, chunks: AsyncIterator[bytes], by: str = "") -> AppView:
         """Take a package; one that is known is taken again.
 
         Raises DigestError when the bytes are others, what `Verify.package` raises, ConflictError when its name and
@@ -86,24 +90,26 @@ class Apps:
             if came.digest != digest:
                 raise DigestError(f"{digest} was announced, and the bytes that came have the digest {came.digest}")
             facts = await self._performer.compute(self._verify.package, self._blobs.path(AREA, came.blob))
-            kept = await self._performer.write(self._add, came, facts, self._clock.unix())
+            kept = await self._feed.write(
+                _change(Kind.APP_PUSHED, by, facts), self._add, came, facts, self._clock.unix()
+            )
         except SeptumError:
             await self._performer.write(self._discard, came.blob)
             raise
         log.info("app_pushed", extra={"app": kept.name, "version": kept.version, "digest": digest})
         return view_of(kept)
 
-    async def sign(self, digest: str, signatures: bytes) -> AppView:
+    async def sign(self, digest: str, signatures: bytes, by: str = "") -> AppView:
         """Keep these signatures of a package, in place of those that are there. Raises AuthError for a wrong one."""
         record = await self._performer.read(self._registry.get, digest)
         facts = PackageFacts(record.name, record.version)
         await self._performer.compute(self._verify.signatures, signatures, facts, digest)
         signed = replace(record, signatures=signatures.decode())
-        kept = await self._performer.write(self._registry.add, signed)
+        kept = await self._feed.write(_change(Kind.APP_SIGNED, by, record), self._registry.add, signed)
         log.info("app_signed", extra={"app": kept.name, "version": kept.version, "digest": digest})
         return view_of(kept)
 
-    async def remove(self, digest: str, runs_of: Callable[[str], Sequence[str]]) -> None:
+    async def remove(self, digest: str, runs_of: Callable[[str], Sequence[str]], by: str = "") -> None:
         """Forget a package, its presets and its bytes; one that is not there is ignored. Silos keep what they fetched.
 
         `runs_of`: the runs of a digest that have not ended. Raises ConflictError naming them, while there are any.
@@ -118,10 +124,10 @@ class Apps:
                 f"{record.name} {record.version} is not removed: of its runs {shown} have not ended",
                 hint=f"septum run stop {at_work[0]}",
             )
-        await self._performer.write(self._remove, record)
+        await self._feed.write(_change(Kind.APP_REMOVED, by, record), self._remove, record)
         log.info("app_removed", extra={"app": record.name, "version": record.version, "digest": digest})
 
-    async def set_preset(self, digest: str, name: str, values: Mapping[str, object]) -> AppView:
+    async def set_preset(self, digest: str, name: str, values: Mapping[str, object], by: str = "") -> AppView:
         """Give a package a preset, in place of one of that name that was given; the package stays as it is.
 
         Raises NotFoundError, ConfigError for a value that its hyper-parameters do not allow, ConflictError for the name
@@ -137,13 +143,16 @@ class Apps:
                 f"{record.name} {record.version} was given {MAX_PRESETS} presets, and no more are kept",
                 hint=f"septum app preset remove {digest} NAME",
             )
-        kept = await self._performer.write(self._registry.set_preset, digest, name, checked)
+        change = _change(Kind.APP_PRESET_SET, by, record, name)
+        kept = await self._feed.write(change, self._registry.set_preset, digest, name, checked)
         log.info("preset_set", extra={"app": kept.name, "version": kept.version, "digest": digest, "preset": name})
         return view_of(kept)
 
-    async def drop_preset(self, digest: str, name: str) -> AppView:
+    async def drop_preset(self, digest: str, name: str, by: str = "") -> AppView:
         """Take a preset back that was given to a package. Raises NotFoundError."""
-        kept = await self._performer.write(self._registry.drop_preset, digest, name)
+        record = await self._performer.read(self._registry.get, digest)
+        change = _change(Kind.APP_PRESET_REMOVED, by, record, name)
+        kept = await self._feed.write(change, self._registry.drop_preset, digest, name)
         log.info("preset_removed", extra={"app": kept.name, "version": kept.version, "digest": digest, "preset": name})
         return view_of(kept)
 
@@ -217,6 +226,10 @@ def view_of(record: AppRecord) -> AppView:
     return AppView(
         record.digest, record.name, record.version, blob, record.pushed_at, record.signatures, record.presets
     )
+
+
+def _change(kind: Kind, by: str, app: PackageFacts | AppRecord, preset: str = "") -> Change:
+    return Change(kind, by, app=f"{app.name}=={app.version}", preset=preset)
 
 
 def _package(path: Path) -> PackageFacts:

@@ -22,6 +22,7 @@ from septum.adapters.store.lock import LOCK_NAME
 from septum.adapters.store.migrate import known_revisions, newer_schema
 from septum.adapters.store.snapshot import Needs, copy_database, needs_of
 from septum.adapters.store.sqlite import DATABASE_NAME
+from septum.adapters.telemetry.file import FILE_NAME as TELEMETRY_NAME
 from septum.coordinator.backup_files import (
     Entry,
     Manifest,
@@ -38,7 +39,8 @@ from septum.coordinator.spool import spool_area
 from septum.errors import ConfigError, ConflictError
 
 BLOBS = "blobs"
-_LEFT_OUT = {LOCK_NAME, BLOBS, *(f"{DATABASE_NAME}{end}" for end in ("", "-wal", "-shm", "-journal"))}
+_ENDS = ("", "-wal", "-shm", "-journal")
+_LEFT_OUT = {LOCK_NAME, BLOBS, *(f"{name}{end}" for name in (DATABASE_NAME, TELEMETRY_NAME) for end in _ENDS)}
 
 
 def back_up(data_dir: Path, target: Path, now: float, note: Callable[[str], None] = lambda _: None) -> Manifest:
@@ -112,7 +114,10 @@ class _Making:
             self._take_blob(str(BLOBS / path), self._link_or_open(BLOBS / path))
 
     def take_others(self) -> None:
-        """Certificates, the operator's access, settings: whatever else lies there, but no temporary files."""
+        """Certificates, the operator's access, settings: whatever else lies there.
+
+        But no temporary files, nor the file of logs and loads, which is written all the time and which no run needs.
+        """
         for folder, folders, names in os.walk(self.data_dir, followlinks=True):
             here = Path(folder).relative_to(self.data_dir)
             left_out = _LEFT_OUT if here == Path() else set()

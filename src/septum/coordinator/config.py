@@ -12,6 +12,7 @@ from typing import cast
 
 from septum.coordinator.oidc_config import OidcConfig, read_oidc
 from septum.errors import ConfigError, did_you_mean
+from septum.ports.telemetry import Kept
 from septum.protocol.codec import Scalar
 
 FILE_NAME = "coordinator.toml"
@@ -31,11 +32,14 @@ class CoordinatorConfig:
     max_blob_mb      largest payload of a silo, and so largest model, in MiB
     max_connections  open at one time; keep it far above silos and people together
     held_per_silo    requests that one silo may have waiting at one time; one for each run it serves, and one more
+    feed_entries     how many of the newest changes the feed keeps
     streams_per_person  streams of events that one person may watch at one time, all programs of theirs together
     idle_logout_min  after how many minutes without a request a session ends
     session_hours    after how many hours a session ends, whatever is done
     approve_own      whether people may approve a model that they registered themselves, before it is deployed
     log_level        debug, info, warning or error
+    logs_days        for how many days what silos tell of the runs' logs is kept
+    logs_mb          and how much of it at most, in MiB; the oldest goes
     oidc             an identity provider, `[oidc]`: coordinator/oidc_config.py; None without one
     tracking         where runs are recorded besides: the settings of each tracker by its name, `[tracking.jsonl]`
     """
@@ -51,11 +55,14 @@ class CoordinatorConfig:
     max_blob_mb: int = 2048
     max_connections: int = 4096
     held_per_silo: int = 32
+    feed_entries: int = 100_000
     streams_per_person: int = 64
     idle_logout_min: int = 60
     session_hours: int = 12
     approve_own: bool = False
     log_level: str = "info"
+    logs_days: int = 30
+    logs_mb: int = 1024
     oidc: OidcConfig | None = None
     tracking: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
@@ -78,9 +85,17 @@ class CoordinatorConfig:
         _in_range("max_blob_mb", self.max_blob_mb, 1, 1024 * 1024)
         _in_range("max_connections", self.max_connections, 128, 65_536)
         _in_range("held_per_silo", self.held_per_silo, 2, 4096)
+        _in_range("feed_entries", self.feed_entries, 100, 10_000_000)
         _in_range("streams_per_person", self.streams_per_person, 1, 65_536)
         _in_range("idle_logout_min", self.idle_logout_min, 1, 24 * 60)
         _in_range("session_hours", self.session_hours, 1, 30 * 24)
+        _in_range("logs_days", self.logs_days, 1, 36_500)
+        _in_range("logs_mb", self.logs_mb, 16, 1024 * 1024)
+
+    @property
+    def logs_kept(self) -> Kept:
+        """How much is kept of what silos tell of the runs' logs."""
+        return Kept(self.logs_days * 86_400.0, self.logs_mb * 2**20)
 
     @property
     def host(self) -> str:

@@ -25,8 +25,10 @@ from septum.coordinator.spool import Spool, mark_of
 from septum.errors import ConflictError, NotFoundError, ProtocolError, SeptumError
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
+from septum.ports.feed import UNTOLD, Telling
 from septum.ports.store import Pending, RunStore, Transition
 from septum.protocol.closing import is_asked_again
+from septum.protocol.feed import Change
 from septum.protocol.messages import Evaluate, Instruction, Invitation, Masked, Report, Result, Train, Wait
 from septum.protocol.run import instruction, step
 from septum.protocol.run_state import (
@@ -72,7 +74,8 @@ class Pace:
 class _Item:
     """Something that happened to a run; `reply` gets the state once it is committed.
 
-    `unread`: a report that the run did not wait for when it came, so that nobody looked at its payload.
+    `unread`: a report that the run did not wait for when it came, so that nobody looked at its payload. `by`: who asked
+    for it, where a person did.
     """
 
     live: Live
@@ -80,6 +83,7 @@ class _Item:
     held: Held | None = None
     unread: bool = False
     reply: asyncio.Future[Run] | None = None
+    by: str = ""
 
     def fail(self, error: SeptumError) -> None:
         if self.held is not None:
@@ -93,9 +97,12 @@ class _Item:
 class Driver:
     """All runs at work. Everything but the constructor belongs in one event loop."""
 
-    def __init__(self, store: RunStore, blobs: BlobStore, clock: Clock, pace: Pace | None = None) -> None:
+    def __init__(
+        self, store: RunStore, blobs: BlobStore, clock: Clock, pace: Pace | None = None, feed: Telling = UNTOLD
+    ) -> None:
         self.pace = pace or Pace()
         self.store = store
+        self.feed = feed
         self.clock = clock
         self.shelf = Shelf(blobs)
         self.held = HeldRequests(hold_s=self.pace.hold_s, per_silo=self.pace.per_silo)
@@ -117,6 +124,7 @@ class Driver:
         self.closing: SeptumError | None = None
         self.on_drain: list[Callable[[SeptumError], None]] = []
         self.on_facts: list[Callable[[str], None]] = []  # a run has something new in its journal, for good
+        self.on_changes: list[Callable[[], None]] = []  # the feed has something new, for good
 
     async def start(self) -> None:
         """Take up every unfinished run where the store has it, and perform what its outbox holds."""
@@ -206,10 +214,13 @@ class Driver:
         self._queue.append(_Item(live, event, held, unread))
         self._wake.set()
 
-    async def tell(self, live: Live, event: Event) -> Run:
-        """Something happened; the state once it is committed. Raises what the run machine raises."""
+    async def tell(self, live: Live, event: Event, by: str = "") -> Run:
+        """Something happened; the state once it is committed. Raises what the run machine raises.
+
+        `by`: who asked for it, where a person did.
+        """
         reply: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Item(live, event, reply=reply))
+        self._queue.append(_Item(live, event, reply=reply, by=by))
         self._wake.set()
         return await reply
 
@@ -278,7 +289,7 @@ class Driver:
         if isinstance(item.event, PayloadsLost | ModelLost) and before.combining and not run.combining:
             assert before.stage is not None
             live.settle(before.stage, before.round, before.attempt)
-        for combine in live.take(run, effects):
+        for combine in live.take(run, effects, at=self.clock.unix(), by=item.by):
             self.performer.start_combine(live, combine)
         if live.opening() != opening:
             live.look.update(held.silo for held in self.held.of_run(run.id))
@@ -348,8 +359,9 @@ class Driver:
         dirty = [live for live in self.lives.values() if live.dirty]
         unsaved = [(live.spool, live.spool.unsaved(live.run)) for live in dirty]
         transitions = tuple(live.transition() for live in dirty)
+        changes = [change for live in dirty for change in live.changes()]
         try:
-            saved, pending = await self.performer.write(self._store, unsaved, transitions)
+            saved, pending = await self.performer.write(self._store, unsaved, transitions, changes)
         except (ConflictError, NotFoundError):
             raise
         except SeptumError as error:  # no space, say: nothing is acknowledged, everybody waits, and it is tried again
@@ -373,12 +385,25 @@ class Driver:
             self.performer.discard_optimizers(live)
             for entry in live.committed(entries):
                 self.performer.start_discard(live, entry)
+        if changes:
+            self.tell_of_changes()
+
+    def tell_of_changes(self) -> None:
+        """The feed has something new, for good."""
+        for tell in self.on_changes:
+            tell()
 
     def _store(
-        self, unsaved: Sequence[tuple[Spool, list[bytes]]], transitions: Sequence[Transition]
+        self,
+        unsaved: Sequence[tuple[Spool, list[bytes]]],
+        transitions: Sequence[Transition],
+        changes: Sequence[Change],
     ) -> tuple[list[list[str]], Sequence[Sequence[Pending]]]:
-        saved = [spool.save(payloads) for spool, payloads in unsaved]
-        return saved, self.store.commit(transitions, at=self.clock.unix())
+        saved, at = [spool.save(payloads) for spool, payloads in unsaved], self.clock.unix()
+        if not changes:
+            return saved, self.store.commit(transitions, at=at)
+        with self.feed.telling(changes, at=at):
+            return saved, self.store.commit(transitions, at=at)
 
     # --- answering -----------------------------------------------------------------------------------------------
 

@@ -34,14 +34,14 @@ class Enrolment:
         self._ca_digest = ca_digest
         self.on_revoked: list[Callable[[str, SeptumError], None]] = []  # end what a silo has open besides requests
 
-    async def invite(self, silo: str, organisation: str = FIRST_ORGANISATION) -> InviteView:
+    async def invite(self, silo: str, organisation: str = FIRST_ORGANISATION, by: str = "") -> InviteView:
         """A one-time token for a silo of this organisation; an older one is void.
 
         Raises ConflictError when the silo is enrolled or is another organisation's, NotFoundError for an unknown one.
         """
         secret, expires_at = new_secret(), self._clock.unix() + INVITATION_S
         token = make_token(check_silo_name(silo), secret, self._ca_digest)
-        await self._silos.invite(silo, _stored(secret), expires_at=expires_at, organisation=organisation)
+        await self._silos.invite(silo, _stored(secret), expires_at=expires_at, organisation=organisation, by=by)
         log.info("silo_invited", extra={"silo": silo, "organisation": organisation, "expires_at": expires_at})
         return InviteView(silo, token, expires_at)
 
@@ -52,9 +52,9 @@ class Enrolment:
         log.info("silo_enrolled", extra={"silo": record.name})
         return Enrolled(record.name, self._name)
 
-    async def revoke(self, silo: str) -> None:
+    async def revoke(self, silo: str, by: str = "") -> None:
         """Refuse a silo's key from now on, and end its open requests. Raises NotFoundError."""
-        await self._silos.revoke(silo)
+        await self._silos.revoke(silo, by)
         log.warning("silo_revoked", extra={"silo": silo})
         hint = f"septum silo invite {silo}, on the coordinator"
         error = AuthError(f"the key of silo {silo!r} was revoked", hint=hint)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.errors import ConnectionFailedError
 from septum.ports.accounts import NOTHING_SAID, SiloAccount, SiloAccounts
 from septum.ports.clock import Clock
 from septum.protocol.description import SiloDescription, Standing
+from septum.protocol.feed import Change, Kind
 from septum.protocol.resources import Capacity
 
 log = logging.getLogger("septum.coordinator.fleet")
@@ -20,12 +22,16 @@ CHANGE_EVERY_S = 1.0  # of one silo: each change is written to the disk
 
 
 class Fleet:
-    """The accounts of all silos. For the event loop."""
+    """The accounts of all silos. For the event loop. `owner`: the organisation of a silo."""
 
-    def __init__(self, accounts: SiloAccounts, performer: Performer, clock: Clock) -> None:
+    def __init__(
+        self, accounts: SiloAccounts, performer: Performer, clock: Clock, feed: Feed, owner: Callable[[str], str]
+    ) -> None:
         self._store = accounts
         self._performer = performer
         self._clock = clock
+        self._feed = feed
+        self._owner = owner
         self._accounts: dict[str, SiloAccount] = {}
         self._changing: set[tuple[str, str]] = set()
         self.on_capacity: list[Callable[[], None]] = []  # a silo gives more or less than before
@@ -37,6 +43,11 @@ class Fleet:
     def of(self, silo: str) -> SiloAccount:
         """What a silo has said."""
         return self._accounts.get(silo, NOTHING_SAID)
+
+    def machine(self, silo: str) -> str:
+        """What a silo said of its software and processor, in a line; empty while it has said nothing."""
+        said = self.of(silo).description
+        return "" if said is None else said.machine
 
     def capacities(self) -> Mapping[str, Capacity]:
         """What each silo gives that says so."""
@@ -58,14 +69,32 @@ class Fleet:
         log.info("silo_described", extra={"silo": silo, "septum": description.septum})
 
     async def stand(self, silo: str, standing: Standing) -> None:
-        """Keep whether a silo is paused. What is known already costs nothing."""
-        if self.of(silo).standing == standing:
+        """Keep how a silo stands. What is known already costs nothing."""
+        before = self.of(silo).standing
+        if before == standing:
             return
         self._take_turn(silo, "standing")
         at = self._clock.unix()
-        await self._performer.write(self._store.stand, silo, standing, at=at)
+        changes = self._changes(silo, before, standing)
+        if changes:
+            await self._feed.write(changes[0], self._store.stand, silo, standing, at=at)
+        else:
+            await self._performer.write(self._store.stand, silo, standing, at=at)
+        if changes[1:]:
+            await self._feed.add(changes[1:])
+        for change in changes:
+            log.info(change.kind.value.replace(".", "_"), extra={"silo": silo, "reason": change.reason})
         self._accounts[silo] = replace(self.of(silo), standing=standing, stood_at=at)
-        log.info("silo_paused" if standing.paused else "silo_resumed", extra={"silo": silo, "reason": standing.reason})
+
+    def _changes(self, silo: str, before: Standing, now: Standing) -> list[Change]:
+        """What there is to tell of how a silo stands now."""
+        kinds: list[tuple[Kind, str]] = []
+        if (now.paused, now.reason) != (before.paused, before.reason):
+            kinds.append((Kind.SILO_PAUSED if now.paused else Kind.SILO_RESUMED, now.reason))
+        if set(now.budget_low) - set(before.budget_low):
+            kinds.append((Kind.SILO_BUDGET_LOW, ", ".join(now.budget_low)))
+        owner = self._owner(silo)
+        return [Change(kind, silo=silo, organisation=owner, reason=reason) for kind, reason in kinds]
 
     def _take_turn(self, silo: str, what: str) -> None:
         """Let a silo change now and then: one that does so in a loop would wear the disk out. Raises otherwise."""

@@ -6,11 +6,13 @@ import logging
 
 from septum.coordinator.caller import Caller
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.coordinator.silos import Silos
 from septum.errors import NotFoundError
 from septum.ports.clock import Clock
 from septum.ports.groups import Group, GroupStore
 from septum.ports.projects import ProjectStore
+from septum.protocol.feed import Change, Kind
 from septum.protocol.project_views import GroupView, NewGroup
 from septum.protocol.rights import Right, Scope, check_name, organisation
 
@@ -21,13 +23,14 @@ class Groups:
     """Groups of silos. A group lies in the organisations of its silos, and in what the projects lie in that have it."""
 
     def __init__(
-        self, store: GroupStore, projects: ProjectStore, silos: Silos, performer: Performer, clock: Clock
+        self, store: GroupStore, projects: ProjectStore, silos: Silos, performer: Performer, clock: Clock, feed: Feed
     ) -> None:
         self._store = store
         self._projects = projects
         self._silos = silos
         self._performer = performer
         self._clock = clock
+        self._feed = feed
 
     async def groups(self, caller: Caller) -> tuple[GroupView, ...]:
         """Those that the caller may see, by name."""
@@ -40,29 +43,31 @@ class Groups:
             raise NotFoundError(f"there is no group {name[:80]!r}", hint="septum group list")
         return group_view(found)
 
-    async def add(self, wanted: NewGroup) -> GroupView:
+    async def add(self, wanted: NewGroup, by: str) -> GroupView:
         """A new group. Raises ConflictError when the name is taken, NotFoundError for an unknown silo."""
         silos = tuple(sorted(set(wanted.silos)))
         group = Group(check_name(wanted.name, "group"), silos, wanted.open_to, self._clock.unix())
-        await self._performer.write(self._store.add, group)
+        await self._feed.write(Change(Kind.GROUP_ADDED, by, group=group.name), self._store.add, group)
         log.info("group_added", extra={"group": group.name, "silos": silos, "open_to": group.open_to})
         return group_view(group)
 
-    async def put(self, name: str, silo: str) -> GroupView:
+    async def put(self, name: str, silo: str, by: str) -> GroupView:
         """Take a silo into a group. Raises NotFoundError."""
-        group = await self._performer.write(self._store.put, name, silo)
+        change = Change(Kind.GROUP_JOINED, by, silo=silo, group=name)
+        group = await self._feed.write(change, self._store.put, name, silo)
         log.info("group_joined", extra={"group": name, "silo": silo})
         return group_view(group)
 
-    async def drop(self, name: str, silo: str) -> GroupView:
+    async def drop(self, name: str, silo: str, by: str) -> GroupView:
         """Take a silo out of a group. Raises NotFoundError."""
-        group = await self._performer.write(self._store.drop, name, silo)
+        change = Change(Kind.GROUP_LEFT, by, silo=silo, group=name)
+        group = await self._feed.write(change, self._store.drop, name, silo)
         log.info("group_left", extra={"group": name, "silo": silo})
         return group_view(group)
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, by: str) -> None:
         """Forget a group. Raises NotFoundError, ConflictError while a project has it."""
-        await self._performer.write(self._store.remove, name)
+        await self._feed.write(Change(Kind.GROUP_REMOVED, by, group=name), self._store.remove, name)
         log.warning("group_removed", extra={"group": name})
 
     async def silos_by_project(self, caller: Caller) -> frozenset[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from septum.coordinator.spool import Spool, mark_of
 from septum.ports.store import Pending, StoredRun, Transition
 from septum.protocol.facts import Fact
+from septum.protocol.feed import Change, change_of
 from septum.protocol.messages import Instruction, Result, Stage
 from septum.protocol.run_state import Combine, Contribution, Discard, Effect, Note, Run
 
@@ -17,6 +18,15 @@ class Discarded:
     """An entry of the outbox is done: payloads were removed."""
 
     id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something for the journal: when it happened, Unix seconds, and who asked for it, where somebody did."""
+
+    fact: Fact
+    at: float
+    by: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -49,7 +59,7 @@ class Live:
     project: str = ""
     submitter: str = ""
     effects: list[Combine | Discard] = field(default_factory=list)
-    facts: list[Fact] = field(default_factory=list)
+    facts: list[Told] = field(default_factory=list)
     performed: list[int] = field(default_factory=list)
     outbox: dict[int, Combine | Discard] = field(default_factory=dict)
     optimizers: list[str] = field(default_factory=list)
@@ -85,8 +95,11 @@ class Live:
         for contribution in contributions:
             self.spool.uploaded(contribution.payload.digest, mark_of(self.run.stage, self.run.round))
 
-    def take(self, run: Run, effects: Sequence[Effect]) -> list[Combine]:
-        """The state after a step; the new Combine effects, which may start before they are committed."""
+    def take(self, run: Run, effects: Sequence[Effect], *, at: float, by: str = "") -> list[Combine]:
+        """The state after a step; the new Combine effects, which may start before they are committed.
+
+        at, by  when it was, Unix seconds, and who asked for it, where somebody did
+        """
         before, self.run = self.run, run
         if effects or replace(run, now=before.now) != before:
             self.dirty = True
@@ -95,7 +108,7 @@ class Live:
         for effect in effects:
             match effect:
                 case Note(fact):
-                    self.facts.append(fact)
+                    self.facts.append(Told(fact, at, by))
                 case Combine():
                     self.effects.append(effect)
                     combines.append(effect)
@@ -122,7 +135,13 @@ class Live:
 
     def transition(self) -> Transition:
         """All that the next commit has to say of this run."""
-        return Transition(self.run, self.version, tuple(self.effects), tuple(self.performed), tuple(self.facts))
+        facts, times = tuple(told.fact for told in self.facts), tuple(told.at for told in self.facts)
+        return Transition(self.run, self.version, tuple(self.effects), tuple(self.performed), facts, times)
+
+    def changes(self) -> list[Change]:
+        """What the feed will have of it."""
+        found = (change_of(self.run, self.project, told.fact, told.by) for told in self.facts)
+        return [change for change in found if change is not None]
 
     def committed(self, pending: Sequence[Pending]) -> list[Pending]:
         """The store has it. Returns the discards that may be performed now."""

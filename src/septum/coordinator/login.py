@@ -17,12 +17,14 @@ from septum.coordinator import totp
 from septum.coordinator.attempts import Attempts
 from septum.coordinator.caller import OPERATOR, Caller, Via
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.coordinator.operator import token_digest
 from septum.coordinator.passwords import MAX_CHARS, Passwords, check_new
 from septum.errors import AuthError, MessageError, PasswordChangeError, SecondFactorError, SeptumError
 from septum.ports.clock import Clock
 from septum.ports.credentials import Credentials, CredentialStore
 from septum.ports.sessions import Session, SessionStore
+from septum.protocol.feed import Change, Kind
 from septum.protocol.people_views import Invited, SessionView, SignIn
 
 log = logging.getLogger("septum.coordinator.login")
@@ -53,6 +55,7 @@ class Login:
         performer: Performer,
         clock: Clock,
         operator_digest: bytes,
+        feed: Feed,
         lifetimes: Lifetimes | None = None,
     ) -> None:
         self._credentials = credentials
@@ -60,6 +63,7 @@ class Login:
         self._performer = performer
         self._clock = clock
         self._operator_digest = operator_digest
+        self._feed = feed
         self._lifetimes = lifetimes or Lifetimes()
         self._attempts = Attempts()
         self._codes = Attempts(per_account=CODES)
@@ -106,7 +110,8 @@ class Login:
         check_new(proof.new_password, known.name)
         kept = await self.passwords.hash(proof.new_password)
         choose = self._credentials.choose_password
-        if not await self._performer.write(choose, known.name, kept, one_time_hash=known.one_time_hash):
+        joined = Change(Kind.PERSON_JOINED, known.name, person=known.name, organisation=known.organisation)
+        if not await self._feed.write(joined, choose, known.name, kept, one_time_hash=known.one_time_hash):
             raise AuthError("this one-time password has been used", hint=f"septum user reset {known.name}")
 
     async def check_invitation(self, invited: Invited) -> None:

@@ -14,18 +14,19 @@ import math
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from septum.coordinator.attempts import Attempts
-from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.coordinator.login import Login, secret_hash
 from septum.errors import AuthError, ConflictError, ConnectionFailedError, ForbiddenError
 from septum.ports.clock import Clock
 from septum.ports.credentials import CredentialStore
 from septum.ports.people import PeopleStore, Person, check_person_name
 from septum.protocol.codec import Json
+from septum.protocol.feed import Change, Kind
 from septum.protocol.people_views import DeviceView, Invited, SessionView, WaitView
 from septum.protocol.rights import Grant
 
@@ -73,7 +74,7 @@ class Oidc:
         login: Login,
         people: PeopleStore,
         credentials: CredentialStore,
-        performer: Performer,
+        feed: Feed,
         clock: Clock,
         callback_url: str,
     ) -> None:
@@ -81,9 +82,10 @@ class Oidc:
         self._login = login
         self._people = people
         self._credentials = credentials
-        self._performer = performer
+        self._performer = feed.performer
         self._clock = clock
         self._callback_url = callback_url
+        self._feed = feed
         self._begun: dict[str, _Begun] = {}
         self._attempts = Attempts(PER_ADDRESS, PER_ADDRESS, PER_ADDRESS)
 
@@ -195,7 +197,8 @@ class Oidc:
         if known and known != invited.name:
             raise ConflictError(f"this identity belongs to {known!r} already", hint=f"septum user show {known}")
         if not known:
-            await self._performer.write(self._credentials.know_as, invited.name, issuer, subject)
+            person = await self._performer.read(self._people.person, invited.name)
+            await self._feed.write(_joined(person), self._credentials.know_as, invited.name, issuer, subject)
             log.warning("identity_tied", extra={"person": invited.name, "issuer": issuer})
         return invited.name
 
@@ -209,7 +212,7 @@ class Oidc:
         full_name = "".join(char for char in str(claims.get("name", ""))[:200] if char.isprintable())
         person = Person(name, full_name, config.organisation, self._clock.unix(), grants=grants)
         try:
-            await self._performer.write(self._credentials.admit, person, issuer, subject)
+            await self._feed.write(_joined(person), self._credentials.admit, person, issuer, subject)
         except ConflictError:  # not tied by the name alone: the provider's names are not ours
             raise ConflictError(
                 f"there is a person {name!r} here already, who has not come from the identity provider",
@@ -225,7 +228,8 @@ class Oidc:
         if not by_any or set(now) == set(person.grants):
             return person
         log.warning("roles_changed", extra={"person": person.name, "by": "groups", "roles": list(map(str, now))})
-        return await self._performer.write(self._people.set_grants, person.name, now)
+        roles = replace(_joined(person), kind=Kind.PERSON_ROLES, by="", roles=tuple(map(str, now)))
+        return await self._feed.write(roles, self._people.set_grants, person.name, now)
 
     def _granted(self, claims: Mapping[str, object]) -> tuple[Grant, ...]:
         config = self._provider.config
@@ -252,4 +256,14 @@ def _refused(answer: Mapping[str, Json]) -> AuthError:
     return AuthError(
         f"the identity provider refused the sign-in: {error if error in known else 'it did not say why'}",
         hint="begin again; its own log says more",
+    )
+
+
+def _joined(person: Person) -> Change:
+    return Change(
+        Kind.PERSON_JOINED,
+        person.name,
+        person=person.name,
+        organisation=person.organisation,
+        roles=tuple(map(str, person.grants)),
     )

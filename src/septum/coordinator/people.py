@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 
 from septum.coordinator.caller import Caller
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.coordinator.login import secret_hash
 from septum.errors import ForbiddenError, NotFoundError
 from septum.ports.clock import Clock
 from septum.ports.people import Organisation, PeopleStore, Person, check_person_name, check_title
+from septum.protocol.feed import Change, Kind
 from septum.protocol.people_views import (
     InvitationView,
     NewOrganisation,
@@ -36,7 +38,14 @@ class People:
     """
 
     def __init__(
-        self, store: PeopleStore, resets: Resets, performer: Performer, clock: Clock, url: str, ca_digest: str | None
+        self,
+        store: PeopleStore,
+        resets: Resets,
+        performer: Performer,
+        clock: Clock,
+        url: str,
+        ca_digest: str | None,
+        feed: Feed,
     ) -> None:
         self._store = store
         self._resets = resets
@@ -44,6 +53,7 @@ class People:
         self._clock = clock
         self._url = url
         self._ca_digest = ca_digest
+        self._feed = feed
 
     async def organisations(self, caller: Caller) -> tuple[OrganisationView, ...]:
         """Those that the caller may see, by name."""
@@ -57,17 +67,19 @@ class People:
             raise NotFoundError(f"there is no organisation {name[:80]!r}", hint="septum org list")
         return found
 
-    async def add_organisation(self, wanted: NewOrganisation) -> OrganisationView:
+    async def add_organisation(self, wanted: NewOrganisation, by: str) -> OrganisationView:
         """A new organisation. Raises ConflictError when its name is taken."""
         name = check_name(wanted.name, "organisation")
         made = Organisation(name, check_title(wanted.title or name, "a title"), self._clock.unix())
-        await self._performer.write(self._store.add_organisation, made)
+        change = Change(Kind.ORGANISATION_ADDED, by, organisation=name)
+        await self._feed.write(change, self._store.add_organisation, made)
         log.info("organisation_added", extra={"organisation": name})
         return _organisation(made)
 
-    async def remove_organisation(self, name: str) -> None:
+    async def remove_organisation(self, name: str, by: str) -> None:
         """Forget an organisation that has neither silos nor people. Raises ConflictError."""
-        await self._performer.write(self._store.remove_organisation, name)
+        change = Change(Kind.ORGANISATION_REMOVED, by, organisation=name)
+        await self._feed.write(change, self._store.remove_organisation, name)
         log.warning("organisation_removed", extra={"organisation": name})
 
     async def people(self, caller: Caller) -> tuple[PersonView, ...]:
@@ -96,7 +108,8 @@ class People:
             grants=wanted.grants,
         )
         password, until = secrets.token_urlsafe(24), self._clock.unix() + INVITATION_S
-        await self._performer.write(self._store.add, person, secret_hash(password), until=until)
+        change = _change(Kind.PERSON_INVITED, caller, person, person.grants)
+        await self._feed.write(change, self._store.add, person, secret_hash(password), until=until)
         log.info("person_invited", extra={"person": person.name, "by": caller.name, "roles": _texts(person.grants)})
         return self._invitation(person.name, password, until)
 
@@ -104,21 +117,28 @@ class People:
         """Forget by what a person proves themselves, and let them in once, as at the beginning."""
         _need_all(caller, person.grants)
         password, until = secrets.token_urlsafe(24), self._clock.unix() + INVITATION_S
-        await self._performer.write(self._resets.reset, person.name, secret_hash(password), until=until)
+        change, reset = _change(Kind.PERSON_RESET, caller, person), self._resets.reset
+        await self._feed.write(change, reset, person.name, secret_hash(password), until=until)
         log.warning("person_reset", extra={"person": person.name, "by": caller.name})
         return self._invitation(person.name, password, until)
 
     async def set_grants(self, caller: Caller, person: Person, grants: tuple[Grant, ...]) -> PersonView:
         """Give a person these roles in place of theirs. The caller may give, or take, each that is new or goes."""
         _need_all(caller, set(grants) ^ set(person.grants))
-        changed = await self._performer.write(self._store.set_grants, person.name, grants)
+        if set(grants) == set(person.grants):
+            return person_view(person)
+        change = _change(Kind.PERSON_ROLES, caller, person, grants)
+        changed = await self._feed.write(change, self._store.set_grants, person.name, grants)
         log.warning("roles_changed", extra={"person": person.name, "by": caller.name, "roles": _texts(grants)})
         return person_view(changed)
 
     async def suspend(self, caller: Caller, person: Person, *, suspended: bool) -> PersonView:
         """Let a person in no more, or again."""
         _need_all(caller, person.grants)
-        changed = await self._performer.write(self._store.suspend, person.name, suspended=suspended)
+        if suspended == person.suspended:
+            return person_view(person)
+        change = _change(Kind.PERSON_SUSPENDED if suspended else Kind.PERSON_RESTORED, caller, person)
+        changed = await self._feed.write(change, self._store.suspend, person.name, suspended=suspended)
         event = "person_suspended" if suspended else "person_restored"
         log.warning(event, extra={"person": person.name, "by": caller.name})
         return person_view(changed)
@@ -149,6 +169,11 @@ def person_view(person: Person) -> PersonView:
 
 def _organisation(one: Organisation) -> OrganisationView:
     return OrganisationView(one.name, one.title, one.created_at)
+
+
+def _change(kind: Kind, caller: Caller, person: Person, grants: Iterable[Grant] = ()) -> Change:
+    roles = tuple(_texts(grants))
+    return Change(kind, caller.name, person=person.name, organisation=person.organisation, roles=roles)
 
 
 def _sees(caller: Caller, person: Person) -> bool:

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from septum.coordinator.caller import Caller
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.errors import ConfigError, ConflictError, NotFoundError
 from septum.ports.clock import Clock
 from septum.ports.groups import GroupStore
 from septum.ports.people import check_title
 from septum.ports.projects import Project, ProjectStore
+from septum.protocol.feed import Change, Kind
 from septum.protocol.project_views import NewProject, ProjectView
 from septum.protocol.rights import Right, Scope, check_name
 
@@ -21,11 +23,12 @@ log = logging.getLogger("septum.coordinator.projects")
 class Projects:
     """Projects. Each lies in itself and in the organisations that own it, and so does what is run in it."""
 
-    def __init__(self, store: ProjectStore, groups: GroupStore, performer: Performer, clock: Clock) -> None:
+    def __init__(self, store: ProjectStore, groups: GroupStore, performer: Performer, clock: Clock, feed: Feed) -> None:
         self._store = store
         self._groups = groups
         self._performer = performer
         self._clock = clock
+        self._feed = feed
 
     async def projects(self, caller: Caller) -> tuple[ProjectView, ...]:
         """Those that the caller may see, by name."""
@@ -44,7 +47,7 @@ class Projects:
         """What is told of a project."""
         return _view(project, await self._silos())
 
-    async def add(self, wanted: NewProject) -> ProjectView:
+    async def add(self, wanted: NewProject, by: str) -> ProjectView:
         """A new project.
 
         Raises ConflictError when the name is taken, NotFoundError for an unknown group or organisation, ConfigError.
@@ -56,13 +59,14 @@ class Projects:
             tuple(sorted(set(wanted.organisations))),
             self._clock.unix(),
         )
-        await self._performer.write(self._store.add, project)
+        change = Change(Kind.PROJECT_ADDED, by, group=project.group, project=project.name)
+        await self._feed.write(change, self._store.add, project)
         log.info("project_added", extra={"project": project.name, "group": project.group})
         return await self.view(project)
 
-    async def close(self, name: str) -> ProjectView:
+    async def close(self, name: str, by: str) -> ProjectView:
         """Take no new runs in a project. Raises NotFoundError."""
-        closed = await self._performer.write(self._store.close, name)
+        closed = await self._feed.write(Change(Kind.PROJECT_CLOSED, by, project=name), self._store.close, name)
         log.warning("project_closed", extra={"project": name})
         return await self.view(closed)
 

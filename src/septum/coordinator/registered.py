@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from septum.coordinator.caller import Caller
-from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.coordinator.projects import Projects
 from septum.coordinator.service import JOURNAL_PAGE, RunService
 from septum.errors import ConfigError, ConnectionFailedError, NotFoundError
@@ -19,6 +20,7 @@ from septum.ports.registered import ModelRegistry
 from septum.protocol.comparing import best_round, course_of
 from septum.protocol.deploying import MAX_ORDERS, DeploymentOrder, DeploymentOrders, Told
 from septum.protocol.facts import Fact
+from septum.protocol.feed import Change, Kind
 from septum.protocol.messages import Blob
 from septum.protocol.model_card import LAST, lineage_of
 from septum.protocol.registered import (
@@ -58,7 +60,7 @@ class Registered:
         service: RunService,
         projects: Projects,
         groups: GroupStore,
-        performer: Performer,
+        feed: Feed,
         clock: Clock,
         *,
         approve_own: bool = False,
@@ -67,7 +69,8 @@ class Registered:
         self._service = service
         self._projects = projects
         self._groups = groups
-        self._performer = performer
+        self._feed = feed
+        self._performer = feed.performer
         self._clock = clock
         self._approve_own = approve_own
         self._any = True  # whether there are deployments: most coordinators need not look for each silo that asks
@@ -118,21 +121,24 @@ class Registered:
         new = version_of(found, wanted.name, Blob(found.model, size_bytes), project, self._act(caller))
         async with self.keeping:
             self._service.model_path(found.model)  # raises for one whose file is gone
-            kept = await self._performer.write(self._registry.register, new)
+            change = Change(Kind.MODEL_REGISTERED, caller.name, run, project=project, model=wanted.name)
+            kept = await self._feed.write(change, self._registry.register, new)
         log.info("model_registered", extra={"model": kept.label, "run_id": kept.run, "by": caller.name})
         return _view(kept, await self._used_by())
 
     async def approve(self, caller: Caller, name: str, version: int) -> ModelVersionView:
         """Say that a version may be used. Raises NotFoundError, ConflictError, ForbiddenError for one's own."""
         act = self._act(caller)
-        kept = await self._performer.write(self._registry.approve, name, version, act, own=self._approve_own)
+        change = await self._change(Kind.MODEL_APPROVED, caller, name, version)
+        kept = await self._feed.write(change, self._registry.approve, name, version, act, own=self._approve_own)
         log.info("model_approved", extra={"model": kept.label, "by": caller.name})
         return _view(kept, await self._used_by())
 
     async def retire(self, caller: Caller, name: str, version: int) -> ModelVersionView:
         """Let no silo use a version any more. Raises NotFoundError."""
         before = (await self.version(name, version)).used_by
-        kept = await self._performer.write(self._registry.retire, name, version, self._act(caller))
+        change = await self._change(Kind.MODEL_RETIRED, caller, name, version)
+        kept = await self._feed.write(change, self._registry.retire, name, version, self._act(caller))
         self._release(before)
         log.warning("model_retired", extra={"model": kept.label, "by": caller.name})
         return _view(kept, await self._used_by())
@@ -145,7 +151,10 @@ class Registered:
             names = {order.name for order in (await self.orders(silo)).items} | {wanted.name}
             if len(names) > MAX_ORDERS:
                 raise ConfigError(f"silo {silo!r} is to use {MAX_ORDERS} models already", hint="septum model retire")
-        made = await self._performer.write(self._registry.deploy, wanted, self._act(caller))
+        change = await self._change(Kind.MODEL_DEPLOYED, caller, wanted.name, wanted.version)
+        made = await self._feed.write(
+            replace(change, group=wanted.group), self._registry.deploy, wanted, self._act(caller)
+        )
         self._any = True
         view = await self.deployment(made.id)
         self._release(view.used_by)
@@ -154,6 +163,10 @@ class Registered:
             extra={"model": f"{made.name} {made.version}", "deployment": made.id, "by": caller.name},
         )
         return view
+
+    async def _change(self, kind: Kind, caller: Caller, name: str, version: int) -> Change:
+        known = the_version(await self._versions(), name, version)
+        return Change(kind, caller.name, known.run, project=known.project, model=known.label)
 
     async def deployments(self, caller: Caller, name: str = "") -> tuple[DeploymentView, ...]:
         """Those of versions that the caller may see, newest first; of one `name`, or of all."""

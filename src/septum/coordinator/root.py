@@ -12,8 +12,10 @@ from pathlib import Path
 
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.clock import SystemClock
+from septum.adapters.machine_use import MachineUse
 from septum.adapters.server.granian import GranianServer
 from septum.adapters.store.sqlite import Stores, open_store
+from septum.adapters.telemetry.open import Telemetry, open_telemetry
 from septum.adapters.tls import ensure_server_certificate
 from septum.coordinator.account import Account
 from septum.coordinator.administrator import ensure_administrator
@@ -24,12 +26,16 @@ from septum.coordinator.asgi import App, Receive, Scope, Send
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.feed import Feed
 from septum.coordinator.fleet import Fleet
 from septum.coordinator.groups import Groups
+from septum.coordinator.loads import Loads
 from septum.coordinator.login import Lifetimes, Login
+from septum.coordinator.logs import Logs
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
+from septum.coordinator.presence import Presence
 from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.registered import Registered
@@ -63,6 +69,7 @@ class Adapters:
 
     open_store: Callable[[Path], Stores] = open_store
     open_blobs: Callable[[Path], BlobStore] = DirectoryBlobs
+    open_telemetry: Callable[[Path], Telemetry] = open_telemetry
 
 
 ADAPTERS = Adapters()
@@ -117,47 +124,64 @@ async def run_coordinator(
         digest = ensure_operator(config.data_dir, url=url, ca_file=str(certificate.ca or ""))
         blobs = adapters.open_blobs(config.data_dir / "blobs")
         entry = _Entry(url, digest)
-        driver = await _start_engine(config, stores, blobs, certificate, entry, router, stack)
+        telemetry = adapters.open_telemetry(config.data_dir)
+        stack.callback(telemetry.close)
+        kept = _Kept(stores, blobs, telemetry)
+        driver = await _start_engine(config, kept, certificate, entry, router, stack)
         log.info("coordinator_starts", extra={"url": url, "data_dir": str(config.data_dir), "epoch": stores.epoch})
         await _serve(server, driver, stop, lambda: ready(Ready(url, server.port, config.data_dir)))
         log.info("coordinator_stops", extra={"url": url})
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Where everything is kept."""
+
+    stores: Stores
+    blobs: BlobStore
+    telemetry: Telemetry
+
+
 async def _start_engine(
     config: CoordinatorConfig,
-    stores: Stores,
-    blobs: BlobStore,
+    kept: _Kept,
     certificate: _Certificate,
     entry: _Entry,
     router: _Router,
     stack: AsyncExitStack,
 ) -> Driver:
-    clock = SystemClock()
+    clock, stores, blobs = SystemClock(), kept.stores, kept.blobs
     pace = Pace(hold_s=config.hold_s, per_silo=config.held_per_silo)
-    driver = Driver(stores.runs, blobs, clock, pace)
+    driver = Driver(stores.runs, blobs, clock, pace, stores.feed)
+    feed = Feed(stores.feed, driver.performer, clock, config.feed_entries)
+    driver.on_changes.append(feed.told)
+    driver.on_drain.append(feed.entries.end)
     max_blob_bytes = config.max_blob_mb * 2**20
     service = RunService(driver, blobs, max_blob_bytes=max_blob_bytes)
-    door = await _open_door(config, stores, driver, certificate, entry, stack)
-    fleet = Fleet(stores.accounts, driver.performer, clock)
-    silos = Silos(stores.registry, driver.performer, clock, driver.held.silos, fleet.of)
+    door = await _open_door(config, stores, driver, feed, certificate, entry, stack)
+    fleet = Fleet(stores.accounts, driver.performer, clock, feed, lambda silo: silos.owner(silo))
+    silos = Silos(stores.registry, driver.performer, clock, driver.held.silos, feed, fleet.of)
+    presence = Presence(silos.views, feed, clock)
     driver.queue.offers = lambda: {
         silo: capacity for silo, capacity in fleet.capacities().items() if silos.public_key(silo) is not None
     }
     fleet.on_capacity.append(driver.reckon)
+    service.machine_of = fleet.machine
     enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
-    apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes)
+    apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes, feed)
     rosters = Rosters(config.data_dir)
-    groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock)
-    projects = Projects(stores.projects, stores.groups, driver.performer, clock)
+    groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock, feed)
+    projects = Projects(stores.projects, stores.groups, driver.performer, clock, feed)
     registered = Registered(
         stores.registered,
         service,
         projects,
         stores.groups,
-        driver.performer,
+        feed,
         clock,
         approve_own=config.approve_own,
     )
+    logs, loads = _telemetry(config, kept.telemetry, driver, service, stack)
     silo_api = SiloApi(
         SiloApiParts(
             service=service,
@@ -170,6 +194,8 @@ async def _start_engine(
             clock=clock,
             ca_path=certificate.ca,
             max_blob_bytes=max_blob_bytes,
+            logs=logs,
+            loads=loads,
         )
     )
     router.silo_api = silo_api
@@ -191,7 +217,10 @@ async def _start_engine(
         groups=groups,
         projects=projects,
         registered=registered,
+        feed=feed,
         seats=Seats(config.streams_per_person),
+        logs=logs,
+        loads=loads,
         started_at=clock.unix(),
     )
     router.public_api = create_app(parts)
@@ -199,12 +228,30 @@ async def _start_engine(
     await silos.load()
     await fleet.load()
     await driver.start()
+    await feed.trim()
+    presence.start(await driver.performer.read(stores.feed.silos_online))
     tracking.start()
+    logs.start()
+    loads.start()
     stack.callback(silo_api.close)
     stack.push_async_callback(driver.close)
     stack.push_async_callback(tracking.close)
+    stack.push_async_callback(presence.close)
     stack.push_async_callback(silos.note, at_once=True)
     return driver
+
+
+def _telemetry(
+    config: CoordinatorConfig, telemetry: Telemetry, driver: Driver, service: RunService, stack: AsyncExitStack
+) -> tuple[Logs, Loads]:
+    """Logs of runs and loads of machines: they end after all that tells of them."""
+    logs = Logs(telemetry.logs, service, driver.clock, config.logs_kept)
+    loads = Loads(telemetry.system, driver.clock, MachineUse(config.data_dir))
+    driver.on_facts.append(logs.noted)
+    driver.on_drain.append(logs.hubs.end)
+    stack.push_async_callback(logs.close)
+    stack.push_async_callback(loads.close)
+    return logs, loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +276,7 @@ async def _open_door(
     config: CoordinatorConfig,
     stores: Stores,
     driver: Driver,
+    feed: Feed,
     certificate: _Certificate,
     entry: _Entry,
     stack: AsyncExitStack,
@@ -236,10 +284,10 @@ async def _open_door(
     performer, clock, credentials = driver.performer, driver.clock, stores.credentials
     await performer.write(ensure_administrator, config.data_dir, stores.people, credentials, clock.unix())
     lifetimes = Lifetimes(config.session_hours * 3600.0, config.idle_logout_min * 60.0)
-    login = Login(credentials, stores.sessions, performer, clock, entry.operator_digest, lifetimes)
+    login = Login(credentials, stores.sessions, performer, clock, entry.operator_digest, feed, lifetimes)
     stack.callback(login.passwords.close)
-    people = People(stores.people, credentials, performer, clock, entry.url, certificate.digest)
-    account = Account(credentials, stores.sessions, login, performer, clock, config.name)
+    people = People(stores.people, credentials, performer, clock, entry.url, certificate.digest, feed)
+    account = Account(credentials, stores.sessions, login, performer, clock, config.name, feed)
     if config.oidc is None:
         return _Door(login, people, account, None)
     from septum.coordinator.provider import Provider  # httpx and PyJWT: 8 MB that others need not hold
@@ -247,7 +295,7 @@ async def _open_door(
     provider = Provider(config.oidc)
     stack.push_async_callback(provider.close)
     callback = f"{entry.url}{PREFIX}/oidc/callback"
-    oidc = Oidc(provider, login, stores.people, credentials, performer, clock, callback)
+    oidc = Oidc(provider, login, stores.people, credentials, feed, clock, callback)
     return _Door(login, people, account, oidc)
 
 

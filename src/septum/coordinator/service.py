@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from blake3 import blake3
 
 from septum.adapters.file_source import file_source
-from septum.coordinator.driver import Driver, invitation
+from septum.coordinator.driver import Driver, invitation, is_open
 from septum.coordinator.held import POLL, Held
 from septum.coordinator.hub import Hubs
 from septum.coordinator.journals import RunJournal
 from septum.coordinator.live import Live, revive
 from septum.coordinator.spool import Mark, mark_of
+from septum.coordinator.timelines import rounds_of
 from septum.errors import (
     ConflictError,
     ConnectionFailedError,
@@ -29,20 +30,24 @@ from septum.errors import (
 )
 from septum.plugins.strategies import strategy_for
 from septum.ports.blobs import BlobStore
-from septum.ports.store import ALL_RUNS, Listed, RunFilter
+from septum.ports.store import ALL_RUNS, Listed, RunFilter, StoredRun
 from septum.protocol import metrics_combine
 from septum.protocol.codec import dumps, to_json
 from septum.protocol.combine import check
 from septum.protocol.facts import Fact, ModelMade, ModelMeasured
+from septum.protocol.feed import submitted
 from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
     Instruction,
+    Join,
     Leave,
     Masked,
     Outcome,
+    Over,
     Poll,
     PollAnswer,
     Result,
+    Serving,
     SiloMessage,
     Stage,
     Wait,
@@ -54,6 +59,7 @@ from septum.protocol.run import create
 from septum.protocol.run_state import Effect, Event, FromSilo, Note, Phase, Presence, Run
 from septum.protocol.sources import Source, source_of
 from septum.protocol.stages import is_maker
+from septum.protocol.timeline import RoundLine
 from septum.protocol.views import (
     JournalView,
     ModelView,
@@ -82,6 +88,7 @@ class RunService:
         self.journals: Hubs[JournalView] = Hubs(lambda run_id: RunJournal(driver, run_id))
         driver.on_facts.append(self.journals.wake)
         driver.on_drain.append(self.journals.end)
+        self.machine_of: Callable[[str], str] = lambda _: ""  # what a silo said of its software and processor
 
     # --- silos ---------------------------------------------------------------------------------------------------
 
@@ -119,10 +126,22 @@ class RunService:
             return Wait()
         unread = isinstance(message, Result) and not await self._check(live, silo, message)
         held = self._driver.held.hold(silo, run_id)
-        self._driver.post(live, FromSilo(silo, message), held, unread=unread)
+        machine = self.machine_of(silo) if isinstance(message, Join) else ""
+        self._driver.post(live, FromSilo(silo, message, machine), held, unread=unread)
         answer = await self._answer(held)
         assert isinstance(answer, Instruction)
         return answer
+
+    async def over(self, silo: str, message: Serving) -> Over:
+        """Which of these runs are over for a silo: they have ended, wait in the queue, or are not known."""
+        return Over(tuple([run for run in message.runs if await self._is_over(silo, run)]))
+
+    async def _is_over(self, silo: str, run_id: str) -> bool:
+        try:
+            live = await self._driver.load(run_id)
+        except NotFoundError:
+            return True
+        return not is_open(live.stored) or live.stored.presence.get(silo, Presence.REFUSED) is Presence.REFUSED
 
     async def _in_its_turn(self, live: Live, silo: str) -> None:
         """Let a silo take leave now and then: who comes and goes in a loop would fill the journal, and so the disk."""
@@ -249,6 +268,10 @@ class RunService:
         live.given[silo] = digest
         return self._driver.shelf.path(digest)
 
+    async def plan_of_silo(self, silo: str, run_id: str) -> Plan:
+        """The plan of a run in which a silo takes part. Raises NotFoundError, ProtocolError for another's run."""
+        return (await self._taking_part(silo, run_id)).run.plan
+
     async def _taking_part(self, silo: str, run_id: str) -> Live:
         live = await self._driver.load(run_id)
         if silo not in live.run.presence:
@@ -269,12 +292,12 @@ class RunService:
     # --- operators -----------------------------------------------------------------------------------------------
 
     async def submit(
-        self, plan: Plan, key: str, project: str = "", priority: Priority = Priority.NORMAL, submitter: str = ""
+        self, plan: Plan, key: str, project: str = "", priority: Priority = Priority.NORMAL, by: str = ""
     ) -> RunView:
         """A new run, in a project or in none; the same one again for the same key, plan and project.
 
-        It waits in the queue where its silos have no room for it now. `submitter`: who asks for it; of a repeated
-        submission the first.
+        It waits in the queue where its silos have no room for it now. `by`: who submits it; of a repeated submission
+        the first.
 
         Raises ConfigError for settings that the strategy does not know, for fewer silos than it needs and for more than
         a silo ever has room for, PluginError for a strategy that cannot be loaded, ConflictError when the key had
@@ -287,17 +310,16 @@ class RunService:
         since = queue.since_when(self._driver.lives.values(), run)
         if since is None:
             with queue.entering(run):
-                return await self._enter(run, effects, project, submitter)
+                return await self._enter(run, effects, project, by)
         waits = create(run.id, plan, now=0.0, priority=priority, queued_at=since)
-        return await self._enter(*waits, project, submitter)
+        return await self._enter(*waits, project, by)
 
-    async def _enter(self, run: Run, effects: Sequence[Effect], project: str, submitter: str) -> RunView:
+    async def _enter(self, run: Run, effects: Sequence[Effect], project: str, by: str) -> RunView:
         """Store a new run, and take it into memory; or find the one that this submission made before."""
         plan = run.plan
         facts = [effect.fact for effect in effects if isinstance(effect, Note)]
-        at, make = self._driver.clock.unix(), self._driver.store.create
         try:
-            stored = await self._driver.performer.write(make, run, facts, at=at, project=project, submitter=submitter)
+            stored = await self._driver.performer.write(self._create, run, facts, project, by)
         except ConflictError:
             live = await self._driver.load(run.id)
             other = "plan" if live.run.plan.digest != plan.digest else "project" if live.project != project else ""
@@ -311,12 +333,18 @@ class RunService:
         live = self._driver.adopt(revive(stored, spool, monotonic=self._driver.clock.monotonic()))
         if run.phase is Phase.QUEUED:
             self._driver.look()
+        self._driver.tell_of_changes()
         return self._view(live)
 
-    async def command(self, run_id: str, event: Event) -> RunView:
-        """Stop, Pause or Resume a run. Raises NotFoundError, or ProtocolError when its state does not allow it."""
+    def _create(self, run: Run, facts: Sequence[Fact], project: str, by: str) -> StoredRun:
+        at = self._driver.clock.unix()
+        with self._driver.feed.telling([submitted(run, project, by)], at=at):
+            return self._driver.store.create(run, facts, at=at, project=project, submitter=by)
+
+    async def command(self, run_id: str, event: Event, by: str = "") -> RunView:
+        """Stop, Pause or Resume a run, as somebody wants. Raises NotFoundError, ProtocolError for one that cannot."""
         live = await self._driver.load(run_id)
-        await self._driver.tell(live, event)
+        await self._driver.tell(live, event, by)
         return self._view(live)
 
     async def run(self, run_id: str) -> RunView:
@@ -326,6 +354,22 @@ class RunService:
     async def plan(self, run_id: str) -> Plan:
         """What a run was settled to do. Raises NotFoundError."""
         return (await self._driver.load(run_id)).run.plan
+
+    def has_ended(self, run_id: str) -> bool:
+        """Whether a run is in memory and over, maybe a moment before the store says so."""
+        live = self._driver.lives.get(run_id)
+        return live is not None and live.run.outcome is not None
+
+    async def times(self, run_id: str) -> tuple[float, float | None]:
+        """When a run began and when it ended, Unix seconds; None while it has not. Raises NotFoundError."""
+        live = await self._driver.load(run_id)
+        if live.stored.outcome is None:
+            return live.created_at, None
+        last = 0.0
+        after = 0
+        while entries := await self.journal(run_id, after=after, limit=JOURNAL_PAGE):
+            after, last = entries[-1].seq, entries[-1].at
+        return live.created_at, last
 
     async def project_of(self, run_id: str) -> str:
         """The project of a run, empty for none. Raises NotFoundError."""
@@ -387,6 +431,14 @@ class RunService:
         read, journal = self._driver.performer.read, self._driver.store.journal
         entries = await read(journal, run_id, after=after, limit=limit, kinds=kinds)
         return tuple(JournalView(entry.seq, entry.at, entry.fact) for entry in entries)
+
+    async def timeline(self, run_id: str, *, after_round: int, limit: int) -> tuple[RoundLine, ...]:
+        """Where a run's time went, at most `limit` rounds after a round, oldest first. Raises NotFoundError."""
+        masked = (await self._driver.load(run_id)).run.plan.masking is not None
+        now, store = self._driver.clock.unix(), self._driver.store
+        return await self._driver.performer.read(
+            rounds_of, store, run_id, after_round=after_round, limit=limit, now=now, masked=masked
+        )
 
     def runs_of(self, app_digest: str) -> tuple[str, ...]:
         """The ids of the runs of an app that have not ended."""

@@ -32,6 +32,8 @@ from septum.coordinator.deployment_api import DeploymentApi
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.fleet import Fleet
 from septum.coordinator.gate import Gate
+from septum.coordinator.loads import Loads
+from septum.coordinator.logs import Logs
 from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters, serial_of
 from septum.coordinator.service import RunService
@@ -41,7 +43,9 @@ from septum.ports.clock import Clock
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_COORDINATOR, decode_versioned, encode
 from septum.protocol.deploying import Told
 from septum.protocol.description import SiloDescription, Standing
-from septum.protocol.messages import Enroll, Poll, SiloMessage
+from septum.protocol.log_lines import LogBatch
+from septum.protocol.messages import Enroll, Poll, Serving, SiloMessage
+from septum.protocol.system import SystemReport
 from septum.protocol.versions import Wire
 
 log = logging.getLogger("septum.coordinator.silo_api")
@@ -65,6 +69,8 @@ class SiloApiParts:
     clock: Clock
     ca_path: Path | None
     max_blob_bytes: int
+    logs: Logs
+    loads: Loads
     wire: Wire = SEPTUM
 
 
@@ -123,8 +129,8 @@ class SiloApi:
                 said, version = self._read(SiloMessage, body)
                 told = self._parts.service.exchange(silo, run, cast("SiloMessage", said))
                 await self._answer(receive, send, told, version)
-            case "POST", ["account"]:
-                await self._account(scope, receive, send)
+            case "POST", ["account"] | ["system"] | ["over"] | ["runs", _, "logs"]:
+                await self._told(scope, receive, send, parts)
             case "GET", ["apps", *which]:
                 await self._app(scope, send, which)
             case "GET", ["deployments", *which]:
@@ -133,12 +139,17 @@ class SiloApi:
                 await self._roster(scope, send, serial_of(*parts[1:]))
             case "PUT", ["runs", run, "blobs", digest]:
                 await self._blobs.upload(scope, receive, send, run, digest)
-            case "GET", ["runs", run, "uploads", digest]:
-                await self._blobs.arrived(scope, send, run, digest)
-            case "GET", ["runs", run, "blobs", digest]:
-                await self._blobs.download(scope, send, run, digest)
+            case "GET", ["runs", run, "uploads" | "blobs" as what, digest]:
+                get = self._blobs.download if what == "blobs" else self._blobs.arrived
+                await get(scope, send, run, digest)
             case _:
                 raise _nothing_at(scope)
+
+    async def _over(self, scope: Scope, receive: Receive, send: Send) -> None:
+        silo, body = await self._signed_body(scope, receive)
+        asked, version = self._read(Serving, body)
+        over = await self._parts.service.over(silo, cast("Serving", asked))
+        await send_body(send, 200, encode(over, self._parts.wire, version))
 
     async def _app(self, scope: Scope, send: Send, which: Sequence[str]) -> None:
         match which:
@@ -183,6 +194,23 @@ class SiloApi:
                 await self._parts.registered.tell(silo, told)
         await send_body(send, 200, b"{}")
         await self._parts.silos.note()
+
+    async def _told(self, scope: Scope, receive: Receive, send: Send, what: Sequence[str]) -> None:
+        """Keep what a silo tells beside its runs' rounds. The answer says only that it is kept."""
+        match what:
+            case ["account"]:
+                await self._account(scope, receive, send)
+                return
+            case ["over"]:
+                await self._over(scope, receive, send)
+                return
+            case ["runs", run, "logs"]:
+                silo, body = await self._signed_body(scope, receive)
+                await self._parts.logs.take(silo, run, cast("LogBatch", self._read(LogBatch, body)[0]))
+            case _:
+                silo, body = await self._signed_body(scope, receive)
+                await self._parts.loads.take(silo, cast("SystemReport", self._read(SystemReport, body)[0]))
+        await send_body(send, 200, b"{}")
 
     def _check_version(self, scope: Scope) -> None:
         """Refuse a request of another protocol before anything of it is read. Raises VersionError.

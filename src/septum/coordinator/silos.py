@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from septum.coordinator.effects import Performer
+from septum.coordinator.feed import Feed
 from septum.errors import ConfigError, NotFoundError, SeptumError, did_you_mean
 from septum.ports.accounts import NOTHING_SAID, SiloAccount
 from septum.ports.clock import Clock
 from septum.ports.registry import SiloRecord, SiloRegistry
+from septum.protocol.feed import Change, Kind
 from septum.protocol.views import SiloDetail, SiloView, silo_status
 
 log = logging.getLogger("septum.coordinator.silos")
@@ -27,12 +29,14 @@ class Silos:
         performer: Performer,
         clock: Clock,
         online: Callable[[], set[str]],
+        feed: Feed,
         account: Callable[[str], SiloAccount] = lambda _: NOTHING_SAID,
     ) -> None:
         self._registry = registry
         self._performer = performer
         self._clock = clock
         self._online = online
+        self._feed = feed
         self._account = account
         self._records: dict[str, SiloRecord] = {}
         self._seen: dict[str, float] = {}
@@ -70,16 +74,17 @@ class Silos:
             self._unnoted.update(silos)
             log.warning("seen_not_noted", extra={"error": error.message})
 
-    async def invite(self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str) -> None:
+    async def invite(self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str, by: str) -> None:
         """Let a silo of an organisation enrol once. Raises ConflictError when it is enrolled, or is another one's."""
-        invite = self._registry.invite
-        await self._performer.write(invite, silo, token_hash, expires_at=expires_at, organisation=organisation)
+        invite, change = self._registry.invite, Change(Kind.SILO_INVITED, by, silo=silo, organisation=organisation)
+        await self._feed.write(change, invite, silo, token_hash, expires_at=expires_at, organisation=organisation)
         await self.load()
 
     async def enroll(self, silo: str, token_hash: bytes, public_key: bytes) -> SiloRecord:
         """Burn the invitation and know the key. Raises AuthError when no valid invitation fits."""
         at = self._clock.unix()
-        record = await self._performer.write(self._registry.enroll, silo, token_hash, public_key, at=at)
+        change = Change(Kind.SILO_ENROLLED, silo=silo, organisation=self.owner(silo))
+        record = await self._feed.write(change, self._registry.enroll, silo, token_hash, public_key, at=at)
         await self.load()
         return record
 
@@ -88,9 +93,10 @@ class Silos:
         record = self._records.get(silo)
         return record.organisation if record else ""
 
-    async def revoke(self, silo: str) -> None:
+    async def revoke(self, silo: str, by: str) -> None:
         """Refuse this silo's key from now on. Raises NotFoundError."""
-        await self._performer.write(self._registry.revoke, silo)
+        change = Change(Kind.SILO_REVOKED, by, silo=silo, organisation=self.owner(silo))
+        await self._feed.write(change, self._registry.revoke, silo)
         await self.load()
 
     def require(self, silos: tuple[str, ...]) -> None:

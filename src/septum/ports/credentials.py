@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from septum.ports.people import Person
+from septum.protocol.rights import FIRST_ORGANISATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Credentials:
     until          Unix time at which that one expires
     totp_secret    of the second factor; empty when there is none
     totp_step      the newest time step whose code was used: no code works twice
+    organisation   of the person
     """
 
     name: str
@@ -27,6 +29,7 @@ class Credentials:
     until: float = 0.0
     totp_secret: bytes = field(default=b"", repr=False)
     totp_step: int = 0
+    organisation: str = FIRST_ORGANISATION
 
 
 class CredentialStore(Protocol):

@@ -97,6 +97,7 @@ class Transition:
     effects    new entries of the outbox
     performed  ids of outbox entries that are done
     facts      new entries of the journal, in order
+    times      when each of these happened, Unix seconds; empty: all of them at the commit
     """
 
     run: Run
@@ -104,6 +105,7 @@ class Transition:
     effects: tuple[Combine | Discard, ...] = ()
     performed: tuple[int, ...] = ()
     facts: tuple[Fact, ...] = ()
+    times: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,15 +27,13 @@ class DeployState(Enum):
     REFUSED  by its policy, or since its app may not run there
     PULLED   the model is here, whole, and is being measured
     FAILED   it did not pass the silo's gate, or could not be measured: it is not used
-    PASSED   it passed
-    ACTIVE   it is what predicts under that name
+    ACTIVE   it passed, and is what predicts under that name
     """
 
     WAITING = "waiting"
     REFUSED = "refused"
     PULLED = "pulled"
     FAILED = "failed"
-    PASSED = "passed"
     ACTIVE = "active"
 
 

@@ -57,6 +57,7 @@ class SiloDescription:
     labels     by which its steward lets it be found
     datasets   that its steward offers
     capacity   what it gives to all runs together; None where it does not say
+    processor  its model; empty where it is not known
     """
 
     septum: str
@@ -68,10 +69,13 @@ class SiloDescription:
     labels: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[OfferedDataset, ...] = ()
     capacity: Capacity | None = field(default=None, metadata=LATER)
+    processor: str = field(default="", metadata=LATER)
 
     def __post_init__(self) -> None:
         for name in ("septum", "python", "system"):
             _words(name, getattr(self, name))
+        if self.processor:
+            _words("processor", self.processor)
         _within("cores", self.cores, MAX_CORES)
         _within("memory_mb", self.memory_mb, MAX_MEMORY_MB)
         _at_most("GPUs", self.gpus, MAX_GPUS)
@@ -84,15 +88,30 @@ class SiloDescription:
         _at_most("datasets", self.datasets, MAX_DATASETS)
         _at_most("columns", [column for dataset in self.datasets for column in dataset.columns], MAX_COLUMNS)
 
+    @property
+    def machine(self) -> str:
+        """In a line, what of it can change the bits of a result."""
+        known = (self.system, self.processor, f"Python {self.python}", f"septum {self.septum}")
+        return "; ".join(one for one in known if one)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whether a silo takes new runs now. `reason`: why its steward paused it, for the others to read; may be empty."""
+    """How a silo stands.
+
+    paused      it takes no new runs
+    reason      why its steward paused it, for the others to read; may be empty
+    budget_low  datasets whose privacy budget is nearly spent, where its policy lets that be told
+    """
 
     paused: bool = False
     reason: str = ""
+    budget_low: tuple[str, ...] = field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
+        _at_most("datasets", self.budget_low, MAX_DATASETS)
+        for dataset in self.budget_low:
+            _words("the name of a dataset", dataset)
         if len(self.reason) > MAX_REASON_CHARS or not self.reason.isprintable():
             raise MessageError(f"reason: {self.reason[:40]!r} is not one line of at most {MAX_REASON_CHARS} characters")
 

@@ -49,16 +49,24 @@ class RunCreated:
 
 @dataclass(frozen=True, slots=True)
 class SiloJoined:
-    """A silo checked the plan and takes part."""
+    """A silo checked the plan and takes part.
+
+    dataset  digest of its rows, where its policy lets that be told
+    machine  what it said of its software and processor; nothing of this is proven
+    """
 
     silo: str
+    dataset: str = field(default="", metadata=LATER)
+    machine: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
 class SiloReturned:
-    """A silo that was absent is back."""
+    """A silo that was absent is back, with what it says now, as in `SiloJoined`."""
 
     silo: str
+    dataset: str = field(default="", metadata=LATER)
+    machine: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

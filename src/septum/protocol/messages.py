@@ -18,6 +18,7 @@ MAX_REASON_CHARS = 500
 MAX_DETAILS_CHARS = 20_000  # a traceback of a deep stack
 MAX_NAME_CHARS = 100  # the name of a rule or of a duration
 MAX_DURATIONS = 32
+MAX_SERVED = 256  # runs that a silo asks about in one message
 MAX_WEIGHT = 2**53 - 1  # rows; what a float64 still holds exactly
 DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
 PACKAGE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -79,10 +80,29 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """I work for these runs, and have for a while. Which of them are over?"""
+
+    runs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.runs) > MAX_SERVED:
+            raise MessageError(f"{len(self.runs)} runs in one message, at most {MAX_SERVED}")
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
-    """I have checked the plan, and take part. Also says "I am back" after an absence."""
+    """I have checked the plan, and take part. Also says "I am back" after an absence.
+
+    dataset  digest of the rows that this run has here, where the silo's policy lets it be told; else empty
+    """
 
     plan_digest: str
+    dataset: str = field(default="", metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if self.dataset and not DIGEST.fullmatch(self.dataset):
+            raise MessageError(f"dataset: {self.dataset[:80]!r} is not a digest: expected blake3: and 64 hex digits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +263,13 @@ class Invitation:
 
     run: str
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Of the runs that were named, nobody waits for a silo in these any more: ask again in each of them."""
+
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Made from the run's plan and journal alone, so each word of it was recorded when
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from septum.errors import NotFoundError
 from septum.protocol.codec import Json, to_json
@@ -21,7 +21,12 @@ LAST = -1
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where a model comes from. `metrics`: None where it was not measured; `reported`: whose updates made it."""
+    """Where a model comes from.
+
+    metrics   None where it was not measured
+    reported  whose updates made it
+    datasets  digests of silos' rows, of those that tell them
+    """
 
     run: str
     round: int
@@ -30,6 +35,7 @@ class Lineage:
     plan: Plan
     metrics: Metrics | None
     reported: tuple[str, ...]
+    datasets: Mapping[str, str] = field(default_factory=dict)
 
 
 def lineage_of(run: str, plan: Plan, course: Course, round_: int = LAST) -> Lineage:
@@ -50,6 +56,7 @@ def lineage_of(run: str, plan: Plan, course: Course, round_: int = LAST) -> Line
         plan=plan,
         metrics=course.metrics.get(wanted),
         reported=course.reported.get(wanted, ()),
+        datasets=course.datasets,
     )
 
 
@@ -66,6 +73,7 @@ def lineage_json(found: Lineage) -> dict[str, Json]:
         "hyper": dict(plan.hyper),
         "silos": list(plan.silos),
         "reported": list(found.reported),
+        "datasets": dict(found.datasets),
         "masked": plan.masking is not None,
         "privacy": to_json(plan.privacy) if plan.privacy else None,
         "metrics": to_json(found.metrics) if found.metrics else None,
@@ -95,7 +103,7 @@ def card(found: Lineage, names: Sequence[str] = ()) -> str:
         "## Training data",
         f"The records of {len(plan.silos)} silos, which stayed there: {', '.join(plan.silos)}. {_who(found)} Which "
         "records these were is in each silo's receipt of the run, with the digest of its data "
-        "(`septum silo receipt list`); the coordinator does not know it.",
+        "(`septum silo receipt list`). " + _told(found),
         "## How it does",
         _measured(found),
         "## Privacy",
@@ -105,6 +113,13 @@ def card(found: Lineage, names: Sequence[str] = ()) -> str:
         "groups of people within these silos, was not measured here.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _told(found: Lineage) -> str:
+    if not found.datasets:
+        return "The coordinator does not know it."
+    told = ", ".join(f"{silo} `{digest}`" for silo, digest in sorted(found.datasets.items()))
+    return f"Told it was, by the policies of these silos: {told}."
 
 
 def _who(found: Lineage) -> str:

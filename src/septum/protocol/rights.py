@@ -25,6 +25,7 @@ class Right(Enum):
     RUN_SUBMIT = "run.submit"
     RUN_STEER = "run.steer"
     RUN_URGE = "run.urge"
+    LOG_READ = "log.read"
     MODEL_READ = "model.read"
     MODEL_DOWNLOAD = "model.download"
     MODEL_PRUNE = "model.prune"
@@ -85,18 +86,20 @@ _SEES = frozenset(
 RIGHTS: Mapping[Role, frozenset[Right]] = types.MappingProxyType(
     {
         Role.FEDERATION_ADMIN: frozenset(Right),
-        Role.SILO_ADMIN: _SEES | {Right.SILO_INVITE, Right.SILO_REVOKE, Right.USER_READ, Right.USER_MANAGE},
+        Role.SILO_ADMIN: _SEES
+        | {Right.LOG_READ, Right.SILO_INVITE, Right.SILO_REVOKE, Right.USER_READ, Right.USER_MANAGE},
         Role.RESEARCHER: _SEES
         | {
             Right.RUN_SUBMIT,
             Right.RUN_STEER,
+            Right.LOG_READ,
             Right.MODEL_DOWNLOAD,
             Right.MODEL_REGISTER,
             Right.APP_PUSH,
             Right.APP_PRESET,
         },
-        Role.REVIEWER: _SEES | {Right.MODEL_DOWNLOAD, Right.MODEL_APPROVE},
-        Role.AUDITOR: _SEES | {Right.USER_READ},
+        Role.REVIEWER: _SEES | {Right.LOG_READ, Right.MODEL_DOWNLOAD, Right.MODEL_APPROVE},
+        Role.AUDITOR: _SEES | {Right.LOG_READ, Right.USER_READ},
         Role.VIEWER: _SEES,
     }
 )

@@ -20,7 +20,6 @@ from dataclasses import replace
 
 from septum.errors import ProtocolError
 from septum.protocol import closing, early_stopping, facts, stages, voting, wording
-from septum.protocol.facts import Fact
 from septum.protocol.messages import (
     Await,
     BarrierAnswer,
@@ -36,7 +35,6 @@ from septum.protocol.messages import (
     Refuse,
     Report,
     Result,
-    SiloMessage,
     Stage,
     Train,
 )
@@ -88,8 +86,8 @@ def step(run: Run, event: Event, now: float) -> Step:
     """The run after `event`, and what is to be done. Raises ProtocolError, changing nothing, for an illegal event."""
     run = replace(run, now=max(run.now, now))
     match event:
-        case FromSilo(silo, message):
-            return _from_silo(run, silo, message)
+        case FromSilo():
+            return _from_silo(run, event)
         case Tick():
             return _tick(run)
         case Combined():
@@ -146,17 +144,18 @@ def _known(run: Run, silo: str) -> None:
 # --- what silos say ------------------------------------------------------------------------------------------------
 
 
-def _from_silo(run: Run, silo: str, message: SiloMessage) -> Step:
+def _from_silo(run: Run, event: FromSilo) -> Step:
+    silo, message = event.silo, event.message
     _known(run, silo)
     if run.outcome is not None or (run.phase is Phase.QUEUED and not isinstance(message, Refuse)):
         return run, ()
     match message:
-        case Join(plan_digest):
+        case Join(plan_digest, dataset):
             if plan_digest != run.plan.digest:
                 raise ProtocolError(
                     f"silo {silo!r} joins run {run.id} with plan {plan_digest[:80]}, but the plan is {run.plan.digest}"
                 )
-            return _present(run, silo)
+            return _present(run, silo, dataset, event.machine)
         case Refuse(rule, reason):
             return _refuse(run, silo, rule, reason)
         case Leave(reason):
@@ -171,13 +170,13 @@ def _from_silo(run: Run, silo: str, message: SiloMessage) -> Step:
             return _answer(run, silo, message)
 
 
-def _present(run: Run, silo: str) -> Step:
+def _present(run: Run, silo: str, dataset: str = "", machine: str = "") -> Step:
     before = run.presence[silo]
     if before in (Presence.ACTIVE, Presence.REFUSED):
         return run, ()
     run = replace(run, presence={**run.presence, silo: Presence.ACTIVE})
-    fact: Fact = facts.SiloReturned(silo) if before is Presence.ABSENT else facts.SiloJoined(silo)
-    return stages.then((run, (Note(fact),)), stages.gathered)
+    kind = facts.SiloReturned if before is Presence.ABSENT else facts.SiloJoined
+    return stages.then((run, (Note(kind(silo, dataset, machine)),)), stages.gathered)
 
 
 def _refuse(run: Run, silo: str, rule: str, reason: str) -> Step:

@@ -236,10 +236,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class FromSilo:
-    """A silo said something."""
+    """A silo said something. `machine`: what the coordinator knows of its software and processor, when it joins."""
 
     silo: str
     message: SiloMessage
+    machine: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

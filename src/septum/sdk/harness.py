@@ -138,7 +138,7 @@ def score(app: App, hyper: object, table: Table, model: Parameters, sums: Mappin
     features = inputs(app, hyper, table)
     _check_complete(table, features)
     x = np.ascontiguousarray(np.column_stack(list(features.values())))
-    data = Data(x, np.zeros(len(table), np.float32), tuple(features), _results(app, sums))
+    data = Data(x, np.zeros(len(table), np.float32), tuple(features), results(app, sums))
     return predict(app, data, model)
 
 
@@ -185,15 +185,15 @@ def with_statistics(app: App, prepared: Prepared, sums: Mapping[str, Float64]) -
         _check_array(app, "statistics", name, sums[name], np.float64)
         if own.shape != sums[name].shape:
             raise _wrong(app, "statistics", f"sum {name!r} has shape {sums[name].shape}, {own.shape} is needed")
-    results = _results(app, sums)
+    known = results(app, sums)
     split = prepared.split
     return Prepared(
-        Split(replace(split.train, statistics=results), replace(split.test, statistics=results)),
+        Split(replace(split.train, statistics=known), replace(split.test, statistics=known)),
     )
 
 
-def _results(app: App, sums: Mapping[str, Float64]) -> dict[str, Mapping[str, Float64]]:
-    """What the statistics are, by name, from their sums over all silos."""
+def results(app: App, sums: Mapping[str, Float64]) -> dict[str, Mapping[str, Float64]]:
+    """What the app's statistics are, by name, from their sums over all silos."""
     return {
         handle.name: handle.statistic.result(
             {key.partition(".")[2]: sums[key] for key in sums if key.partition(".")[0] == handle.name}

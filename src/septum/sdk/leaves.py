@@ -21,14 +21,18 @@ LEAVES: Mapping[str, str] = {
     "accuracy": "how many test rows the model tells rightly",
     "log_loss": "the sum of the losses over the test rows",
     "roc_auc": "how many test rows of each class fall into each bin of the model's output",
+    "logs": 'what the app prints, line by line: in runs without masks and privacy, where your policy has logs = "app"',
 }
-_WITH_STATISTICS = "statistics"  # leaves with some apps; the others with every app
+_WITH_STATISTICS = "statistics"  # leaves with some apps
+_LOGS = "logs"  # leaves with the apps that name it; all else with every app
 
 
 def read_leaves(where: str, table: Mapping[str, object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names in `[leaves]`: masked, open. Raises ConfigError naming the one that is wrong."""
     known_keys(where, table, ("masked", "open"))
     masked, opened = (_names(where, key, table.get(key, [])) for key in ("masked", "open"))
+    if _LOGS in masked:
+        raise ConfigError(f"{where}: logs is in masked, and nothing masks a text", hint=f'open = ["{_LOGS}"]')
     if both := [name for name in masked if name in opened]:
         raise ConfigError(f"{where}: {', '.join(both)} is in masked and in open", hint="name it in one of them")
     return masked, opened
@@ -40,10 +44,12 @@ def check_leaves(where: str, leaves: Sequence[str], masked: Sequence[str], *, wi
     leaves  all names of both lists
     """
     leaving = [name for name in LEAVES if with_statistics or name != _WITH_STATISTICS]
+    if _LOGS not in leaves:
+        leaving.remove(_LOGS)
     if set(leaves) == set(leaving):
         return
     opened = [name for name in leaving if name in leaves and name not in masked]
-    hidden = [name for name in leaving if name in masked]
+    hidden = [name for name in leaving if name in masked and name != _LOGS]
     more = [name for name in leaving if name not in leaves]
     if opened and not hidden:
         opened = [name for name in leaving if name in (*opened, *more)]

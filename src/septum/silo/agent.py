@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from septum.silo.session import AUTH_PAUSE_S, Session, Tools, private_query, pri
 from septum.silo.stance import Stance, denied
 
 PAUSED_S = 1.0  # how soon a silo that is paused sees that it is to go on
+ASK_AFTER_S = 5.0  # what a silo does for a run is worth so much before it asks whether anybody waits for it
 ROOM_S = 20.0  # how long a run waits here for room before the coordinator is asked again
 LEAVE_S = 5.0  # for all runs together; a coordinator that is away notices without it
 KEEP_STOPPED_S = 30 * 86_400.0  # how long a stopped run can be resumed from what the silo kept
@@ -40,11 +41,13 @@ class Hooks:
     ended   the thread of a run is through, with nothing of the run at work any more
     tell    before each question for runs: tells the coordinator what it does not know of this silo
     stance  what the silo's steward says now
+    over    which of these runs nobody waits for any more, as the coordinator says
     """
 
     ended: Callable[[], object] = lambda: None
     tell: Callable[[], object] = lambda: None
     stance: Callable[[], Stance] = Stance
+    over: Callable[[Sequence[str]], Sequence[str]] = lambda serving: ()  # noqa: ARG005
 
 
 class Agent:
@@ -124,6 +127,18 @@ class Agent:
             elif stance.paused and stance.leave:
                 self._away = True
                 session.withdraw(f"this silo is paused{stance.reason and ': '}{stance.reason}")
+
+    def break_off(self) -> None:
+        """Break off what has been done for a while in runs that are over: a report alone would have told so.
+
+        Raises what asking the coordinator raises; it is to be called again and again, from one thread.
+        """
+        with self._changed:
+            working = {run: session for run, (session, _) in self._serving.items() if session.working_s > ASK_AFTER_S}
+        if working:
+            for run in self._hooks.over(sorted(working)):
+                if run in working:
+                    working[run].recall()
 
     def shut_down(self) -> None:
         """End: break off what is under way, take leave, and wait for the threads. Returns within some seconds."""

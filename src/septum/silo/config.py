@@ -19,7 +19,7 @@ from septum.protocol.privacy import Strength
 from septum.protocol.resources import Capacity
 from septum.silo.datasets import Dataset, dataset_toml, plain_file, read_datasets
 from septum.silo.deploy_rules import DeployRules, deploy_json, read_deploy
-from septum.silo.policy import Policy, RosterBy, hours_of
+from septum.silo.policy import LogsLeave, Policy, RosterBy, hours_of
 from septum.silo.section import Section, toml_value
 
 CONFIG_NAME = "silo.toml"
@@ -323,7 +323,11 @@ def _policy(section: Section) -> Policy:
         queries=section.texts("queries") or (),
         require_noise=section.flag("require_noise", off.require_noise),
         min_cell=section.whole("min_cell", off.min_cell) or off.min_cell,
+        tell_dataset=section.flag("tell_dataset", off.tell_dataset),
+        tell_budget_below=section.finite("tell_budget_below"),
         tell_rows=section.flag("tell_rows", off.tell_rows),
+        logs=_logs(section),
+        system_every_s=off.system_every_s if (every_s := section.count("system_every_s")) is None else every_s,
     )
     section.end()
     return policy
@@ -335,6 +339,14 @@ def _roster_by(section: Section) -> RosterBy:
     if text not in known:
         raise ConfigError(f"{section.where}: roster is {text!r}; {did_you_mean(text, known)}")
     return RosterBy(text)
+
+
+def _logs(section: Section) -> LogsLeave:
+    text = section.text("logs", LogsLeave.AGENT.value)
+    known = [one.value for one in LogsLeave]
+    if text not in known:
+        raise ConfigError(f"{section.where}: logs is {text!r}; {did_you_mean(text, known)}")
+    return LogsLeave(text)
 
 
 def _strength(section: Section) -> Strength:

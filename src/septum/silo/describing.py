@@ -30,6 +30,7 @@ from septum.silo.herald import Herald
 from septum.silo.log import Log
 
 _MEMORY = Path("/proc/meminfo")
+_PROCESSORS = Path("/proc/cpuinfo")
 
 
 class Describing:
@@ -107,6 +108,7 @@ def machine() -> SiloDescription:
         cores=len(os.sched_getaffinity(0)),
         memory_mb=_memory_mb(),
         gpus=_gpus(),
+        processor=_processor(),
     )
 
 
@@ -115,6 +117,16 @@ def _system() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return os.uname().sysname
+
+
+def _processor() -> str:
+    """The model of the first processor, as Linux names it."""
+    try:
+        lines = _PROCESSORS.read_text().splitlines()
+    except OSError:
+        return ""
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return " ".join(model.split())[:MAX_WORDS_CHARS]
 
 
 def _memory_mb() -> int:

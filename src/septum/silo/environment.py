@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
@@ -130,9 +131,20 @@ class Environments:
         """Remove a package's environment, once nobody prepares it; one that is not there is ignored."""
         if not self._folder.is_dir():
             return
+        name = digest.removeprefix("sha256:")
         with self._lock(digest).open("w") as lock:  # it stays: another one could be locked beside it
             fcntl.flock(lock, fcntl.LOCK_EX)
-            shutil.rmtree(self._folder / digest.removeprefix("sha256:"), ignore_errors=True)
+            going = self._folder / f".going-{name}"  # a kill leaves a whole one, or none
+            if going.exists():
+                shutil.rmtree(going, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                (self._folder / name).rename(going)
+            shutil.rmtree(going, ignore_errors=True)
+
+    def all(self) -> list[tuple[str, Path]]:
+        """Every environment that is here, by its package's digest."""
+        found = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
+        return [(f"sha256:{path.name}", path) for path in found if path.is_dir() and not path.name.startswith(".")]
 
     def _of(self, package: Package) -> Path:
         return self._folder / package.digest.removeprefix("sha256:")

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import TypeAlias
+
+from septum.protocol.log_lines import LogLevel
 
 _NAME = "septum.silo"
 _FIELDS = "septum_fields"
+_LEVELS = {logging.INFO: LogLevel.INFO, logging.WARNING: LogLevel.WARNING, logging.ERROR: LogLevel.ERROR}
+
+Listener: TypeAlias = Callable[[LogLevel, str, Mapping[str, object]], None]
 
 
 class Log:
@@ -16,10 +23,17 @@ class Log:
 
     def __init__(self, **fields: object) -> None:
         self._fields = fields
+        self._listener: Listener | None = None
 
     def bind(self, **fields: object) -> Log:
         """The same with more fields."""
-        return Log(**{**self._fields, **fields})
+        return Log(**{**self._fields, **fields}).heard_by(self._listener)
+
+    def heard_by(self, listener: Listener | None) -> Log:
+        """The same, whose lines a listener gets as well: level, event and fields. It must not fail, nor wait."""
+        log = Log(**self._fields)
+        log._listener = listener
+        return log
 
     def info(self, event: str, **fields: object) -> None:
         """Something that an operator may want to know."""
@@ -38,7 +52,10 @@ class Log:
         self._write(logging.ERROR, event, {"error": str(error), **fields}, error)
 
     def _write(self, level: int, event: str, fields: dict[str, object], error: BaseException | None = None) -> None:
-        logging.getLogger(_NAME).log(level, event, exc_info=error, extra={_FIELDS: {**self._fields, **fields}})
+        every = {**self._fields, **fields}
+        logging.getLogger(_NAME).log(level, event, exc_info=error, extra={_FIELDS: every})
+        if self._listener is not None:
+            self._listener(_LEVELS[level], event, every)
 
 
 class JsonFormatter(logging.Formatter):

@@ -21,6 +21,7 @@ from septum.protocol.codec import Json, dumps
 from septum.protocol.privacy import Strength
 from septum.sdk.leaves import LEAVES
 
+MAX_EVERY_S = 600
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 _SIGNER = re.compile(r"ed25519:[0-9a-f]{64}")
 
@@ -62,6 +63,19 @@ class RosterBy(Enum):
     CHAIN = "chain"
 
 
+class LogsLeave(Enum):
+    """Which lines of a run's log the coordinator is told.
+
+    NONE   none
+    AGENT  the agent's own, as far as `silo.told` names them
+    APP    also what the app prints, in runs without masks and without differential privacy
+    """
+
+    NONE = "none"
+    AGENT = "agent"
+    APP = "app"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules. None where any value is allowed.
@@ -98,7 +112,14 @@ class Policy:
     require_noise      whether queries without noise are refused: those with noise are paid from the ledger. What an app
                        lets leave in training, its own statistics too, is for `require_privacy`
     min_cell           statistics without noise that tell counts of fewer people over all silos are refused
+    tell_dataset       whether the coordinator is told the digest of the rows of a run without differential privacy: so
+                       people see whether two runs had the same ones. Whoever guesses all rows can check that by it
+    tell_budget_below  a share of the epsilon budget, between 0 and 1: the names of datasets with less left are told,
+                       and nothing else of the ledger; none without it
     tell_rows          whether the coordinator is told how many rows an offered dataset has, to its first digit
+    logs               which lines of a run's log the coordinator is told
+    system_every_s     every how many seconds is looked at how busy this machine is, for the coordinator; 0: never.
+                       Never, too, while a run with differential privacy is at work, or where only such may run
     """
 
     min_cohort: int = 3
@@ -127,7 +148,11 @@ class Policy:
     queries: tuple[str, ...] = ()
     require_noise: bool = False
     min_cell: int = 5
+    tell_dataset: bool = False
+    tell_budget_below: float | None = None
     tell_rows: bool = False
+    logs: LogsLeave = LogsLeave.AGENT
+    system_every_s: int = 10
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -152,8 +177,25 @@ class Policy:
                 " shows; require_privacy and require_noise let nothing of the kind leave",
                 hint="tell_rows = false",
             )
+        if not (self.system_every_s == 0 or 1 <= self.system_every_s <= MAX_EVERY_S):
+            raise ConfigError(
+                f"[policy]: system_every_s is {self.system_every_s}; 0 (never) or 1 to {MAX_EVERY_S} are possible"
+            )
+        if self.tell_budget_below is not None and not 0 < self.tell_budget_below < 1:
+            raise ConfigError(f"[policy]: tell_budget_below is {self.tell_budget_below}, it is between 0 and 1")
+        if self.tell_dataset and (self.require_privacy or self.require_noise):
+            raise ConfigError(
+                "[policy]: tell_dataset tells which rows there are, exactly; require_privacy and require_noise let"
+                " nothing of the kind leave",
+                hint="tell_dataset = false",
+            )
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
+
+    @property
+    def tells_system(self) -> bool:
+        """Whether the coordinator is told how busy this machine is."""
+        return self.system_every_s > 0 and not self.require_privacy
 
     @property
     def digest(self) -> str:
@@ -224,9 +266,25 @@ def explained(policy: Policy) -> Mapping[str, str]:
         else "no statistics may be asked but those of an app's own code",
         "require_noise": "queries with noise only" if policy.require_noise else "also queries without noise",
         "min_cell": f"in statistics without noise no count of fewer than {policy.min_cell} people is told",
+        "tell_dataset": "the digest of a run's rows is told"
+        if policy.tell_dataset
+        else "which rows a run has is told to nobody",
+        "tell_budget_below": "how much of a privacy budget is left stays here"
+        if policy.tell_budget_below is None
+        else f"datasets with less than {policy.tell_budget_below:.0%} of their epsilon budget left are named",
         "tell_rows": "of datasets with offer = true, to the first digit how many rows they have is told"
         if policy.tell_rows
         else "of datasets with offer = true, how many rows they have stays here",
+        "logs": {
+            LogsLeave.NONE: "no line of a run's log leaves",
+            LogsLeave.AGENT: "of a run's log the agent's own lines leave, and nothing that the app prints",
+            LogsLeave.APP: "of a run's log the agent's own lines leave, and what an app prints whose [leaves] names"
+            " logs, in runs without masks and without differential privacy",
+        }[policy.logs],
+        "system_every_s": f"every {policy.system_every_s} s is looked at how busy this machine is, and the coordinator"
+        " told; not while a run with differential privacy is at work, nor with require_privacy"
+        if policy.system_every_s
+        else "how busy this machine is stays here",
     }
 
 

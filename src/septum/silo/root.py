@@ -11,6 +11,7 @@ import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -22,10 +23,12 @@ from septum.adapters.identity.roster_keys import public_text
 from septum.adapters.launch.confine import keep_out
 from septum.errors import ConflictError, SeptumError
 from septum.privacy.ledger import Budget
+from septum.protocol.plan import Plan
+from septum.protocol.silo import Denied
 from septum.silo.admission import Admission, tell_unusable
 from septum.silo.agent import Agent, Hooks
 from septum.silo.config import CONFIG_NAME, SiloConfig, read_config
-from septum.silo.consent import ApprovedApp
+from septum.silo.consent import ApprovedApp, Granted
 from septum.silo.deployed import DeployedModels
 from septum.silo.deploying import Deciding, Deploying
 from septum.silo.describing import Describing
@@ -39,6 +42,7 @@ from septum.silo.ledger import Ledger
 from septum.silo.library import Folders, Library, approve_folders
 from septum.silo.line import KEY_NAME, open_line
 from septum.silo.log import Log, log_to_stderr
+from septum.silo.low_budget import LowBudgets
 from septum.silo.masking_tools import MaskingTools
 from septum.silo.packages import Packages
 from septum.silo.private_budget import affordable
@@ -52,6 +56,7 @@ from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
 from septum.silo.stance import Stances, denied
 from septum.silo.tables import Table, Tables, key_of
+from septum.silo.telling import Telling
 
 HEED_S = 2.0  # how soon a steward's word about runs at work is heeded
 
@@ -60,25 +65,27 @@ def start(silo_dir: Path) -> None:
     """Run the agent of the silo in this directory, until SIGTERM or SIGINT. Raises when it cannot be started."""
     config = read_config(silo_dir / CONFIG_NAME)
     log_to_stderr()
-    log = Log(silo=config.name)
+    telling = Telling(config.policy, Log(silo=config.name))
+    log = telling.log
     keep_out()
     lock = _lock(silo_dir)
     try:
         folders = approve_folders(config)
         for name, app in folders.apps.items():
             log.info("app_approved", app=name, app_digest=app.digest, path=str(app.path))
-        agent, deploying = _agent(silo_dir, config, folders, log)
+        agent, deploying = _agent(silo_dir, config, folders, telling)
         log.info("ready", coordinator=config.coordinator, pid=os.getpid())
         _serve(agent, deploying, log)
     finally:
         os.close(lock)
 
 
-def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tuple[Agent, Deploying]:
+def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, telling: Telling) -> tuple[Agent, Deploying]:
+    log = telling.log
     channel = open_line(silo_dir, config)
     key = load_private_key(silo_dir / KEY_NAME)
     rosters = RosterRule(config, Rosters(silo_dir), public_text(key), channel.roster, log)
-    starts, level = launcher(config.launcher, config.limits.level, silo_dir)
+    starts, level = launcher(config.launcher, config.limits.level, silo_dir, telling.heard)
     accountant = AccountantProcess()
     purse = PrivacyTools(
         ledger=Ledger(silo_dir, accountant, time.time),
@@ -95,6 +102,7 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
         rand=random.SystemRandom().random,
         log=log,
         send_error_texts=config.policy.send_error_texts,
+        tell_dataset=config.policy.tell_dataset,
         hours=config.policy.hours,
         masking=MaskingTools(
             keys=rosters.keys,
@@ -124,7 +132,8 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
         fetch=silo_dir / "fetched",
         log=log,
     )
-    stances = Stances(silo_dir, channel.tell, log)
+    low = LowBudgets(silo_dir, purse.budget, accountant, config.policy.tell_budget_below, log)
+    stances = Stances(silo_dir, channel.tell, log, low.names)
     admission = Admission(
         silo=config.name,
         policy=config.policy,
@@ -151,9 +160,17 @@ def _agent(silo_dir: Path, config: SiloConfig, folders: Folders, log: Log) -> tu
     deciding = Deciding(config.deploy, config.policy, library.find, int(level))
     deploying = Deploying(channel, models, deciding, gauge, log, time.time)
     _make_tables(tables, folders, describing, log)
-    hooks = Hooks(fold, partial(_tell, describing, stances, deploying), stances.now)
-    agent = Agent(config.name, admission.admit, silo_dir / "runs", describing.capacity, tools, hooks)
+    hooks = Hooks(fold, partial(_tell, describing, stances, deploying), stances.now, channel.over)
+    admit = partial(_admitted, admission, telling)
+    agent = Agent(config.name, admit, silo_dir / "runs", describing.capacity, tools, hooks)
+    telling.start(channel, silo_dir, lambda: agent.serving, tools.stop)
     return agent, deploying
+
+
+def _admitted(admission: Admission, telling: Telling, run: str, plan: Plan, kept: Path) -> Granted | Denied:
+    decision = admission.admit(run, plan, kept)
+    telling.admitted(run, plan, decision)
+    return decision
 
 
 def _tell(describing: Describing, stances: Stances, deploying: Deploying) -> None:
@@ -219,10 +236,16 @@ def _serve(agent: Agent, deploying: Deploying, log: Log) -> None:
             except Exception as error:  # noqa: BLE001  a driver loop: logged, and tried again
                 log.error("not_heeded", error=str(error))  # noqa: TRY400  a log of our own
 
+    def break_off() -> None:
+        while not ending.wait(HEED_S):
+            with suppress(SeptumError):  # a coordinator that is away, or too old: it is asked again
+                agent.break_off()
+
     thread = threading.Thread(target=serve, name="agent", daemon=True)
     thread.start()
     threading.Thread(target=heed, name="steward", daemon=True).start()
     threading.Thread(target=deploying.serve, name="deployments", daemon=True).start()
+    threading.Thread(target=break_off, name="over", daemon=True).start()  # no steward waits for a coordinator
     ending.wait()
     deploying.close()
     agent.shut_down()

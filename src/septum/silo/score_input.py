@@ -7,26 +7,21 @@ worse than none. All of it stays in the silo.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from septum.errors import ConfigError, DataError, did_you_mean
 from septum.ports.reader import Reader, SettingValue
 from septum.sdk.cells import Batch, Cell
 from septum.sdk.contract import Column, Role
 from septum.sdk.data import Table
-from septum.sdk.data_report import Violation
-from septum.sdk.harmonise import Harmonised, harmonise
-from septum.sdk.mapping import ColumnPlan, plan_columns
+from septum.sdk.mapping import ColumnPlan
+from septum.sdk.score_rows import plans_for, table_of
 from septum.silo.datasets import Dataset
 from septum.silo.sources import reader_kind
 
-SHOWN = 10  # values that an error names
 _OF_CSV = ("delimiter", "encoding", "decimal")
-_FIRST_VIOLATION = 2  # of harmonise: 0 is present, 1 missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +37,7 @@ class Rows:
 
 def plans_of(dataset: Dataset, columns: Mapping[str, Column]) -> tuple[ColumnPlan, ...]:
     """How each column but the target is made."""
-    wanted = {name: column for name, column in columns.items() if column.role is not Role.TARGET}
-    mapping = {name: one for name, one in dataset.columns.items() if name in wanted}
-    return plan_columns(f"[data.{dataset.name}.columns]", wanted, mapping)
+    return plans_for(f"[data.{dataset.name}.columns]", columns, dataset.columns)
 
 
 def read_rows(path: Path, dataset: Dataset, columns: Mapping[str, Column], ids: Sequence[str] = ()) -> Rows:
@@ -55,7 +48,8 @@ def read_rows(path: Path, dataset: Dataset, columns: Mapping[str, Column], ids: 
     """
     plans, reader = plans_of(dataset, columns), _reader(path, dataset)
     sources = tuple(dict.fromkeys(plan.source for plan in plans))
-    named = tuple(ids) or _others(reader, dataset, columns, sources)
+    others = _others(path, reader, dataset, columns, sources)
+    named = tuple(ids) or others
     if len(set(named)) != len(named):
         raise ConfigError(f"--id names a column twice: {', '.join(named)}")
     found: dict[str, list[str]] = {name: [] for name in named}
@@ -66,39 +60,12 @@ def read_rows(path: Path, dataset: Dataset, columns: Mapping[str, Column], ids: 
                 found[name] += [_text(cell) for cell in batch[name]]
             yield batch
 
-    return Rows(_table(str(path), noted(), plans), found)
+    return Rows(table_of(str(path), noted(), plans), found)
 
 
 def rows_of_batch(batch: Batch, dataset: Dataset, columns: Mapping[str, Column], where: str) -> Table:
     """The rows of a request. Raises DataError naming rows and columns."""
-    return _table(where, [batch], plans_of(dataset, columns))
-
-
-def _table(source: str, batches: Iterable[Batch], plans: tuple[ColumnPlan, ...]) -> Table:
-    made = harmonise(source, batches, plans)
-    _check(made)
-    return Table({name: column.values for name, column in made.columns.items()}, source)
-
-
-def _check(made: Harmonised) -> None:
-    violations = list(Violation)
-    wrong = [
-        (int(row), plan, violations[int(made.columns[plan.name].states[row]) - _FIRST_VIOLATION])
-        for plan in made.plans
-        for row in np.flatnonzero(made.columns[plan.name].states >= _FIRST_VIOLATION)
-    ]
-    if not wrong:
-        return
-    wrong.sort(key=lambda one: (one[0], one[1].name))
-    shown = "; ".join(
-        f"row {row + 1}, column {plan.source!r}: {what.value} ({plan.column.words()})"
-        for row, plan, what in wrong[:SHOWN]
-    )
-    more = f"; and {len(wrong) - SHOWN} more values" if len(wrong) > SHOWN else ""
-    raise DataError(
-        f"{made.source}: {shown}{more}",
-        hint="row 1 is the first after the header; mend the values, or map them under [data] in silo.toml",
-    )
+    return table_of(where, [batch], plans_of(dataset, columns))
 
 
 def _reader(path: Path, dataset: Dataset) -> Reader:
@@ -111,23 +78,23 @@ def _reader(path: Path, dataset: Dataset) -> Reader:
     return reader_kind("csv").open(kept)
 
 
-def _others(reader: Reader, dataset: Dataset, columns: Mapping[str, Column], sources: Sequence[str]) -> tuple[str, ...]:
-    """The columns that the app does not read; none where the file names none."""
+def _others(
+    path: Path, reader: Reader, dataset: Dataset, columns: Mapping[str, Column], sources: Sequence[str]
+) -> tuple[str, ...]:
+    """The columns that the app does not read. Raises DataError for one that it reads and that is not there."""
     targets = [name for name, column in columns.items() if column.role is Role.TARGET]
     target = {dataset.columns[name].source or name if name in dataset.columns else name for name in targets}
-    names = tuple(next(reader.read(()), {}))
-    if not set(names) & set(sources):
-        return ()
+    first = next(reader.read(()), None)
+    if first is None:
+        raise DataError(f"{path}: no rows", hint="the first line of a CSV file names the columns, rows follow")
+    names = tuple(first)
     for name in sources:
         if name not in names:
             raise DataError(
-                f"{_named(reader)}: no column {name!r}; {did_you_mean(name, names)}", hint="add the column to the file"
+                f"{path}: no column {name!r}; {did_you_mean(name, names)}",
+                hint="add the column; the first line of a CSV file names them all",
             )
     return tuple(name for name in names if name not in sources and name not in target)
-
-
-def _named(reader: Reader) -> str:
-    return str(getattr(reader, "path", "the file"))
 
 
 def _text(cell: Cell) -> str:

@@ -8,11 +8,11 @@ Before work alone it need not be: training is a function, so work that nobody re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from septum.adapters.channel.backoff import attempt_of, pause_after
 from septum.errors import (
@@ -94,7 +94,9 @@ if TYPE_CHECKING:
 
 _NO_LEDGER = "this silo takes no part in runs with differential privacy"
 AUTH_PAUSE_S = 60.0  # a person has to act first
-_STEPS = frozenset({"load", "prepare", "evaluate", "train", "encode"})  # the durations that leave the silo
+_STEPS = frozenset({"load", "prepare", "evaluate", "train", "encode"})  # the worker's durations that leave the silo
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def minute_of_the_day() -> int:
@@ -125,7 +127,7 @@ class Tools:
 
     rand    uniform in [0, 1), for pauses
     minute  of the day, by the silo's own clock
-    hours and send_error_texts are the policy's
+    hours, send_error_texts and tell_dataset are the policy's
     masking   None where this silo takes no part in masked runs
     privacy   None where it takes no part in runs with differential privacy
     kept      None where this silo keeps no models of its own
@@ -138,12 +140,28 @@ class Tools:
     rand: Callable[[], float]
     log: Log
     send_error_texts: bool = False
+    tell_dataset: bool = False
     hours: Hours | None = None
     minute: Callable[[], int] = minute_of_the_day
     masking: MaskingTools | None = None
     privacy: PrivacyTools | None = None
     kept: KeptModels | None = None
     unix: Callable[[], float] = time.time
+
+
+class Stopwatch:
+    """How long the agent's own steps take, seconds, beside those that were known before."""
+
+    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
+        self.seconds = dict(seconds or {})
+
+    def time(self, step: str, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something; what it took is added to the step's."""
+        began = time.monotonic()
+        try:
+            return job(*args, **kwargs)
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - began
 
 
 class Session:
@@ -165,7 +183,10 @@ class Session:
         self._tells = tools.send_error_texts and not self._accounted  # an app's text can quote a row
         self._own = OwnModel(state, files, tools.kept, self._log, tools.unix)
         self._leaving = ""  # why, once the steward has said so
+        self._recalled = False  # nobody waits for what is being done
+        self._began: float | None = None  # monotonic clock, when the work at hand was begun
         self._denied: Denied | None = None
+        self._told: tuple[Job | None, Mapping[str, float]] = (None, {})  # how long the newest work took
         self.state = state
 
     def serve(self) -> None:
@@ -189,9 +210,13 @@ class Session:
             self._files.settle()
 
     def _heeded(self, event: Event | None) -> Event | None:
-        """What the steward has said comes first: then the run is refused from now on, or nothing more is done."""
+        """What the steward has said comes first: then the run is refused from now on, or nothing more is done.
+
+        Work that was recalled is not done again before the coordinator was asked.
+        """
+        recalled, self._recalled = self._recalled, False
         if not self._leaving or event is None:
-            return event
+            return Reconnected() if recalled and isinstance(event, WorkFailed) else event
         refused, self._denied = self._denied, None
         return refused or (event if self.state.phase is SiloPhase.REFUSED else None)
 
@@ -237,6 +262,18 @@ class Session:
         if not known:
             self.leave(reason)
 
+    @property
+    def working_s(self) -> float:
+        """For how long it has been doing one piece of work; 0 while it does none."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
+    def recall(self) -> None:
+        """Nobody waits for what is being done, as the coordinator says: break it off, and ask."""
+        self._log.info("recalled")
+        self._recalled = True
+        self.interrupt()
+
     def interrupt(self) -> None:
         """End the worker, also in the middle of a task."""
         worker = self._worker
@@ -253,7 +290,11 @@ class Session:
                     self._finish(effect)
                     return None
                 case Do():
-                    return self._do(effect)
+                    self._began = time.monotonic()
+                    try:
+                        return self._do(effect)
+                    finally:
+                        self._began = None
                 case Exchange(asked):
                     return self._say(self._answer(asked))
                 case Send(message):
@@ -275,6 +316,8 @@ class Session:
         try:
             if isinstance(message, Result):
                 message = self._with_payload(message)
+            if isinstance(message, Join):
+                message = replace(message, dataset=self._dataset)
             answer = self._tools.channel.exchange(self.state.run, message)
         except (ConnectionFailedError, TimedOutError, StorageError, AuthError) as error:
             self._pause(error)
@@ -292,6 +335,12 @@ class Session:
             self._masked.asked(answer)
         self._note(message, answer)
         return Instructed(answer)
+
+    @property
+    def _dataset(self) -> str:
+        """The digest of this run's rows, where it may be told; empty otherwise."""
+        may = self._tools.tell_dataset and not self._accounted
+        return self._granted.table.digest if may and self._granted is not None else ""
 
     def _answer(self, asked: Barrier) -> SiloMessage:
         """What is said in a step of a masked attempt; why not, if it is not to be."""
@@ -313,22 +362,27 @@ class Session:
     def _with_payload(self, result: Result) -> Result | Failure:
         """The result as it leaves: masked if the run is. Small payloads are inside, large ones go ahead of it."""
         assert self.state.held is not None
-        path = self._files.held(self.state.held.job.name)
+        own, path = Stopwatch(result.durations_s), self._files.held(self.state.held.job.name)
         if isinstance(result, Masked):
             try:
-                result = self._mask(result, path)
+                result = own.time("protect", self._mask, result, path)
             except FileNotFoundError as error:  # lost here: the work is done again, as in a run without masks
                 raise NotFoundError(f"the kept result of {self.state.held.job.name} cannot be read") from error
             except (SecAggError, TensorError, OSError) as error:
                 return self._not_masked(result, error)
             path = self._files.masked(self.state.held.job.name)
         blob = result.payload
-        if blob.inline is not None:
+        if (
+            blob.inline is None and blob.size_bytes <= INLINE_LIMIT_BYTES
+        ):  # a worker may write a file though it need not
+            result = replace(result, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
+        elif blob.inline is None:
+            own.time("send", self._tools.channel.send_blob, self.state.run, blob.digest, path)
+        if self._accounted:
             return result
-        if blob.size_bytes <= INLINE_LIMIT_BYTES:  # a worker may write a file though it need not
-            return replace(result, payload=Blob(blob.digest, blob.size_bytes, _read(path)))
-        self._tools.channel.send_blob(self.state.run, blob.digest, path)
-        return result
+        if self._told[0] != self.state.held.job:  # what is said again is said in the same bytes
+            self._told = (self.state.held.job, own.seconds)
+        return replace(result, durations_s=self._told[1])
 
     def _mask(self, result: Masked, path: Path) -> Masked:
         held = self.state.held
@@ -383,11 +437,12 @@ class Session:
         if self._outside_hours():
             return Reconnected()
         self._log.info("working", stage=job.stage.value, round=job.round, attempt=job.attempt)
+        own = Stopwatch()
         try:
-            model = None if effect.model is None else self._model(effect.model)
+            model = None if effect.model is None else own.time("receive", self._model, effect.model)
             result = self._work(effect, model)
             _check_weight(job, result.weight)
-            payload = self._take(job, result, model)
+            payload = own.time("protect", self._take, job, result, model)
             self._own.hold(job, model)
         except (ConnectionFailedError, TimedOutError, AuthError) as error:  # the model could not be fetched
             self._pause(error)
@@ -401,8 +456,9 @@ class Session:
             return self._work_failed(effect, error.message, error.hint)
         except OSError as error:
             return self._work_failed(effect, f"the silo's files: {error}", f"df -h {self._files.folder}")
-        steps = frozenset() if self._accounted else _STEPS  # how long it took tells something of the rows
-        durations = {name: seconds for name, seconds in result.durations_s.items() if name in steps}
+        durations: dict[str, float] = {}
+        if not self._accounted:  # how long it took tells something of the rows
+            durations = own.seconds | {name: took for name, took in result.durations_s.items() if name in _STEPS}
         return Worked(job, payload, result.weight, durations, result.has_state)
 
     def _outside_hours(self) -> bool:
@@ -514,7 +570,7 @@ class Session:
         self, effect: Do, reason: str, hint: str, details: str = "", worker_gone: bool = False
     ) -> WorkFailed:
         job = effect.job
-        if not self._tools.stop.is_set():
+        if not (self._tools.stop.is_set() or self._recalled):
             self._log.error(
                 "work_failed", stage=job.stage.value, round=job.round, error=reason, hint=hint, traceback=details
             )

@@ -100,8 +100,16 @@ def denied(run: str, stance: Stance) -> Denied | None:
 class Stances:
     """The stance as the agent sees it, and its way to the coordinator. `now` for any thread, `tell` for the agent's."""
 
-    def __init__(self, silo_dir: Path, send: Callable[[Standing], None], log: Log) -> None:
+    def __init__(
+        self,
+        silo_dir: Path,
+        send: Callable[[Standing], None],
+        log: Log,
+        budget_low: Callable[[], tuple[str, ...]] = lambda: (),
+    ) -> None:
+        """`budget_low`: the datasets whose privacy budget is said to be low."""
         self._silo_dir = silo_dir
+        self._budget_low = budget_low
         self._log = log
         self._herald = Herald(send, log, "standing_told")
         self._told_at = time.monotonic()
@@ -123,7 +131,7 @@ class Stances:
         """Say how this silo stands, if it was not said yet, or if it has been silent for long."""
         stance, moment = self.now(), time.monotonic()
         silent = stance.paused and moment - self._told_at > STILL_HERE_S
-        self._herald.say(stance.standing, again=silent)
+        self._herald.say(replace(stance.standing, budget_low=self._budget_low()), again=silent)
         if silent or not stance.paused:
             self._told_at = moment
 

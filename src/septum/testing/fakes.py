@@ -11,7 +11,8 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from septum.ports.store import ALL_RUNS, JournalEntry, Listed, Pending, RunFilte
 from septum.protocol.codec import Scalar
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
+from septum.protocol.feed import Change, FeedEntry, FeedFilter, Kind, Sight
 from septum.protocol.plan import digest_of
 from septum.protocol.rights import FIRST_ORGANISATION
 from septum.protocol.run_state import Phase, Run
@@ -116,7 +118,7 @@ class MemoryRunStore:
         )
         self._effects += len(new)
         record.outbox.update({pending.id: pending for pending in new})
-        _note(record, transition.facts, at)
+        _note(record, transition.facts, at, transition.times)
         return new
 
     def get(self, run_id: str) -> StoredRun:
@@ -166,9 +168,10 @@ class MemoryRunStore:
         return self._runs[run_id]
 
 
-def _note(record: _RunRecord, facts: Sequence[Fact], at: float) -> None:
+def _note(record: _RunRecord, facts: Sequence[Fact], at: float, times: Sequence[float] = ()) -> None:
+    happened = zip(facts, times or [at] * len(facts), strict=True)
     first = len(record.journal) + 1
-    record.journal.extend(JournalEntry(seq, at, fact) for seq, fact in enumerate(facts, start=first))
+    record.journal.extend(JournalEntry(seq, when, fact) for seq, (fact, when) in enumerate(happened, start=first))
 
 
 def _is_wanted(stored: StoredRun, wanted: RunFilter) -> bool:
@@ -263,6 +266,57 @@ class MemoryApps:
         if digest not in self._apps:
             raise NotFoundError(f"there is no app {digest!r}")
         return self._apps[digest]
+
+
+class MemoryFeed:
+    """The feed in memory. See `ports.feed.FeedStore` for the contract; it takes every write for one that changes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: list[FeedEntry] = []
+        self._newest = 0
+
+    @contextmanager
+    def telling(self, changes: Sequence[Change], *, at: float) -> Iterator[None]:
+        """What is written while this is open adds these."""
+        yield
+        self.add(changes, at=at)
+
+    def add(self, changes: Sequence[Change], *, at: float) -> None:
+        """Add what nothing else was written for."""
+        with self._lock:
+            for change in changes:
+                self._newest += 1
+                self._entries.append(FeedEntry(self._newest, at, change))
+
+    def after(self, seq: int, *, limit: int = 1000) -> Sequence[FeedEntry]:
+        """At most `limit` entries after entry `seq`, in order."""
+        with self._lock:
+            return [entry for entry in self._entries if entry.seq > seq][:limit]
+
+    def page(self, sight: Sight, wanted: FeedFilter, *, limit: int, before: int = 0) -> Sequence[FeedEntry]:
+        """At most `limit` entries that are in sight and wanted, newest first."""
+        with self._lock:
+            found = [one for one in self._entries if sight.sees(one.change) and wanted.wants(one.change)]
+        return [one for one in reversed(found) if not before or one.seq < before][:limit]
+
+    def newest(self) -> int:
+        """The number of the newest entry; 0 where there is none."""
+        with self._lock:
+            return self._entries[-1].seq if self._entries else 0
+
+    def silos_online(self) -> Mapping[str, bool]:
+        """Of each silo of which it is known: whether it was told last that it is online, or that it is offline."""
+        kinds = {Kind.SILO_ONLINE: True, Kind.SILO_OFFLINE: False}
+        with self._lock:
+            return {one.change.silo: kinds[one.change.kind] for one in self._entries if one.change.kind in kinds}
+
+    def trim(self, keep: int) -> int:
+        """Forget all but the newest `keep` entries; how many went."""
+        with self._lock:
+            gone = max(0, len(self._entries) - keep)
+            del self._entries[:gone]
+            return gone
 
 
 class MemoryRegistry:

@@ -24,6 +24,7 @@ from septum.adapters.tls import ensure_server_certificate
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, ProtocolError, SeptumError, WorkerError
 from septum.protocol.codec import TO_COORDINATOR, decode, encode
 from septum.protocol.description import SiloDescription, Standing
+from septum.protocol.log_lines import LogBatch
 from septum.protocol.messages import (
     Await,
     End,
@@ -44,12 +45,14 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan, digest_of
+from septum.protocol.system import SystemReport
 
 NAMES = ("localhost", "127.0.0.1", "fl.example.org")
 PLAN = Plan("trial", AppRef("heart-disease", "1", "sha256:" + "0" * 64), {"lr": 0.1}, ("hungary", "st-marys"), rounds=2)
 MODEL = bytes(range(256)) * 8192  # 2 MiB
 BLOB_PATH = re.compile(r"/silo/v1/runs/([^/]+)/blobs/([^/]+)")
 UPLOAD_PATH = re.compile(r"/silo/v1/runs/([^/]+)/uploads/([^/]+)")
+LOGS_PATH = re.compile(r"/silo/v1/runs/([^/]+)/logs")
 EXCHANGE_PATH = re.compile(r"/silo/v1/runs/([^/]+)/exchange")
 
 
@@ -213,6 +216,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/silo/v1/account":
             decode(SiloDescription | Standing, body, TO_COORDINATOR)
             return b"{}"
+        if self.path == "/silo/v1/system":
+            self.server.loads.append(cast("SystemReport", decode(SystemReport, body, TO_COORDINATOR)))
+            return b"{}"
+        if logs := LOGS_PATH.fullmatch(self.path):
+            self.server.logs.append((logs[1], cast("LogBatch", decode(LogBatch, body, TO_COORDINATOR))))
+            return b"{}"
         assert self.path == "/silo/v1/poll"
         return encode(service.poll(silo, cast("Poll", decode(Poll, body, TO_COORDINATOR))))
 
@@ -280,6 +289,8 @@ class SmallServer(ThreadingHTTPServer):
         self.invited: set[str] = set()
         self.nonces = NonceCache()
         self.came: dict[str, bytes] = {}  # of uploads that were cut
+        self.logs: list[tuple[str, LogBatch]] = []  # what was told of each run
+        self.loads: list[SystemReport] = []
         self.cuts: deque[int] = deque()  # after how many bytes the next uploads are cut
         self.ranges = True  # whether it knows them
         self.range_bytes = 2**30  # in one answer

@@ -20,7 +20,7 @@ from septum.errors import ConfigError
 from septum.testing.contracts.samples import new_run
 
 SCHEMA = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-HEAD = migrate.revisions()[-1]
+HEAD = migrate.newest_revision()
 NEXT = """
 from alembic import op
 import sqlalchemy as sa
@@ -49,7 +49,12 @@ def test_the_migrations_arrive_at_the_schema_that_the_code_uses(tmp_path):
     METADATA.create_all(engine)
     engine.dispose()
     with closing(sqlite3.connect(tmp_path / "expected.sqlite")) as expected:
-        assert query(tmp_path, SCHEMA) == expected.execute(SCHEMA).fetchall()
+        assert tidy(query(tmp_path, SCHEMA)) == tidy(expected.execute(SCHEMA).fetchall())
+
+
+def tidy(tables):
+    """Without the white space, of which SQLite writes less for a column that was added."""
+    return [(name, " ".join(sql.split())) for name, sql in tables]
 
 
 def test_a_database_of_a_newer_septum_is_refused_and_left_as_it_is(tmp_path):

@@ -42,6 +42,17 @@ CREATE TABLE deployments (
 	made_at FLOAT NOT NULL, 
 	FOREIGN KEY(name, version) REFERENCES model_versions (name, version)
 );
+CREATE TABLE feed (
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
+	at FLOAT NOT NULL, 
+	noun VARCHAR NOT NULL, 
+	kind VARCHAR NOT NULL, 
+	place VARCHAR NOT NULL, 
+	run VARCHAR NOT NULL, 
+	silo VARCHAR NOT NULL, 
+	project VARCHAR NOT NULL, 
+	content TEXT NOT NULL
+);
 CREATE TABLE grants (
 	person VARCHAR NOT NULL, 
 	role VARCHAR NOT NULL, 
@@ -168,7 +179,7 @@ CREATE TABLE openings (
 	pid INTEGER NOT NULL, 
 	PRIMARY KEY (epoch)
 );
-INSERT INTO "openings" VALUES(1,1.79594363464546370508e+09,'0.1.0','vm',12844);
+INSERT INTO "openings" VALUES(1,1.79594452695648026463e+09,'0.1.0','vm',2439);
 CREATE TABLE organisations (
 	name VARCHAR NOT NULL, 
 	title VARCHAR NOT NULL, 
@@ -291,7 +302,7 @@ CREATE TABLE silo_accounts (
 	described_at FLOAT NOT NULL, 
 	paused BOOLEAN NOT NULL, 
 	reason VARCHAR NOT NULL, 
-	stood_at FLOAT NOT NULL, 
+	stood_at FLOAT NOT NULL, budget_low TEXT DEFAULT '[]' NOT NULL, 
 	PRIMARY KEY (silo), 
 	FOREIGN KEY(silo) REFERENCES silos (name)
 );

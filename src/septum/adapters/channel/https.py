@@ -26,16 +26,21 @@ from septum.ports.identity import RequestSigner
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_SILO, decode, encode
 from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, Told
 from septum.protocol.description import SiloDescription, Standing
+from septum.protocol.log_lines import LogBatch
 from septum.protocol.messages import (
     DIGEST,
+    MAX_SERVED,
     PACKAGE_DIGEST,
     AppOffer,
     AppOffers,
     Instruction,
+    Over,
     Poll,
     PollAnswer,
+    Serving,
     SiloMessage,
 )
+from septum.protocol.system import SystemReport
 from septum.protocol.versions import Wire
 
 HOLD_S = 25.0  # how long the coordinator holds a request within a run before it answers Wait; a poll twice as long
@@ -109,6 +114,10 @@ class HttpsChannel:
         """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
         self._transfers.fetch(_folder(run), _checked_digest(digest), path, size_bytes)
 
+    def over(self, serving: Sequence[str]) -> tuple[str, ...]:
+        """Which of these runs are over. Raises NotFoundError for a coordinator that is too old to say."""
+        return cast("Over", self._ask("/silo/v1/over", Serving(tuple(serving[:MAX_SERVED])), Over)).runs
+
     def offers(self) -> Sequence[AppOffer]:
         """Every package that the coordinator offers."""
         return cast("AppOffers", self._read("/silo/v1/apps", AppOffers)).items
@@ -139,6 +148,14 @@ class HttpsChannel:
     def tell_deployed(self, told: Told) -> None:
         """Say how far this silo has got with a deployment. Raises NotFoundError for one that is not meant for it."""
         self._say(told)
+
+    def tell_log(self, run: str, batch: LogBatch) -> None:
+        """Tell lines of a run's log. Raises RateLimitedError, and NotFoundError for a coordinator that is too old."""
+        self._call(self._post(f"{_folder(run)}/logs", batch), lambda answer: answer.read(MAX_MESSAGE_BYTES))
+
+    def tell_system(self, report: SystemReport) -> None:
+        """Tell how busy this machine is. Raises as `tell_log` does."""
+        self._call(self._post("/silo/v1/system", report), lambda answer: answer.read(MAX_MESSAGE_BYTES))
 
     def roster(self, serial: int = 0) -> bytes | None:
         """The signed roster of this serial, 0 for the newest, as the coordinator passes it on; None if it has none."""

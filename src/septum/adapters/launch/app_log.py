@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -15,9 +17,13 @@ MAX_LOG_BYTES = 1 << 20
 _LOG_FULL = b"\n... what the app printed after this is not kept\n"
 
 
-def keep_output(pipe: IO[bytes], run_dir: Path, name: str) -> threading.Thread:
-    """A thread that reads the pipe to its end."""
-    thread = threading.Thread(target=_keep, args=(pipe, _open_log(run_dir)), name=f"log {name}", daemon=True)
+def keep_output(
+    pipe: IO[bytes], run_dir: Path, name: str, heard: Callable[[bytes], None] | None = None
+) -> threading.Thread:
+    """A thread that reads the pipe to its end. `heard` gets all of it, piece by piece; it must not fail, nor wait."""
+    thread = threading.Thread(
+        target=_keep, args=(pipe, _open_log(run_dir), heard or _nobody), name=f"log {name}", daemon=True
+    )
     thread.start()
     return thread
 
@@ -33,14 +39,23 @@ def _open_log(run_dir: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
 
 
-def _keep(pipe: IO[bytes], log: IO[bytes]) -> None:
+def _keep(pipe: IO[bytes], log: IO[bytes], heard: Callable[[bytes], None]) -> None:
     """Read the pipe to its end, so that the app never blocks on it, and keep the first part."""
     room = MAX_LOG_BYTES
     with pipe, log:
         while chunk := os.read(pipe.fileno(), 65_536):
+            try:
+                heard(chunk)
+            except Exception as error:  # noqa: BLE001  the app would wait for ever for a pipe that nobody reads
+                logging.getLogger(__name__).warning("output_not_heard: %s", error)
+                heard = _nobody
             if room < 0:
                 continue
             with contextlib.suppress(OSError):  # a full disk must not stop the app
                 log.write(chunk[:room] + (_LOG_FULL if len(chunk) > room else b""))
                 log.flush()
             room = room - len(chunk) if len(chunk) <= room else -1
+
+
+def _nobody(chunk: bytes) -> None:
+    del chunk

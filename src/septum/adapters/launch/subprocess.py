@@ -1,8 +1,8 @@
 """How to run an app in a process of its own: its environment cleared, watched, and ended with all its children.
 
-Agent and worker talk over a socket pair (frames.py). The app's output goes through a pipe into a log that is never sent
-anywhere (app_log.py). Where there is bubblewrap, the process is in a sandbox (sandbox.py); else it has limits alone. It
-dies with the agent: at level 1 by a guard of the worker's (silo/worker.py), at level 2 by the kernel.
+Agent and worker talk over a socket pair (frames.py). The app's output goes through a pipe into a log (app_log.py), and
+to whom the launcher was made with. Where there is bubblewrap, the process is in a sandbox (sandbox.py); else it has
+limits alone. It dies with the agent: at level 1 by a guard of the worker's (silo/worker.py), at level 2 by the kernel.
 
 Linux only: the end of a process is seen through a pidfd, which a child that inherited the socket cannot hide.
 """
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from septum.adapters.launch import starter, watch
@@ -44,11 +45,18 @@ class SubprocessLauncher:
 
     level   how far they are kept apart; None for the best that this machine has
     hidden  folders that no app may read, whatever lies around them: the silo's own. What is readable in them is
+    heard   gets what the app of a run prints, piece by piece, from a thread of its own; it must not fail, nor wait
     """
 
-    def __init__(self, level: Level | None = None, hidden: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        level: Level | None = None,
+        hidden: tuple[Path, ...] = (),
+        heard: Callable[[str, bytes], None] = lambda run, chunk: None,  # noqa: ARG005
+    ) -> None:
         self._level = level
         self._hidden = hidden
+        self._heard = heard
 
     def start(self, spec: WorkerSpec, limits: WorkerLimits) -> SubprocessWorker:
         """A new worker process, ready for tasks. Raises WorkerError when it does not come up."""
@@ -65,7 +73,7 @@ class SubprocessLauncher:
                 process = _start(spec, theirs.fileno())
             unless_started.pop_all()
         assert process.stdout is not None
-        log = keep_output(process.stdout, spec.run_dir, spec.run)
+        log = keep_output(process.stdout, spec.run_dir, spec.run, partial(self._heard, spec.run))
         worker = SubprocessWorker(spec, limits, WorkerProcess(process, level), ours, log.join)
         worker.begin()
         return worker

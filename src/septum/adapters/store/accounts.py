@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
@@ -38,12 +38,17 @@ class SqliteAccounts:
     def stand(self, silo: str, standing: Standing, *, at: float) -> None:
         """Keep whether a silo is paused. Raises NotFoundError."""
         with self._database.write() as connection:
-            _set(connection, silo, {"paused": standing.paused, "reason": standing.reason, "stood_at": at})
+            _set(connection, silo, _columns(standing, at))
 
     def accounts(self) -> Mapping[str, SiloAccount]:
         """What each silo has said that has said anything, by name."""
         with self._database.read() as connection:
             return {row.silo: _account(row) for row in connection.execute(_ALL)}
+
+
+def _columns(standing: Standing, at: float) -> dict[str, object]:
+    low = dumps(list(standing.budget_low)).decode()
+    return {"paused": standing.paused, "reason": standing.reason, "budget_low": low, "stood_at": at}
 
 
 def _set(connection: Connection, silo: str, values: Mapping[str, object]) -> None:
@@ -60,4 +65,5 @@ def _account(row: Row[Any]) -> SiloAccount:
     described = (
         from_json(SiloDescription, loads(row.description.encode(), MAX_DESCRIPTION_BYTES)) if row.description else None
     )
-    return SiloAccount(described, row.described_at, Standing(row.paused, row.reason), row.stood_at)
+    low = cast("list[str]", loads(row.budget_low.encode()))
+    return SiloAccount(described, row.described_at, Standing(row.paused, row.reason, tuple(low)), row.stood_at)

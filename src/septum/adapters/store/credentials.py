@@ -66,6 +66,7 @@ class SqliteCredentials:
             row.one_time_until,
             row.totp_secret,
             row.totp_step,
+            row.organisation,
         )
 
     def choose_password(self, name: str, password_hash: str, *, one_time_hash: bytes = b"") -> bool:

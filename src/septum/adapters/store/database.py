@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from sqlalchemy.pool import NullPool, QueuePool
 from septum import __version__
 from septum.adapters.store.migrate import migrate
 from septum.adapters.store.run_views import renew_views
-from septum.adapters.store.schema import COORDINATOR, OPENINGS
+from septum.adapters.store.schema import COORDINATOR, FEED, OPENINGS
 from septum.errors import ConflictError, SeptumError, StorageError
 
 BUSY_TIMEOUT_S = 5.0  # a backup tool may hold the database for a moment
 KEPT_OPENINGS = 100
 _EPOCH = str(select(COORDINATOR.c.epoch))
+_TELL = insert(FEED)
 
 
 class Database:
@@ -38,6 +39,7 @@ class Database:
         self.path = path
         os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives -wal and -shm the same mode
         self._lock = threading.Lock()
+        self._to_tell = threading.local()
         with translated(path):
             self._writing = _engine(lambda: _connect(path), "BEGIN IMMEDIATE", pooled=False)
             self._reading = _engine(lambda: _connect(path, read_only=True), "BEGIN", pooled=True)
@@ -66,7 +68,24 @@ class Database:
             (epoch,) = _driver(self._writer).execute(_EPOCH).fetchone()
             if epoch != self.epoch:
                 raise self._taken_over(epoch)
+            changes = _driver(self._writer).total_changes
             yield self._writer
+            if _driver(self._writer).total_changes != changes:
+                self._tell()
+
+    @contextmanager
+    def telling(self, rows: Sequence[Mapping[str, object]]) -> Iterator[None]:
+        """While this is open, the next transaction of this thread that changes something adds these to the feed."""
+        self._to_tell.rows = rows
+        try:
+            yield
+        finally:
+            self._to_tell.rows = ()
+
+    def _tell(self) -> None:
+        rows, self._to_tell.rows = getattr(self._to_tell, "rows", ()), ()
+        if rows:
+            self._writer.execute(_TELL, list(rows))
 
     def _taken_over(self, epoch: int) -> ConflictError:
         by = self._writer.execute(select(OPENINGS).where(OPENINGS.c.epoch == epoch)).first()

@@ -43,14 +43,14 @@ def migrate(connection: Connection, where: Path) -> None:
         context.run_migrations()
 
 
-def revisions() -> tuple[str, ...]:
-    """Every schema version that this septum can open, each after that which it follows."""
-    return tuple(script.revision for script in reversed(list(ScriptDirectory(str(SCRIPTS)).walk_revisions())))
-
-
 def known_revisions() -> frozenset[str]:
-    """The same, in no order."""
-    return frozenset(revisions())
+    """Every schema version that this septum can open."""
+    return frozenset(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
+
+
+def newest_revision() -> str:
+    """The schema version at which the migrations arrive. Their names do not tell their order."""
+    return str(ScriptDirectory(str(SCRIPTS)).get_current_head())
 
 
 def newer_schema(what: str, revision: str, written_by: str) -> ConfigError:
@@ -59,7 +59,7 @@ def newer_schema(what: str, revision: str, written_by: str) -> ConfigError:
     wanted = f"'septum[coordinator]=={written_by}'" if written_by else "--upgrade 'septum[coordinator]'"
     return ConfigError(
         f"{what} has schema version {revision}{by}; this is septum {__version__}, which knows versions up to "
-        f"{ScriptDirectory(str(SCRIPTS)).get_current_head()}",
+        f"{newest_revision()}",
         hint=f"upgrade: pip install {wanted}; a backup from before the upgrade can be restored for this one",
     )
 

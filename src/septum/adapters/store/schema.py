@@ -156,6 +156,7 @@ SILO_ACCOUNTS = Table(
     Column("paused", Boolean, nullable=False),
     Column("reason", String, nullable=False),
     Column("stood_at", Float, nullable=False),
+    Column("budget_low", Text, nullable=False, server_default="[]"),
 )
 
 # People and what they prove themselves by: ports/people.py, ports/credentials.py. Nobody is removed.
@@ -325,4 +326,22 @@ TOKENS = Table(
     Column("used_at", Float, nullable=False),
     UniqueConstraint("id", name="one_token_an_id"),
     Index("tokens_by_person", "person", "created_at"),
+)
+
+# What has changed in the federation: ports/feed.py. `place` is where it lies among the changes of its noun,
+# `content` the canonical JSON of a protocol Change; the columns beside it are what it is looked for by. AUTOINCREMENT:
+# no number is given twice, whatever was trimmed.
+FEED = Table(
+    "feed",
+    METADATA,
+    Column("seq", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("noun", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("place", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("silo", String, nullable=False),
+    Column("project", String, nullable=False),
+    Column("content", Text, nullable=False),
+    sqlite_autoincrement=True,
 )

@@ -15,6 +15,7 @@ from septum.adapters.store.accounts import SqliteAccounts
 from septum.adapters.store.apps import SqliteApps
 from septum.adapters.store.credentials import SqliteCredentials
 from septum.adapters.store.database import Database
+from septum.adapters.store.feed import SqliteFeed
 from septum.adapters.store.groups import SqliteGroups
 from septum.adapters.store.lock import DirectoryLock
 from septum.adapters.store.missing import not_found
@@ -52,6 +53,7 @@ class Stores:
     groups: SqliteGroups
     projects: SqliteProjects
     registered: SqliteModelRegistry
+    feed: SqliteFeed
     epoch: int
     _database: Database
     _lock: DirectoryLock
@@ -101,6 +103,7 @@ def open_store(data_dir: Path) -> Stores:
         SqliteGroups(database),
         SqliteProjects(database),
         SqliteModelRegistry(database),
+        SqliteFeed(database),
         database.epoch,
         database,
         lock,
@@ -229,7 +232,7 @@ class _Prepared:
         effects: list[dict[str, object]] = [
             {"run_id": run_id, "effect": _text(to_tagged_json(effect), run_id)} for effect in transition.effects
         ]
-        return cls(transition, _state(transition.run), effects, _entries(run_id, transition.facts))
+        return cls(transition, _state(transition.run), effects, _entries(run_id, transition.facts, transition.times))
 
 
 def _apply(connection: Connection, prepared: _Prepared, at: float) -> tuple[Pending, ...]:
@@ -256,7 +259,7 @@ def _apply(connection: Connection, prepared: _Prepared, at: float) -> tuple[Pend
 
 
 def _add_facts(connection: Connection, entries: Iterable[dict[str, object]], length: int, at: float) -> None:
-    rows = [{**entry, "seq": seq, "at": at} for seq, entry in enumerate(entries, start=length + 1)]
+    rows = [{"at": at, **entry, "seq": seq} for seq, entry in enumerate(entries, start=length + 1)]
     if rows:
         connection.execute(_ADD_FACT, rows)
 
@@ -265,8 +268,10 @@ def _state(run: Run) -> dict[str, object]:
     return {"ended": run.phase is Phase.ENDED, "state": _text(to_json(run), run.id)}
 
 
-def _entries(run_id: str, facts: Sequence[Fact]) -> list[dict[str, object]]:
-    return [{"run_id": run_id, "fact": _text(to_tagged_json(fact), run_id)} for fact in facts]
+def _entries(run_id: str, facts: Sequence[Fact], times: Sequence[float] = ()) -> list[dict[str, object]]:
+    """`times`: of each, where they are not that of the commit."""
+    rows: list[dict[str, object]] = [{"run_id": run_id, "fact": _text(to_tagged_json(fact), run_id)} for fact in facts]
+    return [{**row, "at": at} for row, at in zip(rows, times, strict=True)] if times else rows
 
 
 def _text(body: Json, run_id: str) -> str:

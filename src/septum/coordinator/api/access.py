@@ -16,8 +16,11 @@ from septum.coordinator.account import Account
 from septum.coordinator.apps import Apps
 from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
+from septum.coordinator.feed import Feed
 from septum.coordinator.groups import Groups
+from septum.coordinator.loads import Loads
 from septum.coordinator.login import Login, unknown
+from septum.coordinator.logs import Logs
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
@@ -54,7 +57,10 @@ class ApiParts:
     groups: Groups
     projects: Projects
     registered: Registered
+    feed: Feed
     seats: Seats
+    logs: Logs
+    loads: Loads
     started_at: float
 
     @property

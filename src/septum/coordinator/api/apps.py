@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
-from septum.coordinator.api.access import Permission, anywhere, parts_of
+from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
 from septum.coordinator.api.bodies import (
     FILE_TYPE,
     JSON_TYPE,
@@ -62,14 +62,14 @@ async def app(request: Request, digest: str) -> Response:
 )
 async def push(request: Request, digest: str) -> Response:
     """Take a package: the body is its file, `digest` the SHA-256 of it. The same package again changes nothing."""
-    return answer(await parts_of(request).apps.push(digest, _chunks(request)))
+    return answer(await parts_of(request).apps.push(digest, _chunks(request), caller_of(request).name))
 
 
 @router.delete("/{digest}", status_code=204, dependencies=[Depends(REMOVE)])
 async def remove(request: Request, digest: str) -> Response:
     """Forget a package; refused while a run of it has not ended. One that is not there is ignored."""
     parts = parts_of(request)
-    await parts.apps.remove(digest, parts.service.runs_of)
+    await parts.apps.remove(digest, parts.service.runs_of, caller_of(request).name)
     return Response(status_code=204)
 
 
@@ -86,7 +86,7 @@ async def sign(request: Request, digest: str) -> Response:
         body += chunk
         if len(body) > MAX_SIGNATURES_BYTES:
             raise TooLargeError(f"signatures of more than {MAX_SIGNATURES_BYTES} bytes")
-    return answer(await parts_of(request).apps.sign(digest, bytes(body)))
+    return answer(await parts_of(request).apps.sign(digest, bytes(body), caller_of(request).name))
 
 
 @router.put(
@@ -100,13 +100,13 @@ async def set_preset(request: Request, digest: str, name: str) -> Response:
     values = await json_body(request)
     if not isinstance(values, dict):
         raise MessageError("a preset is an object of hyper-parameters and their values")
-    return answer(await parts_of(request).apps.set_preset(digest, name, values))
+    return answer(await parts_of(request).apps.set_preset(digest, name, values, caller_of(request).name))
 
 
 @router.delete("/{digest}/presets/{name}", response_model=AppView, dependencies=[Depends(PRESET)])
 async def drop_preset(request: Request, digest: str, name: str) -> Response:
     """Take a preset back that was given to a package. Those in the package stay."""
-    return answer(await parts_of(request).apps.drop_preset(digest, name))
+    return answer(await parts_of(request).apps.drop_preset(digest, name, caller_of(request).name))
 
 
 @router.get(

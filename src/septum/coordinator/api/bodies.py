@@ -9,9 +9,11 @@ from fastapi import Request, Response
 
 from septum.errors import ConfigError, MessageError, TooLargeError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, dumps, from_json, loads, to_json
+from septum.protocol.feed import FeedEntry
 from septum.protocol.people_views import OrganisationView, PersonView, TokenView
 from septum.protocol.project_views import GroupView, ProjectView
 from septum.protocol.registered import DeploymentView, ModelVersionView
+from septum.protocol.timeline import RoundLine
 from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
 
 T = TypeVar("T")
@@ -32,6 +34,14 @@ class JournalPage:
     """Journal entries, in order."""
 
     items: tuple[JournalView, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePage:
+    """Rounds of a run, oldest first."""
+
+    items: tuple[RoundLine, ...]
     next: str | None
 
 
@@ -112,6 +122,14 @@ class TokenPage:
     """Personal tokens, newest first."""
 
     items: tuple[TokenView, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Entries of the feed, newest first."""
+
+    items: tuple[FeedEntry, ...]
     next: str | None
 
 

@@ -111,8 +111,8 @@ def _complete(operation: Schema, noun: ModuleType, route: APIRoute) -> None:
 
 def operation_id(noun: ModuleType, route: APIRoute) -> str:
     """By what a generated client calls a route: `runs_list`, `runs_get`, `runs_stop`."""
-    where = noun.router.prefix.strip("/").replace("/", "_")
-    verb = route.name
+    where = noun.router.prefix.strip("/").replace("/", "_") or str(noun.router.tags[0])
+    verb = route.name.strip("_")
     if "GET" in (route.methods or ()):
         if getattr(route.response_model, "__name__", "").endswith("Page") and route.path == noun.router.prefix:
             verb = "list"

@@ -32,7 +32,9 @@ async def groups(request: Request, paging: Paged, q: Q = "") -> Response:
 )
 async def add(request: Request) -> Response:
     """A new group."""
-    return answer(await parts_of(request).groups.add(await private_body(NewGroup, request)), 201)
+    return answer(
+        await parts_of(request).groups.add(await private_body(NewGroup, request), caller_of(request).name), 201
+    )
 
 
 @router.get("/{name}", response_model=GroupView, dependencies=[Depends(READ)])
@@ -44,17 +46,17 @@ async def one(request: Request, name: str) -> Response:
 @router.delete("/{name}", status_code=204, dependencies=[Depends(MANAGE)])
 async def remove(request: Request, name: str) -> Response:
     """Forget a group; refused while a project has it. Its silos stay what they are."""
-    await parts_of(request).groups.remove(name)
+    await parts_of(request).groups.remove(name, caller_of(request).name)
     return Response(status_code=204)
 
 
 @router.put("/{name}/silos/{silo}", response_model=GroupView, dependencies=[Depends(MANAGE)])
 async def put(request: Request, name: str, silo: str) -> Response:
     """Take a silo in; one that is in it stays."""
-    return answer(await parts_of(request).groups.put(name, silo))
+    return answer(await parts_of(request).groups.put(name, silo, caller_of(request).name))
 
 
 @router.delete("/{name}/silos/{silo}", response_model=GroupView, dependencies=[Depends(MANAGE)])
 async def drop(request: Request, name: str, silo: str) -> Response:
     """Take a silo out. Runs that it takes part in go on with it; new ones of the group's projects cannot ask it."""
-    return answer(await parts_of(request).groups.drop(name, silo))
+    return answer(await parts_of(request).groups.drop(name, silo, caller_of(request).name))

@@ -44,7 +44,12 @@ async def organisations(request: Request, paging: Paged, q: Q = "") -> Response:
 )
 async def add(request: Request) -> Response:
     """A new organisation."""
-    return answer(await parts_of(request).people.add_organisation(await private_body(NewOrganisation, request)), 201)
+    return answer(
+        await parts_of(request).people.add_organisation(
+            await private_body(NewOrganisation, request), caller_of(request).name
+        ),
+        201,
+    )
 
 
 @router.get("/{name}", response_model=OrganisationView, dependencies=[Depends(READ)])
@@ -56,5 +61,5 @@ async def one(request: Request, name: str) -> Response:
 @router.delete("/{name}", status_code=204, dependencies=[Depends(REMOVE)])
 async def remove(request: Request, name: str) -> Response:
     """Forget an organisation; refused while it has silos, people, or roles over it."""
-    await parts_of(request).people.remove_organisation(name)
+    await parts_of(request).people.remove_organisation(name, caller_of(request).name)
     return Response(status_code=204)

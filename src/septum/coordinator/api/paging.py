@@ -17,6 +17,7 @@ from septum.protocol.codec import Json, dumps, loads, to_json
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 MAX_CURSOR_CHARS = 1000
 MAX_SEARCH_CHARS = 200
+MAX_DIGITS = 15  # a database's integers have 63 bits
 
 T = TypeVar("T")
 Place = tuple[str | float, ...]
@@ -90,6 +91,15 @@ def _read(text: str) -> Place:
     if not isinstance(found, list) or not all(type(one) in (str, int, float) for one in found):
         raise no_cursor(text)
     return tuple(one for one in found if isinstance(one, str | int | float))
+
+
+def number_after(paging: Paging, first: int = 0) -> int:
+    """The place in a list whose places are numbers; `first` where none is named. Raises MessageError."""
+    if not paging.after:
+        return first
+    if not (paging.after.isascii() and paging.after.isdigit() and len(paging.after) <= MAX_DIGITS):
+        raise no_cursor(paging.after)
+    return int(paging.after)
 
 
 def no_cursor(text: str) -> MessageError:

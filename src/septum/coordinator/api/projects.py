@@ -35,7 +35,9 @@ async def projects(request: Request, paging: Paged, q: Q = "") -> Response:
 )
 async def add(request: Request) -> Response:
     """A new project."""
-    return answer(await parts_of(request).projects.add(await private_body(NewProject, request)), 201)
+    return answer(
+        await parts_of(request).projects.add(await private_body(NewProject, request), caller_of(request).name), 201
+    )
 
 
 @router.get("/{name}", response_model=ProjectView, dependencies=[Depends(READ)])
@@ -48,4 +50,4 @@ async def one(request: Request, name: str) -> Response:
 @router.post("/{name}/close", response_model=ProjectView, dependencies=[Depends(CLOSE)])
 async def close(request: Request, name: str) -> Response:
     """Take no new runs. One that is closed stays closed."""
-    return answer(await parts_of(request).projects.close(name))
+    return answer(await parts_of(request).projects.close(name, caller_of(request).name))

@@ -103,7 +103,8 @@ def _wanted(permission: Permission) -> str:
 
 def _where(permission: Permission) -> str:
     if permission.right is None:
-        return "" if permission.public else "one's own"
+        mine = "what one may see" if permission.on is anywhere else "one's own"
+        return "" if permission.public else mine
     return _OF.get(permission.on, "its organisation")
 
 

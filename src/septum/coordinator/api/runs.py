@@ -13,6 +13,7 @@ from septum.coordinator.api.bodies import (
     GIVES_EVENTS,
     JournalPage,
     RunPage,
+    TimelinePage,
     answer,
     json_body,
     takes,
@@ -20,7 +21,7 @@ from septum.coordinator.api.bodies import (
     text_field,
 )
 from septum.coordinator.api.conditional import FOR_EVER
-from septum.coordinator.api.paging import MAX_SEARCH_CHARS, Paged, answer_page, no_cursor
+from septum.coordinator.api.paging import MAX_SEARCH_CHARS, Paged, answer_page, number_after
 from septum.coordinator.api.scopes import of_project_if_named, of_run, project_of, scopes_of_run
 from septum.coordinator.api.streams import stream
 from septum.errors import MessageError, did_you_mean
@@ -46,7 +47,6 @@ READ = Permission(Right.RUN_READ, "See a run with its plan, its metrics and its 
 STEER = Permission(Right.RUN_STEER, "Stop, pause and resume a run, and say how soon it begins.", of_run)
 URGE = Permission(Right.RUN_URGE, "Let a run begin before others that wait: priority high.", of_run)
 MAX_KEY_CHARS = 200
-MAX_SEQ_DIGITS = 15  # SQLite's integers have 63 bits
 _KINDS: dict[str, type[Fact]] = {kind_of(fact): fact for fact in get_args(Fact)}
 
 
@@ -96,8 +96,8 @@ async def submit(
     if project:
         await parts.projects.need_room(project_of(request), plan.silos)
     parts.silos.require(plan.silos)
-    submitter = caller_of(request).name
-    return answer(await parts.service.submit(plan, idempotency_key, project, priority, submitter), 201)
+    by = caller_of(request).name
+    return answer(await parts.service.submit(plan, idempotency_key, project, priority, by), 201)
 
 
 @router.get("", response_model=RunPage, dependencies=[Depends(LIST)])
@@ -142,19 +142,19 @@ async def plan(request: Request, run_id: str) -> Response:
 async def stop(request: Request, run_id: str) -> Response:
     """End a run; its last finished model stays. The body may give a `reason`."""
     reason = await text_field(request, "reason", Stop().reason, limit=MAX_REASON_CHARS)
-    return answer(await parts_of(request).service.command(run_id, Stop(reason)))
+    return answer(await parts_of(request).service.command(run_id, Stop(reason), caller_of(request).name))
 
 
 @router.post("/{run_id}/pause", response_model=RunView, dependencies=[Depends(STEER)])
 async def pause(request: Request, run_id: str) -> Response:
     """Hand out no new work."""
-    return answer(await parts_of(request).service.command(run_id, Pause()))
+    return answer(await parts_of(request).service.command(run_id, Pause(), caller_of(request).name))
 
 
 @router.post("/{run_id}/resume", response_model=RunView, dependencies=[Depends(STEER)])
 async def resume(request: Request, run_id: str) -> Response:
     """Go on: after a pause where the run stood, after a stop or a failure from the last finished round."""
-    return answer(await parts_of(request).service.command(run_id, Resume()))
+    return answer(await parts_of(request).service.command(run_id, Resume(), caller_of(request).name))
 
 
 @router.post(
@@ -168,13 +168,13 @@ async def priority(request: Request, run_id: str) -> Response:
     text = await text_field(request, "priority", Priority.NORMAL.value, limit=20)
     if text not in (Priority.LOW.value, Priority.NORMAL.value):
         raise MessageError(f"priority {text!r} is neither low nor normal", hint="for high: POST /runs/RUN/urge")
-    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority(text))))
+    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority(text)), caller_of(request).name))
 
 
 @router.post("/{run_id}/urge", response_model=RunView, dependencies=[Depends(URGE)])
 async def urge(request: Request, run_id: str) -> Response:
     """Let a run that waits begin before others: its priority is `high` from now on."""
-    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority.HIGH)))
+    return answer(await parts_of(request).service.command(run_id, Prioritise(Priority.HIGH), caller_of(request).name))
 
 
 @router.get("/{run_id}/journal", response_model=JournalPage, dependencies=[Depends(READ)])
@@ -186,7 +186,7 @@ async def journal(
 ) -> Response:
     """What happened, in order."""
     kinds = tuple(_kind(one) for one in kind or ())
-    after, service = _seq(paging.after), parts_of(request).service
+    after, service = number_after(paging), parts_of(request).service
     page = await service.journal(run_id, after=after, limit=paging.limit, kinds=kinds)
     return answer_page(page, str(page[-1].seq) if len(page) == paging.limit else None)
 
@@ -197,12 +197,15 @@ def _kind(name: str) -> type[Fact]:
     return _KINDS[name]
 
 
-def _seq(after: str) -> int:
-    if not after:
-        return 0
-    if not (after.isascii() and after.isdigit() and len(after) <= MAX_SEQ_DIGITS):
-        raise no_cursor(after)
-    return int(after)
+@router.get("/{run_id}/timeline", response_model=TimelinePage, dependencies=[Depends(READ)])
+async def timeline(request: Request, run_id: str, paging: Paged) -> Response:
+    """What each silo and the coordinator did in each round, and for how long.
+
+    Of a round under way, too: its last spans go on. Round 0 is the preparation.
+    """
+    after_round, service = number_after(paging, -1), parts_of(request).service
+    page = await service.timeline(run_id, after_round=after_round, limit=paging.limit)
+    return answer_page(page, str(page[-1].round) if len(page) == paging.limit else None)
 
 
 @router.get(

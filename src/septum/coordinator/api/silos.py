@@ -27,14 +27,14 @@ async def _of_query(request: Request, _caller: Caller) -> tuple[Scope, ...]:
 async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
     """The organisation of the silo that the path names. Raises NotFoundError for one that the caller may not see."""
     name = request.path_params["name"]
-    seen = {view.name: _scope(view.organisation) for view in await _seen(request, caller)}
+    seen = {view.name: _scope(view.organisation) for view in await seen_silos(request, caller)}
     if name not in seen:
         nearest = did_you_mean(name, seen) if seen else "there is none that you may see"
         raise NotFoundError(f"there is no silo {name[:80]!r}; {nearest}", hint="septum silo list")
     return (seen[name],)
 
 
-async def _seen_in_path(request: Request, caller: Caller) -> None:
+async def seen_in_path(request: Request, caller: Caller) -> None:
     """Wherever the silo is that the path names, the caller may see it. Raises NotFoundError otherwise."""
     await _of_path(request, caller)
 
@@ -47,7 +47,7 @@ READ = Permission(
 SHOW = Permission(
     Right.SILO_READ,
     "See what a silo that one may see says of itself: version, machine, labels, datasets offered.",
-    _seen_in_path,
+    seen_in_path,
 )
 INVITE = Permission(
     Right.SILO_INVITE,
@@ -94,7 +94,7 @@ async def silos(request: Request, paging: Paged, query: Annotated[SiloQuery, Dep
     """Every invited or enrolled silo that the caller may see, by name."""
     parts, caller = parts_of(request), caller_of(request)
     members = frozenset((await parts.groups.group(caller, query.group)).silos) if query.group else None
-    found = [one for one in await _seen(request, caller) if query.wants(one, members)]
+    found = [one for one in await seen_silos(request, caller) if query.wants(one, members)]
     return answer_part(found, lambda one: (one.name,), paging)
 
 
@@ -107,17 +107,19 @@ async def silo(request: Request, name: str) -> Response:
 @router.post("/{name}/invite", response_model=InviteView, status_code=201, dependencies=[Depends(INVITE)])
 async def invite(request: Request, name: str, organisation: str = FIRST_ORGANISATION) -> Response:
     """A one-time token, valid for 24 hours. A newer one voids the older."""
-    return answer(await parts_of(request).enrolment.invite(name, organisation or FIRST_ORGANISATION), 201)
+    return answer(
+        await parts_of(request).enrolment.invite(name, organisation or FIRST_ORGANISATION, caller_of(request).name), 201
+    )
 
 
 @router.delete("/{name}", status_code=204, dependencies=[Depends(REVOKE)])
 async def revoke(request: Request, name: str) -> Response:
     """Refuse a silo's key from now on; its open requests end."""
-    await parts_of(request).enrolment.revoke(name)
+    await parts_of(request).enrolment.revoke(name, caller_of(request).name)
     return Response(status_code=204)
 
 
-async def _seen(request: Request, caller: Caller) -> list[SiloView]:
+async def seen_silos(request: Request, caller: Caller) -> list[SiloView]:
     """Those that the caller may see: of their organisations, and those whom runs of their projects may ask."""
     parts = parts_of(request)
     asked: frozenset[str] = frozenset() if caller.may(Right.SILO_READ) else await parts.groups.silos_by_project(caller)

@@ -31,12 +31,18 @@ T = TypeVar("T")
 
 
 def stream(
-    request: Request, permission: Permission, watch: Callable[[], AbstractContextManager[Viewer[T]]]
+    request: Request,
+    permission: Permission,
+    watch: Callable[[], AbstractContextManager[Viewer[T]]],
+    may_go_on: Callable[[], Awaitable[bool]] | None = None,
 ) -> EventStream[T]:
-    """The answer to a request for a stream. Raises RateLimitedError for somebody who watches too many already."""
+    """The answer to a request for a stream. Raises RateLimitedError for somebody who watches too many already.
+
+    may_go_on  asked now and then; by default whether the request would still pass
+    """
     seats, who = parts_of(request).seats, caller_of(request).name
     seats.need(who)
-    return EventStream(watch, partial(seats.taken, who), partial(still, permission, request))
+    return EventStream(watch, partial(seats.taken, who), may_go_on or partial(still, permission, request))
 
 
 class EventStream(StreamingResponse, Generic[T]):

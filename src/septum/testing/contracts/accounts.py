@@ -40,7 +40,7 @@ class AccountsContract(ABC):
 
     def test_description_and_standing_leave_each_other_alone(self, store: SiloAccounts) -> None:
         """In either order."""
-        paused = Standing(paused=True, reason="maintenance")
+        paused = Standing(paused=True, reason="maintenance", budget_low=("heart", "lab"))
         store.stand("cleveland", paused, at=1.0)
         store.describe("cleveland", NEW, at=2.0)
         assert store.accounts() == {"cleveland": SiloAccount(NEW, 2.0, paused, 1.0)}

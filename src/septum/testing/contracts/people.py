@@ -83,7 +83,9 @@ class PeopleContract(ABC):
         """What they may prove themselves by is the one-time password."""
         assert stores.people.person("ada") == ADA
         assert stores.people.people() == [ADA]
-        assert stores.credentials.credentials("ada") == Credentials("ada", one_time_hash=ONCE, until=100.0)
+        assert stores.credentials.credentials("ada") == Credentials(
+            "ada", one_time_hash=ONCE, until=100.0, organisation="st-marys"
+        )
         assert stores.credentials.credentials("nobody") is None
 
     def test_a_persons_name_is_given_once_and_needs_an_organisation(self, stores: PeopleStores) -> None:
@@ -125,7 +127,11 @@ class PeopleContract(ABC):
     def test_a_chosen_password_voids_the_one_time_password(self, stores: PeopleStores) -> None:
         """It works once."""
         assert stores.credentials.choose_password("ada", "phc", one_time_hash=ONCE)
-        assert stores.credentials.credentials("ada") == Credentials("ada", password_hash="phc")  # noqa: S106
+        assert stores.credentials.credentials("ada") == Credentials(
+            "ada",
+            password_hash="phc",  # noqa: S106
+            organisation="st-marys",
+        )
         assert not stores.credentials.choose_password("ada", "another", one_time_hash=ONCE)
         assert stores.people.person("ada").proven
 
@@ -150,7 +156,9 @@ class PeopleContract(ABC):
         stores.sessions.open(SECRET, session(5.0), most=9)
         stores.sessions.add_token(OTHER, token("t1"), most=9)
         stores.credentials.reset("ada", OTHER, until=200.0)
-        assert stores.credentials.credentials("ada") == Credentials("ada", one_time_hash=OTHER, until=200.0)
+        assert stores.credentials.credentials("ada") == Credentials(
+            "ada", one_time_hash=OTHER, until=200.0, organisation="st-marys"
+        )
         assert not stores.credentials.use_recovery("ada", OTHER)
         assert stores.credentials.known_as("https://idp", "1") == ""
         assert stores.sessions.session(SECRET) is None
@@ -188,7 +196,7 @@ class PeopleContract(ABC):
         assert stores.credentials.known_as("https://other", "1") == "bob"
         assert stores.credentials.known_as("https://idp", "2") == ""
         assert stores.people.person("ada").proven
-        assert stores.credentials.credentials("ada") == Credentials("ada")
+        assert stores.credentials.credentials("ada") == Credentials("ada", organisation="st-marys")
 
     def test_who_is_admitted_is_known_and_tied_or_neither(self, stores: PeopleStores) -> None:
         """A name and an identity are each one person's; what is refused leaves nothing."""
@@ -196,7 +204,7 @@ class PeopleContract(ABC):
         stores.credentials.admit(bob, "https://idp", "1")
         assert stores.people.person("bob") == bob
         assert stores.credentials.known_as("https://idp", "1") == "bob"
-        assert stores.credentials.credentials("bob") == Credentials("bob")
+        assert stores.credentials.credentials("bob") == Credentials("bob", organisation=bob.organisation)
         with pytest.raises(ConflictError, match="ada"):
             stores.credentials.admit(Person("ada"), "https://idp", "2")
         assert stores.credentials.known_as("https://idp", "2") == ""

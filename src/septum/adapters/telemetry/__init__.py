@@ -1,0 +1,1 @@
+"""Where logs and loads of machines are kept, beside the runs."""

@@ -1,0 +1,76 @@
+"""The feeds keep the contract of their port; in SQLite what is told lies in the transaction of what it tells."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from septum.adapters.store.sqlite import open_store
+from septum.errors import ConflictError
+from septum.ports.groups import Group
+from septum.protocol.feed import Change, Kind
+from septum.testing.contracts.feed import FeedContract, told
+from septum.testing.fakes import MemoryFeed
+
+MADE, LEFT = Change(Kind.GROUP_ADDED, "ada", group="cardio"), Change(Kind.GROUP_LEFT, "ada", silo="a", group="cardio")
+
+
+class TestMemoryFeed(FeedContract):
+    @contextmanager
+    def make(self, directory):
+        del directory
+        yield MemoryFeed()
+
+
+class TestSqliteFeed(FeedContract):
+    @contextmanager
+    def make(self, directory):
+        with open_store(directory / "data") as stores:
+            yield stores.feed
+
+
+@pytest.fixture
+def stores(tmp_path):
+    with open_store(tmp_path / "data") as stores:
+        yield stores
+
+
+def test_a_write_and_what_it_tells_are_one_transaction(stores, tmp_path):
+    with stores.feed.telling([MADE], at=1.0):
+        stores.groups.add(Group("cardio"))
+    assert told(stores.feed) == [MADE]
+    stores.close()
+    with open_store(tmp_path / "data") as again:
+        assert told(again.feed) == [MADE]
+
+
+def test_a_write_that_fails_tells_nothing(stores):
+    stores.groups.add(Group("cardio"))
+    with pytest.raises(ConflictError), stores.feed.telling([MADE], at=1.0):
+        stores.groups.add(Group("cardio"))
+    assert told(stores.feed) == []
+
+
+def test_a_write_that_changes_nothing_tells_nothing(stores):
+    stores.groups.add(Group("cardio"))
+    with stores.feed.telling([LEFT], at=1.0):
+        stores.groups.drop("cardio", "a")
+    stores.groups.add(Group("lung"))  # nor does a later one
+    assert told(stores.feed) == []
+
+
+def test_only_the_first_write_tells(stores):
+    with stores.feed.telling([MADE], at=1.0):
+        stores.groups.add(Group("cardio"))
+        stores.groups.add(Group("lung"))
+    assert told(stores.feed) == [MADE]
+
+
+def test_what_another_thread_writes_meanwhile_tells_nothing(stores):
+    with stores.feed.telling([MADE], at=1.0):
+        thread = threading.Thread(target=stores.groups.add, args=(Group("lung"),))
+        thread.start()
+        thread.join()
+        assert told(stores.feed) == []
+        stores.groups.add(Group("cardio"))
+    assert told(stores.feed) == [MADE]
