@@ -21,7 +21,7 @@ from tests.coordinator.support import plan_of
 
 from septum.client import Client
 from septum.coordinator.api.access import ApiParts
-from septum.coordinator.api.app import create_app
+from septum.coordinator.api.app import PREFIX, create_app
 
 pytestmark = pytest.mark.laws
 
@@ -32,9 +32,14 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 12  # of each route
+EXAMPLES = 8  # of each route
 DOCUMENT = create_app(ApiParts(*[None] * len(fields(ApiParts)))).openapi()
-OPERATIONS = [found.ok() for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()]
+ENDLESS = f"{PREFIX}/events"  # a stream without an end; test_hostile_requests asks for it
+OPERATIONS = [
+    operation
+    for found in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()
+    if (operation := found.ok()).path != ENDLESS
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +51,18 @@ def coordinator(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(coordinator):
-    """A run that has ended, so that its streams end."""
+def submitted(coordinator):
     with Client(coordinator.access) as client:
-        return client.stop(client.submit(plan_of(("cleveland",)), key="drawn").id).id
+        return client.submit(plan_of(("cleveland",)), key="drawn").id
+
+
+@pytest.fixture
+def run(coordinator, submitted):
+    """A run that has ended, whatever an earlier request did to it, so that its streams end."""
+    with Client(coordinator.access) as client:
+        if not client.run(submitted).status.ended:
+            client.stop(submitted)
+    return submitted
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.definition.raw["operationId"])

@@ -80,6 +80,13 @@ def test_json_that_is_none_or_goes_too_deep_is_a_message_that_is_refused(here, b
     assert (answer.status, answer.error["code"]) == (400, "message")
 
 
+def test_a_number_that_no_database_holds_is_refused_before_a_stream_begins(here):
+    for path in ("/events?after=", "/activity?after=", "/runs/r-1/journal?after=", "/silos?limit="):
+        answer = here.ask("GET", f"{path}{2**70}")
+        assert answer.status in (400, 404, 422), path
+    assert here.ask("GET", "/events", last_event_id=str(2**70)).status in (400, 422)
+
+
 def test_a_plan_with_text_that_cannot_be_shown_does_not_break_what_shows_it(here):
     plan = {**to_json(plan_of(("cleveland",))), "name": "a\0b\x1b[31m"}
     answer = here.ask("POST", "/runs", plan, idempotency_key="nul")

@@ -48,7 +48,7 @@ async def activity(
 @router.get("/events", response_class=StreamingResponse, dependencies=[Depends(READ)], responses=GIVES_EVENTS)
 async def events(
     request: Request,
-    after: Annotated[int | None, Query(ge=0)] = None,
+    after: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     project: str = "",
     run: str = "",
     silo: str = "",

@@ -214,7 +214,9 @@ async def timeline(request: Request, run_id: str, paging: Paged) -> Response:
     dependencies=[Depends(READ)],
     responses=GIVES_EVENTS,
 )
-async def events(request: Request, run_id: str, last_event_id: Annotated[int, Header(ge=0)] = 0) -> StreamingResponse:
+async def events(
+    request: Request, run_id: str, last_event_id: Annotated[int, Header(ge=0, le=2**53)] = 0
+) -> StreamingResponse:
     """The journal as server-sent events, as it grows; it ends when the run has ended. `Last-Event-ID` resumes it."""
     service = parts_of(request).service
     await service.run(run_id)  # an unknown one is an error, not an empty stream
