@@ -6,6 +6,7 @@ import csv
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from tests.cli.test_silo_model import about
 from tests.silo.small_app import approved, write_app, write_data
@@ -164,3 +165,15 @@ def test_an_app_that_is_approved_no_more_predicts_nothing(tmp_path):
     scoring.models.save(State({"heart": Deployed(other, other)}))
     with pytest.raises(ConfigError, match="cannot predict here: apps: no"):
         scoring.open()
+
+
+def test_parquet_in_and_parquet_out(tmp_path):
+    scoring, app = place_of(tmp_path, model())
+    pyarrow.parquet.write_table(pyarrow.table({"id": [7, 8], "x": [0.0, None]}), tmp_path / "in.parquet")
+    rows = read_rows(tmp_path / "in.parquet", app.dataset, app.columns)
+    assert (rows.ids, rows.table["x"][0], np.isnan(rows.table["x"][1])) == ({"id": ["7", "8"]}, 0.0, True)
+    write_predictions(tmp_path / "out.parquet", rows.ids, np.array([0.5, 0.25]), scoring.active(), 0.0)
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pydict() == {
+        "id": ["7", "8"],
+        "probability": [0.5, 0.25],
+    }
