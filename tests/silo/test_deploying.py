@@ -198,6 +198,9 @@ def test_a_model_of_an_app_that_may_not_run_is_refused_unfetched_until_it_may(pl
         "apps: the package small 1.0.0 is not approved here",
     )
     place.denied = None
+    place.look()
+    assert place.models.state().names["heart"].active is None  # it is not looked for at each look
+    place.now += 61
     assert place.look()[-1] is DeployState.ACTIVE
 
 
@@ -344,6 +347,12 @@ def test_a_coordinator_that_asks_again_and_again_is_answered_so_often_a_day(tmp_
 
 
 def test_nothing_of_the_silos_rows_is_left_behind(place):
+    place.models.make()
+    (place.models.work / "rows").write_text("of an agent that was killed")
+    place.deploying.close()
+    place.deploying.serve()
+    assert list(place.models.work.iterdir()) == []
+    place.start()
     place.wanted.deploy(model())
     place.look()
     left = {path.name for path in place.models.work.iterdir()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +85,17 @@ def test_rows_are_predicted_in_their_order_beside_their_ids(tmp_path):
     assert found == [["id", "probability"], ["a", "0.731059"], ["b", "0.119203"], ["c", "0.5"]]
     assert blob_of(model()).digest in about_it.read_text()
     assert list(folder.iterdir()) == []  # nothing of the rows is left
+
+
+def test_what_a_killed_process_has_left_of_rows_goes_and_what_another_uses_stays(tmp_path):
+    scoring, _ = place_of(tmp_path, model())
+    work = tmp_path / "deployed" / "predict"
+    for name in (f"{2**22 + 1}-dead", f"{os.getppid()}-alive"):  # no process has a number that large
+        (work / name).mkdir(parents=True)
+        (work / name / "rows").write_text("a patient")
+    with scoring.open():
+        assert {path.name.partition("-")[2] for path in work.iterdir()} >= {"alive"}
+        assert not (work / f"{2**22 + 1}-dead").exists()
 
 
 def test_without_ids_rows_are_numbered_and_those_asked_for_are_kept(tmp_path):

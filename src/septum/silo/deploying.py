@@ -8,6 +8,7 @@ deploys it. All of it is on the disk before the coordinator is told; a killed ag
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,8 @@ from septum.silo.log import Log
 from septum.silo.policy import Policy
 
 DAY_S = 86_400.0
+LOOK_S = 30.0  # a silo that is paused, or has no room for runs, asks for none and looks so often
+REFUSED_S = 60.0  # how soon an app is looked for again that might not run
 HEED_S = 2.0  # how soon a steward's word about a name is heeded
 UNMEASURED = "it could not be measured here; the log of this silo says why"
 _PASSING = (AuthError, ConnectionFailedError, StorageError, TimedOutError)
@@ -99,15 +102,19 @@ class Deploying:
         self._ending = threading.Event()
         self._told: dict[str, Told] = {}
         self._heard_at = 0  # of the steward's words
+        self._refused_at: dict[int, float] = {}  # deployments whose app might not run, by the clock
         self._complained = ""
 
     def serve(self) -> None:
         """Follow what is deployed, until `close`."""
+        looked_at = time.monotonic()
+        self._gauge.sweep()
         while not self._ending.is_set():
             asked = self._wake.wait(HEED_S)
             said_at = self._models.said_at()
-            if not asked and said_at == self._heard_at:
+            if not asked and said_at == self._heard_at and time.monotonic() - looked_at < LOOK_S:
                 continue
+            looked_at = time.monotonic()
             self._wake.clear()
             anew, self._heard_at = said_at != self._heard_at, said_at
             try:
@@ -169,8 +176,13 @@ class Deploying:
             if done or (known.newest.state is DeployState.FAILED and not anew):
                 self._tell(known.newest)
                 return
+        if not anew and self._unix() - self._refused_at.get(order.deployment, -REFUSED_S) < REFUSED_S:
+            if known is not None:
+                self._tell(known.newest)
+            return
         app = self._deciding.by_app(order)
         if isinstance(app, Denied):
+            self._refused_at[order.deployment] = self._unix()
             self._settle(_held(order, DeployState.REFUSED, f"{app.rule}: {app.reason}"), active=active)
             return
         if not self._may_measure():
