@@ -21,4 +21,5 @@ SUITE: Mapping[str, Sequence[str]] = {
     "profile of a masked round": ("profile_round", "--silos", "4", "--rounds", "300", "--masked"),
     "profile of a large round": ("profile_round", "--silos", "4", "--rounds", "10", "--mb", "100"),
     "connections": ("connections", "--silos", "1000"),
+    "api": ("api", "--runs", "10000", "--points", "1000000"),
 }

@@ -124,6 +124,13 @@ class ConflictError(SeptumError):
     http_status = 409
 
 
+class PreconditionError(SeptumError):
+    """It is not any more what the caller has seen of it. Nothing was changed."""
+
+    code = "precondition"
+    http_status = 412
+
+
 class StorageError(SeptumError):
     """The disk or the database here cannot take it now: full, locked or damaged. What was there before stays."""
 

@@ -117,7 +117,7 @@ class SmallCoordinator:
                 return self.part_of(run, what, query)
             case "POST", ["runs", run, "stop" | "pause" | "resume" | "priority" | "urge"] if run in self.plans:
                 return 200, to_json(self.view(run))
-        return 404, {"error": {"code": "not_found", "message": f"nothing at {path}", "hint": "septum run list"}}
+        return 404, {"code": "not_found", "detail": f"nothing at {path}", "hint": "septum run list"}
 
     def part_of(self, run, what, query):
         """(status, JSON) of a run's plan or journal."""
@@ -151,8 +151,8 @@ def handler(coordinator):
             coordinator.asked.append((self.command, url.path))
             known = self.headers.get("authorization") == f"Bearer {coordinator.token}"
             if not known and url.path != "/api/v1/health":
-                error = {"code": "auth", "message": "this token is not accepted", "hint": ""}
-                return self._send(401, dumps({"error": error}))
+                problem = {"code": "auth", "detail": "this token is not accepted", "hint": ""}
+                return self._send(401, dumps(problem), "application/problem+json")
             if url.path.endswith("/events"):
                 return self._events(int(self.headers.get("last-event-id", 0)))
             if url.path.startswith("/api/v1/models/blake3:"):

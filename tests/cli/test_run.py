@@ -236,8 +236,8 @@ def test_show_tells_the_lineage_of_a_run_where_silos_say_it(coordinator, septum,
 def test_list_and_show_tell_people_what_json_tells_programs(coordinator, septum, example):
     septum("run", "submit", example, "--inspect", "--name", "mine")
     header, row = septum("run", "list").out.splitlines()
-    assert header.split() == ["RUN", "NAME", "PROJECT", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"]
-    assert row.split()[:6] == ["run-1", "mine", "-", "finished", "2/50", "0.8750"]
+    assert header.split() == ["RUN", "NAME", "PROJECT", "BY", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"]
+    assert row.split()[:7] == ["run-1", "mine", "-", "-", "finished", "2/50", "0.8750"]
     assert [run["name"] for run in septum("run", "list", "--json").envelope["data"]["runs"]] == ["mine"]
     assert "model     blake3:" in septum("run", "show", "run-1").out
 

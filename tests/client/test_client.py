@@ -168,7 +168,7 @@ def test_watching_an_unknown_run_is_an_error(client):
 def test_answers_that_are_not_the_coordinators_are_errors():
     assert type(error_from(502, b"<html>bad gateway</html>")) is SeptumError
     assert "HTTP 502" in error_from(502, b"").message
-    assert type(error_from(400, b'{"error":{"code":"new","message":"m"}}')) is SeptumError
+    assert type(error_from(400, b'{"code":"new","detail":"m"}')) is SeptumError
     with pytest.raises(MessageError, match="is the URL that of a septum coordinator"):
         list_of(RunView, {"something": "else"})
 

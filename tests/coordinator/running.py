@@ -110,6 +110,10 @@ class Answer:
     @property
     def error(self) -> Mapping[str, str]:
         content = json.loads(self.body)
+        if self.headers.get("content-type") == "application/problem+json":
+            assert set(content) == {"type", "title", "status", "detail", "code", "hint"}
+            assert content["status"] == self.status
+            return {"code": content["code"], "message": content["detail"], "hint": content["hint"]}
         assert set(content) == {"error"}
         assert set(content["error"]) == {"code", "message", "hint"}
         return content["error"]

@@ -12,7 +12,8 @@ from tests.coordinator.support import plan_of
 
 from septum.client import Client
 from septum.coordinator.api.access import ApiParts
-from septum.coordinator.api.app import api_routes, create_app, permission_of
+from septum.coordinator.api.app import api_routes, create_app
+from septum.coordinator.api.document import permission_of
 from septum.protocol.codec import dumps, to_json
 from septum.protocol.facts import Fact
 from septum.protocol.plan import Plan
@@ -42,12 +43,12 @@ def test_every_route_names_its_permission():
     oidc = {("GET", "/oidc"), ("GET", "/oidc/callback")} | {
         ("POST", f"/oidc/{n}") for n in ("begin", "device", "device/session")
     }
-    assert public == {("GET", "/health"), ("POST", "/session")} | oidc
+    assert public == {("GET", "/health"), ("GET", "/errors"), ("POST", "/session")} | oidc
 
 
 def test_every_route_that_is_not_public_asks_for_a_right_or_is_about_the_caller_alone():
     own = {route.path.split("/")[1] for route in api_routes() if permission_of(route).right is None}
-    assert own == {"health", "session", "oidc", "account", "tokens", "activity", "events"}
+    assert own == {"health", "errors", "session", "oidc", "account", "tokens", "activity", "events"}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ def test_runs_are_listed_newest_first_in_pages(coordinator, silos, client):
     ids = [client.submit(plan_of(seed=100 + n), key=f"page-{n}").id for n in range(3)]
     newest = [run.id for run in client.runs(limit=2)]
     assert newest == [ids[2], ids[1]]
-    assert client.runs(limit=1, before=ids[1])[0].id == ids[0]
+    assert client.runs(limit=1, after=ids[1])[0].id == ids[0]
     for run in ids:
         assert client.stop(run, reason="enough").reason == "enough"
 

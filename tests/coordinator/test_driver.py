@@ -23,6 +23,7 @@ from septum.errors import (
 )
 from septum.ports.store import Pending, Transition
 from septum.protocol import facts
+from septum.protocol.codec import from_json, loads
 from septum.protocol.messages import (
     Await,
     Blob,
@@ -43,7 +44,7 @@ from septum.protocol.messages import (
 from septum.protocol.plan import digest_of
 from septum.protocol.run import RETRY_S
 from septum.protocol.run_state import Combine, Discard, Pause, Phase, Presence, Resume, Stop
-from septum.protocol.views import RunStatus
+from septum.protocol.views import RunStatus, RunView
 from septum.testing.fakes import FakeClock, MemoryBlobs, MemoryRunStore
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +60,7 @@ async def journal_of(e, run_id):
 async def test_a_run_goes_from_submission_to_its_end_and_measures_every_model():
     async with engine() as e:
         model = await e.finish(plan_of())
-        view = (await e.service.runs(limit=1, before=""))[0]
+        view = from_json(RunView, loads((await e.service.runs(limit=1))[0].view))
         assert (view.status, view.finished_rounds, view.model) == (RunStatus.FINISHED, 2, model)
         assert view.metrics is not None
         assert view.metrics.rows == 4 * len(SILOS)
@@ -455,7 +456,7 @@ async def test_large_payloads_go_through_the_spool_and_are_gone_when_their_round
     async with engine(pace=replace(PATIENT, flush_s=0.01)) as e:
         plan = adam_plan()
         await e.finish(plan, width=width)
-        run_id = (await e.service.runs(limit=1, before=""))[0].id
+        run_id = (await e.service.runs(limit=1))[0].run_id
         await until(lambda: not e.store.unfinished())
         assert not e.blobs._areas.get(f"spool-{run_id}")
         assert not e.blobs._areas.get(f"optimizer-{run_id}")
@@ -587,7 +588,7 @@ async def test_the_same_submission_again_is_the_same_run_and_another_plan_a_conf
         assert (await e.service.submit(plan_of(), "key")).id == first.id
         with pytest.raises(ConflictError, match=first.id):
             await e.service.submit(plan_of(seed=7), "key")
-        assert len(await e.service.runs(limit=10, before="")) == 1
+        assert len(await e.service.runs(limit=10)) == 1
 
 
 async def test_a_silo_that_leaves_is_not_kept_waiting_for_its_next_instruction():

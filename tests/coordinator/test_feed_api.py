@@ -220,10 +220,10 @@ def test_a_token_without_the_right_to_runs_is_told_of_none(coordinator, told_of)
 def test_pages_cover_everything_once_and_filters_hold(coordinator, told_of):
     here = operator(coordinator)
     whole = here.items("/activity?limit=1000")
-    paged, before = [], 0
-    while page := here.items(f"/activity?limit=7&before={before}"):
+    paged, after = [], ""
+    while page := here.items(f"/activity?limit=7&after={after}"):
         paged += page
-        before = page[-1]["seq"]
+        after = page[-1]["seq"]
     assert [one["seq"] for one in paged] == [one["seq"] for one in whole]
     assert {kind.split(".")[0] for kind in kinds(here, "?kind=run")} == {"run"}
     assert {one["project"] for one in entries(here, "?project=sepsis")} == {"sepsis"}

@@ -13,7 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.coordinator.oidc_provider import CLIENT, SECRET, OidcProvider
-from tests.coordinator.running import Running
+from tests.coordinator.running import Answer, Running
 from tests.coordinator.visitors import Visitor, invited, operator
 
 from septum.coordinator import provider as asking
@@ -113,7 +113,7 @@ class WithCookies:
 
     @property
     def error(self):
-        return json.loads(self.body)["error"]
+        return Answer(self.status, self.body, self.headers).error
 
     @property
     def session(self):

@@ -11,7 +11,8 @@ from tests.coordinator.support import plan_of
 from tests.coordinator.visitors import PASSWORD, Visitor, grant, invited, operator, person, signed_in
 
 from septum.client import Client
-from septum.coordinator.api.app import api_routes, permission_of
+from septum.coordinator.api.app import api_routes
+from septum.coordinator.api.document import permission_of
 from septum.protocol.rights import RIGHTS, Role
 
 ORGANISATIONS = ("st-marys", "basel")

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from septum.coordinator.api.app import api_routes, permission_of
+from septum.coordinator.api.app import api_routes
+from septum.coordinator.api.document import permission_of
 from septum.coordinator.api.reference import page
 from septum.protocol.rights import Right, Role
 

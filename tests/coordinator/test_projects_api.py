@@ -171,7 +171,7 @@ def test_a_role_over_a_project_shows_its_runs_and_no_others(coordinator, runs, f
             assert theirs.status == nobodys.status == 404, (method, path)
             assert theirs.body.replace(hidden.encode(), b"r-nnnnnnnnnnnn") == nobodys.body
         assert one.ask("GET", f"/models?run={hidden}").status == 404
-        assert one.ask("GET", f"/runs?before={hidden}").status == 404
+        assert one.ask("GET", f"/runs?after={hidden}").status == 404
     assert one.ask("GET", "/runs?project=asthma").status == one.ask("GET", "/runs?project=none").status == 404
     assert post(one, "/runs?project=asthma", plan_of()).status == 404
     assert post(one, "/runs", plan_of()).status == 403
@@ -244,11 +244,11 @@ def test_pages_with_filters_cover_each_run_once(coordinator, runs, finished):
         ("?status=paused", lambda view: view["status"] == "paused"),
     ):
         expected = [view["id"] for view in here.items("/runs?limit=1000") if wanted(view)]
-        found, before = [], ""
-        while page := ids(here, f"{query}&limit=2{before}"):
+        found, after = [], ""
+        while page := ids(here, f"{query}&limit=2{after}"):
             assert len(page) <= 2
             found += page
-            before = f"&before={page[-1]}"
+            after = f"&after={page[-1]}"
         assert found == expected, query
     assert finished in ids(here, "?status=finished&project=sepsis")
     assert ids(here, "?app=heart==0") == ids(here, "?app=nothing") == []

@@ -38,7 +38,7 @@ from septum.coordinator.root import Adapters, Ready, serve
 from septum.ports.apps import AppRecord, AppRegistry
 from septum.ports.blobs import BlobStore
 from septum.ports.registry import SiloRecord
-from septum.ports.store import ALL_RUNS, JournalEntry, Pending, RunFilter, RunStore, StoredRun, Transition
+from septum.ports.store import ALL_RUNS, JournalEntry, Listed, Pending, RunFilter, RunStore, StoredRun, Transition
 from septum.protocol.codec import Scalar
 from septum.protocol.facts import Fact
 from septum.protocol.run_state import Combine, Combined, Run
@@ -56,9 +56,11 @@ class WatchedRuns:
     epoch: int
     combining: threading.Event  # a Combine effect was committed
 
-    def create(self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "") -> StoredRun:
+    def create(
+        self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "", submitter: str = ""
+    ) -> StoredRun:
         with self.fate.passing(["create a run"], [run.id]):
-            return self.store.create(run, facts, at=at, project=project)
+            return self.store.create(run, facts, at=at, project=project, submitter=submitter)
 
     def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
         points = list(dict.fromkeys(name for one in transitions for name in names_of(one)))
@@ -80,14 +82,19 @@ class WatchedRuns:
     def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
         return self.store.page(limit=limit, before=before, wanted=wanted)
 
+    def listed(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[Listed]:
+        return self.store.listed(limit=limit, before=before, wanted=wanted)
+
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
         found = self.store.unfinished()
         if any(isinstance(one.effect, Combine) for _, outbox in found for one in outbox):
             self.combining.set()
         return found
 
-    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
-        return self.store.journal(run_id, after=after, limit=limit)
+    def journal(
+        self, run_id: str, *, after: int = 0, limit: int = 1000, kinds: Collection[type[Fact]] = ()
+    ) -> Sequence[JournalEntry]:
+        return self.store.journal(run_id, after=after, limit=limit, kinds=kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,7 @@ READERS = frozenset(
     {
         "RunStore.get",
         "RunStore.page",
+        "RunStore.listed",
         "RunStore.project_of",
         "RunStore.unfinished",
         "RunStore.journal",

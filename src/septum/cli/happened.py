@@ -62,7 +62,7 @@ def _from_the_newest(client: Client, wanted: Wanted, limit: int) -> Iterator[Fee
 def _page(client: Client, wanted: Wanted, limit: int, before: int) -> tuple[FeedEntry, ...]:
     return client.feed.page(
         limit=limit,
-        before=before,
+        after=before,
         project=wanted.project,
         run=wanted.run,
         silo=wanted.silo,

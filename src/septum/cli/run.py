@@ -181,7 +181,7 @@ def compare(
 def list_(
     call: Invocation,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many runs at most.")] = 20,
-    before: Annotated[str, typer.Option("--before", metavar="RUN", help="Only runs older than this one.")] = "",
+    after: Annotated[str, typer.Option("--after", metavar="RUN", help="Only what follows this run: older ones.")] = "",
     project: Annotated[str, typer.Option("--project", metavar="PROJECT", help="Only runs of this project.")] = "",
     app_named: Annotated[
         str, typer.Option("--app", metavar="APP", help="Only runs of this app: NAME, or NAME==VERSION.")
@@ -190,13 +190,30 @@ def list_(
         list[str] | None,
         typer.Option("--status", metavar="STATUS", help="Only runs that do this, such as training; may be repeated."),
     ] = None,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Only runs of exactly this name.")] = "",
+    submitter: Annotated[str, typer.Option("--by", metavar="PERSON", help="Only runs that they submitted.")] = "",
+    since: Annotated[str, typer.Option("--since", metavar="DAY", help="Only runs since then: YYYY-MM-DD, UTC.")] = "",
+    text: Annotated[
+        str, typer.Option("--search", metavar="TEXT", help="Only runs with this in id, name, app or submitter.")
+    ] = "",
 ) -> Answer:
     """List the runs that you may see, newest first."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
 
     statuses = views.statuses(status or ())
     with call.client() as client:
-        return views.runs(client.runs(limit=limit, before=before, project=project, app=app_named, statuses=statuses))
+        found = client.runs(
+            limit=limit,
+            after=after,
+            project=project,
+            app=app_named,
+            statuses=statuses,
+            name=name,
+            submitter=submitter,
+            since=views.day(since),
+            text=text,
+        )
+    return views.runs(found)
 
 
 @command(app, "show", remote=True)

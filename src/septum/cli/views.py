@@ -21,6 +21,7 @@ def runs(found: Sequence[RunView]) -> Answer:
             view.id,
             view.name,
             view.project or "-",
+            view.submitter or "-",
             f"{view.status.value} ({view.position})" if view.position else view.status.value,
             _progress(view),
             roc_auc_text(view.metrics),
@@ -29,11 +30,23 @@ def runs(found: Sequence[RunView]) -> Answer:
         for view in found
     )
     table = Table(
-        ("RUN", "NAME", "PROJECT", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"),
+        ("RUN", "NAME", "PROJECT", "BY", "STATUS", "ROUNDS", "ROC-AUC", "CREATED"),
         rows,
         "no runs yet: septum run submit APP_DIR",
     )
     return Answer({"runs": [to_json(view) for view in found]}, (table,))
+
+
+def day(text: str) -> float:
+    """The Unix time at which a day begins (UTC); 0 for none. Raises ConfigError.
+
+    >>> day("1970-01-02"), day("")
+    (86400.0, 0.0)
+    """
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() if text else 0.0
+    except ValueError:
+        raise ConfigError(f"--since {text}: this is no day", hint="for example --since 2026-11-29") from None
 
 
 def statuses(texts: Sequence[str]) -> tuple[RunStatus, ...]:
@@ -55,6 +68,7 @@ def run(view: RunView) -> Answer:
         f"run       {view.id}",
         f"name      {view.name}",
         *((f"project   {view.project}",) if view.project else ()),
+        *((f"by        {view.submitter}",) if view.submitter else ()),
         f"app       {view.app.name} {view.app.version} ({view.app.digest})",
         f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
         *(_asking(view) if view.asks else _training(view)),

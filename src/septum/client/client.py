@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import IO, Self, TypeVar
 from urllib.parse import quote
 
@@ -24,9 +24,9 @@ from septum.client.projects import GroupsClient, ProjectsClient
 from septum.client.registered import RegisteredClient
 from septum.client.stream import Backoff, entries
 from septum.client.telemetry import LoadsClient, LogsClient
-from septum.client.wire import error_from, list_of
+from septum.client.wire import all_of, error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError
-from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, loads, to_json
+from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, kind_of, loads, to_json
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
 from septum.protocol.priority import Priority
@@ -41,11 +41,13 @@ from septum.protocol.views import (
     RunStatus,
     RunView,
     SiloDetail,
+    SiloStatus,
     SiloView,
 )
 from septum.sdk.presets import check_preset_name
 
 API = "/api/v1"
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
 SEND_TIMEOUT_S = 600.0  # a package has wheels in it
 T = TypeVar("T")
 
@@ -100,22 +102,29 @@ class Client:
         headers = {"idempotency-key": key}
         return from_json(RunView, self._json("POST", "/runs", to_json(plan), params=params, headers=headers))
 
-    def runs(
+    def runs(  # noqa: PLR0913 - one for each thing to look for
         self,
         *,
         limit: int = 100,
-        before: str = "",
+        after: str = "",
         project: str = "",
         app: str = "",
         statuses: Sequence[RunStatus] = (),
+        name: str = "",
+        submitter: str = "",
+        since: float = 0.0,
+        text: str = "",
     ) -> tuple[RunView, ...]:
-        """Runs, newest first, at most `limit`, those after the run id `before`.
+        """Runs, newest first, at most `limit`, those that follow the run id `after`: the older ones.
 
-        Of a project; of an app, NAME or NAME==VERSION; in one of these statuses: whatever is given has to hold.
+        Of a project; of an app, NAME or NAME==VERSION; in one of these statuses; of a name; of a submitter; submitted
+        since a Unix time; with `text` in id, name, app or submitter: whatever is given has to hold.
         """
-        given = {"before": before, "project": project, "app": app}
-        params: dict[str, str | list[str]] = {name: value for name, value in given.items() if value}
+        given = {"after": after, "project": project, "app": app, "name": name, "submitter": submitter, "q": text}
+        params: dict[str, str | list[str]] = {key: value for key, value in given.items() if value}
         params |= {"limit": str(limit), "status": [one.value for one in statuses]}
+        if since:
+            params["since"] = repr(since)
         return list_of(RunView, self._json("GET", "/runs", params=params))
 
     def run(self, run_id: str) -> RunView:
@@ -145,21 +154,24 @@ class Client:
             return from_json(RunView, self._json("POST", f"{where}/urge"))
         return from_json(RunView, self._json("POST", f"{where}/priority", {"priority": priority.value}))
 
-    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> tuple[JournalView, ...]:
-        """What happened in a run, from entry `after` (exclusive) on."""
-        params = {"after": str(after), "limit": str(limit)}
+    def journal(
+        self, run_id: str, *, after: int = 0, limit: int = 1000, kinds: Sequence[type[Fact]] = ()
+    ) -> tuple[JournalView, ...]:
+        """What happened in a run, from entry `after` (exclusive) on; facts of these kinds, if any are named."""
+        params: dict[str, str | list[str]] = {"after": str(after), "limit": str(limit)}
+        params["kind"] = [kind_of(kind) for kind in kinds]
         return list_of(JournalView, self._json("GET", f"/runs/{quote(run_id, safe='')}/journal", params=params))
 
-    def whole_journal(self, run_id: str) -> Iterator[JournalView]:
-        """All that happened in a run until now, page by page."""
+    def whole_journal(self, run_id: str, kinds: Sequence[type[Fact]] = ()) -> Iterator[JournalView]:
+        """All that happened in a run until now, page by page; facts of these kinds, if any are named."""
         after = 0
-        while page := self.journal(run_id, after=after):
+        while page := self.journal(run_id, after=after, kinds=kinds):
             yield from page
             after = page[-1].seq
 
     def timeline(self, run_id: str, *, after_round: int = -1, limit: int = 50) -> tuple[RoundLine, ...]:
-        """Where the time of a run went, in at most `limit` rounds (100 at most) after a round; 0 is the preparation."""
-        params = {"after_round": str(after_round), "limit": str(limit)}
+        """Where the time of a run went, in at most `limit` rounds after a round; 0 is the preparation."""
+        params = {"limit": str(limit), **({"after": str(after_round)} if after_round >= 0 else {})}
         return list_of(RoundLine, self._json("GET", f"/runs/{quote(run_id, safe='')}/timeline", params=params))
 
     def whole_timeline(self, run_id: str) -> Iterator[RoundLine]:
@@ -191,7 +203,7 @@ class Client:
 
     def models(self, run_id: str = "") -> tuple[ModelView, ...]:
         """Every model of a run, oldest first; without a run the newest model of each, newest run first."""
-        return list_of(ModelView, self._json("GET", "/models", params={"run": run_id} if run_id else {}))
+        return all_of(ModelView, self._json, "/models", run=run_id)
 
     def download(self, digest: str, path: Path, *, run: str = "", patience_s: float = 60.0) -> int:
         """Write a model (safetensors) into `path`; its size in bytes. The digest is checked before `path` appears.
@@ -208,9 +220,9 @@ class Client:
         params = {"newest": str(newest), "older_than_days": repr(older_than_days), "really": str(really).lower()}
         return from_json(Pruned, self._json("POST", "/models/prune", params=params))
 
-    def apps(self) -> tuple[AppView, ...]:
-        """Every package that silos can fetch, by name, the newest push first."""
-        return list_of(AppView, self._json("GET", "/apps"))
+    def apps(self, *, name: str = "", text: str = "") -> tuple[AppView, ...]:
+        """Every package that silos can fetch, by name, the newest push first; of a name; with `text` in its name."""
+        return all_of(AppView, self._json, "/apps", name=name, q=text)
 
     def app(self, digest: str) -> AppView:
         """One package. Raises NotFoundError."""
@@ -263,9 +275,19 @@ class Client:
         """Hand the coordinator a signed roster. Raises AuthError for too few signatures, ConflictError."""
         self._raw("PUT", "/roster", document)
 
-    def silos(self) -> tuple[SiloView, ...]:
-        """Every invited or enrolled silo, by name."""
-        return list_of(SiloView, self._json("GET", "/silos"))
+    def silos(
+        self,
+        *,
+        statuses: Sequence[SiloStatus] = (),
+        group: str = "",
+        organisation: str = "",
+        labels: Mapping[str, str] = NO_LABELS,
+        text: str = "",
+    ) -> tuple[SiloView, ...]:
+        """Every invited or enrolled silo, by name; whatever is given has to hold, `text` is in its name."""
+        given: dict[str, str | list[str]] = {"group": group, "organisation": organisation, "q": text}
+        given |= {"status": [one.value for one in statuses], "label": [f"{key}={labels[key]}" for key in labels]}
+        return all_of(SiloView, self._json, "/silos", **given)
 
     def silo(self, name: str) -> SiloDetail:
         """One silo, with what it says of itself. Raises NotFoundError."""
@@ -283,6 +305,10 @@ class Client:
     def health(self) -> HealthView:
         """Whether the coordinator answers, and what it carries."""
         return from_json(HealthView, self._json("GET", "/health"))
+
+    def error_page(self) -> str:
+        """What each kind of error means, in Markdown; no token is needed."""
+        return self._raw("GET", "/errors").decode()
 
     @contextmanager
     def _piece(self, digest: str, start: int, run: str) -> Iterator[Piece]:

@@ -36,14 +36,14 @@ class FeedClient:
         self,
         *,
         limit: int = 100,
-        before: int = 0,
+        after: int = 0,
         project: str = "",
         run: str = "",
         silo: str = "",
         kinds: Sequence[str] = (),
     ) -> tuple[FeedEntry, ...]:
-        """What has changed, newest first, at most `limit`; those before entry `before`, if that is not 0."""
-        params = _params(project, run, silo, kinds) | {"limit": str(limit), "before": str(before)}
+        """What has changed, newest first, at most `limit`; those that follow entry `after`, if that is not 0."""
+        params = _params(project, run, silo, kinds) | {"limit": str(limit), **({"after": str(after)} if after else {})}
         return list_of(FeedEntry, self._ask("GET", "/activity", params=params))
 
     def watch(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 from urllib.parse import quote
 
-from septum.client.wire import list_of
-from septum.protocol.codec import Json, from_json, to_json
+from septum.client.wire import Ask, all_of
+from septum.protocol.codec import from_json, to_json
 from septum.protocol.people_views import (
     ConfirmTotp,
     DeviceQuestion,
@@ -31,14 +30,7 @@ from septum.protocol.people_views import (
     WaitView,
     WhoView,
 )
-from septum.protocol.rights import Grant
-
-
-class Ask(Protocol):
-    """One request: the JSON of its answer, or the error that was answered."""
-
-    def __call__(self, method: str, path: str, body: Json = None) -> Json:
-        """Ask."""
+from septum.protocol.rights import Grant, Role
 
 
 class PeopleClient:
@@ -73,9 +65,9 @@ class PeopleClient:
         """End this session."""
         self._ask("DELETE", "/session")
 
-    def organisations(self) -> tuple[OrganisationView, ...]:
-        """Those that one may see, by name."""
-        return list_of(OrganisationView, self._ask("GET", "/organisations"))
+    def organisations(self, *, text: str = "") -> tuple[OrganisationView, ...]:
+        """Those that one may see, by name; `text` is in their name or title."""
+        return all_of(OrganisationView, self._ask, "/organisations", q=text)
 
     def organisation(self, name: str) -> OrganisationView:
         """One of them. Raises NotFoundError."""
@@ -89,9 +81,10 @@ class PeopleClient:
         """Remove one. Raises ConflictError while it has silos or people."""
         self._ask("DELETE", f"/organisations/{quote(name, safe='')}")
 
-    def people(self) -> tuple[PersonView, ...]:
-        """Those whom one may see, by name."""
-        return list_of(PersonView, self._ask("GET", "/people"))
+    def people(self, *, role: Role | None = None, organisation: str = "", text: str = "") -> tuple[PersonView, ...]:
+        """Those whom one may see, by name; of a role, over whatever; `text` is in a name of theirs."""
+        given = {"role": role.value if role else "", "organisation": organisation, "q": text}
+        return all_of(PersonView, self._ask, "/people", **given)
 
     def person(self, name: str) -> PersonView:
         """One of them. Raises NotFoundError."""
@@ -135,7 +128,7 @@ class PeopleClient:
 
     def tokens(self) -> tuple[TokenView, ...]:
         """One's own tokens, newest first."""
-        return list_of(TokenView, self._ask("GET", "/tokens"))
+        return all_of(TokenView, self._ask, "/tokens")
 
     def make_token(self, wanted: NewToken) -> MadeToken:
         """A new token with some of one's own rights."""

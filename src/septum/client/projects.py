@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from septum.client.people import Ask
-from septum.client.wire import list_of
+from septum.client.wire import Ask, all_of
 from septum.protocol.codec import from_json, to_json
 from septum.protocol.project_views import GroupView, NewGroup, NewProject, ProjectView
 
@@ -19,7 +18,7 @@ class GroupsClient:
 
     def all(self) -> tuple[GroupView, ...]:
         """Those that one may see, by name."""
-        return list_of(GroupView, self._ask("GET", "/groups"))
+        return all_of(GroupView, self._ask, "/groups")
 
     def get(self, name: str) -> GroupView:
         """One of them. Raises NotFoundError."""
@@ -50,7 +49,7 @@ class ProjectsClient:
 
     def all(self) -> tuple[ProjectView, ...]:
         """Those that one may see, by name."""
-        return list_of(ProjectView, self._ask("GET", "/projects"))
+        return all_of(ProjectView, self._ask, "/projects")
 
     def get(self, name: str) -> ProjectView:
         """One of them. Raises NotFoundError."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from septum.client.people import Ask
-from septum.client.wire import list_of
+from septum.client.wire import Ask, all_of
 from septum.protocol.codec import from_json, to_json
 from septum.protocol.plan import Metric
 from septum.protocol.registered import DeploymentView, ModelVersionView, NewDeployment, NewVersion
@@ -20,7 +19,7 @@ class RegisteredClient:
 
     def versions(self, name: str = "") -> tuple[ModelVersionView, ...]:
         """Those that one may see, by name and number; of one name, or of all."""
-        return list_of(ModelVersionView, self._ask("GET", f"/models/versions{_of(name)}"))
+        return all_of(ModelVersionView, self._ask, "/models/versions", name=name)
 
     def version(self, name: str, version: int) -> ModelVersionView:
         """One of them. Raises NotFoundError."""
@@ -50,15 +49,11 @@ class RegisteredClient:
 
     def deployments(self, name: str = "") -> tuple[DeploymentView, ...]:
         """Those that one may see, newest first; of one name, or of all."""
-        return list_of(DeploymentView, self._ask("GET", f"/deployments{_of(name)}"))
+        return all_of(DeploymentView, self._ask, "/deployments", name=name)
 
     def deployment(self, id_: int) -> DeploymentView:
         """One of them. Raises NotFoundError."""
         return from_json(DeploymentView, self._ask("GET", f"/deployments/{id_}"))
-
-
-def _of(name: str) -> str:
-    return f"?name={quote(name, safe='')}" if name else ""
 
 
 def _path(name: str, version: int) -> str:

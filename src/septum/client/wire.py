@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
 
 from septum import errors
 from septum.errors import MessageError, SeptumError
-from septum.protocol.codec import from_json, loads
+from septum.protocol.codec import Json, from_json, loads
 
 T = TypeVar("T")
+PAGE = 1000  # items; the most that one page has
+
+
+class Ask(Protocol):
+    """One request: the JSON of its answer, or the error that was answered."""
+
+    def __call__(
+        self, method: str, path: str, body: Json = None, *, params: Mapping[str, str | list[str]] | None = None
+    ) -> Json:
+        """Ask."""
 
 
 def list_of(cls: type[T], body: object) -> tuple[T, ...]:
     """The values of an answer `{"items": [...]}`. Raises MessageError."""
+    return page_of(cls, body)[0]
+
+
+def page_of(cls: type[T], body: object) -> tuple[tuple[T, ...], str]:
+    """The values of a page, and where the next one begins; empty at the end. Raises MessageError."""
     items = body.get("items") if isinstance(body, dict) else None
-    if not isinstance(items, list):
+    if not isinstance(items, list) or not isinstance(body, dict):
         raise MessageError("this answer has no list of items; is the URL that of a septum coordinator?")
-    return tuple(from_json(cls, item) for item in items)
+    return tuple(from_json(cls, item) for item in items), str(body.get("next") or "")
+
+
+def all_of(cls: type[T], ask: Ask, path: str, **params: str | list[str]) -> tuple[T, ...]:
+    """Every page of a list."""
+    found: list[T] = []
+    given: dict[str, str | list[str]] = {"limit": str(PAGE), **{name: value for name, value in params.items() if value}}
+    while True:
+        items, following = page_of(cls, ask("GET", path, params=given))
+        found += items
+        if not following:
+            return tuple(found)
+        given["after"] = following
 
 
 def error_from(status: int, body: bytes) -> SeptumError:
     """The error that an answer carries, as the class that was raised there.
 
-    >>> error_from(404, b'{"error":{"code":"not_found","message":"no run r1","hint":""}}')
+    >>> error_from(404, b'{"code":"not_found","detail":"no run r1","hint":""}')
     NotFoundError('no run r1')
     """
     try:
-        answer = loads(body)
-        error = answer.get("error") if isinstance(answer, dict) else None
+        problem = loads(body)
     except MessageError:
-        error = None
-    if not isinstance(error, dict):
+        problem = None
+    if not isinstance(problem, dict) or not isinstance(problem.get("code"), str):
         return SeptumError(f"the coordinator answered HTTP {status} without saying why")
-    code, message, hint = (str(error.get(name, "")) for name in ("code", "message", "hint"))
-    return _classes().get(code, SeptumError)(message, hint=hint)
+    code, detail, hint = (str(problem.get(name, "")) for name in ("code", "detail", "hint"))
+    return _classes().get(code, SeptumError)(detail, hint=hint)
 
 
 def _classes() -> dict[str, type[SeptumError]]:

@@ -36,6 +36,7 @@ class Live:
     stored     the state as it is in the store; `run` is what it will be after the next commit
     version    of the stored state
     project    to which it belongs; empty: to none
+    submitter  who submitted it; empty: not known
     clock_gap  engine time minus monotonic clock, seconds: engine time goes on where the stored state left it, so
                deadlines pause while the coordinator is down
     effects    not yet in the outbox
@@ -56,6 +57,7 @@ class Live:
     clock_gap: float
     spool: Spool
     project: str = ""
+    submitter: str = ""
     effects: list[Combine | Discard] = field(default_factory=list)
     facts: list[Told] = field(default_factory=list)
     performed: list[int] = field(default_factory=list)
@@ -165,7 +167,7 @@ class Live:
 def revive(stored: StoredRun, spool: Spool, *, monotonic: float) -> Live:
     """A run as the store has it. A list that silos were asked to sign may be signed, though that was not stored."""
     run = replace(stored.run, burned=stored.run.begun)
-    return Live(run, stored.version, stored.created_at, run.now - monotonic, spool, stored.project)
+    return Live(run, stored.version, stored.created_at, run.now - monotonic, spool, stored.project, stored.submitter)
 
 
 def _optimizers(run: Run) -> set[str]:

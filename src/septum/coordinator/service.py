@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,10 +30,11 @@ from septum.errors import (
 )
 from septum.plugins.strategies import strategy_for
 from septum.ports.blobs import BlobStore
-from septum.ports.store import ALL_RUNS, RunFilter, StoredRun
+from septum.ports.store import ALL_RUNS, Listed, RunFilter, StoredRun
 from septum.protocol import metrics_combine
+from septum.protocol.codec import dumps, to_json
 from septum.protocol.combine import check
-from septum.protocol.facts import Fact
+from septum.protocol.facts import Fact, ModelMade, ModelMeasured
 from septum.protocol.feed import submitted
 from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
@@ -295,7 +296,8 @@ class RunService:
     ) -> RunView:
         """A new run, in a project or in none; the same one again for the same key, plan and project.
 
-        It waits in the queue where its silos have no room for it now. `by`: who submits it.
+        It waits in the queue where its silos have no room for it now. `by`: who submits it; of a repeated submission
+        the first.
 
         Raises ConfigError for settings that the strategy does not know, for fewer silos than it needs and for more than
         a silo ever has room for, PluginError for a strategy that cannot be loaded, ConflictError when the key had
@@ -337,7 +339,7 @@ class RunService:
     def _create(self, run: Run, facts: Sequence[Fact], project: str, by: str) -> StoredRun:
         at = self._driver.clock.unix()
         with self._driver.feed.telling([submitted(run, project, by)], at=at):
-            return self._driver.store.create(run, facts, at=at, project=project)
+            return self._driver.store.create(run, facts, at=at, project=project, submitter=by)
 
     async def command(self, run_id: str, event: Event, by: str = "") -> RunView:
         """Stop, Pause or Resume a run, as somebody wants. Raises NotFoundError, ProtocolError for one that cannot."""
@@ -381,46 +383,53 @@ class RunService:
         *,
         limit: int,
         before: str = "",
-    ) -> tuple[RunView, ...]:
-        """Runs that are wanted, newest first; of `statuses`, if there are any."""
+    ) -> tuple[Listed, ...]:
+        """Runs that are wanted, newest first, each with its view and newest model; of `statuses`, if there are any."""
         if statuses:
             ended = frozenset(Outcome(status.value) for status in statuses if status.ended)
             lives = self._driver.lives.values()  # what has not ended is here
             these = frozenset(live.run.id for live in lives if self._view(live).status in statuses)
             wanted = replace(wanted, ended=ended, these=these)
-        page = await self._driver.performer.read(self._driver.store.page, limit=limit, before=before, wanted=wanted)
-        return tuple(self._view(self._driver.lives.get(stored.run.id) or stored) for stored in page)
+        page = await self._driver.performer.read(self._driver.store.listed, limit=limit, before=before, wanted=wanted)
+        return tuple([await self._whole(one) for one in page])
 
-    def _view(self, of: Live | StoredRun) -> RunView:
+    async def _whole(self, one: Listed) -> Listed:
+        """With what the store does not keep of a run at work: it is in memory."""
+        live = self._driver.lives.get(one.run_id)
+        if live is None and not one.view:  # it has ended since the list was read
+            live = await self._driver.load(one.run_id)
+        if live is None or (one.view and live.stored.outcome is not None and not live.dirty):
+            return one
+        model = newest_model(live.stored)
+        return Listed(one.run_id, dumps(to_json(self._view(live))), dumps(to_json(model)) if model else b"")
+
+    def _view(self, live: Live) -> RunView:
         """What is in the store: nobody is told what a crash could undo. A run that cannot be committed says so."""
-        run = of.stored if isinstance(of, Live) else of.run
-        view = run_view(run, created_at=of.created_at, project=of.project)
-        if isinstance(of, Live) and of.dirty and self._driver.stuck:
+        about = {"project": live.project, "submitter": live.submitter}
+        view = run_view(live.stored, created_at=live.created_at, **about)
+        if live.dirty and self._driver.stuck:
             return replace(view, status=RunStatus.PAUSED, reason=self._driver.stuck)
-        wait = self._driver.queue.waits.get(run.id) if view.status is RunStatus.QUEUED else None
+        wait = self._driver.queue.waits.get(live.run.id) if view.status is RunStatus.QUEUED else None
         return view if wait is None else replace(view, reason=wait.reason, position=wait.position)
 
     async def models(self, run_id: str) -> tuple[ModelView, ...]:
         """Every model of a run, oldest first. Raises NotFoundError."""
         facts, after = [], 0
-        while entries := await self.journal(run_id, after=after, limit=JOURNAL_PAGE):
+        while entries := await self.journal(run_id, after=after, limit=JOURNAL_PAGE, kinds=(ModelMade, ModelMeasured)):
             facts += [entry.fact for entry in entries]
             after = entries[-1].seq
         return models_of(run_id, facts)
-
-    async def newest_models(self, wanted: RunFilter = ALL_RUNS) -> tuple[ModelView, ...]:
-        """The newest model of each of the newest 100 runs that are wanted."""
-        page = await self._driver.performer.read(self._driver.store.page, limit=100, wanted=wanted)
-        newest = (newest_model(stored.run) for stored in page)
-        return tuple(model for model in newest if model is not None)
 
     def model_path(self, digest: str) -> Path:
         """The file of a model. Raises NotFoundError, DigestError for what is no digest."""
         return self._driver.shelf.path(digest)
 
-    async def journal(self, run_id: str, *, after: int, limit: int) -> tuple[JournalView, ...]:
-        """A run's journal from entry `after` (exclusive) on. Raises NotFoundError."""
-        entries = await self._driver.performer.read(self._driver.store.journal, run_id, after=after, limit=limit)
+    async def journal(
+        self, run_id: str, *, after: int, limit: int, kinds: Collection[type[Fact]] = ()
+    ) -> tuple[JournalView, ...]:
+        """A run's journal from entry `after` (exclusive) on; of these kinds, if any are named. Raises NotFoundError."""
+        read, journal = self._driver.performer.read, self._driver.store.journal
+        entries = await read(journal, run_id, after=after, limit=limit, kinds=kinds)
         return tuple(JournalView(entry.seq, entry.at, entry.fact) for entry in entries)
 
     async def timeline(self, run_id: str, *, after_round: int, limit: int) -> tuple[RoundLine, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from septum.protocol.codec import dumps, to_json
 from septum.protocol.facts import Fact
 from septum.protocol.messages import Outcome
 from septum.protocol.run_state import Combine, Discard, Run
+from septum.protocol.views import newest_model, run_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +28,51 @@ class StoredRun:
     version     grows by one with every commit
     created_at  Unix time, seconds
     project     to which it belongs, for ever; empty: to none
+    submitter   the name of who submitted it; empty: an older septum did not ask
     """
 
     run: Run
     version: int
     created_at: float
     project: str = ""
+    submitter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A run as lists show it.
+
+    view   its `RunView` as canonical JSON; empty for a run at work, whose state alone can tell
+    model  the `ModelView` of its newest model, likewise; empty where there is none
+    """
+
+    run_id: str
+    view: bytes = b""
+    model: bytes = b""
+
+
+def listed_of(stored: StoredRun) -> Listed:
+    """A run as lists show it. Of one at work there is nothing to keep."""
+    if stored.run.outcome is None:
+        return Listed(stored.run.id)
+    about = {"project": stored.project, "submitter": stored.submitter}
+    view, model = run_view(stored.run, created_at=stored.created_at, **about), newest_model(stored.run)
+    return Listed(stored.run.id, dumps(to_json(view)), dumps(to_json(model)) if model else b"")
 
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
     """Which runs are looked for: those for which all of this holds. None and empty texts hold for every run.
 
-    projects  they belong to one of these; "" among them stands for runs of no project
-    app       of the app of this name
-    version   of this version of it
-    ended     they have ended in one of these ways, or are one of `these`
-    these     by id; nothing without `ended`
+    projects   they belong to one of these; "" among them stands for runs of no project
+    app        of the app of this name
+    version    of this version of it
+    ended      they have ended in one of these ways, or are one of `these`
+    these      by id; nothing without `ended`
+    name       they have this name
+    submitter  this person submitted them
+    since      submitted then or later, Unix time, seconds
+    text       it is in their id, name, app or submitter; upper and lower case of ASCII letters are the same
     """
 
     projects: frozenset[str] | None = None
@@ -50,6 +80,10 @@ class RunFilter:
     version: str = ""
     ended: frozenset[Outcome] | None = None
     these: frozenset[str] = frozenset()
+    name: str = ""
+    submitter: str = ""
+    since: float = 0.0
+    text: str = ""
 
 
 ALL_RUNS = RunFilter()
@@ -93,8 +127,10 @@ class RunStore(Protocol):
     any thread.
     """
 
-    def create(self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "") -> StoredRun:
-        """Add a run at version 1, in a project for ever. Raises ConflictError when the id is taken."""
+    def create(
+        self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "", submitter: str = ""
+    ) -> StoredRun:
+        """Add a run at version 1, of a project and a submitter for ever. Raises ConflictError when the id is taken."""
 
     def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
         """Apply transitions of different runs in one transaction; the new outbox entries of each, in order.
@@ -114,8 +150,16 @@ class RunStore(Protocol):
         `before` need not be a wanted one. Raises NotFoundError when there is no such run.
         """
 
+    def listed(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[Listed]:
+        """The same runs as `page`, as lists show them: their states are not read."""
+
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
         """Every run that has not ended, or whose outbox is not empty, oldest first, with its outbox in order."""
 
-    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
-        """At most `limit` entries of the journal after entry `after`, in order. Raises NotFoundError."""
+    def journal(
+        self, run_id: str, *, after: int = 0, limit: int = 1000, kinds: Collection[type[Fact]] = ()
+    ) -> Sequence[JournalEntry]:
+        """At most `limit` entries of the journal after entry `after`, in order. Raises NotFoundError.
+
+        `kinds`: entries of these alone; none named: of all.
+        """

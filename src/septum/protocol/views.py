@@ -87,6 +87,7 @@ class RunView:
     project          to which it belongs; empty: to none, and so to the federation
     priority         how soon it is to begin, compared with others that wait in the queue
     position         its place in the queue, from 1; 0 where it does not wait there. `reason` says for what it waits
+    submitter        the name of who submitted it; empty: an older septum did not ask
     """
 
     id: str
@@ -114,6 +115,7 @@ class RunView:
     project: str = field(default="", metadata=LATER)
     priority: Priority = field(default=Priority.NORMAL, metadata=LATER)
     position: int = field(default=0, metadata=LATER)
+    submitter: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,7 @@ class HealthView:
     silos_online: int
 
 
-def run_view(run: Run, *, created_at: float, project: str = "") -> RunView:
+def run_view(run: Run, *, created_at: float, project: str = "", submitter: str = "") -> RunView:
     """What people see of a run's state."""
     plan = run.plan
     awaited = () if run.combining else run.awaited
@@ -260,6 +262,7 @@ def run_view(run: Run, *, created_at: float, project: str = "") -> RunView:
         asks=plan.query is not None,
         project=project,
         priority=run.priority,
+        submitter=submitter,
     )
 
 

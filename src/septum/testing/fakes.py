@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from septum.ports.accounts import NOTHING_SAID, SiloAccount
 from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
 from septum.ports.registry import SiloRecord, not_theirs
-from septum.ports.store import ALL_RUNS, JournalEntry, Pending, RunFilter, StoredRun, Transition
+from septum.ports.store import ALL_RUNS, JournalEntry, Listed, Pending, RunFilter, StoredRun, Transition, listed_of
 from septum.protocol.codec import Scalar
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
@@ -81,12 +81,14 @@ class MemoryRunStore:
         self._runs: dict[str, _RunRecord] = {}
         self._effects = 0
 
-    def create(self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "") -> StoredRun:
-        """Add a run at version 1, in a project for ever. Raises ConflictError when the id is taken."""
+    def create(
+        self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "", submitter: str = ""
+    ) -> StoredRun:
+        """Add a run at version 1, of a project and a submitter for ever. Raises ConflictError when the id is taken."""
         with self._lock:
             if run.id in self._runs:
                 raise ConflictError(f"there is already a run {run.id!r}", hint=f"septum run show {run.id}")
-            record = self._runs[run.id] = _RunRecord(StoredRun(run, 1, at, project))
+            record = self._runs[run.id] = _RunRecord(StoredRun(run, 1, at, project, submitter))
             _note(record, facts, at)
             return record.stored
 
@@ -138,6 +140,10 @@ class MemoryRunStore:
                 newest_first = [stored for stored in newest_first if _age(stored) < bound]
             return newest_first[:limit]
 
+    def listed(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[Listed]:
+        """The same runs as lists show them."""
+        return [listed_of(stored) for stored in self.page(limit=limit, before=before, wanted=wanted)]
+
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
         """Every run that has not ended, or whose outbox is not empty, oldest first, with its outbox in order."""
         with self._lock:
@@ -148,10 +154,13 @@ class MemoryRunStore:
                 if record.outbox or record.stored.run.phase is not Phase.ENDED
             ]
 
-    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
+    def journal(
+        self, run_id: str, *, after: int = 0, limit: int = 1000, kinds: Collection[type[Fact]] = ()
+    ) -> Sequence[JournalEntry]:
         """At most `limit` entries of the journal after entry `after`, in order. Raises NotFoundError."""
         with self._lock:
-            return self._known(run_id).journal[after : after + limit]
+            found = self._known(run_id).journal[after:]
+            return [entry for entry in found if not kinds or type(entry.fact) in kinds][:limit]
 
     def _known(self, run_id: str) -> _RunRecord:
         if run_id not in self._runs:
@@ -172,6 +181,13 @@ def _is_wanted(stored: StoredRun, wanted: RunFilter) -> bool:
         and wanted.app in ("", app.name)
         and wanted.version in ("", app.version)
         and (wanted.ended is None or stored.run.outcome in wanted.ended or stored.run.id in wanted.these)
+        and wanted.name in ("", stored.run.plan.name)
+        and wanted.submitter in ("", stored.submitter)
+        and stored.created_at >= wanted.since
+        and any(
+            wanted.text.lower() in one.lower()
+            for one in (stored.run.id, stored.run.plan.name, app.name, stored.submitter)
+        )
     )
 
 

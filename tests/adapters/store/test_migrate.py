@@ -29,6 +29,7 @@ down_revision = "HEAD"
 def upgrade() -> None:
     op.create_table("notes", sa.Column("id", sa.Integer(), primary_key=True))
     op.execute("DELETE FROM journal")
+    op.execute("DELETE FROM run_views")
     op.execute("DELETE FROM run_index")
     op.execute("DELETE FROM runs")
 """
@@ -48,7 +49,12 @@ def test_the_migrations_arrive_at_the_schema_that_the_code_uses(tmp_path):
     METADATA.create_all(engine)
     engine.dispose()
     with closing(sqlite3.connect(tmp_path / "expected.sqlite")) as expected:
-        assert query(tmp_path, SCHEMA) == expected.execute(SCHEMA).fetchall()
+        assert tidy(query(tmp_path, SCHEMA)) == tidy(expected.execute(SCHEMA).fetchall())
+
+
+def tidy(tables):
+    """Without the white space, of which SQLite writes less for a column that was added."""
+    return [(name, " ".join(sql.split())) for name, sql in tables]
 
 
 def test_a_database_of_a_newer_septum_is_refused_and_left_as_it_is(tmp_path):

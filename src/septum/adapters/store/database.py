@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from septum import __version__
 from septum.adapters.store.migrate import migrate
+from septum.adapters.store.run_views import renew_views
 from septum.adapters.store.schema import COORDINATOR, FEED, OPENINGS
 from septum.errors import ConflictError, SeptumError, StorageError
 
@@ -52,6 +53,7 @@ class Database:
     def _take_over(self) -> int:
         with self._writer.begin():
             migrate(self._writer, self.path)
+            renew_views(self._writer)
             self._writer.execute(update(COORDINATOR).values(epoch=COORDINATOR.c.epoch + 1))
             epoch = int(self._writer.scalar(select(COORDINATOR.c.epoch)) or 0)
             mine = {"epoch": epoch, "at": time.time(), "septum": __version__, "pid": os.getpid()}

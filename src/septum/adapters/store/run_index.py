@@ -25,11 +25,11 @@ _NEWEST = (
 _OLDER = tuple_(RUN_INDEX.c.created_at, RUN_INDEX.c.run_id) < tuple_(bindparam("older_at"), bindparam("older_id"))
 
 
-def add_to_index(connection: Connection, run: Run, project: str, at: float) -> None:
+def add_to_index(connection: Connection, run: Run, project: str, submitter: str, at: float) -> None:
     """A new run can be found."""
     app = run.plan.app
     row = {"run_id": run.id, "created_at": at, "project": project, "app": app.name, "app_version": app.version}
-    connection.execute(_ADD, {**row, "outcome": _outcome(run)})
+    connection.execute(_ADD, {**row, "outcome": _outcome(run), "name": run.plan.name, "submitter": submitter})
 
 
 def set_outcome(connection: Connection, run: Run) -> None:
@@ -68,6 +68,15 @@ def _conditions(wanted: RunFilter) -> Sequence[ColumnElement[bool]]:
         found.append(RUN_INDEX.c.app == wanted.app)
     if wanted.version:
         found.append(RUN_INDEX.c.app_version == wanted.version)
+    if wanted.name:
+        found.append(RUN_INDEX.c.name == wanted.name)
+    if wanted.submitter:
+        found.append(RUN_INDEX.c.submitter == wanted.submitter)
+    if wanted.since:
+        found.append(RUN_INDEX.c.created_at >= wanted.since)
+    if wanted.text:
+        texts = (RUN_INDEX.c.run_id, RUN_INDEX.c.name, RUN_INDEX.c.app, RUN_INDEX.c.submitter)
+        found.append(or_(*(text.contains(wanted.text, autoescape=True) for text in texts)))
     if wanted.ended is not None:
         ways = RUN_INDEX.c.outcome.in_(sorted(one.value for one in wanted.ended))
         found.append(or_(ways, RUN_INDEX.c.run_id.in_(sorted(wanted.these))))

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 METADATA = MetaData()
+MAX_ENTRY_BYTES = 16 * 1024 * 1024  # of a column of JSON; the state of a run with 1,000 silos is about 1 MB
 
 # One row. `epoch` grows with every opening; a store whose epoch is not this one any more may not write.
 COORDINATOR = Table(
@@ -236,6 +237,8 @@ RUN_INDEX = Table(
     Column("app", String, nullable=False),
     Column("app_version", String, nullable=False),
     Column("outcome", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("submitter", String, nullable=False),
     Index("run_index_by_age", "created_at", "run_id"),
     Index("run_index_by_project", "project", "created_at", "run_id"),
 )
@@ -276,6 +279,16 @@ DEPLOYMENT_STATES = Table(
     Column("reason", String, nullable=False),
     Column("metrics", Text, nullable=False),
     Column("told_at", Float, nullable=False),
+)
+
+# How runs that have ended look in lists: JSON of a RunView, and of the newest ModelView. `shape`: by what it was made.
+RUN_VIEWS = Table(
+    "run_views",
+    METADATA,
+    Column("run_id", String, ForeignKey("runs.id"), primary_key=True),
+    Column("shape", String, nullable=False),
+    Column("view", Text, nullable=False),
+    Column("model", Text, nullable=False),
 )
 
 # Who a subject of an identity provider is here.

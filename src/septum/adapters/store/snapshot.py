@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from septum.adapters.store.database import translated
-from septum.adapters.store.sqlite import MAX_ENTRY_BYTES
+from septum.adapters.store.schema import MAX_ENTRY_BYTES
 from septum.errors import ConfigError, StorageError
 from septum.protocol.codec import from_json, loads, union_from_json
 from septum.protocol.facts import Fact, ModelMade

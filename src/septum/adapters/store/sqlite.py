@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
 
 from septum.adapters.store.accounts import SqliteAccounts
 from septum.adapters.store.apps import SqliteApps
@@ -24,18 +24,18 @@ from septum.adapters.store.projects import SqliteProjects
 from septum.adapters.store.registered import SqliteModelRegistry
 from septum.adapters.store.registry import SqliteRegistry
 from septum.adapters.store.run_index import add_to_index, age_of, newest, project_in, set_outcome
-from septum.adapters.store.schema import JOURNAL, OUTBOX, RUN_INDEX, RUNS
+from septum.adapters.store.run_views import keep_view, listed_in
+from septum.adapters.store.schema import JOURNAL, MAX_ENTRY_BYTES, OUTBOX, RUN_INDEX, RUNS
 from septum.adapters.store.sessions import SqliteSessions
 from septum.errors import ConfigError, ConflictError, StorageError, TooLargeError
-from septum.ports.store import ALL_RUNS, JournalEntry, Pending, RunFilter, StoredRun, Transition
-from septum.protocol.codec import Json, dumps, from_json, loads, to_json, to_tagged_json, union_from_json
+from septum.ports.store import ALL_RUNS, JournalEntry, Listed, Pending, RunFilter, StoredRun, Transition
+from septum.protocol.codec import Json, dumps, from_json, kind_of, loads, to_json, to_tagged_json, union_from_json
 from septum.protocol.facts import Fact
 from septum.protocol.run_state import Combine, Discard, Phase, Run
 
 log = logging.getLogger("septum.adapters.store")
 
 DATABASE_NAME = "septum.sqlite"
-MAX_ENTRY_BYTES = 16 * 1024 * 1024  # the state of a run with 1,000 silos, each with a long reason, is about 1 MB
 CLOSE_AMONG = 1000  # newest run ids searched for a mistyped one
 
 
@@ -120,9 +120,9 @@ _HEAD = select(RUNS.c.version, RUNS.c.facts, RUNS.c.ended).where(RUNS.c.id == bi
 _ADD_EFFECT = insert(OUTBOX)
 _DONE = delete(OUTBOX).where(OUTBOX.c.id == bindparam("done"), OUTBOX.c.run_id == bindparam("of_run"))
 _ADD_FACT = insert(JOURNAL)
-_RUN = select(RUNS.c.id, RUNS.c.version, RUNS.c.created_at, RUNS.c.state, RUN_INDEX.c.project).join_from(
-    RUNS, RUN_INDEX, RUN_INDEX.c.run_id == RUNS.c.id
-)
+_RUN = select(
+    RUNS.c.id, RUNS.c.version, RUNS.c.created_at, RUNS.c.state, RUN_INDEX.c.project, RUN_INDEX.c.submitter
+).join_from(RUNS, RUN_INDEX, RUN_INDEX.c.run_id == RUNS.c.id)
 _ONE = _RUN.where(RUNS.c.id == bindparam("run_id"))
 _SOME = _RUN.where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
 _IDS = select(RUNS.c.id).order_by(RUNS.c.created_at.desc(), RUNS.c.id.desc()).limit(CLOSE_AMONG)
@@ -144,17 +144,21 @@ class SqliteRunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "") -> StoredRun:
-        """Add a run at version 1, in a project for ever. Raises ConflictError when the id is taken."""
+    def create(
+        self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "", submitter: str = ""
+    ) -> StoredRun:
+        """Add a run at version 1, of a project and a submitter for ever. Raises ConflictError when the id is taken."""
         row = {"id": run.id, "version": 1, "created_at": at, "facts": len(facts), **_state(run)}
         entries = _entries(run.id, facts)
         with self._database.write() as connection:
             if connection.execute(_HEAD, {"run_id": run.id}).first() is not None:
                 raise ConflictError(f"there is already a run {run.id!r}", hint=f"septum run show {run.id}")
             connection.execute(_ADD_RUN, row)
-            add_to_index(connection, run, project, at)
+            add_to_index(connection, run, project, submitter, at)
+            if run.outcome is not None:
+                keep_view(connection, run)
             _add_facts(connection, entries, 0, at)
-        return StoredRun(run, 1, at, project)
+        return StoredRun(run, 1, at, project, submitter)
 
     def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
         """Apply transitions of different runs in one transaction; the new outbox entries of each, in order."""
@@ -168,7 +172,7 @@ class SqliteRunStore:
             row = connection.execute(_ONE, {"run_id": run_id}).first()
             if row is None:
                 raise not_found("run", run_id, connection.scalars(_IDS).all())
-        return _stored(row.state, row.version, row.created_at, row.project)
+        return _stored(row)
 
     def project_of(self, run_id: str) -> str:
         """The project of a run. Raises NotFoundError with the ids that are close."""
@@ -181,15 +185,14 @@ class SqliteRunStore:
     def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
         """Runs that are `wanted`, newest first, at most `limit`, starting after the run id `before`."""
         with self._database.read() as connection:
-            older_than = age_of(connection, before) if before else None
-            if before and older_than is None:
-                raise not_found("run", before, connection.scalars(_IDS).all())
-            ids = newest(connection, wanted, limit, older_than)
-            found = {
-                row.id: _stored(row.state, row.version, row.created_at, row.project)
-                for row in connection.execute(_SOME, {"ids": ids})
-            }
+            ids = _page(connection, limit, before, wanted)
+            found = {row.id: _stored(row) for row in connection.execute(_SOME, {"ids": ids})}
         return [found[run_id] for run_id in ids]
+
+    def listed(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[Listed]:
+        """The same runs as lists show them, without their states."""
+        with self._database.read() as connection:
+            return listed_in(connection, _page(connection, limit, before, wanted))
 
     def unfinished(self) -> Sequence[tuple[StoredRun, tuple[Pending, ...]]]:
         """Every run that has not ended, or whose outbox is not empty, with its outbox in order."""
@@ -198,15 +201,17 @@ class SqliteRunStore:
             outbox: dict[str, list[Pending]] = {}
             for row in connection.execute(_OUTBOX):
                 outbox.setdefault(row.run_id, []).append(Pending(row.id, _effect(row.effect)))
-        return [
-            (_stored(row.state, row.version, row.created_at, row.project), tuple(outbox.get(row.id, ())))
-            for row in runs
-        ]
+        return [(_stored(row), tuple(outbox.get(row.id, ()))) for row in runs]
 
-    def journal(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
-        """The journal from entry `after` (exclusive) on, in order."""
+    def journal(
+        self, run_id: str, *, after: int = 0, limit: int = 1000, kinds: Collection[type[Fact]] = ()
+    ) -> Sequence[JournalEntry]:
+        """The journal from entry `after` (exclusive) on, in order; of these kinds, if any are named."""
+        # A text in a fact has its quotes escaped, and no fact holds another: so no other fact has these characters.
+        of_kind = [func.instr(JOURNAL.c.fact, f'"kind":"{kind_of(kind)}"') > 0 for kind in kinds]
+        wanted = _JOURNAL.where(or_(*of_kind)) if of_kind else _JOURNAL
         with self._database.read() as connection:
-            rows = connection.execute(_JOURNAL, {"run_id": run_id, "after": after, "most": limit}).all()
+            rows = connection.execute(wanted, {"run_id": run_id, "after": after, "most": limit}).all()
             if not rows and connection.execute(_HEAD, {"run_id": run_id}).first() is None:
                 raise not_found("run", run_id, connection.scalars(_IDS).all())
         return [JournalEntry(row.seq, row.at, _fact(row.fact)) for row in rows]
@@ -245,6 +250,7 @@ def _apply(connection: Connection, prepared: _Prepared, at: float) -> tuple[Pend
     connection.execute(_SET_RUN, {"run_id": run_id, **changed})
     if ended or transition.run.outcome is not None:
         set_outcome(connection, transition.run)
+        keep_view(connection, transition.run)
     if transition.performed:
         connection.execute(_DONE, [{"done": done, "of_run": run_id} for done in transition.performed])
     ids = [connection.execute(_ADD_EFFECT, row).lastrowid for row in prepared.effects]
@@ -275,8 +281,16 @@ def _text(body: Json, run_id: str) -> str:
     return data.decode()
 
 
-def _stored(state: str, version: int, created_at: float, project: str) -> StoredRun:
-    return StoredRun(from_json(Run, loads(state.encode(), limit=MAX_ENTRY_BYTES)), version, created_at, project)
+def _page(connection: Connection, limit: int, before: str, wanted: RunFilter) -> Sequence[str]:
+    older_than = age_of(connection, before) if before else None
+    if before and older_than is None:
+        raise not_found("run", before, connection.scalars(_IDS).all())
+    return newest(connection, wanted, limit, older_than)
+
+
+def _stored(row: Row[*tuple[Any, ...]]) -> StoredRun:
+    run = from_json(Run, loads(row.state.encode(), limit=MAX_ENTRY_BYTES))
+    return StoredRun(run, row.version, row.created_at, row.project, row.submitter)
 
 
 def _effect(text: str) -> Combine | Discard:

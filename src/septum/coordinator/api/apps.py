@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import AppPage, answer, answer_all, json_body
+from septum.coordinator.api.bodies import (
+    FILE_TYPE,
+    JSON_TYPE,
+    AppPage,
+    answer,
+    gives_bytes,
+    json_body,
+    takes_bytes,
+    takes_object,
+)
+from septum.coordinator.api.conditional import FOR_EVER, named_by
+from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.apps import MAX_SIGNATURES_BYTES
 from septum.errors import ConnectionFailedError, MessageError, TooLargeError
 from septum.protocol.rights import Right
@@ -25,9 +37,15 @@ REMOVE = Permission(Right.APP_REMOVE, "Remove app packages: silos that have not 
 
 
 @router.get("", response_model=AppPage, dependencies=[Depends(READ)])
-async def apps(request: Request) -> Response:
+async def apps(
+    request: Request,
+    paging: Paged,
+    q: Q = "",
+    name: Annotated[str, Query(description="Of the app of exactly this name.")] = "",
+) -> Response:
     """Every package, by name, the newest push first."""
-    return answer_all(await parts_of(request).apps.views())
+    found = [one for one in await parts_of(request).apps.views() if matches(q, one.name) and name in ("", one.name)]
+    return answer_part(found, lambda one: (one.name, -one.pushed_at, one.digest), paging)
 
 
 @router.get("/{digest}", response_model=AppView, dependencies=[Depends(READ)])
@@ -36,7 +54,12 @@ async def app(request: Request, digest: str) -> Response:
     return answer(await parts_of(request).apps.view(digest))
 
 
-@router.put("/{digest}", response_model=AppView, dependencies=[Depends(PUSH)])
+@router.put(
+    "/{digest}",
+    response_model=AppView,
+    dependencies=[Depends(PUSH)],
+    openapi_extra=takes_bytes(FILE_TYPE),
+)
 async def push(request: Request, digest: str) -> Response:
     """Take a package: the body is its file, `digest` the SHA-256 of it. The same package again changes nothing."""
     return answer(await parts_of(request).apps.push(digest, _chunks(request), caller_of(request).name))
@@ -50,7 +73,12 @@ async def remove(request: Request, digest: str) -> Response:
     return Response(status_code=204)
 
 
-@router.put("/{digest}/signatures", response_model=AppView, dependencies=[Depends(PUSH)])
+@router.put(
+    "/{digest}/signatures",
+    response_model=AppView,
+    dependencies=[Depends(PUSH)],
+    openapi_extra=takes_bytes(FILE_TYPE),
+)
 async def sign(request: Request, digest: str) -> Response:
     """Keep the signatures of a package, in place of those that are there: the body is its `.sig` file."""
     body = bytearray()
@@ -61,7 +89,12 @@ async def sign(request: Request, digest: str) -> Response:
     return answer(await parts_of(request).apps.sign(digest, bytes(body), caller_of(request).name))
 
 
-@router.put("/{digest}/presets/{name}", response_model=AppView, dependencies=[Depends(PRESET)])
+@router.put(
+    "/{digest}/presets/{name}",
+    response_model=AppView,
+    dependencies=[Depends(PRESET)],
+    openapi_extra=takes_object({"lr": 0.001}),
+)
 async def set_preset(request: Request, digest: str, name: str) -> Response:
     """Give a package a preset, beside those in it: the body is an object of hyper-parameters and their values."""
     values = await json_body(request)
@@ -76,19 +109,27 @@ async def drop_preset(request: Request, digest: str, name: str) -> Response:
     return answer(await parts_of(request).apps.drop_preset(digest, name, caller_of(request).name))
 
 
-@router.get("/{digest}/description", response_class=Response, dependencies=[Depends(READ)])
+@router.get(
+    "/{digest}/description", response_class=Response, dependencies=[Depends(READ)], responses=gives_bytes(JSON_TYPE)
+)
 async def description(request: Request, digest: str) -> Response:
     """What a package says of itself: the schema of its hyper-parameters, its data contract, what leaves, presets."""
-    return Response(await parts_of(request).apps.description(digest), media_type="application/json")
+    said = await parts_of(request).apps.description(digest)
+    return Response(said, headers={"cache-control": FOR_EVER}, media_type=JSON_TYPE)
 
 
-@router.get("/{digest}/file", response_class=FileResponse, dependencies=[Depends(READ)])
+@router.get(
+    "/{digest}/file",
+    response_class=FileResponse,
+    dependencies=[Depends(READ)],
+    responses=gives_bytes(FILE_TYPE),
+)
 async def download(request: Request, digest: str) -> FileResponse:
     """A package's file."""
     apps = parts_of(request).apps
     view = await apps.view(digest)
     path = await apps.path(digest)
-    return FileResponse(path, media_type="application/octet-stream", filename=f"{view.name}-{view.version}.septum")
+    return FileResponse(path, 200, named_by(digest), FILE_TYPE, filename=f"{view.name}-{view.version}.septum")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

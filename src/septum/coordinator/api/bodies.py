@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -18,13 +17,16 @@ from septum.protocol.timeline import RoundLine
 from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
 
 T = TypeVar("T")
+FILE_TYPE = "application/octet-stream"
+JSON_TYPE = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Runs, newest first."""
+    """Runs, newest first. `next`, of every page: where the one after it begins (`after`); null in the last."""
 
     items: tuple[RunView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class JournalPage:
     """Journal entries, in order."""
 
     items: tuple[JournalView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class TimelinePage:
     """Rounds of a run, oldest first."""
 
     items: tuple[RoundLine, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class ModelPage:
     """Models."""
 
     items: tuple[ModelView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class ModelVersionPage:
     """Registered versions of models, by name and number."""
 
     items: tuple[ModelVersionView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class DeploymentPage:
     """Deployments, newest first."""
 
     items: tuple[DeploymentView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class SiloPage:
     """Silos, by name."""
 
     items: tuple[SiloView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,7 @@ class AppPage:
     """Packages, by name."""
 
     items: tuple[AppView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,7 @@ class GroupPage:
     """Groups of silos, by name."""
 
     items: tuple[GroupView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,7 @@ class ProjectPage:
     """Projects, by name."""
 
     items: tuple[ProjectView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,7 @@ class OrganisationPage:
     """Organisations, by name."""
 
     items: tuple[OrganisationView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,7 @@ class PersonPage:
     """People, by name."""
 
     items: tuple[PersonView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,7 @@ class TokenPage:
     """Personal tokens, newest first."""
 
     items: tuple[TokenView, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,32 +130,12 @@ class FeedPage:
     """Entries of the feed, newest first."""
 
     items: tuple[FeedEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorBody:
-    """What happened, and what to do next. `code` names the kind of error."""
-
-    code: str
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorAnswer:
-    """Every error, of every route."""
-
-    error: ErrorBody
+    next: str | None
 
 
 def answer(view: object, status: int = 200) -> Response:
     """A view as the body."""
-    return Response(dumps(to_json(view)), status, media_type="application/json")
-
-
-def answer_all(views: Sequence[object]) -> Response:
-    """Views as `{"items": [...]}`."""
-    return Response(dumps({"items": [to_json(view) for view in views]}), media_type="application/json")
+    return Response(dumps(to_json(view)), status, media_type=JSON_TYPE)
 
 
 async def json_body(request: Request) -> Json:
@@ -158,6 +152,29 @@ def takes(cls: type, *, required: bool = True) -> dict[str, Any]:
     TAKEN[cls.__name__] = cls
     schema = {"schema": {"$ref": f"#/components/schemas/{cls.__name__}"}}
     return {"requestBody": {"required": required, "content": {"application/json": schema}}}
+
+
+def takes_bytes(media_type: str) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body is a file."""
+    schema = {"schema": {"type": "string", "contentMediaType": media_type}}
+    return {"requestBody": {"required": True, "content": {media_type: schema}}}
+
+
+def takes_object(example: dict[str, Json], *, required: bool = True, **properties: Json) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body is an object: with these properties at most; with any if none are given."""
+    schema: dict[str, Any] = {"type": "object"}
+    if properties:
+        schema |= {"properties": properties, "additionalProperties": False}
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
+def gives_bytes(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route whose answer is no JSON of a view."""
+    return {200: {"content": {media_type: {"schema": {"type": "string", "contentMediaType": media_type}}}}}
+
+
+GIVES_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
 async def private_body(cls: type[T], request: Request, default: T | None = None) -> T:

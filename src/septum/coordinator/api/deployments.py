@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import DeploymentPage, answer, answer_all, private_body, takes
+from septum.coordinator.api.bodies import DeploymentPage, answer, private_body, takes
+from septum.coordinator.api.paging import Paged, answer_part
 from septum.coordinator.api.scopes import of_deployment
 from septum.protocol.registered import DeploymentView, NewDeployment
 from septum.protocol.rights import Right
@@ -20,9 +21,10 @@ DEPLOY = Permission(
 
 
 @router.get("", response_model=DeploymentPage, dependencies=[Depends(LIST)])
-async def deployments(request: Request, name: str = "") -> Response:
+async def deployments(request: Request, paging: Paged, name: str = "") -> Response:
     """Those that the caller may see, newest first; of one `name`, or of all."""
-    return answer_all(await parts_of(request).registered.deployments(caller_of(request), name))
+    found = await parts_of(request).registered.deployments(caller_of(request), name)
+    return answer_part(found, lambda one: (-one.deployment.id,), paging)
 
 
 @router.post(

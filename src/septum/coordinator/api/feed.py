@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of, still
-from septum.coordinator.api.bodies import FeedPage, answer_all
+from septum.coordinator.api.bodies import GIVES_EVENTS, FeedPage
+from septum.coordinator.api.paging import Paged, answer_page, number_after
 from septum.coordinator.api.silos import seen_silos
 from septum.coordinator.api.streams import stream
 from septum.coordinator.caller import Caller
@@ -27,24 +28,24 @@ Kinds = Annotated[list[str] | None, Query()]
 @router.get("/activity", response_model=FeedPage, dependencies=[Depends(READ)])
 async def activity(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: Annotated[int, Query(ge=0)] = 0,
+    paging: Paged,
     project: str = "",
     run: str = "",
     silo: str = "",
     kind: Kinds = None,
 ) -> Response:
-    """What has changed, newest first; the next page begins after the entry with the number `before`.
+    """What has changed, newest first.
 
     project, run, silo  what is about these
     kind                as in run.ended, or all of a noun, as in run; may be repeated: one of these
     """
     wanted = FeedFilter(project, run, silo, kinds_of(tuple(kind or ())))
     sight = await _sight(request, caller_of(request))
-    return answer_all(await parts_of(request).feed.page(sight, wanted, limit=limit, before=before))
+    page = await parts_of(request).feed.page(sight, wanted, limit=paging.limit, before=number_after(paging))
+    return answer_page(page, str(page[-1].seq) if len(page) == paging.limit else None)
 
 
-@router.get("/events", response_class=StreamingResponse, dependencies=[Depends(READ)])
+@router.get("/events", response_class=StreamingResponse, dependencies=[Depends(READ)], responses=GIVES_EVENTS)
 async def events(
     request: Request,
     after: Annotated[int | None, Query(ge=0)] = None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import GroupPage, answer, answer_all, private_body
+from septum.coordinator.api.bodies import GroupPage, answer, private_body, takes
+from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.protocol.project_views import GroupView, NewGroup
 from septum.protocol.rights import Right
 
@@ -20,12 +21,15 @@ MANAGE = Permission(Right.GROUP_MANAGE, "Make groups of silos, take silos in and
 
 
 @router.get("", response_model=GroupPage, dependencies=[Depends(READ)])
-async def groups(request: Request) -> Response:
+async def groups(request: Request, paging: Paged, q: Q = "") -> Response:
     """Those that the caller may see, by name."""
-    return answer_all(await parts_of(request).groups.groups(caller_of(request)))
+    found = await parts_of(request).groups.groups(caller_of(request))
+    return answer_part([one for one in found if matches(q, one.name)], lambda one: (one.name,), paging)
 
 
-@router.post("", response_model=GroupView, status_code=201, dependencies=[Depends(MANAGE)])
+@router.post(
+    "", response_model=GroupView, status_code=201, dependencies=[Depends(MANAGE)], openapi_extra=takes(NewGroup)
+)
 async def add(request: Request) -> Response:
     """A new group."""
     return answer(

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from septum.coordinator.api.access import Permission, parts_of
-from septum.coordinator.api.bodies import answer_all
+from septum.coordinator.api.bodies import GIVES_EVENTS
+from septum.coordinator.api.paging import Paged, answer_page, number_after
 from septum.coordinator.api.scopes import of_run
 from septum.coordinator.api.streams import stream
 from septum.protocol.log_lines import LogFilter, LogLevel, LogOrigin, LogView
@@ -28,6 +29,7 @@ class LogPage:
     """Lines, in order."""
 
     items: tuple[LogView, ...]
+    next: str | None
 
 
 def wanted(
@@ -50,11 +52,10 @@ async def logs(
     request: Request,
     run_id: str,
     asked: Wanted,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    paging: Paged,
     before: Annotated[int | None, Query(ge=0, le=2**53)] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
-    """Lines of a run, in order: the oldest after line `after`, or with `before` the newest before that line.
+    """Lines of a run, in order; with `before` the newest before that line.
 
     silo    told by this one
     level   of this level or above
@@ -63,10 +64,17 @@ async def logs(
     round   of this round
     text    with this in it
     """
-    return answer_all(await parts_of(request).logs.page(run_id, asked, limit=limit, after=after, before=before))
+    after, limit = number_after(paging), paging.limit
+    page = await parts_of(request).logs.page(run_id, asked, limit=limit, after=after, before=before)
+    return answer_page(page, str(page[-1].seq) if len(page) == limit and before is None else None)
 
 
-@router.get("/{run_id}/logs/stream", response_class=StreamingResponse, dependencies=[Depends(READ)])
+@router.get(
+    "/{run_id}/logs/stream",
+    response_class=StreamingResponse,
+    dependencies=[Depends(READ)],
+    responses=GIVES_EVENTS,
+)
 async def follow(
     request: Request,
     run_id: str,

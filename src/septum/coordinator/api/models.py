@@ -8,8 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from septum.coordinator.api.access import Permission, caller_of, parts_of
-from septum.coordinator.api.bodies import ModelPage, answer, answer_all
-from septum.coordinator.api.scopes import of_model, of_run_if_named
+from septum.coordinator.api.bodies import ModelPage, answer, gives_bytes
+from septum.coordinator.api.conditional import named_by
+from septum.coordinator.api.paging import Paged, answer_page, answer_part
+from septum.coordinator.api.scopes import of_model, of_run_if_named, scopes_of_run
 from septum.ports.store import RunFilter
 from septum.protocol.rights import Right
 from septum.protocol.views import Pruned
@@ -27,13 +29,20 @@ CONTENT_TYPE = "application/vnd.safetensors"
 
 
 @router.get("", response_model=ModelPage, dependencies=[Depends(READ)])
-async def models(request: Request, run: str = "") -> Response:
-    """Every model of `run`, oldest first; without it the newest model of each run, newest run first."""
+async def models(request: Request, paging: Paged, run: str = "") -> Response:
+    """Every model of `run`, oldest first; without it the newest model of each run, newest run first.
+
+    Of runs that have made none there is nothing, so a page may have fewer items than `limit`, and another one follow.
+    """
     parts = parts_of(request)
     if run:
-        return answer_all(await parts.service.models(run))
+        return answer_part(await parts.service.models(run), lambda model: (model.round,), paging)
     seen = await parts.projects.where(caller_of(request), Right.MODEL_READ)
-    return answer_all(await parts.service.newest_models(RunFilter(seen)))
+    if paging.after:
+        await scopes_of_run(request, caller_of(request), paging.after)
+    page = await parts.service.runs(wanted=RunFilter(seen), limit=paging.limit, before=paging.after)
+    following = page[-1].run_id if len(page) == paging.limit else None
+    return answer_page([one.model for one in page if one.model], following)
 
 
 @router.post("/prune", response_model=Pruned, dependencies=[Depends(PRUNE)])
@@ -49,9 +58,11 @@ async def prune(
     return answer(found)
 
 
-@router.get("/{digest}", response_class=FileResponse, dependencies=[Depends(DOWNLOAD)])
+@router.get(
+    "/{digest}", response_class=FileResponse, dependencies=[Depends(DOWNLOAD)], responses=gives_bytes(CONTENT_TYPE)
+)
 async def download(request: Request, digest: str, run: str = "") -> FileResponse:
     """A model's file, in the safetensors layout. `run`: one that made it, for roles over its project."""
     del run
-    path = parts_of(request).service.model_path(digest)
-    return FileResponse(path, media_type=CONTENT_TYPE, filename=f"{digest.partition(':')[2][:16]}.safetensors")
+    path, name = parts_of(request).service.model_path(digest), digest.partition(":")[2][:16]
+    return FileResponse(path, 200, named_by(digest), CONTENT_TYPE, filename=f"{name}.safetensors")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import OrganisationPage, answer, answer_all, private_body, takes
+from septum.coordinator.api.bodies import OrganisationPage, answer, private_body, takes
+from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.caller import Caller
 from septum.protocol.people_views import NewOrganisation, OrganisationView
 from septum.protocol.rights import Right, Scope, organisation
@@ -28,9 +29,10 @@ REMOVE = Permission(Right.ORG_MANAGE, "Remove an organisation that has neither s
 
 
 @router.get("", response_model=OrganisationPage, dependencies=[Depends(LIST)])
-async def organisations(request: Request) -> Response:
+async def organisations(request: Request, paging: Paged, q: Q = "") -> Response:
     """Those that the caller may see, by name."""
-    return answer_all(await parts_of(request).people.organisations(caller_of(request)))
+    found = await parts_of(request).people.organisations(caller_of(request))
+    return answer_part([one for one in found if matches(q, one.name, one.title)], lambda one: (one.name,), paging)
 
 
 @router.post(

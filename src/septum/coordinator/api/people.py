@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import PersonPage, answer, answer_all, private_body, takes
+from septum.coordinator.api.bodies import PersonPage, answer, private_body, takes
+from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.caller import Caller
 from septum.coordinator.people import person_view
 from septum.ports.people import Person
 from septum.protocol.people_views import Grants, InvitationView, NewPerson, PersonView
-from septum.protocol.rights import Right, Scope, organisation
+from septum.protocol.rights import Right, Role, Scope
+from septum.protocol.rights import organisation as over_organisation
 
 router = APIRouter(prefix="/people", tags=["people"])
 
@@ -19,7 +23,7 @@ async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
     """The organisation of the person whom the path names. Raises NotFoundError for one whom the caller may not see."""
     person = await parts_of(request).people.person(caller, request.path_params["name"])
     request.state.person = person
-    return (organisation(person.organisation),)
+    return (over_organisation(person.organisation),)
 
 
 LIST = Permission(Right.USER_READ, "See the people of the organisations over which one has a role.", anywhere)
@@ -36,9 +40,22 @@ MANAGE = Permission(
 
 
 @router.get("", response_model=PersonPage, dependencies=[Depends(LIST)])
-async def people(request: Request) -> Response:
+async def people(
+    request: Request,
+    paging: Paged,
+    q: Q = "",
+    role: Annotated[Role | None, Query(description="With this role, over whatever.")] = None,
+    organisation: Annotated[str, Query(description="Of this organisation.")] = "",
+) -> Response:
     """Those whom the caller may see, by name."""
-    return answer_all(await parts_of(request).people.people(caller_of(request)))
+    found = [
+        one
+        for one in await parts_of(request).people.people(caller_of(request))
+        if matches(q, one.name, one.full_name)
+        and organisation in ("", one.organisation)
+        and (role is None or any(grant.role is role for grant in one.grants))
+    ]
+    return answer_part(found, lambda one: (one.name,), paging)
 
 
 @router.post(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import ProjectPage, answer, answer_all, private_body
+from septum.coordinator.api.bodies import ProjectPage, answer, private_body, takes
+from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.api.scopes import of_project, project_of
 from septum.protocol.project_views import NewProject, ProjectView
 from septum.protocol.rights import Right
@@ -23,12 +24,15 @@ CLOSE = Permission(
 
 
 @router.get("", response_model=ProjectPage, dependencies=[Depends(LIST)])
-async def projects(request: Request) -> Response:
+async def projects(request: Request, paging: Paged, q: Q = "") -> Response:
     """Those that the caller may see, by name."""
-    return answer_all(await parts_of(request).projects.projects(caller_of(request)))
+    found = await parts_of(request).projects.projects(caller_of(request))
+    return answer_part([one for one in found if matches(q, one.name, one.description)], lambda one: (one.name,), paging)
 
 
-@router.post("", response_model=ProjectView, status_code=201, dependencies=[Depends(ADD)])
+@router.post(
+    "", response_model=ProjectView, status_code=201, dependencies=[Depends(ADD)], openapi_extra=takes(NewProject)
+)
 async def add(request: Request) -> Response:
     """A new project."""
     return answer(

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 
 from septum.coordinator.api.access import On, Permission, anywhere, federation
-from septum.coordinator.api.app import PREFIX, api_routes, permission_of
+from septum.coordinator.api.app import PREFIX, api_routes
+from septum.coordinator.api.document import permission_of
 from septum.coordinator.api.scopes import (
     of_deployment,
     of_model,

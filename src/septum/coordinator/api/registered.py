@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import ModelVersionPage, answer, answer_all, private_body, takes
+from septum.coordinator.api.bodies import ModelVersionPage, answer, private_body, takes
+from septum.coordinator.api.paging import Paged, answer_part
 from septum.coordinator.api.scopes import of_run_named, of_version
 from septum.protocol.registered import ModelVersionView, NewVersion
 from septum.protocol.rights import Right
@@ -22,9 +23,10 @@ RETIRE = Permission(Right.MODEL_DEPLOY, "Retire a version: no silo uses it any m
 
 
 @router.get("", response_model=ModelVersionPage, dependencies=[Depends(LIST)])
-async def versions(request: Request, name: str = "") -> Response:
+async def versions(request: Request, paging: Paged, name: str = "") -> Response:
     """Those that the caller may see, by name and number; of one `name`, or of all."""
-    return answer_all(await parts_of(request).registered.versions(caller_of(request), name))
+    found = await parts_of(request).registered.versions(caller_of(request), name)
+    return answer_part(found, lambda one: (one.version.name, one.version.version), paging)
 
 
 @router.post(

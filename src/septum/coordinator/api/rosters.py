@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, parts_of
-from septum.coordinator.api.bodies import body_bytes
+from septum.coordinator.api.bodies import JSON_TYPE, body_bytes, gives_bytes, takes_bytes
 from septum.errors import NotFoundError
 from septum.protocol.rights import Right
 
@@ -19,7 +19,7 @@ PASS_ON = Permission(
 )
 
 
-@router.get("", response_class=Response, dependencies=[Depends(READ)])
+@router.get("", response_class=Response, dependencies=[Depends(READ)], responses=gives_bytes(JSON_TYPE))
 async def newest(request: Request) -> Response:
     """The newest roster, to the byte as it was signed."""
     document = await asyncio.to_thread(parts_of(request).rosters.get)
@@ -28,7 +28,7 @@ async def newest(request: Request) -> Response:
     return Response(document, media_type="application/json")
 
 
-@router.put("", status_code=204, dependencies=[Depends(PASS_ON)])
+@router.put("", status_code=204, dependencies=[Depends(PASS_ON)], openapi_extra=takes_bytes(JSON_TYPE))
 async def put(request: Request) -> Response:
     """Keep the roster that follows the newest one. Silos ask for it; none trusts it for having come from here."""
     document = await body_bytes(request)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request, Response
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
-from septum.coordinator.api.bodies import SiloPage, answer, answer_all
+from septum.coordinator.api.bodies import SiloPage, answer
+from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.caller import Caller
 from septum.errors import NotFoundError, did_you_mean
 from septum.protocol.rights import FIRST_ORGANISATION, Over, Right, Scope
-from septum.protocol.views import InviteView, SiloDetail, SiloView
+from septum.protocol.views import InviteView, SiloDetail, SiloStatus, SiloView
 
 router = APIRouter(prefix="/silos", tags=["silos"])
 
@@ -52,10 +57,45 @@ INVITE = Permission(
 REVOKE = Permission(Right.SILO_REVOKE, "Revoke a silo: its key is refused from then on.", _of_path)
 
 
+@dataclass(frozen=True, slots=True)
+class SiloQuery:
+    """Which silos are listed: those for which all that is given holds."""
+
+    statuses: frozenset[SiloStatus]
+    group: str
+    organisation: str
+    labels: Mapping[str, str]
+    text: str
+
+    def wants(self, silo: SiloView, members: Collection[str] | None) -> bool:
+        """Whether it is listed. `members` of the group; None without one."""
+        return (
+            (not self.statuses or silo.status in self.statuses)
+            and (members is None or silo.name in members)
+            and self.organisation in ("", silo.organisation)
+            and self.labels.items() <= dict(silo.labels).items()
+            and matches(self.text, silo.name)
+        )
+
+
+def _query(
+    status: Annotated[list[SiloStatus] | None, Query(description="That stand like this; may be repeated.")] = None,
+    group: Annotated[str, Query(description="In this group.")] = "",
+    organisation: Annotated[str, Query(description="Of this organisation.")] = "",
+    label: Annotated[list[str] | None, Query(description="With this label, KEY=VALUE; may be repeated.")] = None,
+    q: Q = "",
+) -> SiloQuery:
+    labels = dict(one.partition("=")[::2] for one in label or ())
+    return SiloQuery(frozenset(status or ()), group, organisation, labels, q)
+
+
 @router.get("", response_model=SiloPage, dependencies=[Depends(READ)])
-async def silos(request: Request) -> Response:
+async def silos(request: Request, paging: Paged, query: Annotated[SiloQuery, Depends(_query)]) -> Response:
     """Every invited or enrolled silo that the caller may see, by name."""
-    return answer_all(await seen_silos(request, caller_of(request)))
+    parts, caller = parts_of(request), caller_of(request)
+    members = frozenset((await parts.groups.group(caller, query.group)).silos) if query.group else None
+    found = [one for one in await seen_silos(request, caller) if query.wants(one, members)]
+    return answer_part(found, lambda one: (one.name,), paging)
 
 
 @router.get("/{name}", response_model=SiloDetail, dependencies=[Depends(SHOW)])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from septum.coordinator.api.access import Permission, caller_of, parts_of
-from septum.coordinator.api.bodies import TokenPage, answer, answer_all, private_body, takes
+from septum.coordinator.api.bodies import TokenPage, answer, private_body, takes
+from septum.coordinator.api.paging import Paged, answer_part
 from septum.protocol.people_views import MadeToken, NewToken
 
 router = APIRouter(prefix="/tokens", tags=["tokens"])
@@ -16,9 +17,10 @@ REVOKE = Permission(None, "Revoke one's own tokens.", in_person=True)
 
 
 @router.get("", response_model=TokenPage, dependencies=[Depends(READ)])
-async def tokens(request: Request) -> Response:
+async def tokens(request: Request, paging: Paged) -> Response:
     """The caller's own, newest first."""
-    return answer_all(await parts_of(request).account.tokens(caller_of(request)))
+    found = await parts_of(request).account.tokens(caller_of(request))
+    return answer_part(found, lambda one: (-one.created_at, one.id), paging)
 
 
 @router.post("", response_model=MadeToken, status_code=201, dependencies=[Depends(MAKE)], openapi_extra=takes(NewToken))

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from septum.errors import ConflictError, NotFoundError
-from septum.ports.store import JournalEntry, Pending, RunFilter, RunStore, StoredRun, Transition
-from septum.protocol.facts import RunResumed, SiloJoined
+from septum.ports.store import JournalEntry, Listed, Pending, RunFilter, RunStore, StoredRun, Transition, listed_of
+from septum.protocol.codec import from_json, loads
+from septum.protocol.facts import ModelMeasured, RunResumed, SiloJoined
 from septum.protocol.messages import Outcome
-from septum.testing.contracts.samples import COMBINE, DISCARD, FACTS, busy_run, ended_run, new_run
+from septum.protocol.views import ModelView, RunView
+from septum.testing.contracts.samples import COMBINE, DISCARD, FACTS, MODEL, busy_run, ended_run, new_run
 
 
 class RunStoreContract(ABC):
@@ -221,6 +223,49 @@ class RunStoreContract(ABC):
         assert ids(RunFilter(frozenset({"p"}), ended=finished.ended)) == "hb"
         assert ids(RunFilter(app=app.name, version=app.version)) == "hgfedcba"
         assert ids(RunFilter(app=app.name, version="0")) == ids(RunFilter(app="another")) == ""
+
+    def test_runs_are_found_by_name_submitter_time_and_text(self, store: RunStore) -> None:
+        """Each by itself; a text is looked for as it stands, whatever it means to a database."""
+        for number, (name, who) in enumerate((("a-1", "ada"), ("a-2", "grace"), ("50%_off", "ada"))):
+            created = store.create(new_run(name), (), at=float(number), submitter=who)
+            assert created.submitter == store.get(name).submitter == who
+
+        def ids(wanted: RunFilter) -> list[str]:
+            return [one.run.id for one in store.page(limit=9, wanted=wanted)]
+
+        assert ids(RunFilter(submitter="ada")) == ["50%_off", "a-1"]
+        assert ids(RunFilter(since=1.0)) == ["50%_off", "a-2"]
+        assert ids(RunFilter(text="ADA")) == ["50%_off", "a-1"]
+        assert ids(RunFilter(text="%_")) == ["50%_off"]
+        assert ids(RunFilter(text="'; --")) == []
+        assert ids(RunFilter(text="a-")) == ["a-2", "a-1"]
+        assert ids(RunFilter(name=new_run("x").plan.name, submitter="grace")) == ["a-2"]
+        assert ids(RunFilter(name="heart")) == []
+
+    def test_lists_show_ended_runs_as_they_are_and_say_that_others_are_at_work(self, store: RunStore) -> None:
+        """From the commit on with which they end, until they go on."""
+        store.create(busy_run("run-a"), (), at=1.0, project="p", submitter="ada")
+        store.create(ended_run("run-b"), (), at=2.0)
+        shown: list[Listed] = []
+        for version, run in enumerate((ended_run("run-a"), replace(ended_run("run-a"), model=MODEL)), start=1):
+            store.commit([Transition(run, version)], at=3.0)
+            ended, shown = listed_of(StoredRun(run, version + 1, 1.0, "p", "ada")), list(store.listed(limit=9))
+            assert shown == [listed_of(store.get("run-b")), ended]
+        assert from_json(RunView, loads(shown[1].view)).submitter == "ada"
+        assert from_json(ModelView, loads(shown[1].model)).digest == MODEL.digest
+        assert [one.run_id for one in store.listed(limit=1, before="run-b")] == ["run-a"]
+        store.commit([Transition(busy_run("run-a"), 3)], at=4.0)
+        assert store.listed(limit=9)[1] == Listed("run-a")
+
+    def test_facts_of_some_kinds_are_read_alone(self, store: RunStore) -> None:
+        """What is written in a fact does not make it one of another kind."""
+        forged = SiloJoined('"kind":"model_measured"')
+        store.create(new_run("run-a"), [*FACTS, forged, *FACTS], at=1.0)
+        found = store.journal("run-a", kinds=(ModelMeasured,))
+        assert [(entry.seq, entry.fact) for entry in found] == [(3, FACTS[2]), (7, FACTS[2])]
+        both = store.journal("run-a", after=1, limit=3, kinds=(ModelMeasured, SiloJoined))
+        assert [entry.seq for entry in both] == [3, 4, 5]
+        assert list(store.journal("run-a", kinds=(RunResumed,))) == []
 
     def test_a_run_is_found_by_how_it_ended_from_then_on(self, store: RunStore) -> None:
         """Until it goes on."""
