@@ -108,6 +108,25 @@ def test_an_app_that_cannot_cope_with_missing_values_gets_a_note(made, septum):
     assert "is missing or infinite in" in note
 
 
+@pytest.mark.parametrize(
+    ("made_of", "says"),
+    [
+        ("{name: table[name] + 1 for name in FEATURES}", "other numbers of a row than data"),
+        ("{name: table[name] + 0 * table[TARGET] for name in FEATURES}", "fails for rows without a target"),
+    ],
+)
+def test_an_app_whose_inputs_are_not_those_that_it_trains_on_gets_a_note(made, septum, made_of, says):
+    edit(
+        made,
+        "app.py",
+        "Data.of(inputs(rows, h), rows[TARGET])",
+        "Data.of({n: rows[n] for n in FEATURES}, rows[TARGET])",
+    )
+    edit(made, "app.py", "return {name: table[name] for name in FEATURES}", f"return {made_of}")
+    (note,) = septum("app", "check", made, "--json").envelope["data"]["notes"]
+    assert says in note
+
+
 ANOTHER = "return {name: array + np.float32(np.random.default_rng().random()) for name, array in p.items()}"
 
 

@@ -40,7 +40,7 @@ from septum.protocol.resources import Capacity, Resources
 from septum.silo.agent import KEEP_STOPPED_S, Agent, Hooks
 from septum.silo.policy import Policy
 from septum.silo.run_files import RunFiles
-from septum.silo.session import AUTH_PAUSE_S
+from septum.silo.session import AUTH_PAUSE_S, Session
 
 FOUR = Capacity(4)
 BASE = blob_of(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, {})))
@@ -166,6 +166,7 @@ def test_work_that_nobody_waits_for_any_more_is_broken_off_and_no_other(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("septum.silo.agent.ASK_AFTER_S", 0.0)
+    monkeypatch.setattr("septum.silo.agent.ASK_EVERY_S", 0.0)
     monkeypatch.setattr("septum.adapters.launch.inline.InlineWorker", StuckWorker)
     channel = HeldChannel(Train(1, 1, BASE), End(Outcome.STOPPED), polls=[Invitation("r1", bench.plan)])
     asked: list[tuple[str, ...]] = []
@@ -193,6 +194,35 @@ def test_work_that_nobody_waits_for_any_more_is_broken_off_and_no_other(
     count = len(asked)
     agent.break_off()
     assert len(asked) == count  # nobody works, so nobody is asked
+    agent.shut_down()
+    thread.join()
+
+
+def test_it_asks_now_and_then_whether_anybody_waits_and_seldom_after_a_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("septum.adapters.launch.inline.InlineWorker", StuckWorker)
+    channel = HeldChannel(Train(1, 1, BASE), End(Outcome.STOPPED), polls=[Invitation("r1", bench.plan)])
+    asked: list[float] = []
+    worked, moment = [0.0], [1000.0]
+    monkeypatch.setattr(Session, "working_s", property(lambda _: worked[0]))
+    admit = admission(bench.folder, bench.app).admit
+
+    def over(serving: Sequence[str]) -> Sequence[str]:
+        asked.append(worked[0])
+        return serving[:0]
+
+    hooks = Hooks(over=over)
+    agent = Agent("north", admit, bench.runs, FOUR, tools_for(channel), hooks)
+    thread = serve(agent)
+    until(lambda: agent.serving == ("r1",))
+    monkeypatch.setattr("septum.silo.agent.time.monotonic", lambda: moment[0])
+    for _ in range(60):  # two minutes, a look each two seconds
+        worked[0] += 2.0
+        moment[0] += 2.0
+        agent.break_off()
+    monkeypatch.undo()
+    assert asked == [*range(6, 60, 6), 74.0, 94.0, 114.0]
     agent.shut_down()
     thread.join()
 

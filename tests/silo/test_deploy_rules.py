@@ -70,9 +70,16 @@ def test_metrics_are_told_all_or_none():
 
 
 def test_every_rule_is_read_written_and_explained():
-    content = {"accept": "auto", "metric": "accuracy", "at_least": 0.5, "not_worse_by": 0.1, "tell_metrics": True}
+    content = {
+        "accept": "auto",
+        "metric": "accuracy",
+        "at_least": 0.5,
+        "not_worse_by": 0.1,
+        "tell_metrics": True,
+        "per_day": 3,
+    }
     rules = read_deploy(Section("silo.toml, [deploy]", content))
-    assert rules == DeployRules(Accept.AUTO, Metric.ACCURACY, 0.5, None, 0.1, True)
+    assert rules == DeployRules(Accept.AUTO, Metric.ACCURACY, 0.5, None, 0.1, True, 3)
     kept = {name: value for name, value in deploy_json(rules).items() if value is not None}
     assert kept == content
     assert set(explained(rules)) == set(deploy_json(rules)) == set(DeployRules.__dataclass_fields__)

@@ -79,6 +79,7 @@ class Place:
         self.wanted = Wanted(self.app)
         self.models = DeployedModels(folder)
         self.denied = None
+        self.now = 100.0
         self.start(rules, policy)
 
     def start(self, rules=AUTO, policy=None):
@@ -90,7 +91,7 @@ class Place:
         kept = KeptModels(self.folder)
         gauge = Gauge("north", InlineLauncher(), WorkerLimits(), table, kept, self.models.work, log)
         deciding = Deciding(rules, policy or Policy(), lambda app: self.denied or self.found(app), 2)
-        self.deploying = Deploying(self.wanted, self.models, deciding, gauge, log, lambda: 100.0)
+        self.deploying = Deploying(self.wanted, self.models, deciding, gauge, log, lambda: self.now)
 
     def found(self, app):
         known = app.digest == self.app.digest
@@ -197,6 +198,9 @@ def test_a_model_of_an_app_that_may_not_run_is_refused_unfetched_until_it_may(pl
         "apps: the package small 1.0.0 is not approved here",
     )
     place.denied = None
+    place.look()
+    assert place.models.state().names["heart"].active is None  # it is not looked for at each look
+    place.now += 61
     assert place.look()[-1] is DeployState.ACTIVE
 
 
@@ -328,7 +332,27 @@ def test_what_is_deployed_no_longer_is_used_no_longer_and_its_file_goes(place):
     assert not place.models.path(order.model.digest).exists()
 
 
+def test_a_coordinator_that_asks_again_and_again_is_answered_so_often_a_day(tmp_path):
+    place = Place(tmp_path, replace(AUTO, per_day=2))
+    for w in (1.0, 2.0):
+        place.wanted.deploy(model(w))
+        assert place.look()[-1] is DeployState.ACTIVE
+    place.wanted.deploy(model(3.0))
+    assert place.look()[-1] is DeployState.WAITING
+    place.start(replace(AUTO, per_day=2))  # a new agent does not forget
+    assert place.look()[-1] is DeployState.WAITING
+    assert (place.active, len(place.wanted.fetched)) == (2, 2)
+    place.now += 86_401.0
+    assert place.look()[-1] is DeployState.ACTIVE
+
+
 def test_nothing_of_the_silos_rows_is_left_behind(place):
+    place.models.make()
+    (place.models.work / "rows").write_text("of an agent that was killed")
+    place.deploying.close()
+    place.deploying.serve()
+    assert list(place.models.work.iterdir()) == []
+    place.start()
     place.wanted.deploy(model())
     place.look()
     left = {path.name for path in place.models.work.iterdir()}

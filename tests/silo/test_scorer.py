@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from tests.cli.test_silo_model import about
 from tests.silo.small_app import approved, write_app, write_data
@@ -83,6 +85,17 @@ def test_rows_are_predicted_in_their_order_beside_their_ids(tmp_path):
     assert found == [["id", "probability"], ["a", "0.731059"], ["b", "0.119203"], ["c", "0.5"]]
     assert blob_of(model()).digest in about_it.read_text()
     assert list(folder.iterdir()) == []  # nothing of the rows is left
+
+
+def test_what_a_killed_process_has_left_of_rows_goes_and_what_another_uses_stays(tmp_path):
+    scoring, _ = place_of(tmp_path, model())
+    work = tmp_path / "deployed" / "predict"
+    for name in (f"{2**22 + 1}-dead", f"{os.getppid()}-alive"):  # no process has a number that large
+        (work / name).mkdir(parents=True)
+        (work / name / "rows").write_text("a patient")
+    with scoring.open():
+        assert {path.name.partition("-")[2] for path in work.iterdir()} >= {"alive"}
+        assert not (work / f"{2**22 + 1}-dead").exists()
 
 
 def test_without_ids_rows_are_numbered_and_those_asked_for_are_kept(tmp_path):
@@ -164,3 +177,15 @@ def test_an_app_that_is_approved_no_more_predicts_nothing(tmp_path):
     scoring.models.save(State({"heart": Deployed(other, other)}))
     with pytest.raises(ConfigError, match="cannot predict here: apps: no"):
         scoring.open()
+
+
+def test_parquet_in_and_parquet_out(tmp_path):
+    scoring, app = place_of(tmp_path, model())
+    pyarrow.parquet.write_table(pyarrow.table({"id": [7, 8], "x": [0.0, None]}), tmp_path / "in.parquet")
+    rows = read_rows(tmp_path / "in.parquet", app.dataset, app.columns)
+    assert (rows.ids, rows.table["x"][0], np.isnan(rows.table["x"][1])) == ({"id": ["7", "8"]}, 0.0, True)
+    write_predictions(tmp_path / "out.parquet", rows.ids, np.array([0.5, 0.25]), scoring.active(), 0.0)
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pydict() == {
+        "id": ["7", "8"],
+        "probability": [0.5, 0.25],
+    }

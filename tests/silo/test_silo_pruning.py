@@ -132,11 +132,12 @@ def test_models_go_by_age_but_for_the_newest_of_each_app_and_dataset(silo):
     ages = {"r-1": 100, "r-2": 90, "r-3": 80, "r-4": 10}
     keep(models, *(about(run, NOW - days * DAY_S) for run, days in ages.items()))
     keep(models, about("r-other", NOW - 1000 * DAY_S, dataset="other"))
+    keep(models, about("r-layout", NOW - 1000 * DAY_S, layout="blake3:" + "d" * 64))
 
     assert found(silo, newest=1) == [(Kind.MODEL, "r-3"), (Kind.MODEL, "r-2"), (Kind.MODEL, "r-1")]
     assert found(silo, days=95, newest=1) == [(Kind.MODEL, "r-1")]
     assert pruned(silo, newest=2) == ["r-2", "r-1"]
-    assert [one.about.run for one in models.all()] == ["r-other", "r-3", "r-4"]
+    assert [one.about.run for one in models.all()] == ["r-layout", "r-other", "r-3", "r-4"]
 
 
 def test_bytes_that_another_name_holds_are_not_said_to_become_free(silo):

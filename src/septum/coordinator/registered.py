@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from septum.coordinator.caller import Caller
 from septum.coordinator.feed import Feed
@@ -45,7 +46,16 @@ log = logging.getLogger("septum.coordinator.registered")
 TOLD_AT_ONCE = 6  # words of one silo about one deployment: each is written to the disk
 TOLD_EVERY_S = 10.0
 
+T = TypeVar("T")
 _Users = dict[int | tuple[str, int], tuple[str, ...]]  # of deployments and of versions
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the store holds."""
+
+    versions: tuple[ModelVersion, ...]
+    deployments: tuple[Deployment, ...]
 
 
 class Registered:
@@ -73,7 +83,8 @@ class Registered:
         self._performer = feed.performer
         self._clock = clock
         self._approve_own = approve_own
-        self._any = True  # whether there are deployments: most coordinators need not look for each silo that asks
+        self._known: _Known | None = None  # each silo asks again and again
+        self._changes = 0
         self._telling: Counter[tuple[str, int]] = Counter()
         self.keeping = asyncio.Lock()
         """Held while a version is registered, and while models are removed: none goes that was just given a name."""
@@ -82,9 +93,10 @@ class Registered:
 
     async def versions(self, caller: Caller, name: str = "") -> tuple[ModelVersionView, ...]:
         """Those that the caller may see, by name and number; of one `name`, or of all."""
+        where = await self._projects.where(caller, Right.MODEL_READ)
         found = [one for one in await self._versions() if name in ("", one.name)]
         by = await self._used_by()
-        return tuple([_view(one, by) for one in found if await self._may_see(caller, one)])
+        return tuple(_view(one, by) for one in found if where is None or one.project in where)
 
     async def version(self, name: str, version: int) -> ModelVersionView:
         """One of them. Raises NotFoundError."""
@@ -122,7 +134,7 @@ class Registered:
         async with self.keeping:
             self._service.model_path(found.model)  # raises for one whose file is gone
             change = Change(Kind.MODEL_REGISTERED, caller.name, run, project=project, model=wanted.name)
-            kept = await self._feed.write(change, self._registry.register, new)
+            kept = await self._changed(self._feed.write(change, self._registry.register, new))
         log.info("model_registered", extra={"model": kept.label, "run_id": kept.run, "by": caller.name})
         return _view(kept, await self._used_by())
 
@@ -130,7 +142,9 @@ class Registered:
         """Say that a version may be used. Raises NotFoundError, ConflictError, ForbiddenError for one's own."""
         act = self._act(caller)
         change = await self._change(Kind.MODEL_APPROVED, caller, name, version)
-        kept = await self._feed.write(change, self._registry.approve, name, version, act, own=self._approve_own)
+        kept = await self._changed(
+            self._feed.write(change, self._registry.approve, name, version, act, own=self._approve_own)
+        )
         log.info("model_approved", extra={"model": kept.label, "by": caller.name})
         return _view(kept, await self._used_by())
 
@@ -138,7 +152,7 @@ class Registered:
         """Let no silo use a version any more. Raises NotFoundError."""
         before = (await self.version(name, version)).used_by
         change = await self._change(Kind.MODEL_RETIRED, caller, name, version)
-        kept = await self._feed.write(change, self._registry.retire, name, version, self._act(caller))
+        kept = await self._changed(self._feed.write(change, self._registry.retire, name, version, self._act(caller)))
         self._release(before)
         log.warning("model_retired", extra={"model": kept.label, "by": caller.name})
         return _view(kept, await self._used_by())
@@ -152,10 +166,9 @@ class Registered:
             if len(names) > MAX_ORDERS:
                 raise ConfigError(f"silo {silo!r} is to use {MAX_ORDERS} models already", hint="septum model retire")
         change = await self._change(Kind.MODEL_DEPLOYED, caller, wanted.name, wanted.version)
-        made = await self._feed.write(
-            replace(change, group=wanted.group), self._registry.deploy, wanted, self._act(caller)
+        made = await self._changed(
+            self._feed.write(replace(change, group=wanted.group), self._registry.deploy, wanted, self._act(caller))
         )
-        self._any = True
         view = await self.deployment(made.id)
         self._release(view.used_by)
         log.info(
@@ -171,13 +184,13 @@ class Registered:
     async def deployments(self, caller: Caller, name: str = "") -> tuple[DeploymentView, ...]:
         """Those of versions that the caller may see, newest first; of one `name`, or of all."""
         seen = {(one.version.name, one.version.version) for one in await self.versions(caller, name)}
-        found = await self._performer.read(self._registry.deployments)
+        found = (await self._all()).deployments
         by = await self._used_by()
         return tuple([await self._deployment(one, by) for one in reversed(found) if (one.name, one.version) in seen])
 
     async def deployment(self, id_: int) -> DeploymentView:
         """One of them, with what the silos said of it. Raises NotFoundError."""
-        found = next((one for one in await self._performer.read(self._registry.deployments) if one.id == id_), None)
+        found = next((one for one in (await self._all()).deployments if one.id == id_), None)
         if found is None:
             raise NotFoundError(f"there is no deployment {id_}", hint="septum model deployments")
         return await self._deployment(found, await self._used_by())
@@ -186,8 +199,6 @@ class Registered:
 
     async def orders(self, silo: str) -> DeploymentOrders:
         """What a silo is to use now."""
-        if not self._any:
-            return DeploymentOrders(())
         orders = await self._orders(silo)
         return DeploymentOrders(tuple(sorted(orders, key=lambda one: one.name)[:MAX_ORDERS]))
 
@@ -240,18 +251,36 @@ class Registered:
         return Act(caller.name, self._clock.unix())
 
     async def _versions(self) -> tuple[ModelVersion, ...]:
-        return tuple(await self._performer.read(self._registry.versions))
+        return (await self._all()).versions
 
-    async def _may_see(self, caller: Caller, version: ModelVersion) -> bool:
-        return caller.may(Right.MODEL_READ, *await self._projects.scopes(version.project))
+    async def _all(self) -> _Known:
+        """What the store holds, from memory where nothing has changed since it was read."""
+        if self._known is not None:
+            return self._known
+        changes = self._changes
+        versions = tuple(await self._performer.read(self._registry.versions))
+        known = _Known(versions, tuple(await self._performer.read(self._registry.deployments)))
+        if self._changes == changes:  # else it may have been read before a change was written
+            self._known = known
+        return known
+
+    async def _changed(self, write: Coroutine[object, object, T]) -> T:
+        """Write, and forget what was read once it is written: whoever asked for it may have gone away meanwhile."""
+        task = asyncio.ensure_future(write)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, _: object) -> None:
+        self._changes += 1
+        self._known = None
 
     async def _used(self) -> tuple[dict[int, tuple[str, ...]], dict[int, Deployment]]:
-        deployments = await self._performer.read(self._registry.deployments)
-        self._any = bool(deployments)
+        known = await self._all()
+        deployments = known.deployments
         if not deployments:
             return {}, {}
         groups = {one.name: one.silos for one in await self._performer.read(self._groups.groups)}
-        return used(deployments, await self._versions(), groups), {one.id: one for one in deployments}
+        return used(deployments, known.versions, groups), {one.id: one for one in deployments}
 
     async def _used_by(self) -> _Users:
         """The silos of each deployment, by its number, and of each version, by its name and number."""

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 
 from septum.errors import ConfigError
 from septum.protocol.priority import Priority
-from septum.protocol.resources import IDLE, NOTHING, Capacity, Lack, Load, Resources, fits, lacking
+from septum.protocol.resources import IDLE, NOTHING, Capacity, Lack, Load, Resources, lacking, load_of
 from septum.protocol.run_state import Phase, Presence, Run
 from septum.protocol.wording import some
 
 AGES_S = 6 * 3600.0  # what has waited for so long counts as one priority higher
+SILOS_IN_REASON = 3
 _UNITS = {"cpus": "processors", "memory_mb": "MB of memory", "gpus": "GPUs"}
 
 
@@ -75,14 +76,13 @@ def decide(offers: Mapping[str, Capacity], at_work: Sequence[Claim], waiting: Se
     for one in sorted(waiting, key=lambda one: _order(one, now)):
         claim = one.claim
         never = _never(offers, claim)
-        full = never or [
-            _why(silo, claim, offers[silo], silos[silo])
-            for silo in claim.silos
-            if silo in offers and not fits(claim.needs, offers[silo], silos[silo].taken)
-        ]
-        if full:
+        full = [silo for silo in claim.silos if silo in offers and not silos[silo].has_room(claim.needs, offers[silo])]
+        if never or full:
             position = len(waits) + 1
-            waits[claim.run] = Wait(position, f"{some(full)}; position {position} in the queue")
+            shown = [_why(silo, claim, offers[silo], silos[silo]) for silo in full[:SILOS_IN_REASON]]
+            more = [f"and {len(full) - len(shown)} more silos"] if len(full) > len(shown) else []
+            why = some(never) or "; ".join([*shown, *more])
+            waits[claim.run] = Wait(position, f"{why}; position {position} in the queue")
         else:
             begin.append(claim.run)
         if not never:  # what cannot begin at all keeps nobody else waiting
@@ -125,14 +125,15 @@ class _Silo:
 
     begun: list[Claim] = field(default_factory=list)
     kept_for: list[Claim] = field(default_factory=list)
-    at_work: Load = IDLE
-    taken: Load = IDLE
+    taken: Load = IDLE  # of both; how many they are is the length of the lists
+
+    def has_room(self, needs: Resources, offer: Capacity) -> bool:
+        return len(self.begun) + len(self.kept_for) < offer.runs and not lacking(needs, offer, self.taken)
 
     def take(self, claim: Claim, *, begun: bool) -> None:
         (self.begun if begun else self.kept_for).append(claim)
-        self.taken = self.taken.plus(claim.needs)
-        if begun:
-            self.at_work = self.at_work.plus(claim.needs)
+        if claim.needs is not NOTHING:
+            self.taken = self.taken.plus(claim.needs)
 
 
 def _order(one: Waiting, now: float) -> tuple[int, float, str]:
@@ -151,9 +152,9 @@ def _never(offers: Mapping[str, Capacity], claim: Claim) -> list[str]:
 
 def _why(silo: str, claim: Claim, offer: Capacity, taken: _Silo) -> str:
     """Why there is no room in this silo: by what has begun, or else by what is kept for those that came before."""
-    if taken.at_work.runs >= offer.runs:
-        return f"{silo} serves {taken.at_work.runs} of {offer.runs} runs: {_named(taken.begun, claim.project)}"
-    lacks = lacking(claim.needs, offer, taken.at_work)
+    if len(taken.begun) >= offer.runs:
+        return f"{silo} serves {len(taken.begun)} of {offer.runs} runs: {_named(taken.begun, claim.project)}"
+    lacks = lacking(claim.needs, offer, load_of(one.needs for one in taken.begun))
     if lacks:
         return f"{silo} has {_left(lacks)}; it serves {_named(taken.begun, claim.project)}"
     return f"{silo} is kept for {_named(taken.kept_for, claim.project)}, which is before it"
@@ -171,6 +172,8 @@ def _named(claims: Sequence[Claim], project: str) -> str:
 
     A run of no project is seen by those alone who see all.
     """
+    if not project and len(claims) > 4:
+        return f"{', '.join(claim.run for claim in claims[:4])}, {len(claims) - 4} more"
     known = [claim.run for claim in claims if not project or claim.project == project]
     shown, others = known[:4], len(claims) - len(known)
     more = [f"{len(known) - len(shown)} more"] if len(known) > len(shown) else []

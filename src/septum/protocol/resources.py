@@ -96,6 +96,8 @@ def lacking(needs: Resources, offer: Capacity, load: Load = IDLE) -> tuple[Lack,
     >>> lacking(Resources(cpus=4), Capacity(runs=2, cpus=8), Load(1, cpus=6))
     (Lack(what='cpus', needed=4, left=2, offered=8),)
     """
+    if needs is NOTHING:
+        return ()
     found = []
     for what in ("cpus", "memory_mb", "gpus"):
         offered, needed = getattr(offer, what), getattr(needs, what)

@@ -7,6 +7,7 @@ the others need not wait for a deadline, and ends its workers; what was trained 
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -28,6 +29,11 @@ from septum.silo.stance import Stance, denied
 
 PAUSED_S = 1.0  # how soon a silo that is paused sees that it is to go on
 ASK_AFTER_S = 5.0  # what a silo does for a run is worth so much before it asks whether anybody waits for it
+ASK_EVERY_S, ASK_SELDOM_S = (
+    5.0,
+    20.0,
+)  # how often it asks again; seldom after SELDOM_AFTER_S: a thousand silos may do so
+SELDOM_AFTER_S = 60.0
 ROOM_S = 20.0  # how long a run waits here for room before the coordinator is asked again
 LEAVE_S = 5.0  # for all runs together; a coordinator that is away notices without it
 KEEP_STOPPED_S = 30 * 86_400.0  # how long a stopped run can be resumed from what the silo kept
@@ -71,6 +77,7 @@ class Agent:
         self._capacity = capacity
         self._tools = tools
         self._hooks = hooks or Hooks()
+        self._asked_at = -math.inf  # monotonic clock: when it was asked what is over
         self._away = False  # there may be runs on the disk that were left for a while
         self._log = tools.log
         self._stop = tools.stop
@@ -135,7 +142,10 @@ class Agent:
         """
         with self._changed:
             working = {run: session for run, (session, _) in self._serving.items() if session.working_s > ASK_AFTER_S}
-        if working:
+        newest_s = min((session.working_s for session in working.values()), default=0.0)
+        pause_s = ASK_EVERY_S if newest_s < SELDOM_AFTER_S else ASK_SELDOM_S
+        if working and time.monotonic() - self._asked_at >= pause_s:
+            self._asked_at = time.monotonic()
             for run in self._hooks.over(sorted(working)):
                 if run in working:
                     working[run].recall()

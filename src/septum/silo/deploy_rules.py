@@ -41,6 +41,8 @@ class DeployRules:
     at_most        a model with more is not used; for log_loss
     not_worse_by   a model that is worse by more than this than the one in use is not used
     tell_metrics   whether the coordinator is told the metrics that the gate measured
+    per_day        so many models, of all names together, are measured within a day at most: each answer says something
+                   about the test rows, and a coordinator could ask again and again
     """
 
     accept: Accept = Accept.STEWARD
@@ -49,6 +51,7 @@ class DeployRules:
     at_most: float | None = None
     not_worse_by: float | None = None
     tell_metrics: bool = False
+    per_day: int = 20
 
     def __post_init__(self) -> None:
         if self.at_least is not None and not self.metric.larger_is_better:
@@ -109,6 +112,7 @@ def read_deploy(section: Section) -> DeployRules:
         at_most=section.finite("at_most"),
         not_worse_by=section.finite("not_worse_by"),
         tell_metrics=section.flag("tell_metrics", off.tell_metrics),
+        per_day=section.whole("per_day", off.per_day) or off.per_day,
     )
     section.end()
     return rules
@@ -123,6 +127,7 @@ def deploy_json(rules: DeployRules) -> dict[str, bool | float | str | None]:
         "at_most": rules.at_most,
         "not_worse_by": rules.not_worse_by,
         "tell_metrics": rules.tell_metrics,
+        "per_day": rules.per_day,
     }
 
 
@@ -148,6 +153,7 @@ def explained(rules: DeployRules) -> dict[str, str]:
         "tell_metrics": "what the gate measured is told to the coordinator"
         if rules.tell_metrics
         else "what the gate measured stays here; whether a model passed is told",
+        "per_day": f"at most {rules.per_day} models are measured within a day",
     }
 
 

@@ -59,9 +59,10 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All of it, by name."""
+    """All of it, by name. `measured`: when models were measured within the last day, Unix time, seconds."""
 
     names: Mapping[str, Deployed] = field(default_factory=dict)
+    measured: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ deploys it. All of it is on the disk before the coordinator is told; a killed ag
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -28,11 +29,14 @@ from septum.protocol.plan import AppRef
 from septum.protocol.silo import Denied
 from septum.silo.consent import ApprovedApp, of_app
 from septum.silo.deploy_rules import Accept, DeployRules, judge, told_metrics
-from septum.silo.deployed import Deployed, DeployedModels, Held, State, Words
+from septum.silo.deployed import Deployed, DeployedModels, Held, Words
 from septum.silo.gauge import Gauge, WrongModelError
 from septum.silo.log import Log
 from septum.silo.policy import Policy
 
+DAY_S = 86_400.0
+LOOK_S = 30.0  # a silo that is paused, or has no room for runs, asks for none and looks so often
+REFUSED_S = 60.0  # how soon an app is looked for again that might not run
 HEED_S = 2.0  # how soon a steward's word about a name is heeded
 UNMEASURED = "it could not be measured here; the log of this silo says why"
 _PASSING = (AuthError, ConnectionFailedError, StorageError, TimedOutError)
@@ -98,15 +102,19 @@ class Deploying:
         self._ending = threading.Event()
         self._told: dict[str, Told] = {}
         self._heard_at = 0  # of the steward's words
+        self._refused_at: dict[int, float] = {}  # deployments whose app might not run, by the clock
         self._complained = ""
 
     def serve(self) -> None:
         """Follow what is deployed, until `close`."""
+        looked_at = time.monotonic()
+        self._gauge.sweep()
         while not self._ending.is_set():
             asked = self._wake.wait(HEED_S)
             said_at = self._models.said_at()
-            if not asked and said_at == self._heard_at:
+            if not asked and said_at == self._heard_at and time.monotonic() - looked_at < LOOK_S:
                 continue
+            looked_at = time.monotonic()
             self._wake.clear()
             anew, self._heard_at = said_at != self._heard_at, said_at
             try:
@@ -145,7 +153,7 @@ class Deploying:
         state = self._models.state()
         gone = sorted(set(state.names) - {order.name for order in orders.items})
         if gone:
-            state = State({name: one for name, one in state.names.items() if name not in gone})
+            state = replace(state, names={name: one for name, one in state.names.items() if name not in gone})
             self._models.save(state)
             self._log.info("deployments_ended", models=gone)
         words = self._models.words()
@@ -168,11 +176,32 @@ class Deploying:
             if done or (known.newest.state is DeployState.FAILED and not anew):
                 self._tell(known.newest)
                 return
+        if not anew and self._unix() - self._refused_at.get(order.deployment, -REFUSED_S) < REFUSED_S:
+            if known is not None:
+                self._tell(known.newest)
+            return
         app = self._deciding.by_app(order)
         if isinstance(app, Denied):
+            self._refused_at[order.deployment] = self._unix()
             self._settle(_held(order, DeployState.REFUSED, f"{app.rule}: {app.reason}"), active=active)
             return
+        if not self._may_measure():
+            said = _held(order, DeployState.WAITING, "it has measured as many models today as its policy lets it")
+            self._settle(said, active=active)
+            return
         self._take_up(order, app, active)
+
+    def _may_measure(self) -> bool:
+        """Whether the day's measurements are not used up."""
+        since = self._unix() - DAY_S
+        recent = [at for at in self._models.state().measured if at > since]
+        return len(recent) < self._deciding.rules.per_day
+
+    def _note_measurement(self) -> None:
+        """On the disk before anything is measured, so that a kill forgets none."""
+        state, now = self._models.state(), self._unix()
+        kept = tuple(at for at in state.measured if now - DAY_S < at <= now)
+        self._models.save(replace(state, measured=(*kept, now)))
 
     def _take_up(self, order: DeploymentOrder, app: ApprovedApp, active: Held | None) -> None:
         """Fetch, measure, and use it if it passes."""
@@ -182,6 +211,7 @@ class Deploying:
                 self._orders.fetch_deployed(order, path)
             self._settle(_held(order, DeployState.PULLED), active=active)
             self._models.checked(order.model.digest)
+            self._note_measurement()
             metrics = self._gauge.measure(order, app, path)
             before = None if active is None else self._measured(active)
         except _PASSING:
@@ -231,7 +261,7 @@ class Deploying:
             if active is not None and active.order == order and held.state is DeployState.ACTIVE:
                 active = held
             names = {**state.names, order.name: Deployed(held, active)}
-            self._models.save(State(dict(sorted(names.items()))))
+            self._models.save(replace(state, names=dict(sorted(names.items()))))
             self._log.info("deployment", model=order.label, state=held.state.value, reason=held.reason, why=held.why)
         self._tell(held)
 

@@ -27,6 +27,7 @@ from septum.silo.outgoing import layout_in
 from septum.silo.tables import Table
 from septum.silo.tensor_file import pieces_of, write
 
+_FILES = ("rows", "measured", "carried", "own.tensors")
 NO_MODEL_OF_THE_APP = "it is no model of this app: {what}"
 
 
@@ -75,11 +76,15 @@ class Gauge:
                 worker.close()
                 self._worker = None
         finally:
-            for path in (rows, output, carry, self.work / "own.tensors"):
-                path.unlink(missing_ok=True)
+            self.sweep()
         if found is None:
             raise TensorError("the process gave no metrics")
         return found
+
+    def sweep(self) -> None:
+        """Remove what an agent that was killed has left: there are rows in it."""
+        for name in _FILES:
+            (self.work / name).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Break off what is under way, and measure nothing more."""

@@ -171,6 +171,12 @@ class Policy:
             raise ConfigError(f"[policy]: max_epsilon is {self.max_epsilon}, a number above 0 is needed")
         if self.min_cell < 1:
             raise ConfigError(f"[policy]: min_cell is {self.min_cell}, 1 or more people are possible")
+        if self.min_sandbox not in (1, 2):
+            raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
+        self._check_told()
+
+    def _check_told(self) -> None:
+        """Whether what is told fits the other rules. Raises ConfigError."""
         if self.tell_rows and (self.require_privacy or self.require_noise):
             raise ConfigError(
                 "[policy]: tell_rows tells of a dataset's rows without noise, and at the edge of a bucket one row"
@@ -189,8 +195,6 @@ class Policy:
                 " nothing of the kind leave",
                 hint="tell_dataset = false",
             )
-        if self.min_sandbox not in (1, 2):
-            raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
 
     @property
     def tells_system(self) -> bool:

@@ -2,7 +2,7 @@
 
     environments  of packages that are not here any more, or whose approval was taken back
     runs          that ended long ago, and that the agent keeps so that they can be resumed
-    models        of this silo's own, but for the newest of each app and dataset
+    models        of this silo's own, but for the newest of each app, dataset and layout
     leftovers     what a removal that was cut off, or an installation, has left
 
 Everything goes by way of another name, in one step: a kill leaves it whole under its own, or under one that the next
@@ -124,9 +124,9 @@ def _has_ended(path: Path) -> bool:
 
 
 def _models(silo_dir: Path, newest: int, until: float) -> Iterator[Superfluous]:
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[object, int] = {}  # by what a run, or a model that is deployed, looks for: KeptModels.newest
     for kept in reversed(KeptModels(silo_dir).all()):
-        key = (kept.about.app, kept.about.dataset)
+        key = (kept.about.app, kept.about.dataset, kept.about.layout, kept.about.private)
         seen[key] = seen.get(key, 0) + 1
         if seen[key] > newest and kept.about.at <= until:
             why = f"{seen[key] - 1} newer ones of {kept.about.app} on {kept.about.dataset or 'its file'} are kept"

@@ -176,7 +176,8 @@ def _admitted(admission: Admission, telling: Telling, run: str, plan: Plan, kept
 def _tell(describing: Describing, stances: Stances, deploying: Deploying) -> None:
     stances.tell()
     describing.tell()
-    deploying.wake()
+    if not stances.now().paused:  # else this is asked each second
+        deploying.wake()
 
 
 def _counted(describing: Describing, app: ApprovedApp, table: Table) -> Table:

@@ -61,6 +61,7 @@ class Scorer:
         self._place = place
         self._worker: Worker | None = None
         place.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(place.work)
         self._folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=place.work))
         self._model = model if own is None else _whole(self._folder / "model" / "whole", model, own)
         self.held = held
@@ -129,6 +130,14 @@ def probabilities(logits: Float64) -> Float64:
     small = np.exp(-np.abs(logits))
     found: Float64 = np.where(logits >= 0, 1.0, small) / (1.0 + small)
     return found
+
+
+def _sweep(work: Path) -> None:
+    """Remove what processes that were killed have left: there are rows in it."""
+    for folder in work.iterdir():
+        pid = folder.name.partition("-")[0]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _whole(path: Path, shared: Path, own: Kept) -> Path:

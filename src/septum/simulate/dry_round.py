@@ -21,6 +21,7 @@ from septum.sdk.search_path import search_path
 
 if TYPE_CHECKING:
     from septum.sdk.data import Parameters, Table
+    from septum.sdk.harness import Prepared
     from septum.sdk.package import LoadedApp
 
 SILO = "synthetic"
@@ -101,12 +102,32 @@ def _round(loaded: LoadedApp, settings: Settings, table: Table) -> tuple[list[st
     again = harness.train(app, hyper, prepared, shared, task)
     if not _same({**trained.update, **trained.private}, {**again.update, **again.private}):
         notes.append("train gave another update the second time: use ctx.rng, so that lost work can be done again")
+    if app.inputs_function is not None and (told := _other_inputs(loaded, hyper, prepared, table)):
+        notes.append(told)
     return notes, {
         "train_rows": len(prepared.split.train),
         "test_rows": len(prepared.split.test),
         "features": list(prepared.shape.features),
         "tensors": {name: list(model[name].shape) for name in model},
     }
+
+
+def _other_inputs(loaded: LoadedApp, hyper: object, prepared: Prepared, table: Table) -> str:
+    """Whether `inputs` makes of rows without a target what `data` made of them; what to note if not."""
+    from septum.sdk import harness  # as above
+    from septum.sdk.data import Table as MadeTable
+
+    columns = {name: column for name, column in table.columns.items() if name != loaded.manifest.target}
+    new = MadeTable(columns, table.source)
+    told = _complaint(lambda: harness.inputs(loaded.app, hyper, new))
+    if told:
+        return f"inputs fails for rows without a target: {told}"
+    made = harness.inputs(loaded.app, hyper, new)
+    known = {tuple(row) for row in zip(*(column.tolist() for column in made.values()), strict=True)}
+    for part in (prepared.split.train, prepared.split.test):
+        if any(tuple(row) not in known for row in part.x.tolist()):
+            return "inputs makes other numbers of a row than data does: predictions would not be what was measured"
+    return ""
 
 
 def _same(one: Parameters, other: Parameters) -> bool:

@@ -23,6 +23,7 @@ from septum.adapters.identity.token import check_enrolment, token_hash
 from septum.adapters.tls import ensure_server_certificate
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, ProtocolError, SeptumError, WorkerError
 from septum.protocol.codec import TO_COORDINATOR, decode, encode
+from septum.protocol.deploying import DeploymentOrders, Told
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.log_lines import LogBatch
 from septum.protocol.messages import (
@@ -214,8 +215,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/silo/v1/roster"):
             return self.server.roster
         if self.path == "/silo/v1/account":
-            decode(SiloDescription | Standing, body, TO_COORDINATOR)
+            decode(SiloDescription | Standing | Told, body, TO_COORDINATOR)
             return b"{}"
+        if self.path == "/silo/v1/deployments":
+            return encode(DeploymentOrders(()))
         if self.path == "/silo/v1/system":
             self.server.loads.append(cast("SystemReport", decode(SystemReport, body, TO_COORDINATOR)))
             return b"{}"

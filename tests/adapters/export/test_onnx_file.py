@@ -27,6 +27,7 @@ from septum.sdk.layers import (
     Tanh,
     Unflatten,
 )
+from septum.sdk.package import load_app
 from septum.sdk.private_loss import PrivateLoss
 
 HEART = Path(__file__).parents[3] / "examples" / "heart_disease"
@@ -90,6 +91,14 @@ def test_every_declared_model_gives_the_same_logits_in_onnx(kind, scaled):
 
 def test_the_network_has_every_kind_of_layer():
     assert {type(layer) for layer in IMAGE} == set(get_args(Layer))
+
+
+@pytest.mark.parametrize("example", ["heart_disease", "heart_disease_network"])
+def test_the_examples_are_exported(example):
+    loaded = load_app(Path(__file__).parents[3] / "examples" / example)
+    loss = loaded.manifest.trains
+    made = onnx_file.export(loaded.app, loss, model_of(loss), private_loss.summands(loss), {})
+    assert made.difference < onnx_file.CLOSE
 
 
 def test_an_app_that_predicts_otherwise_than_it_declares_is_not_exported():

@@ -23,6 +23,7 @@ log = logging.getLogger("septum.adapters.telemetry")
 
 FILE_NAME = "telemetry.sqlite"
 LAYOUT = 1
+CACHE_KB = 256  # of each connection: the lines that come now; SQLite's own 2 MB fill up slowly, as if it were a leak
 MAX_READERS = 4  # connections that are kept
 _SUMS = ", ".join(f"{name} REAL, {name}_high REAL" for name in READINGS)
 _TABLES = f"""
@@ -138,6 +139,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
     except BaseException:
         connection.close()
         raise

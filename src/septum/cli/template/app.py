@@ -31,11 +31,17 @@ class Hyper:
     seed: int = hyper(0, min=0, max=2**31 - 1, help="initial model and order of the rows")
 
 
+@app.inputs  # what one row is to the model, also where nobody knows its target: for predictions after training
+def inputs(table: Table, h: Hyper) -> dict[str, Array]:  # noqa: ARG001
+    """The features as they are; a row with a gap gets no prediction."""
+    return {name: table[name] for name in FEATURES}
+
+
 @app.data  # in the silo: its table becomes train and test rows
 def load(table: Table, h: Hyper) -> Split:
     """Rows without a gap, three quarters of them for training."""
     rows = table.complete([*FEATURES, TARGET])
-    data = Data.of({name: rows[name] for name in FEATURES}, rows[TARGET])
+    data = Data.of(inputs(rows, h), rows[TARGET])
     train, test = split.stratified(data.y, 0.75, seed=h.seed)
     return Split(data.take(train), data.take(test))
 
