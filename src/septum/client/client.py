@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import IO, Self, TypeVar
@@ -25,7 +26,7 @@ from septum.client.registered import RegisteredClient
 from septum.client.stream import Backoff, entries
 from septum.client.telemetry import LoadsClient, LogsClient
 from septum.client.wire import all_of, error_from, list_of
-from septum.errors import ConfigError, ConnectionFailedError
+from septum.errors import ConfigError, ConnectionFailedError, DigestError
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_json, kind_of, loads, to_json
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
@@ -248,6 +249,25 @@ class Client:
         with path.open("rb") as file:
             view = from_json(AppView, self._sent("PUT", where, file))
         return from_json(AppView, self._sent("PUT", f"{where}/signatures", signatures)) if signatures else view
+
+    def download_app(self, digest: str, path: Path) -> int:
+        """Write a package's file into `path`; its size in bytes. Raises DigestError, and then there is no file."""
+        hasher, part = sha256(), path.with_name(f"{path.name}.part")
+        try:
+            with self._http.stream("GET", f"/apps/{quote(digest, safe=':')}/file") as response, part.open("wb") as file:
+                if response.is_error:
+                    raise error_from(response.status_code, response.read())
+                for chunk in response.iter_bytes():
+                    hasher.update(chunk)
+                    file.write(chunk)
+            came = f"sha256:{hasher.hexdigest()}"
+            if came != digest:
+                raise DigestError(f"{digest} was asked for, and the bytes that came have the digest {came}")
+            return part.replace(path).stat().st_size
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        finally:
+            part.unlink(missing_ok=True)
 
     def remove_app(self, digest: str) -> None:
         """Remove a package; one that is not there is ignored. Raises ConflictError while a run of it has not ended."""

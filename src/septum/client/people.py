@@ -22,6 +22,7 @@ from septum.protocol.people_views import (
     OrganisationView,
     OwnPassword,
     PersonView,
+    ProviderView,
     RecoveryView,
     SessionView,
     SignIn,
@@ -46,6 +47,10 @@ class PeopleClient:
         do not belong together, RateLimitedError when it was tried too often.
         """
         return from_json(SessionView, self._ask("POST", "/session", to_json(proof)))
+
+    def provider(self) -> ProviderView:
+        """Whether one can come in by an identity provider, and by which."""
+        return from_json(ProviderView, self._ask("GET", "/oidc"))
 
     def begin_device(self, invited: Invited) -> DeviceView:
         """Begin a sign-in at the identity provider, to be completed with any browser. Raises NotFoundError: none."""

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from septum import errors
 from septum.errors import MessageError, SeptumError
 from septum.protocol.codec import Json, from_json, loads
+from septum.protocol.html import rows_html
 
 T = TypeVar("T")
 PAGE = 1000  # items; the most that one page has
@@ -22,6 +23,15 @@ class Ask(Protocol):
         """Ask."""
 
 
+class Rows(tuple[T, ...]):
+    """Values of one list: a tuple like any other, and in a notebook a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return rows_html(self)
+
+
 def list_of(cls: type[T], body: object) -> tuple[T, ...]:
     """The values of an answer `{"items": [...]}`. Raises MessageError."""
     return page_of(cls, body)[0]
@@ -32,7 +42,7 @@ def page_of(cls: type[T], body: object) -> tuple[tuple[T, ...], str]:
     items = body.get("items") if isinstance(body, dict) else None
     if not isinstance(items, list) or not isinstance(body, dict):
         raise MessageError("this answer has no list of items; is the URL that of a septum coordinator?")
-    return tuple(from_json(cls, item) for item in items), str(body.get("next") or "")
+    return Rows(from_json(cls, item) for item in items), str(body.get("next") or "")
 
 
 def all_of(cls: type[T], ask: Ask, path: str, **params: str | list[str]) -> tuple[T, ...]:
@@ -43,7 +53,7 @@ def all_of(cls: type[T], ask: Ask, path: str, **params: str | list[str]) -> tupl
         items, following = page_of(cls, ask("GET", path, params=given))
         found += items
         if not following:
-            return tuple(found)
+            return Rows(found)
         given["after"] = following
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 from septum.protocol.codec import LATER, Scalar
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
+from septum.protocol.html import value_html
 from septum.protocol.messages import Blob
 from septum.protocol.plan import AppRef, Plan, StrategyRef, Vote
 from septum.protocol.priority import Priority
@@ -117,6 +118,9 @@ class RunView:
     position: int = field(default=0, metadata=LATER)
     submitter: str = field(default="", metadata=LATER)
 
+    def _repr_html_(self) -> str:
+        return value_html(self)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
@@ -127,6 +131,9 @@ class ModelView:
     digest: str
     size_bytes: int
     metrics: Metrics | None
+
+    def _repr_html_(self) -> str:
+        return value_html(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,9 @@ class SiloView:
     organisation: str = field(default=FIRST_ORGANISATION, metadata=LATER)
     septum: str = field(default="", metadata=LATER)
     labels: Mapping[str, str] = field(default_factory=dict, metadata=LATER)
+
+    def _repr_html_(self) -> str:
+        return value_html(self)
 
 
 @dataclass(frozen=True, slots=True)

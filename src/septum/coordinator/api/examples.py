@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Union, get_args, get_origin, get_type_hints
 
@@ -93,7 +93,7 @@ def example_of(hint: object, name: str = "") -> Json:
     >>> example_of(PrunedRun)
     {'run': 'r-yfcr4jyi5qqj', 'models': 1, 'size_bytes': 1}
     """
-    value = _value(hint, name)
+    value = value_of(hint, name)
     return to_tagged_json(value) if _is_tagged(hint) else to_json(value)
 
 
@@ -102,14 +102,15 @@ def word(name: str) -> str:
     return _WORDS.get(name, _WORDS.get(name.partition("_")[0], name.replace("_", " ")))
 
 
-def _value(hint: object, name: str) -> object:
+def value_of(hint: object, name: str = "") -> object:
+    """An instance of a type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _value(next(one for one in arguments if one is not type(None)), name)
-    if origin is tuple:
-        return (_value(arguments[0], name),)
+        return value_of(next(one for one in arguments if one is not type(None)), name)
+    if origin in (tuple, Sequence):
+        return (value_of(arguments[0], name),)
     if origin is not None and issubclass(origin, Mapping):
-        return {_KEYS.get(name, "cleveland"): _value(arguments[1], name)}
+        return {_KEYS.get(name, "cleveland"): value_of(arguments[1], name)}
     if isinstance(hint, type):
         return _instance(hint, name)
     raise TypeError(f"no example for {hint!r}")
@@ -138,11 +139,11 @@ def _instance(cls: type, name: str) -> object:
 def _of_fields(cls: type) -> object:
     hints, fields = get_type_hints(cls), dataclasses.fields(cls)
     try:
-        return cls(**{field.name: _value(hints[field.name], field.name) for field in fields})
+        return cls(**{field.name: value_of(hints[field.name], field.name) for field in fields})
     except SeptumError:  # not all of it may be there at one time: with what has to be
         missing = dataclasses.MISSING
         needed = [one.name for one in fields if one.default is missing and one.default_factory is missing]
-        return cls(**{name: _value(hints[name], name) for name in needed})
+        return cls(**{name: value_of(hints[name], name) for name in needed})
 
 
 def _is_tagged(hint: object) -> bool:
