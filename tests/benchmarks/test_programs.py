@@ -51,3 +51,12 @@ def test_masking_says_how_much_more_a_silo_computes_under_masks():
     assert found["masks_cost_ms"] == pytest.approx(
         cpu["masked"] - cpu["plain"], abs=1e-3 * cpu["masked"]
     )  # four digits each
+
+
+def test_api_says_how_long_each_list_takes_beside_its_floor():
+    found = run("benchmarks.api", "--runs", "20", "--points", "800", "--repeats", "3")
+    assert (found["runs"], found["points"]) == (20, 800)
+    assert {"/runs", "/silos", "/models", "/runs/{run_id}/journal", "/health"} <= found["p99_ms"].keys()
+    assert found["p99_ms"].keys() == found["p50_ms"].keys()
+    assert found["floor_ms"] == found["p50_ms"]["/health"]
+    assert isinstance(found["round_overhead_added_ms"], float)
