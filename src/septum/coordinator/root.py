@@ -224,7 +224,7 @@ async def _start_engine(
         started_at=clock.unix(),
     )
     router.public_api = create_app(parts)
-    tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
+    tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir, feed)
     await silos.load()
     await fleet.load()
     await driver.start()

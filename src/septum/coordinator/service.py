@@ -85,7 +85,7 @@ class RunService:
         self._driver = driver
         self._blobs = blobs
         self._max_blob_bytes = max_blob_bytes
-        self.journals: Hubs[JournalView] = Hubs(lambda run_id: RunJournal(driver, run_id))
+        self.journals: Hubs[None] = Hubs(lambda run_id: RunJournal(driver, run_id))
         driver.on_facts.append(self.journals.wake)
         driver.on_drain.append(self.journals.end)
         self.machine_of: Callable[[str], str] = lambda _: ""  # what a silo said of its software and processor
