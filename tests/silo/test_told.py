@@ -16,9 +16,9 @@ METHODS = {"info", "warning", "error", "exception"}
 
 # Decided to stay: of no run, or with nothing in them for others.
 STAYS = {
-    "agent_ended", "agent_failed", "app_approved", "data_not_usable", "data_ready", "deployment", "deployments_ended",
-    "deployments_failed", "deployments_not_followed", "ending", "kept_model_unreadable",
-    "leave_failed",
+    "agent_ended", "agent_failed", "app_approved", "budget_not_looked_at", "data_not_usable", "data_ready",
+    "deployment", "deployments_ended", "deployments_failed", "deployments_not_followed", "ending",
+    "kept_model_unreadable", "leave_failed",
     "log_not_told", "not_accepted", "not_heeded", "package_folded", "package_not_folded", "packages_swept",
     "poll_failed", "privacy_attested", "privacy_without_torch", "ready", "roster_unreadable", "roster_pinned",
     "session_unreadable", "stance_unreadable", "system_not_seen", "system_not_told",
