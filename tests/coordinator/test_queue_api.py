@@ -16,6 +16,7 @@ from septum.client import Client
 from septum.errors import ConfigError, ConnectionFailedError, MessageError, ProtocolError
 from septum.protocol.codec import decode, dumps, encode, to_json
 from septum.protocol.description import SiloDescription
+from septum.protocol.feed import Kind
 from septum.protocol.messages import Over, Poll, Serving
 from septum.protocol.priority import Priority
 from septum.protocol.resources import Capacity, Resources
@@ -143,6 +144,8 @@ def test_the_queue_is_seen_changed_and_outlives_the_coordinator(coordinator, sil
             RunStatus.QUEUED,
         ]
         assert third.position == 2
+        told = [entry.change.kind for entry in client.feed.page(run=third.id)]
+        assert told == [Kind.RUN_QUEUED, Kind.RUN_SUBMITTED]  # the newest first
         assert [run.id for run in client.runs(statuses=[RunStatus.QUEUED])] == [third.id, second.id]
         moved = client.prioritise(third.id, Priority.HIGH)
         assert (moved.priority, moved.position) == (Priority.HIGH, 1)
