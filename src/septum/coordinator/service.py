@@ -35,7 +35,7 @@ from septum.protocol import metrics_combine
 from septum.protocol.codec import dumps, to_json
 from septum.protocol.combine import check
 from septum.protocol.facts import Fact, ModelMade, ModelMeasured
-from septum.protocol.feed import submitted
+from septum.protocol.feed import change_of, submitted
 from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
     Instruction,
@@ -338,7 +338,8 @@ class RunService:
 
     def _create(self, run: Run, facts: Sequence[Fact], project: str, by: str) -> StoredRun:
         at = self._driver.clock.unix()
-        with self._driver.feed.telling([submitted(run, project, by)], at=at):
+        also = [change for fact in facts if (change := change_of(run, project, fact)) is not None]  # that it waits, say
+        with self._driver.feed.telling([submitted(run, project, by), *also], at=at):
             return self._driver.store.create(run, facts, at=at, project=project, submitter=by)
 
     async def command(self, run_id: str, event: Event, by: str = "") -> RunView:
