@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
+from septum.adapters.launch.interpreter import kernels_in
 from septum.errors import ConnectionFailedError, TimedOutError
 
 STOP_S = 10.0
@@ -119,4 +120,10 @@ class Process:
 def _environment() -> dict[str, str]:
     """What a service needs of ours, and nothing that could steer it: no proxy stands before the loopback."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
-    return {**kept, "HOME": "/", "NO_PROXY": "127.0.0.1,localhost", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **kept,
+        **kernels_in(os.environ),
+        "HOME": "/",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
