@@ -50,7 +50,7 @@ class Console:
         self.page.get_by_role("heading", level=1, name=re.compile(name)).wait_for()
 
     def press(self, name, role="button"):
-        self.page.get_by_role(role, name=name, exact=True).click()
+        self.page.get_by_role(role, name=name, exact=True).first.click()
 
     def fill(self, label, value):
         self.page.get_by_label(label, exact=True).fill(value)

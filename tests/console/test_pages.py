@@ -2,6 +2,7 @@
 
 import pytest
 from tests.console.pages import NARROW, WIDE, Console
+from tests.console.runs import plan_of
 
 from septum.client import Client
 
@@ -10,14 +11,14 @@ pytestmark = pytest.mark.console
 
 @pytest.fixture(scope="module")
 def finished(hospitals):
-    """A run that has ended, of the package that every hospital has approved."""
-    from tests.console.runs import plan_of
-
+    """Two runs that have ended: a masked one, and one in which the coordinator saw each hospital's own metrics."""
+    runs = []
     with Client(hospitals.admin) as client:
-        view = client.submit(plan_of(client, rounds=12), key="pages")
-        for _ in client.watch(view.id):
-            pass
-        return client.run(view.id).id
+        for rounds, inspect in ((12, False), (8, True)):
+            plan = plan_of(client, rounds=rounds, inspect=inspect, name="inspected" if inspect else "")
+            runs.append(client.submit(plan, key=f"pages {inspect}").id)
+            list(client.watch(runs[-1]))
+    return runs
 
 
 PAGES = {
@@ -27,6 +28,8 @@ PAGES = {
     "models": ("/runs/{run}/models", "heart-disease"),
     "privacy": ("/runs/{run}/privacy", "heart-disease"),
     "settings": ("/runs/{run}/settings", "heart-disease"),
+    "inspected": ("/runs/{other}", "inspected"),
+    "compare": ("/runs/compare?runs={run},{other}", "Compare 2 runs"),
     "new-run": ("/runs/new", "New run"),
     "silos": ("/silos", "Silos"),
     "silo": ("/silos/cleveland", "cleveland"),
@@ -57,7 +60,7 @@ def app(hospitals):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_whole_in_both_colours_and_widths(window, app, finished, shots, name):
     path, heading = PAGES[name]
-    window.go(path.format(run=finished, app=app))
+    window.go(path.format(run=finished[0], other=finished[1], app=app))
     window.heading(heading)
     window.page.wait_for_load_state("networkidle")
     for colours in ("light", "dark"):

@@ -1,9 +1,6 @@
 /** What is the console made of? Its providers, and its pages by their paths. */
-import "@mantine/core/styles.css";
-import "@mantine/notifications/styles.css";
-import "./app.css";
+import "./styles";
 import { Center, Loader, MantineProvider } from "@mantine/core";
-import { Notifications } from "@mantine/notifications";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { setNonce } from "get-nonce";
 import { lazy, StrictMode, Suspense } from "react";
@@ -56,7 +53,6 @@ if (root)
   createRoot(root).render(
     <StrictMode>
       <MantineProvider theme={theme} cssVariablesResolver={colours} defaultColorScheme="auto" getStyleNonce={() => nonce}>
-        <Notifications position="bottom-right" />
         <QueryClientProvider client={queries}>
           <SessionProvider>
             <BrowserRouter>
