@@ -8,5 +8,5 @@ def plan_of(client, *, rounds=5, **options):
     """A plan over all hospitals."""
     app = client.apps()[0]
     about = described_package(app.digest, client.app_description(app.digest), {})
-    silos = [silo.name for silo in client.silos()]
+    silos = [silo.name for silo in client.silos() if silo.enrolled_at]
     return make_plan(about, silos, RunOptions(rounds=rounds, **options))

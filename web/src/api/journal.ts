@@ -88,7 +88,7 @@ export class Follower {
   }
 
   private async poll(): Promise<void> {
-    const query = { after: this.last(), limit: 1000 };
+    const query = { after: String(this.last()), limit: 1000 };
     const path = { run_id: this.run };
     const page = await told(api.GET("/api/v1/runs/{run_id}/journal", { params: { path, query }, signal: this.stop }));
     this.take(page.items, "polling");

@@ -15,18 +15,27 @@ export type Person = Schemas["PersonView"];
 const OFTEN_MS = 5_000;
 export const PAGE = 25;
 
-export type RunsWanted = { before: string; project: string; app: string; status: Status[] };
+/** Everything in a list, page by page. */
+export async function everything<T>(page: (after: string) => Promise<{ items: T[]; next?: string | null }>): Promise<T[]> {
+  const found: T[] = [];
+  let after = "";
+  do {
+    const { items, next } = await page(after);
+    found.push(...items);
+    after = next ?? "";
+  } while (after);
+  return found;
+}
+
+const MOST = 1000; // of a page
+export type RunsWanted = { after: string; project: string; app: string; status: Status[] };
 
 /** One page of runs, and whether there is another. */
 export function useRuns(wanted: Partial<RunsWanted>, limit = PAGE) {
-  const { before = "", project = "", app = "", status = [] } = wanted;
+  const { after = "", project = "", app = "", status = [] } = wanted;
   return useQuery({
-    queryKey: ["runs", before, project, app, status, limit],
-    queryFn: async () => {
-      const query = { limit: limit + 1, before, project, app, status };
-      const page = await told(api.GET("/api/v1/runs", { params: { query } }));
-      return { items: page.items.slice(0, limit), more: page.items.length > limit };
-    },
+    queryKey: ["runs", after, project, app, status, limit],
+    queryFn: () => told(api.GET("/api/v1/runs", { params: { query: { limit, after, project, app, status } } })),
     refetchInterval: OFTEN_MS,
     placeholderData: (old) => old,
   });
@@ -48,14 +57,14 @@ export const planQuery = (id: string) =>
 export function useModels(run: string) {
   return useQuery({
     queryKey: ["models", run],
-    queryFn: () => told(api.GET("/api/v1/models", { params: { query: { run } } })).then((page) => page.items),
+    queryFn: () => everything((after) => told(api.GET("/api/v1/models", { params: { query: { run, after, limit: MOST } } }))),
   });
 }
 
 export function useSilos(enabled = true) {
   return useQuery({
     queryKey: ["silos"],
-    queryFn: () => told(api.GET("/api/v1/silos")).then((page) => page.items),
+    queryFn: () => everything((after) => told(api.GET("/api/v1/silos", { params: { query: { after, limit: MOST } } }))),
     refetchInterval: 2 * OFTEN_MS,
     enabled,
   });
@@ -64,7 +73,7 @@ export function useSilos(enabled = true) {
 export function useApps(enabled = true) {
   return useQuery({
     queryKey: ["apps"],
-    queryFn: () => told(api.GET("/api/v1/apps")).then((page) => page.items),
+    queryFn: () => everything((after) => told(api.GET("/api/v1/apps", { params: { query: { after, limit: MOST } } }))),
     enabled,
   });
 }
@@ -72,7 +81,7 @@ export function useApps(enabled = true) {
 export function useProjects(enabled = true) {
   return useQuery({
     queryKey: ["projects"],
-    queryFn: () => told(api.GET("/api/v1/projects")).then((page) => page.items),
+    queryFn: () => everything((after) => told(api.GET("/api/v1/projects", { params: { query: { after, limit: MOST } } }))),
     enabled,
   });
 }
@@ -80,7 +89,7 @@ export function useProjects(enabled = true) {
 export function useGroups(enabled = true) {
   return useQuery({
     queryKey: ["groups"],
-    queryFn: () => told(api.GET("/api/v1/groups")).then((page) => page.items),
+    queryFn: () => everything((after) => told(api.GET("/api/v1/groups", { params: { query: { after, limit: MOST } } }))),
     enabled,
   });
 }
@@ -88,7 +97,7 @@ export function useGroups(enabled = true) {
 export function useOrganisations(enabled = true) {
   return useQuery({
     queryKey: ["organisations"],
-    queryFn: () => told(api.GET("/api/v1/organisations")).then((page) => page.items),
+    queryFn: () => everything((after) => told(api.GET("/api/v1/organisations", { params: { query: { after, limit: MOST } } }))),
     enabled,
   });
 }

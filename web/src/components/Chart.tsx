@@ -22,9 +22,9 @@ const DARK = ["#3bc9db", "#ff922b", "#9775fa", "#51cf66", "#f783ac", "#4dabf7", 
 const COLOURS = ["#0c8599", "#e8590c", "#7048e8", "#2f9e44", "#d6336c", "#1971c2", "#f08c00", "#5c940d"];
 const HEIGHT = 260;
 
-type Props = { title: string; curves: Curve[]; file: string; group?: string; digits?: number };
+type Props = { title: string; curves: Curve[]; file: string; group?: string; digits?: number; axis?: string };
 
-export function Chart({ title, curves, file, group, digits = 4 }: Props) {
+export function Chart({ title, curves, file, group, digits = 4, axis = "round" }: Props) {
   const [weight, setWeight] = useState(0);
   const [log, setLog] = useState(false);
   const holder = useRef<HTMLDivElement>(null);
@@ -72,7 +72,7 @@ export function Chart({ title, curves, file, group, digits = 4 }: Props) {
         dataZoom: [{ type: "inside", filterMode: "none" }],
         xAxis: {
           type: "value",
-          name: "round",
+          name: axis,
           nameLocation: "end",
           nameGap: 4,
           nameTextStyle: { color: ink, align: "right", verticalAlign: "top", padding: [12, 0, 0, 0] },
@@ -102,7 +102,7 @@ export function Chart({ title, curves, file, group, digits = 4 }: Props) {
       },
       { notMerge: true },
     );
-  }, [curves, weight, log, dark, theme, digits]);
+  }, [curves, weight, log, dark, theme, digits, axis]);
 
   const last = curves[0]?.points.at(-1);
   return (
@@ -112,7 +112,7 @@ export function Chart({ title, curves, file, group, digits = 4 }: Props) {
           <Text fw={600}>{title}</Text>
           {last && (
             <Text size="sm" c="dimmed">
-              {last[1].toFixed(digits)} in round {last[0]}
+              {last[1].toFixed(digits)} {axis === "round" ? `in round ${last[0]}` : "last"}
             </Text>
           )}
         </Group>

@@ -5,21 +5,18 @@ import { useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { api, told } from "../api/client";
 import type { Entry } from "../api/journal";
-import { type Plan, planQuery, runQuery } from "../api/queries";
+import { everything, type Plan, planQuery, runQuery } from "../api/queries";
 import { Chart } from "../components/Chart";
 import { Empty, Failure, Heading, RunStatus, Waiting } from "../components/Bits";
 import { figure } from "../lib/format";
 import { curves, METRICS, type MetricName } from "../lib/metrics";
 
-/** A run's whole journal, page by page. */
-async function journalOf(id: string): Promise<Entry[]> {
-  const found: Entry[] = [];
-  for (;;) {
-    const params = { path: { run_id: id }, query: { after: found.at(-1)?.seq ?? 0, limit: 1000 } };
-    const page = await told(api.GET("/api/v1/runs/{run_id}/journal", { params }));
-    found.push(...page.items);
-    if (page.items.length < 1000) return found;
-  }
+/** A run's measured models, page by page: the entries that its curves are made of. */
+function measuredOf(id: string): Promise<Entry[]> {
+  const path = { run_id: id };
+  return everything((after) =>
+    told(api.GET("/api/v1/runs/{run_id}/journal", { params: { path, query: { after, limit: 1000, kind: ["model_measured"] } } })),
+  );
 }
 
 /** A plan as names and texts, so that two can be laid side by side. */
@@ -43,7 +40,7 @@ export function Compare() {
   const [metric, setMetric] = useState<MetricName>("roc_auc");
   const runs = useQueries({ queries: ids.map((id) => runQuery(id)) });
   const plans = useQueries({ queries: ids.map((id) => planQuery(id)) });
-  const journals = useQueries({ queries: ids.map((id) => ({ queryKey: ["journal", id], queryFn: () => journalOf(id) })) });
+  const journals = useQueries({ queries: ids.map((id) => ({ queryKey: ["measured", id], queryFn: () => measuredOf(id) })) });
   const failed = [...runs, ...plans, ...journals].find((one) => one.error);
   if (ids.length < 2)
     return (

@@ -34,7 +34,7 @@ export function Home() {
           <Figure name="Runs at work" value={running.data?.items.length} to="/runs?status=training&status=evaluating&status=preparing&status=gathering&status=queued&status=paused" />
           {can("silo.read") && <Figure name="Silos online" value={online.length} of={silos.data?.filter((one) => one.status !== "revoked").length} to="/silos" />}
           {can("app.read") && <Figure name="App packages" value={apps.data?.length} to="/apps" />}
-          <Figure name="Runs that ended" value={recent.data && (recent.data.more ? "5+" : recent.data.items.length)} to="/runs?status=finished&status=stopped&status=failed" />
+          <Figure name="Runs that ended" value={recent.data && (recent.data.next ? "5+" : recent.data.items.length)} to="/runs?status=finished&status=stopped&status=failed" />
         </SimpleGrid>
         {(away.length > 0 || invited.length > 0 || paused.length > 0) && (
           <section aria-label="Needs a look">

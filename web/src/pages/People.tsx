@@ -3,7 +3,7 @@ import { Badge, Button, Group, Menu, Modal, Select, Stack, Table, Text, TextInpu
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api, type Schemas, told } from "../api/client";
-import { type Person, useOrganisations, useProjects } from "../api/queries";
+import { everything, type Person, useOrganisations, useProjects } from "../api/queries";
 import { useSession } from "../api/session";
 import { Command, Empty, Failure, Heading, Waiting, When } from "../components/Bits";
 
@@ -21,7 +21,7 @@ export function People() {
   const { can, who } = useSession();
   const people = useQuery({
     queryKey: ["people"],
-    queryFn: () => told(api.GET("/api/v1/people")).then((page) => page.items),
+    queryFn: () => everything((after) => told(api.GET("/api/v1/people", { params: { query: { after, limit: 1000 } } }))),
   });
   const [inviting, setInviting] = useState(false);
   const [asked, setAsked] = useState<{ what: "reset" | "suspend"; person: Person } | null>(null);

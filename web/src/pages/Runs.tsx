@@ -15,7 +15,7 @@ export function Runs() {
   const { can } = useSession();
   const [chosen, setChosen] = useState<string[]>([]);
   const wanted = {
-    before: query.get("before") ?? "",
+    after: query.get("after") ?? "",
     project: query.get("project") ?? "",
     app: query.get("app") ?? "",
     status: query.getAll("status").filter((one): one is Status => (STATUSES as string[]).includes(one)),
@@ -27,14 +27,13 @@ export function Runs() {
   const filtered = Boolean(wanted.project || wanted.app || wanted.status.length);
   const change = (name: string, values: string[]): void => {
     const next = new URLSearchParams(query);
-    next.delete("before");
+    next.delete("after");
     next.delete(name);
     for (const value of values) next.append(name, value);
     setQuery(next);
   };
   const toggle = (id: string): void =>
     setChosen((old) => (old.includes(id) ? old.filter((one) => one !== id) : [...old, id].slice(-6)));
-  const last = data?.items.at(-1);
   return (
     <>
       <Heading title="Runs">
@@ -58,7 +57,7 @@ export function Runs() {
       {isPending && <Waiting />}
       {data && data.items.length === 0 && (
         <Empty
-          title={filtered || wanted.before ? "No run is like this" : "No run yet"}
+          title={filtered || wanted.after ? "No run is like this" : "No run yet"}
           command={filtered ? "septum run list" : "septum run submit APP --watch"}
           action={filtered ? <Button variant="default" onClick={() => setQuery({})}>All runs</Button> : can("run.submit") && <Button component={Link} to="/runs/new">New run</Button>}
         >
@@ -69,13 +68,13 @@ export function Runs() {
         <>
           <RunsTable runs={data.items} chosen={chosen} choose={toggle} />
           <Group justify="flex-end" mt="md">
-            {wanted.before && <Button variant="default" onClick={() => void navigate(-1)}>Newer</Button>}
-            {data.more && last && (
+            {wanted.after && <Button variant="default" onClick={() => void navigate(-1)}>Newer</Button>}
+            {data.next && (
               <Button
                 variant="default"
                 onClick={() => {
                   const next = new URLSearchParams(query);
-                  next.set("before", last.id);
+                  next.set("after", data.next ?? "");
                   setQuery(next);
                 }}
               >

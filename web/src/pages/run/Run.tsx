@@ -9,10 +9,13 @@ import { useJournal } from "../../api/journal";
 import { type Run, runQuery } from "../../api/queries";
 import { useSession } from "../../api/session";
 import { Copy, ENDED, Empty, Failure, Heading, RunStatus, Waiting, When } from "../../components/Bits";
+import { Logs } from "./Logs";
 import { Models } from "./Models";
 import { Overview } from "./Overview";
 import { Privacy } from "./Privacy";
 import { Settings } from "./Settings";
+import { System } from "./System";
+import { Timeline } from "./Timeline";
 
 export function RunPage() {
   const { id = "", tab = "overview" } = useParams();
@@ -58,9 +61,12 @@ export function RunPage() {
         <Steer run={run.data} />
       </Heading>
       <Tabs value={tab} onChange={(next) => void navigate(next === "overview" ? `/runs/${id}` : `/runs/${id}/${next}`)} keepMounted={false}>
-        <Tabs.List mb="lg">
+        <Tabs.List mb="lg" style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
           <Tabs.Tab value="overview">Overview</Tabs.Tab>
           {models && <Tabs.Tab value="models">Models</Tabs.Tab>}
+          <Tabs.Tab value="timeline">Timeline</Tabs.Tab>
+          {can("log.read") && <Tabs.Tab value="logs">Logs</Tabs.Tab>}
+          <Tabs.Tab value="system">System</Tabs.Tab>
           <Tabs.Tab value="privacy">Privacy</Tabs.Tab>
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
         </Tabs.List>
@@ -72,6 +78,17 @@ export function RunPage() {
             <Models run={run.data} />
           </Tabs.Panel>
         )}
+        <Tabs.Panel value="timeline">
+          <Timeline run={run.data} />
+        </Tabs.Panel>
+        {can("log.read") && (
+          <Tabs.Panel value="logs">
+            <Logs run={run.data} />
+          </Tabs.Panel>
+        )}
+        <Tabs.Panel value="system">
+          <System run={run.data} />
+        </Tabs.Panel>
         <Tabs.Panel value="privacy">
           <Privacy run={run.data} />
         </Tabs.Panel>
