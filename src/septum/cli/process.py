@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -45,13 +46,16 @@ class Process:
         self._copier = threading.Thread(target=self._copy, args=(self._popen.stdout,), daemon=True)
         self._copier.start()
 
-    def wait_for_event(self, event: str, timeout_s: float) -> None:
-        """Wait until the process logs `event`. Raises when it exits before, or is too slow."""
+    def wait_for_event(self, event: str, timeout_s: float) -> Mapping[str, object]:
+        """What the process says with `event`, once it does. Raises when it exits before, or is too slow."""
         wanted = f'"event": "{event}"'
         with self._said:
             self._said.wait_for(lambda: self._ended or self._has_said(wanted), timeout_s)
         if not self._has_said(wanted):
             raise self._failure("ended before it was ready" if self._ended else f"was not ready in {timeout_s:g} s")
+        told = json.loads(next(line for line in reversed(self._lines) if wanted in line))
+        assert isinstance(told, dict)
+        return told
 
     def wait_for_exit(self, timeout_s: float) -> None:
         """Wait until the process has ended well. Raises otherwise."""
