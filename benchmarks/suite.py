@@ -22,4 +22,5 @@ SUITE: Mapping[str, Sequence[str]] = {
     "profile of a large round": ("profile_round", "--silos", "4", "--rounds", "10", "--mb", "100"),
     "connections": ("connections", "--silos", "1000"),
     "api": ("api", "--runs", "10000", "--points", "1000000"),
+    "viewers": ("viewers", "--viewers", "50"),
 }

@@ -18,7 +18,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The unit suite is what one runs while working, so it stays fast: what starts processes is in another suite.
 STARTS = frozenset({"os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"})
-MAY_START = frozenset({"processes", "e2e", "faults", "attacks"})
+MAY_START = frozenset({"processes", "e2e", "faults", "attacks", "console"})
 _running: list[pytest.Item] = []
 
 

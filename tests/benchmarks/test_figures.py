@@ -10,7 +10,7 @@ from benchmarks.processes import Sample
 from benchmarks.rounds_of import Round, first_opening, rounds_of
 from benchmarks.suite import SUITE
 
-from benchmarks import aggregate, page, payload, report, rounds, secagg
+from benchmarks import aggregate, page, payload, report, rounds, secagg, viewers
 from septum.algorithms.strategy import strategy_names
 from septum.protocol import facts
 from septum.protocol.messages import Outcome, Stage
@@ -210,3 +210,18 @@ def test_every_benchmark_of_the_suite_is_a_program_that_the_readme_names():
     for module, *_ in SUITE.values():
         assert (ROOT / "benchmarks" / f"{module}.py").exists(), module
         assert f"benchmarks.{module}" in text, module
+
+
+def test_viewers_cost_what_the_coordinator_and_the_rounds_take_more_than_without_them():
+    def cost(cpu_ms: float) -> dict[str, float]:
+        return {**dict.fromkeys(rounds.ROLES, 0.0), "coordinator": cpu_ms}
+
+    alone = rounds.Measured(RUN.finished, RUN.rounds, cost(5.0))
+    slower = tuple(Round(1, 0.0, 1.0 + extra, 0.75, {}) for extra in (0.0, 0.001, 0.002))
+    seen = rounds.Measured(RUN.finished, slower, cost(25.02))
+    figures = viewers.figures_of([alone], [viewers.Watched(seen, complete=True)])
+    assert figures["round_overhead_added_ms"] == pytest.approx(1.0)
+    assert figures["viewers_cpu_percent"] == pytest.approx(2.0)  # 20.02 ms of each 1,001 ms
+    assert figures["complete"] is True
+    missed = viewers.figures_of([alone], [viewers.Watched(seen, complete=False)])
+    assert missed["complete"] is False

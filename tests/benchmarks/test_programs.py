@@ -40,6 +40,17 @@ def test_payload_says_how_fast_a_model_travels_beside_its_floor():
     assert found["coordinator_peak_models"] >= found["coordinator_peak_models_in_rounds"]
 
 
+def test_viewers_get_everything_and_say_what_they_cost():
+    found = run(
+        "benchmarks.viewers", "--viewers", "5", "--silos", "2", "--rounds", "12", "--repeats", "1", "--waiting-s", "1"
+    )
+    assert found["complete"] is True
+    assert found["overhead_ms"].keys() == {"alone", "watched"}
+    assert found["round_overhead_added_ms"] == pytest.approx(
+        found["overhead_ms"]["watched"]["p50"] - found["overhead_ms"]["alone"]["p50"], abs=0.01
+    )
+
+
 def test_masking_says_how_much_more_a_silo_computes_under_masks():
     found = run(
         *("benchmarks.masking", "--silos", "2", "--parameters", "2000", "--rows", "40", "--rounds", "80"),

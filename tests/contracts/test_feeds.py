@@ -1,10 +1,13 @@
 """The feeds keep the contract of their port; in SQLite what is told lies in the transaction of what it tells."""
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
+from sqlalchemy import insert
 
+from septum.adapters.store.feed import _row
+from septum.adapters.store.schema import FEED
 from septum.adapters.store.sqlite import open_store
 from septum.errors import ConflictError
 from septum.ports.groups import Group
@@ -74,3 +77,18 @@ def test_what_another_thread_writes_meanwhile_tells_nothing(stores):
         assert told(stores.feed) == []
         stores.groups.add(Group("cardio"))
     assert told(stores.feed) == [MADE]
+
+
+def test_the_numbers_have_no_gaps_whatever_failed_between_so_that_a_trim_keeps_as_many_as_it_says(stores):
+    for number in range(6):
+        with stores.feed.telling([MADE], at=1.0):
+            stores.groups.add(Group(f"group-{number}"))
+        with pytest.raises(ConflictError), stores.feed.telling([MADE, LEFT], at=1.0):
+            stores.groups.add(Group(f"group-{number}"))
+    with suppress(ZeroDivisionError), stores.feed._database.write() as connection:
+        connection.execute(insert(FEED), _row(LEFT, 1.5))
+        raise ZeroDivisionError  # after the entry was added, before it is committed
+    stores.feed.add([LEFT], at=2.0)
+    assert [entry.seq for entry in stores.feed.after(0)] == list(range(1, 8))
+    assert stores.feed.trim(3) == 4
+    assert len(stores.feed.after(0)) == 3

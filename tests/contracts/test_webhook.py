@@ -13,7 +13,8 @@ import pytest
 from septum.adapters.tls import ensure_server_certificate
 from septum.adapters.tracking.webhook import make_webhook, signature
 from septum.errors import ConfigError, ConnectionFailedError
-from septum.ports.tracker import TrackerSettings
+from septum.ports.tracker import Listener, TrackerSettings
+from septum.protocol.feed import Change, FeedEntry, Kind
 from septum.testing.contracts.tracker import STORY, TrackerContract
 
 SECRET = bytes(range(32))
@@ -181,3 +182,32 @@ def test_a_setting_that_cannot_be_used_is_named(tmp_path, receiver, values, mess
         webhook(tmp_path, receiver, **values)
     assert message in refused.value.message
     assert "whsec_c2" not in refused.value.message
+
+
+def test_a_silo_that_goes_and_a_low_budget_are_posted_if_that_is_asked_for(tmp_path, receiver):
+    tracker = webhook(tmp_path, receiver, on="ended, silo.offline, silo.budget_low")
+    assert isinstance(tracker, Listener)
+    assert tracker.kinds == {Kind.SILO_OFFLINE, Kind.SILO_BUDGET_LOW}
+    gone = FeedEntry(7, 12.5, Change(Kind.SILO_OFFLINE, silo="basel", organisation="st-marys"))
+    low = FeedEntry(8, 13.0, Change(Kind.SILO_BUDGET_LOW, silo="basel", reason="heart"))
+    for entry in (gone, low, gone):
+        tracker.change(entry)
+    tracker.close()
+    first, second, repeated = (json.loads(body) for _, body in receiver.got)
+    assert (first["type"], first["timestamp"]) == ("silo.offline", "1970-01-01T00:00:12.500Z")
+    assert first["data"] == {
+        "seq": 7,
+        "at": 12.5,
+        "kind": "silo.offline",
+        "silo": "basel",
+        "organisation": "st-marys",
+    }
+    assert second["data"]["reason"] == "heart"
+    names = [headers["webhook-id"] for headers, _ in receiver.got]
+    assert (repeated, names[2]) == (first, names[0])
+    assert names[1] != names[0]
+
+
+def test_a_kind_of_change_that_is_not_there_is_refused(tmp_path, receiver):
+    with pytest.raises(ConfigError, match=r"did you mean 'silo.offline'"):
+        webhook(tmp_path, receiver, on="silo.offlin")

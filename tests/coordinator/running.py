@@ -48,6 +48,7 @@ class Running:
         assert self._ready is not None
         self.port = self._ready.port
         self.url = self._ready.url
+        self.console_url = self._ready.console_url
 
     def _run(self) -> None:
         try:

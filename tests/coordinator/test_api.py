@@ -43,7 +43,7 @@ def test_every_route_names_its_permission():
     oidc = {("GET", "/oidc"), ("GET", "/oidc/callback")} | {
         ("POST", f"/oidc/{n}") for n in ("begin", "device", "device/session")
     }
-    assert public == {("GET", "/health"), ("GET", "/errors"), ("POST", "/session")} | oidc
+    assert public == {("GET", "/health"), ("GET", "/errors"), ("POST", "/session"), ("POST", "/session/enter")} | oidc
 
 
 def test_every_route_that_is_not_public_asks_for_a_right_or_is_about_the_caller_alone():
@@ -172,7 +172,8 @@ def test_the_schema_has_the_plan_every_fact_with_its_kind_and_the_permissions(co
 def test_the_schema_has_the_body_of_every_route_that_takes_one(coordinator):
     paths = json.loads(coordinator.ask("GET", f"{API}/openapi.json").body)["paths"]
     nouns = ("session", "account", "tokens", "people", "organisations", "oidc")
-    bodiless = {"/people/{name}/reset", "/people/{name}/suspend", "/people/{name}/restore", "/account/totp"}
+    bodiless = {"/people/{name}/reset", "/people/{name}/suspend", "/people/{name}/restore"}
+    bodiless |= {"/account/totp", "/session/link"}
     for path, methods in paths.items():
         where = path.removeprefix(API)
         if where.split("/")[1] in nouns:

@@ -128,7 +128,7 @@ async def test_a_client_that_goes_away_frees_what_was_held_for_it():
         registry.enroll("hungary", b"hash", public_bytes(key), at=e.clock.unix())
         silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos, feed_of(e))
         await silos.load()
-        enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
+        enrolment = Enrolment(silos, e.service, e.clock, name="septum", url="https://localhost:8443", ca_digest=None)
         api = SiloApi(
             SiloApiParts(
                 e.service,

@@ -129,6 +129,55 @@ async def test_a_viewer_that_takes_nothing_is_cut_off_and_misses_nothing_when_it
         assert await all_of(back) == list(range(2, 12))
 
 
+class Gated(Growing):
+    """What is read is found at once, and given when the test lets it through: the next time that `hold` is called."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__(entries)
+        self.gates: list[asyncio.Event] = []
+        self.holding = 0
+
+    async def after(self, seq: int) -> list[Frame[int]]:
+        found = await super().after(seq)
+        if self.gates and len(self.gates) > self.holding:
+            gate = self.gates[self.holding]
+            self.holding += 1
+            await gate.wait()
+        return found
+
+    def hold(self) -> asyncio.Event:
+        self.gates.append(asyncio.Event())
+        return self.gates[-1]
+
+
+async def test_who_comes_when_all_others_have_just_left_misses_nothing_that_was_read_for_them():
+    growing = Gated(1)
+    hubs = hubs_of(growing)
+    leaving = hubs.watch("k", after=1)
+    first = leaving.__enter__()
+    told = asyncio.ensure_future(first.take(5))
+    await asyncio.sleep(0.01)  # it is told what comes
+    with hubs.watch("k", after=1) as late:
+        its_look = growing.hold()
+        coming = asyncio.ensure_future(all_of(late))
+        await until(lambda: growing.holding == 1)  # it has found nothing after 1, and has not heard so yet
+        growing.add()
+        hubs.wake("k")
+        assert await told == b"   2"
+        for_the_others = growing.hold()
+        growing.add()
+        hubs.wake("k")
+        await until(lambda: growing.holding == 2)  # entry 3 is found, for those who have 2
+        leaving.__exit__(None, None, None)
+        its_look.set()
+        await asyncio.sleep(0.01)
+        for_the_others.set()
+        await asyncio.sleep(0.01)
+        growing.ended = True
+        hubs.wake("k")
+        assert await coming == [2, 3]
+
+
 async def test_a_list_that_cannot_be_read_ends_for_those_who_are_told_and_they_may_come_back():
     growing = Growing()
     hubs = hubs_of(growing)

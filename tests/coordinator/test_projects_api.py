@@ -162,6 +162,7 @@ def test_a_role_over_a_project_shows_its_runs_and_no_others(coordinator, runs, f
             ("GET", "/plan"),
             ("GET", "/journal"),
             ("GET", "/events"),
+            ("GET", "/timeline"),
             ("POST", "/stop"),
             ("POST", "/pause"),
             ("POST", "/resume"),

@@ -16,6 +16,7 @@ from septum.client import Client
 from septum.errors import ConfigError, ConnectionFailedError, MessageError, ProtocolError
 from septum.protocol.codec import decode, dumps, encode, to_json
 from septum.protocol.description import SiloDescription
+from septum.protocol.feed import Kind
 from septum.protocol.messages import Over, Poll, Serving
 from septum.protocol.priority import Priority
 from septum.protocol.resources import Capacity, Resources
@@ -89,6 +90,11 @@ def test_a_silo_asks_over_its_signed_line_which_runs_are_over(coordinator, silos
         answer = silos[0].post("/silo/v1/over", encode(Serving(runs)))
         assert decode(Over, answer.body) == Over(over)
     assert silos[0].post("/silo/v1/over", encode(Poll())).status == 400
+    busy = coordinator.enrolled("busy")  # it has no room, so it asks for no run, and its trainings take hours
+    with Client(coordinator.access) as client:
+        assert client.silo("busy").silo.seen_at == 0
+        busy.post("/silo/v1/over", encode(Serving((run,))))
+        assert client.silo("busy").silo.status is SiloStatus.ONLINE
     with pytest.raises(MessageError):
         Serving(("r-1",) * 257)
     assert coordinator.ask("POST", "/silo/v1/over", encode(Serving(()))).status == 401
@@ -143,7 +149,13 @@ def test_the_queue_is_seen_changed_and_outlives_the_coordinator(coordinator, sil
             RunStatus.QUEUED,
         ]
         assert third.position == 2
-        assert [run.id for run in client.runs(statuses=[RunStatus.QUEUED])] == [third.id, second.id]
+        told = [entry.change.kind for entry in client.feed.page(run=third.id)]
+        assert told == [Kind.RUN_QUEUED, Kind.RUN_SUBMITTED]  # the newest first
+        listed = client.runs(statuses=[RunStatus.QUEUED])
+        assert [(run.id, run.position, bool(run.reason)) for run in listed] == [
+            (third.id, 2, True),
+            (second.id, 1, True),
+        ]
         moved = client.prioritise(third.id, Priority.HIGH)
         assert (moved.priority, moved.position) == (Priority.HIGH, 1)
         low = client.prioritise(second.id, Priority.LOW)

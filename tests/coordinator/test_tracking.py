@@ -7,12 +7,13 @@ import threading
 
 import pytest
 from tests.coordinator.running import KEYS, NARROW, Running, finish, next_seed, start_round_one
-from tests.coordinator.support import engine, plan_of, until
+from tests.coordinator.support import engine, feed_of, plan_of, until
 
 from septum.coordinator.config import load_config
 from septum.coordinator.tracking import Tracking, make_trackers
 from septum.errors import ConfigError
 from septum.ports.tracker import RoundMeasured, RunEnded, RunStarted
+from septum.protocol.feed import Change, FeedEntry, Kind
 from septum.protocol.messages import Outcome
 from septum.testing.fakes import MemoryRunStore
 
@@ -47,8 +48,8 @@ class Remembering:
 class tracked:
     """Trackers at an engine's runs."""
 
-    def __init__(self, e, folder, **trackers) -> None:
-        self.tracking = Tracking(e.driver, trackers, folder, retry_s=0.01)
+    def __init__(self, e, folder, *, feed=None, **trackers) -> None:
+        self.tracking = Tracking(e.driver, trackers, folder, feed, retry_s=0.01)
 
     async def __aenter__(self):
         self.tracking.start()
@@ -197,3 +198,34 @@ def test_a_wrong_setting_is_an_error_before_anything_runs(tmp_path, text, messag
     with pytest.raises(ConfigError) as refused:
         make_trackers(load_config(tmp_path).tracking, tmp_path)
     assert message in refused.value.message
+
+
+class Listening(Remembering):
+    """A tracker that hears of silos that go, too."""
+
+    kinds = frozenset({Kind.SILO_OFFLINE})
+
+    def change(self, entry: FeedEntry) -> None:
+        self.tell(entry.change)
+
+
+def gone(silo):
+    return Change(Kind.SILO_OFFLINE, silo=silo)
+
+
+async def test_changes_are_told_to_who_listens_once_each_from_the_first_start_on(tmp_path):
+    listener, other = Listening(), Remembering()
+    async with engine() as e:
+        feed = feed_of(e)
+        await feed.add([gone("before")])
+        async with tracked(e, tmp_path, feed=feed, one=listener, two=other):
+            await until(lambda: (tmp_path / "tracking" / "one.feed.json").exists())
+            await feed.add([Change(Kind.SILO_ONLINE, silo="a"), gone("b")])
+            await until(lambda: listener.heard)
+        assert listener.heard == [gone("b")]
+        await feed.add([gone("c")])  # while nobody listens
+        again = Listening(failures=2)
+        async with tracked(e, tmp_path, feed=feed, one=again):
+            await until(lambda: again.heard)
+        assert again.heard == [gone("c")]
+        assert other.heard == []

@@ -46,7 +46,7 @@ async def api_of(wire):
         registry.enroll("hungary", b"hash", public_bytes(key), at=e.clock.unix())
         silos = Silos(registry, e.driver.performer, e.clock, e.driver.held.silos, feed_of(e))
         await silos.load()
-        enrolment = Enrolment(silos, e.service, e.clock, name="septum", ca_digest=None)
+        enrolment = Enrolment(silos, e.service, e.clock, name="septum", url="https://localhost:8443", ca_digest=None)
         api = SiloApi(
             SiloApiParts(
                 e.service,

@@ -93,6 +93,16 @@ def test_the_first_run_is_masked_and_finishes_and_the_clone_differs_in_one_setti
     assert best > 0.85
 
 
+def test_the_run_can_be_looked_into_afterwards(told):
+    timed = said(told, "run timeline")
+    assert "coordinator" in timed
+    assert "cleveland" in timed
+    assert "cleveland" in said(told, "log show")
+    events = said(told, "log events")
+    assert "run.submitted" in events
+    assert "rosa" in events
+
+
 def test_the_best_model_predicts_in_a_hospital_that_accepted_it(told):
     assert re.search(r"heart .*active", said(told, "deploy list"))
     header, *rows = said(told, "cat predictions.csv").strip().splitlines()

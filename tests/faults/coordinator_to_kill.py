@@ -96,6 +96,9 @@ class WatchedRuns:
     ) -> Sequence[JournalEntry]:
         return self.store.journal(run_id, after=after, limit=limit, kinds=kinds)
 
+    def journal_json(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+        return self.store.journal_json(run_id, after=after, limit=limit)
+
 
 @dataclass(frozen=True, slots=True)
 class WatchedSilos:

@@ -209,6 +209,7 @@ READERS = frozenset(
         "RunStore.project_of",
         "RunStore.unfinished",
         "RunStore.journal",
+        "RunStore.journal_json",
         "SiloRegistry.get",
         "SiloRegistry.all",
         "SiloAccounts.accounts",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 
 import pytest
 from hypothesis import given, settings
@@ -190,24 +189,27 @@ def test_the_first_in_the_queue_begins_where_all_its_silos_are_idle(offers, queu
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_every_run_begins_however_urgent_those_are_that_keep_coming(data):
-    """One wide run of any priority, and narrow ones of high priority that come for ever, in every silo."""
-    offers = {silo: Capacity(data.draw(st.integers(1, 2))) for silo in SILOS}
-    target = waiting("target", SILOS, data.draw(st.sampled_from(list(Priority))))
-    rng, numbers = random.Random(data.draw(st.integers())), itertools.count()
-    queue, working, now = [target], [], 0.0
+@given(st.sampled_from(list(Priority)), st.tuples(*[st.integers(1, 2)] * 3), st.permutations(SILOS))
+def test_every_run_begins_however_urgent_those_are_that_keep_coming(priority, rooms, order):
+    """One wide run of any priority, and narrow ones of high priority that come to every silo each hour, for ever.
 
-    for _ in range(60):  # of an hour each; a run lasts an hour or two
-        now += 3600.0
-        queue += [waiting(f"u-{next(numbers)}", silo, HIGH, now) for silo in SILOS for _ in range(3)]
-        working = [claim for claim in working if rng.random() < 0.5]
+    One run ends an hour, the oldest, so that its silos are never all idle at one time by themselves.
+    """
+    offers = {silo: Capacity(room) for silo, room in zip(SILOS, rooms, strict=True)}
+    queue, working, numbers = [waiting("wide", SILOS, priority)], [], itertools.count()
+    working = [Claim(f"w-{silo}-{n}", (silo,)) for silo in order for n in range(offers[silo].runs)]
+    enough = 2 * int(AGES_S // 3600) + sum(rooms)  # until it counts as high, and all that is at work has ended
+
+    for hour in range(1, enough + 2):
+        now = hour * 3600.0
+        queue += [waiting(f"u-{next(numbers)}", silo, HIGH, now) for silo in SILOS]
+        working.pop(0)
         begun = set(decide(offers, working, queue, now).begin)
-        if "target" in begun:
+        if "wide" in begun:
             return
         working += [one.claim for one in queue if one.claim.run in begun]
         queue = [one for one in queue if one.claim.run not in begun]
-    raise AssertionError("it never began")
+    raise AssertionError(f"it did not begin within {enough} hours")
 
 
 def test_loads_add_up():

@@ -138,6 +138,7 @@ _BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     messages.AppOffer: offers,
     Advert: adverts,
     Reveal: reveals,
+    messages.Join: st.builds(messages.Join, texts, st.just("") | digests),
     messages.Keys: st.builds(messages.Keys, **attempts, roster=roster_digests, advert=adverts),
     messages.Masked: st.builds(
         messages.Masked,

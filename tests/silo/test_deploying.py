@@ -24,7 +24,7 @@ from septum.silo.deploying import UNMEASURED, Deciding, Deploying
 from septum.silo.gauge import Gauge
 from septum.silo.kept import KeptModels
 from septum.silo.log import Log
-from septum.silo.policy import Policy
+from septum.silo.policy import Hours, Policy
 from septum.silo.tables import Table
 
 AUTO = DeployRules(Accept.AUTO)
@@ -80,6 +80,7 @@ class Place:
         self.models = DeployedModels(folder)
         self.denied = None
         self.now = 100.0
+        self.minute = 0
         self.start(rules, policy)
 
     def start(self, rules=AUTO, policy=None):
@@ -90,7 +91,9 @@ class Place:
         log = Log(silo="north")
         kept = KeptModels(self.folder)
         gauge = Gauge("north", InlineLauncher(), WorkerLimits(), table, kept, self.models.work, log)
-        deciding = Deciding(rules, policy or Policy(), lambda app: self.denied or self.found(app), 2)
+        deciding = Deciding(
+            rules, policy or Policy(), lambda app: self.denied or self.found(app), 2, lambda: self.minute
+        )
         self.deploying = Deploying(self.wanted, self.models, deciding, gauge, log, lambda: self.now)
 
     def found(self, app):
@@ -343,6 +346,16 @@ def test_a_coordinator_that_asks_again_and_again_is_answered_so_often_a_day(tmp_
     assert place.look()[-1] is DeployState.WAITING
     assert (place.active, len(place.wanted.fetched)) == (2, 2)
     place.now += 86_401.0
+    assert place.look()[-1] is DeployState.ACTIVE
+
+
+def test_outside_of_its_hours_a_silo_measures_nothing(tmp_path):
+    place = Place(tmp_path, policy=Policy(hours=Hours(20 * 60, 6 * 60)))
+    place.minute = 12 * 60
+    place.wanted.deploy(model())
+    assert place.look() == [DeployState.WAITING]
+    assert place.wanted.fetched == []
+    place.minute = 22 * 60
     assert place.look()[-1] is DeployState.ACTIVE
 
 

@@ -27,7 +27,7 @@ from septum.protocol.messages import Failure, Invitation, Join, Report, Stage
 from septum.protocol.plan import AppRef, Masking, Plan, StrategyRef
 from septum.protocol.privacy import Privacy, Strength
 from septum.protocol.query import Noise, Query, QueryColumn
-from septum.protocol.resources import Capacity
+from septum.protocol.resources import Capacity, Resources
 from septum.protocol.roster import Roster, SignedRoster, write_roster
 from septum.sdk.private_loss import PrivateLoss
 from septum.silo.admission import Admission
@@ -100,6 +100,7 @@ TRIES = {
     "roster": Try(roster=Roster("f", 1, 1, {"ann": KEY}, {"north": OTHER})),
     "policy.require_roster": Try(allowing(require_roster=True)),
     "data": Try(rows=0),
+    "capacity": Try(plan={"resources": Resources(gpus=2)}),
 }
 # What a silo's line to the coordinator is asked to do, over real TLS, once the run was let in.
 TRIED_ON_THE_LINE = {"policy.egress_hosts": addresses_past}
@@ -111,6 +112,8 @@ LOCAL = {
     "budget_delta",  # at which policy.epsilon_budget holds
     "keep_models",
     "tell_rows",
+    "tell_dataset",
+    "tell_budget_below",
     "logs",
     "system_every_s",
 }  # these forbid no run
@@ -128,6 +131,7 @@ def test_every_rule_is_tried():
         "apps.small.private",
         "leaves.masked",
         "data",
+        "capacity",
     }
     assert rules | others == {
         *TRIES,
@@ -227,6 +231,7 @@ class Silo:
             library=Folders({"small": app}),
             roster=self.roster_rule(attempt).check,
             affordable=self.purse(attempt),
+            capacity=Capacity(1, gpus=1),
         )
 
     def purse(self, attempt: Try):

@@ -48,6 +48,15 @@ def start(
         str | None, typer.Option("--public-url", help="How others reach it, behind a proxy, say: https://HOST:PORT.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="What silos are told that they enrolled with.")] = None,
+    console_port: Annotated[
+        int | None,
+        typer.Option(
+            "--console-port",
+            min=-1,
+            max=65_535,
+            help="Also serve the console on 127.0.0.1 without TLS, to this machine alone; 0 takes any free port.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="Settings; coordinator.toml in the data directory if left out.")
     ] = None,
@@ -68,6 +77,7 @@ def start(
         names=hostname or None,
         url=public_url,
         name=name,
+        console_port=console_port,
         log_level=log_level or ("warning" if call.output.quiet else None),
     )
     configure(settings.log_level)
@@ -76,13 +86,16 @@ def start(
     def ready(found: Ready) -> None:
         operator_file, first = str(found.data_dir / "operator.json"), found.data_dir / "admin-password.json"
         where.update(url=found.url, port=found.port, data_dir=str(found.data_dir), operator_file=operator_file)
+        shown = f"the coordinator takes requests at {found.url}\n"
+        if found.console_url:
+            where["console_url"] = found.console_url
+            shown += f"its console, for this machine alone: {found.console_url}\n"
         if first.exists():
             where["admin_password_file"] = str(first)
             call.output.note(f"the administrator's one-time password is in {first}: septum login admin")
         call.output.item(
             {"event": "ready", **where},
-            f"the coordinator takes requests at {found.url}\n"
-            f"for commands on this machine: export SEPTUM_OPERATOR_FILE={operator_file}",
+            f"{shown}for commands on this machine: export SEPTUM_OPERATOR_FILE={operator_file}",
         )
 
     serve(settings, ready)

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ import typer
 
 from septum.cli.command import Invocation, command
 from septum.cli.coordinator import need_coordinator
+from septum.cli.demo_console import built, greet, need_console, stay
 from septum.cli.output import Answer
 from septum.errors import ConfigError, RunFailedError
 
@@ -51,6 +52,8 @@ class Options:
     inspect: bool
     target_epsilon: float | None
     metrics_epsilon: float | None
+    console: bool = False
+    open_browser: bool = False
 
     @property
     def network(self) -> bool:
@@ -108,6 +111,10 @@ def demo(
             help="Of that, for metrics with noise that the hospitals tell of the last model.",
         ),
     ] = None,
+    console: Annotated[
+        bool, typer.Option("--console", help="Serve the web console, and stay up until Ctrl-C; without --compare.")
+    ] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="With --console: open it in your browser.")] = False,
 ) -> Answer:
     """Four hospitals train one heart-disease model over HTTPS, on this machine, in nine processes."""
     from septum.cli.demo_report import answer  # numpy: 100 ms that `--help` does not pay
@@ -115,10 +122,15 @@ def demo(
     need_coordinator()
     signal.signal(signal.SIGTERM, _interrupt)  # or its processes would outlive it
     began = time.monotonic()
-    options = Options(rounds, seed, keep, compare, data_dir, backend, inspect, target_epsilon, metrics_epsilon)
+    asked = (data_dir, backend, inspect, target_epsilon, metrics_epsilon, console, open_browser)
+    options = Options(rounds, seed, keep, compare and not console, *asked)
+    if open_browser and not console:
+        raise ConfigError("--open opens the console, which is not served", hint="septum demo --console --open")
+    if console:
+        need_console()
     loaded, plan, files = _plan(options)
     finished = _federate(call, options, loaded, plan, files)
-    compared = _compared(call, loaded, plan, files, finished.model_path, baselines=compare)
+    compared = _compared(call, loaded, plan, files, finished.model_path, baselines=options.compare)
     return answer(finished, plan, compared, wall_s=time.monotonic() - began)
 
 
@@ -165,10 +177,18 @@ def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan,
     target = _target(options.keep)
     base = target if options.keep else Path(tempfile.mkdtemp(prefix="septum-demo-"))
     base.chmod(0o711)  # each silo may reach its own folder in it, and list none
+    package = built(_app_dir(options), loaded, base / "packages") if options.console else None
+    if package is not None:
+        plan = replace(plan, app=replace(plan.app, digest=package.digest))
+    path = package.path if package else None
     policy = {"require_masking": not options.inspect, "min_cohort": min(len(files), Policy().min_cohort)}
-    with Federation(base, _app_dir(options), loaded.app.name, files, policy=policy) as federation:
+    with Federation(
+        base, _app_dir(options), loaded.app.name, files, policy=policy, package=path, console=options.console
+    ) as federation:
         call.output.note(f"starting a coordinator and {len(files)} hospitals: {', '.join(sorted(files))}")
-        finished = _run(call, federation, plan, target, base if options.keep else None)
+        finished = _run(call, options, federation, plan, target, base if options.keep else None)
+        if options.console:
+            stay(call)
     if not options.keep:  # after a failure the logs stay: its hint names them
         shutil.rmtree(base, ignore_errors=True)
     return finished
@@ -190,10 +210,15 @@ def _target(keep: bool) -> Path:
     return target
 
 
-def _run(call: Invocation, federation: Federation, plan: Plan, target: Path, folder: Path | None) -> Finished:
+def _run(
+    call: Invocation, options: Options, federation: Federation, plan: Plan, target: Path, folder: Path | None
+) -> Finished:
     from septum.client import Client
 
-    with Client(federation.start()) as client:
+    access = federation.start()
+    if options.console:
+        greet(call, federation, open_browser=options.open_browser)
+    with Client(access) as client:
         run = client.submit(plan, key=str(uuid.uuid4()))
         journal = _follow(call, client, run.id, plan)
         ended = client.run(run.id)

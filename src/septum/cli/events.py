@@ -31,7 +31,7 @@ coordinator keeps both, writes them in the transaction of what they tell, and sh
 | feed | `GET /api/v1/activity` | `GET /api/v1/events` | `septum log events --follow` |
 
 A stream's `id` is the entry's number. Whoever comes back with `Last-Event-ID` gets what followed; a stream of a run
-ends with the run, that of the feed never. New entries come at most four times a second. Who does not read them is cut
+ends with the run, that of the feed never. New entries come at most twice a second. Who does not read them is cut
 off. One person may watch `streams_per_person` streams at one time, and is answered 429 beyond.
 """
 _FEED = """## The feed

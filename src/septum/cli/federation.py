@@ -6,6 +6,7 @@ each silo also runs under its own user id.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import re
@@ -25,6 +26,7 @@ from septum.client import Access, Client, operator_access
 from septum.protocol.roster import write_roster
 from septum.silo.config import CONFIG_NAME
 from septum.silo.line import KEY_NAME
+from septum.silo.packages import Packages
 from septum.silo.roster import Rosters
 from septum.silo.section import toml_value
 
@@ -48,7 +50,8 @@ class Federation:
     """A coordinator and silos, running. Leave the context to end them all.
 
     `sandbox`: the level of the silos' training processes; None for the best that this machine has. `policy`: what the
-    silos' stewards change in the rules that a new silo has, by the key in silo.toml.
+    silos' stewards change in the rules that a new silo has, by the key in silo.toml. `package`: the app as a
+    package, which the coordinator offers and every steward has approved. `console`: it is served on loopback as well.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Federation:
         *,
         sandbox: int | None = None,
         policy: Mapping[str, object] = MappingProxyType({}),
+        package: Path | None = None,
+        console: bool = False,
     ) -> None:
         self._changes = {rf"^{key} = .*$": f"{key} = {toml_value(value)}" for key, value in policy.items()}
         if sandbox is not None:
@@ -67,6 +72,9 @@ class Federation:
         self.base = base.resolve()
         self._app_dir = app_dir
         self._app_name = app_name
+        self._package = package
+        self._console_port = 0 if console else -1
+        self.console_url = ""  # of this machine's own console, once the coordinator is up
         uids = own_uids(self.base, len(records))
         self.sites = tuple(
             Site(name, path, self.base / name, uid)
@@ -118,12 +126,15 @@ class Federation:
         access = operator_access(self.operator_dir)
         with Client(access) as client:
             tokens = {site.name: client.invite(site.name).token for site in self.sites}
+            if self._package is not None:
+                client.push_app(self._package, f"sha256:{hashlib.sha256(self._package.read_bytes()).hexdigest()}")
         for site in self.sites:
             self._furnish(site)
         urls = {site.name: route(site.name, access.url) if route else access.url for site in self.sites}
         for process in [self._enroll(site, urls[site.name], tokens[site.name]) for site in self.sites]:
             process.wait_for_exit(START_S)
         self._pin_roster()
+        self._approve_package()
         for site in self.sites:
             config = site.folder / "state" / CONFIG_NAME
             for pattern, line in self._changes.items():
@@ -142,12 +153,30 @@ class Federation:
             if site.uid is not None:
                 _give(folders[site.name] / "roster", site.uid)
 
+    def _approve_package(self) -> None:
+        """As the silos' stewards would, once they have read it."""
+        if self._package is None:
+            return
+        for site in self.sites:
+            packages = Packages(site.folder / "state")
+            packages.approve(packages.add(self._package).package.digest, "demo")
+            with (site.folder / "state" / CONFIG_NAME).open("a") as config:
+                records = toml_value(str(site.folder / "data" / site.records.name))
+                config.write(f"\n[apps.{self._app_name}]\ndata = {records}\n")
+            if site.uid is not None:
+                _give(site.folder / "state" / "packages", site.uid)
+
     def start_coordinator(self, port: int) -> None:
         """Start the coordinator on its data directory, also again after it ended; port 0 takes a free one."""
         where = ["--data-dir", str(self.operator_dir), "--listen", f"127.0.0.1:{port}"]
+        if self._console_port >= 0:
+            where += ["--console-port", str(self._console_port)]
         process = Process(["coordinator", "start", "--json", *where], self.base / f"{COORDINATOR}.log")
         self._processes[COORDINATOR] = process
-        process.wait_for_event("ready", START_S)
+        ready = process.wait_for_event("ready", START_S)
+        self.console_url = str(ready.get("console_url", ""))
+        if self.console_url:  # where browsers look for it again after a restart
+            self._console_port = int(self.console_url.rpartition(":")[2])
 
     def start_agent(self, silo: str) -> None:
         """Start a silo's agent, also again after it ended."""
@@ -182,6 +211,8 @@ class Federation:
         where = ["--dir", str(site.folder / "state"), "--url", url, "--send-error-texts"]
         what = ["--app", f"{self._app_name}={app}", "--data", f"{self._app_name}={data}"]
         secret = {"SEPTUM_INVITATION": token}  # an argument would show in the process list
+        if self._package is not None:  # which is approved by its digest, and not as a folder
+            what = []
         return Process(["silo", "enroll", *where, *what], self.base / f"{site.name}.log", site.uid, secret)
 
 

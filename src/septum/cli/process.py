@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
+from septum.adapters.launch.interpreter import kernels_in
 from septum.errors import ConnectionFailedError, TimedOutError
 
 STOP_S = 10.0
@@ -44,13 +46,16 @@ class Process:
         self._copier = threading.Thread(target=self._copy, args=(self._popen.stdout,), daemon=True)
         self._copier.start()
 
-    def wait_for_event(self, event: str, timeout_s: float) -> None:
-        """Wait until the process logs `event`. Raises when it exits before, or is too slow."""
+    def wait_for_event(self, event: str, timeout_s: float) -> Mapping[str, object]:
+        """What the process says with `event`, once it does. Raises when it exits before, or is too slow."""
         wanted = f'"event": "{event}"'
         with self._said:
             self._said.wait_for(lambda: self._ended or self._has_said(wanted), timeout_s)
         if not self._has_said(wanted):
             raise self._failure("ended before it was ready" if self._ended else f"was not ready in {timeout_s:g} s")
+        told = json.loads(next(line for line in reversed(self._lines) if wanted in line))
+        assert isinstance(told, dict)
+        return told
 
     def wait_for_exit(self, timeout_s: float) -> None:
         """Wait until the process has ended well. Raises otherwise."""
@@ -119,4 +124,10 @@ class Process:
 def _environment() -> dict[str, str]:
     """What a service needs of ours, and nothing that could steer it: no proxy stands before the loopback."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
-    return {**kept, "HOME": "/", "NO_PROXY": "127.0.0.1,localhost", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **kept,
+        **kernels_in(os.environ),
+        "HOME": "/",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

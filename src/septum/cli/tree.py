@@ -33,6 +33,9 @@ COMMANDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "logout": "End the session that `septum login` opened.",
             "whoami": "Say who you are to the coordinator, and what you may do there.",
         },
+        "opening": {
+            "open": "Open the web console in your browser, signed in as you are here. The link works once.",
+        },
     }
 )
 

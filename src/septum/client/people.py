@@ -14,6 +14,7 @@ from septum.protocol.people_views import (
     Grants,
     InvitationView,
     Invited,
+    LinkView,
     MadeToken,
     NewOrganisation,
     NewPassword,
@@ -65,6 +66,10 @@ class PeopleClient:
     def who(self) -> WhoView:
         """Who asks, and what they may do."""
         return from_json(WhoView, self._ask("GET", "/session"))
+
+    def link(self) -> LinkView:
+        """The code of a link by which one's own browser signs in, once. Raises ForbiddenError without a session."""
+        return from_json(LinkView, self._ask("POST", "/session/link"))
 
     def sign_out(self) -> None:
         """End this session."""

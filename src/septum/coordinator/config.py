@@ -37,6 +37,8 @@ class CoordinatorConfig:
     idle_logout_min  after how many minutes without a request a session ends
     session_hours    after how many hours a session ends, whatever is done
     approve_own      whether people may approve a model that they registered themselves, before it is deployed
+    console_port     where the console and the API are served to this machine alone, on 127.0.0.1 and without TLS
+                     (docs/decisions/0029); 0 takes any free port, -1 none: then they are at `listen` alone
     log_level        debug, info, warning or error
     logs_days        for how many days what silos tell of the runs' logs is kept
     logs_mb          and how much of it at most, in MiB; the oldest goes
@@ -60,6 +62,7 @@ class CoordinatorConfig:
     idle_logout_min: int = 60
     session_hours: int = 12
     approve_own: bool = False
+    console_port: int = -1
     log_level: str = "info"
     logs_days: int = 30
     logs_mb: int = 1024
@@ -88,6 +91,7 @@ class CoordinatorConfig:
         _in_range("feed_entries", self.feed_entries, 100, 10_000_000)
         _in_range("streams_per_person", self.streams_per_person, 1, 65_536)
         _in_range("idle_logout_min", self.idle_logout_min, 1, 24 * 60)
+        _in_range("console_port", self.console_port, -1, 65_535)
         _in_range("session_hours", self.session_hours, 1, 30 * 24)
         _in_range("logs_days", self.logs_days, 1, 36_500)
         _in_range("logs_mb", self.logs_mb, 16, 1024 * 1024)

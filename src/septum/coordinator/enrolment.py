@@ -23,14 +23,18 @@ INVITATION_S = 24 * 3600.0
 class Enrolment:
     """Invitations, enrolments and revocations.
 
-    `ca_digest` pins the coordinator's certificate authority in the tokens; None where it is a public one.
+    `url` is by which silos reach the coordinator. `ca_digest` pins the coordinator's certificate authority in
+    the tokens; None where it is a public one.
     """
 
-    def __init__(self, silos: Silos, service: RunService, clock: Clock, *, name: str, ca_digest: str | None) -> None:
+    def __init__(
+        self, silos: Silos, service: RunService, clock: Clock, *, name: str, url: str, ca_digest: str | None
+    ) -> None:
         self._silos = silos
         self._service = service
         self._clock = clock
         self._name = name
+        self._url = url
         self._ca_digest = ca_digest
         self.on_revoked: list[Callable[[str, SeptumError], None]] = []  # end what a silo has open besides requests
 
@@ -43,7 +47,7 @@ class Enrolment:
         token = make_token(check_silo_name(silo), secret, self._ca_digest)
         await self._silos.invite(silo, _stored(secret), expires_at=expires_at, organisation=organisation, by=by)
         log.info("silo_invited", extra={"silo": silo, "organisation": organisation, "expires_at": expires_at})
-        return InviteView(silo, token, expires_at)
+        return InviteView(silo, token, expires_at, self._url)
 
     async def enroll(self, message: Enroll) -> Enrolled:
         """Check the proof, burn the token and know the key, all or nothing. Raises AuthError, ConfigError."""

@@ -29,6 +29,7 @@ class Feed:
 
     entries    all of it as it grows, for whoever watches
     performer  who writes it
+    on_told    called when something was added, for good
     """
 
     def __init__(self, store: FeedStore, performer: Performer, clock: Clock, keep: int) -> None:
@@ -36,6 +37,7 @@ class Feed:
         self.performer = performer
         self._clock = clock
         self._keep = keep
+        self.on_told: list[Callable[[], None]] = []
         self._untrimmed = 0
         self._trimming: asyncio.Task[None] | None = None
         self.entries: Hubs[FeedEntry] = Hubs(lambda _: _Source(store, performer))
@@ -59,6 +61,10 @@ class Feed:
         """What is in sight and wanted, newest first; older than entry `before`, if not 0."""
         return await self.performer.read(self._store.page, sight, wanted, limit=limit, before=before)
 
+    async def after(self, seq: int, *, limit: int) -> Sequence[FeedEntry]:
+        """At most `limit` entries after entry `seq`, in order, of all kinds."""
+        return await self.performer.read(self._store.after, seq, limit=limit)
+
     async def newest(self) -> int:
         """The number of the newest entry; 0 where there is none."""
         return await self.performer.read(self._store.newest)
@@ -66,6 +72,8 @@ class Feed:
     def told(self) -> None:
         """Something was added, for good."""
         self.entries.wake()
+        for tell in self.on_told:
+            tell()
         self._untrimmed += 1
         if self._untrimmed >= TRIM_EVERY and self._trimming is None:
             self._trimming = asyncio.get_running_loop().create_task(self.trim())

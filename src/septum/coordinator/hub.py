@@ -27,7 +27,7 @@ from septum.protocol.codec import Json, dumps
 
 log = logging.getLogger("septum.coordinator.hub")
 
-PACE_S = 0.25  # between two hand-outs of one hub; the first after a silence is at once
+PACE_S = 0.5  # between two hand-outs of one hub; the first after a silence is at once
 MAX_WAITING_BYTES = 2**20  # that a viewer has not taken; beyond it is cut off
 RECENT_BYTES = 2**18  # of the newest frames, kept for viewers that come back
 AT_ONCE = 8  # viewers that are woken before the rest of the coordinator has its turn
@@ -49,7 +49,12 @@ def frame_of(seq: int, entry: Json) -> bytes:
     >>> frame_of(7, {"text": "a\nb"})
     b'id: 7\ndata: {"text":"a\\nb"}\n\n'
     """
-    return b"id: %d\ndata: %s\n\n" % (seq, dumps(entry))
+    return event_of(seq, dumps(entry))
+
+
+def event_of(seq: int, line: bytes) -> bytes:
+    """The same, of an entry whose JSON is made: it is one line."""
+    return b"id: %d\ndata: %s\n\n" % (seq, line)
 
 
 class Source(Protocol[T]):

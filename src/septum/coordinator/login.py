@@ -152,6 +152,14 @@ class Login:
         csrf = csrf_of(secret) if cookie else ""
         return SessionView(name, secret, csrf, session.expires_at, self._lifetimes.idle_s)
 
+    async def in_session(self, kept: bytes) -> str:
+        """Whose session it is, by its hash; empty where it has ended."""
+        found = await self._performer.read(self._sessions.session, kept)
+        now = self._clock.unix()
+        if found is None or now >= found[0].expires_at or now - found[0].seen_at >= self._lifetimes.idle_s:
+            return ""
+        return found[1].name
+
     async def sign_out(self, caller: Caller) -> None:
         """End the session of whoever asks."""
         if caller.via is not Via.SESSION:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,12 @@ from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.feed import Feed
 from septum.coordinator.fleet import Fleet
 from septum.coordinator.groups import Groups
+from septum.coordinator.links import Links
 from septum.coordinator.loads import Loads
 from septum.coordinator.login import Lifetimes, Login
 from septum.coordinator.logs import Logs
+from septum.coordinator.loopback import HOST as LOOPBACK
+from septum.coordinator.loopback import Loopback
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.operator import ensure_operator
 from septum.coordinator.people import People
@@ -46,21 +50,24 @@ from septum.coordinator.silo_api import PREFIX as SILO_PREFIX
 from septum.coordinator.silo_api import SiloApi, SiloApiParts
 from septum.coordinator.silos import Silos
 from septum.coordinator.tracking import Tracking, make_trackers
+from septum.coordinator.web import Web
 from septum.errors import ConnectionFailedError
 from septum.ports.blobs import BlobStore
 
 log = logging.getLogger("septum.coordinator.root")
 
+LOCAL_CONNECTIONS = 256  # of browsers on this machine
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """That the coordinator takes requests now, and where."""
+    """That the coordinator takes requests now, and where. `console_url`: for this machine alone; empty: not so."""
 
     url: str
     port: int
     data_dir: Path
+    console_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ async def run_coordinator(
             key_path=certificate.key,
             max_connections=config.max_connections,
         )
+        local = _local_server(config, router)
         url = config.public_url(server.port)
         digest = ensure_operator(config.data_dir, url=url, ca_file=str(certificate.ca or ""))
         blobs = adapters.open_blobs(config.data_dir / "blobs")
@@ -129,7 +137,10 @@ async def run_coordinator(
         kept = _Kept(stores, blobs, telemetry)
         driver = await _start_engine(config, kept, certificate, entry, router, stack)
         log.info("coordinator_starts", extra={"url": url, "data_dir": str(config.data_dir), "epoch": stores.epoch})
-        await _serve(server, driver, stop, lambda: ready(Ready(url, server.port, config.data_dir)))
+        console = f"http://{LOOPBACK}:{local.port}" if local else ""
+        found = Ready(url, server.port, config.data_dir, console)
+        servers = [server] if local is None else [server, local]
+        await _serve(servers, driver, stop, lambda: ready(found))
         log.info("coordinator_stops", extra={"url": url})
 
 
@@ -167,7 +178,7 @@ async def _start_engine(
     }
     fleet.on_capacity.append(driver.reckon)
     service.machine_of = fleet.machine
-    enrolment = Enrolment(silos, service, clock, name=config.name, ca_digest=certificate.digest)
+    enrolment = Enrolment(silos, service, clock, name=config.name, url=entry.url, ca_digest=certificate.digest)
     apps = Apps(stores.apps, blobs, driver.performer, clock, VERIFY, max_blob_bytes, feed)
     rosters = Rosters(config.data_dir)
     groups = Groups(stores.groups, stores.projects, silos, driver.performer, clock, feed)
@@ -221,10 +232,11 @@ async def _start_engine(
         seats=Seats(config.streams_per_person),
         logs=logs,
         loads=loads,
+        links=Links(door.login, clock),
         started_at=clock.unix(),
     )
     router.public_api = create_app(parts)
-    tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir)
+    tracking = Tracking(driver, make_trackers(config.tracking, config.data_dir), config.data_dir, feed)
     await silos.load()
     await fleet.load()
     await driver.start()
@@ -299,21 +311,46 @@ async def _open_door(
     return _Door(login, people, account, oidc)
 
 
-async def _serve(server: GranianServer, driver: Driver, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    """Serve until `stop`, or until the server or the driver fails: then that error is raised."""
-    serving = asyncio.create_task(server.serve(ready))
+def _local_server(config: CoordinatorConfig, router: _Router) -> GranianServer | None:
+    """The listener for this machine alone, if there is to be one."""
+    if config.console_port < 0:
+        return None
+    made: list[GranianServer] = []
+    most = min(config.max_connections, LOCAL_CONNECTIONS)
+    local = Loopback(router, lambda: made[0].port)
+    made.append(
+        GranianServer(
+            local, host=LOOPBACK, port=config.console_port, max_connections=most, cert_path=None, key_path=None
+        )
+    )
+    return made[0]
+
+
+async def _serve(
+    servers: Sequence[GranianServer], driver: Driver, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """Serve until `stop`, or until a server or the driver fails: then that error is raised."""
+    up = itertools.count(1)
+
+    def one_is_up() -> None:
+        if next(up) == len(servers):
+            ready()
+
+    serving = [asyncio.create_task(server.serve(one_is_up)) for server in servers]
     working = asyncio.create_task(driver.wait())
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({*serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     log.info("coordinator_drains")
     driver.drain(ConnectionFailedError("the coordinator is going down", hint="it is asked again by itself"))
-    server.stop()
-    await asyncio.wait({serving})
+    for server in servers:
+        server.stop()
+    await asyncio.wait(serving)
     if working.done():
         working.result()
     working.cancel()
-    serving.result()
+    for ended in serving:
+        ended.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +371,20 @@ def _certificate(config: CoordinatorConfig) -> _Certificate:
 
 
 class _Router:
-    """The silos' hot routes go past FastAPI."""
+    """The silos' hot routes go past FastAPI, and so do the console's files."""
 
     silo_api: App
     public_api: App
 
+    def __init__(self) -> None:
+        self._web: App = Web()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self.silo_api if str(scope["path"]).startswith(SILO_PREFIX) else self.public_api
+        path = str(scope["path"])
+        if path.startswith(SILO_PREFIX):
+            app = self.silo_api
+        elif path.startswith("/api/"):
+            app = self.public_api
+        else:
+            app = self._web
         await app(scope, receive, send)

@@ -35,7 +35,7 @@ from septum.protocol import metrics_combine
 from septum.protocol.codec import dumps, to_json
 from septum.protocol.combine import check
 from septum.protocol.facts import Fact, ModelMade, ModelMeasured
-from septum.protocol.feed import submitted
+from septum.protocol.feed import change_of, submitted
 from septum.protocol.finite_scan import FiniteScan
 from septum.protocol.messages import (
     Instruction,
@@ -85,7 +85,7 @@ class RunService:
         self._driver = driver
         self._blobs = blobs
         self._max_blob_bytes = max_blob_bytes
-        self.journals: Hubs[JournalView] = Hubs(lambda run_id: RunJournal(driver, run_id))
+        self.journals: Hubs[None] = Hubs(lambda run_id: RunJournal(driver, run_id))
         driver.on_facts.append(self.journals.wake)
         driver.on_drain.append(self.journals.end)
         self.machine_of: Callable[[str], str] = lambda _: ""  # what a silo said of its software and processor
@@ -338,7 +338,8 @@ class RunService:
 
     def _create(self, run: Run, facts: Sequence[Fact], project: str, by: str) -> StoredRun:
         at = self._driver.clock.unix()
-        with self._driver.feed.telling([submitted(run, project, by)], at=at):
+        also = [change for fact in facts if (change := change_of(run, project, fact)) is not None]  # that it waits, say
+        with self._driver.feed.telling([submitted(run, project, by), *also], at=at):
             return self._driver.store.create(run, facts, at=at, project=project, submitter=by)
 
     async def command(self, run_id: str, event: Event, by: str = "") -> RunView:

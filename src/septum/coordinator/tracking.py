@@ -14,21 +14,24 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from septum.adapters.tracking.registry import TRACKERS
 from septum.coordinator.driver import Driver
+from septum.coordinator.feed import Feed
 from septum.errors import MessageError, NotFoundError
 from septum.plugins.found import Group, chosen
 from septum.ports.store import JournalEntry, RunStore, StoredRun
-from septum.ports.tracker import RoundMeasured, RunEnded, RunStarted, Told, Tracker, TrackerSettings
+from septum.ports.tracker import Listener, RoundMeasured, RunEnded, RunStarted, Told, Tracker, TrackerSettings
 from septum.protocol import facts
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Scalar, loads
 
 log = logging.getLogger("septum.coordinator.tracking")
 
 FOLDER = "tracking"
+FEED = "feed"
 PAGE = 200  # journal entries at one time
 KEPT = 2000  # runs whose place is kept, the latest first; an older one that is resumed is told from its start again
 RETRY_S = 10.0
@@ -47,15 +50,22 @@ class Tracking:
     """Tells every tracker of every run. For the event loop; make it before the driver starts."""
 
     def __init__(
-        self, driver: Driver, trackers: Mapping[str, Tracker], data_dir: Path, retry_s: float = RETRY_S
+        self,
+        driver: Driver,
+        trackers: Mapping[str, Tracker],
+        data_dir: Path,
+        feed: Feed | None = None,
+        retry_s: float = RETRY_S,
     ) -> None:
         folder = data_dir / FOLDER
         self._followers = [
-            _Follower(driver, name, tracker, folder / f"{name}.json", retry_s) for name, tracker in trackers.items()
+            _Follower(driver, name, tracker, _Place(folder, name), feed, retry_s) for name, tracker in trackers.items()
         ]
         if trackers:
             folder.mkdir(mode=0o700, exist_ok=True)
             driver.on_facts.append(self._wake)
+        if feed is not None:
+            feed.on_told += [follower.wake_for_changes for follower in self._followers]
 
     def start(self) -> None:
         """Begin, also with what was not told before the last end."""
@@ -72,16 +82,38 @@ class Tracking:
             follower.wake(run_id)
 
 
-class _Follower:
-    """One tracker, and how far it was told of each run."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where it is written how far a tracker was told: of each run, and of the feed."""
 
-    def __init__(self, driver: Driver, name: str, tracker: Tracker, path: Path, retry_s: float) -> None:
+    folder: Path
+    name: str
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / f"{self.name}.json"
+
+    @property
+    def feed(self) -> Path:
+        return self.folder / f"{self.name}.feed.json"
+
+
+class _Follower:
+    """One tracker, and how far it was told of each run, and of the feed if it listens to that."""
+
+    def __init__(
+        self, driver: Driver, name: str, tracker: Tracker, place: _Place, feed: Feed | None, retry_s: float
+    ) -> None:
         self._driver = driver
         self._name = name
         self._tracker = tracker
-        self._path = path
+        self._path = place.runs
         self._retry_s = retry_s
-        self._told = _read_places(path)
+        self._told = _read_places(place.runs)
+        self._feed = feed if isinstance(tracker, Listener) and tracker.kinds else None
+        self._feed_path = place.feed
+        self._heard = _read_places(place.feed).get(FEED)
+        self._changed = self._feed is not None
         self._woken: dict[str, None] = dict.fromkeys(self._told)
         self._awake = asyncio.Event()
         self._worker = _Worker(f"septum-tracker-{name}")
@@ -95,6 +127,11 @@ class _Follower:
         self._woken[run_id] = None
         self._awake.set()
 
+    def wake_for_changes(self) -> None:
+        if self._feed is not None:
+            self._changed = True
+            self._awake.set()
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -106,17 +143,43 @@ class _Follower:
         while True:
             await self._awake.wait()
             self._awake.clear()
-            while self._woken:
-                run_id = next(iter(self._woken))
-                del self._woken[run_id]
+            while self._woken or self._changed:
+                run_id = next(iter(self._woken), "")
+                self._woken.pop(run_id, None)
                 try:
-                    await self._catch_up(run_id)
+                    if run_id:
+                        await self._catch_up(run_id)
+                    else:
+                        await self._hear_changes()
                 except Exception as error:  # noqa: BLE001  a tracker may raise anything; nothing of it reaches a run
                     why = f"{type(error).__name__}: {error}"[:500]
                     log.warning("tracker_failed", extra={"tracker": self._name, "run_id": run_id, "error": why})
-                    self._woken[run_id] = None
+                    if run_id:
+                        self._woken[run_id] = None
+                    else:
+                        self._changed = True
                     asyncio.get_running_loop().call_later(self._retry_s, self._awake.set)
                     break
+
+    async def _hear_changes(self) -> None:
+        """Tell what this tracker was not told of the feed; of what was before its first start nothing."""
+        self._changed = False
+        feed, tracker = self._feed, self._tracker
+        assert feed is not None
+        assert isinstance(tracker, Listener)
+        newest = await feed.newest()
+        if self._heard is None or self._heard > newest:  # the latter: of a data directory that was restored
+            await self._note_heard(newest)
+        while entries := await feed.after(self._heard or 0, limit=PAGE):
+            for entry in entries:
+                if entry.change.kind in tracker.kinds:
+                    await self._worker.do(partial(tracker.change, entry))
+                self._heard = entry.seq
+            await self._note_heard(entries[-1].seq)
+
+    async def _note_heard(self, seq: int) -> None:
+        self._heard = seq
+        await self._worker.do(partial(_write_places, self._feed_path, {FEED: seq}))
 
     async def _catch_up(self, run_id: str) -> None:
         """Tell what this tracker was not told of a run."""

@@ -163,3 +163,9 @@ class RunStore(Protocol):
 
         `kinds`: entries of these alone; none named: of all.
         """
+
+    def journal_json(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+        """The same, each as its number and the canonical JSON of its view, as it was written: a tenth of the work.
+
+        Of what an earlier septum wrote, a field that came later may be missing.
+        """

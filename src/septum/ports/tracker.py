@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from septum.protocol.codec import Scalar
 from septum.protocol.facts import Metrics
+from septum.protocol.feed import FeedEntry, Kind
 from septum.protocol.messages import Outcome
 from septum.protocol.plan import Plan
 
@@ -60,6 +61,22 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """There will be no more."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A tracker that hears of changes in the federation, too.
+
+    Contract: as for what trackers are told of runs: what is durable, in order, at least once, from the same thread. It
+    hears what changes from its first start on, not what was before.
+    """
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Of which it wants to hear."""
+
+    def change(self, entry: FeedEntry) -> None:
+        """Record one change. Returns once it is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,21 @@ class SessionView:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkView:
+    """The code of a link by which a browser signs in, once: `/enter#code=...`. `expires_at`: Unix seconds."""
+
+    code: str = field(repr=False)
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entering:
+    """Such a code."""
+
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WhoView:
     """Who asks, by what (`operator`, `session` or `token`), and what they may do somewhere."""
 

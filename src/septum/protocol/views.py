@@ -224,11 +224,15 @@ class AppView:
 
 @dataclass(frozen=True, slots=True)
 class InviteView:
-    """A one-time invitation. The token is shown this once; only its hash is kept."""
+    """A one-time invitation. The token is shown this once; only its hash is kept.
+
+    url  by which the silo reaches the coordinator, as the coordinator knows it
+    """
 
     silo: str
     token: str = field(repr=False)
     expires_at: float
+    url: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from septum.silo.deployed import Deployed, DeployedModels, Held, Words
 from septum.silo.gauge import Gauge, WrongModelError
 from septum.silo.log import Log
 from septum.silo.policy import Policy
+from septum.silo.session import minute_of_the_day
 
 DAY_S = 86_400.0
 LOOK_S = 30.0  # a silo that is paused, or has no room for runs, asks for none and looks so often
@@ -48,12 +49,21 @@ class Deciding:
 
     find     the app that an order names, if it may run here; fetched if it is not here
     sandbox  the level of the processes that run apps
+    minute   of the day, by the silo's own clock
     """
 
     rules: DeployRules
     policy: Policy
     find: Callable[[AppRef], ApprovedApp | Denied]
     sandbox: int
+    minute: Callable[[], int] = minute_of_the_day
+
+    def by_hours(self, order: DeploymentOrder) -> Held | None:
+        """Whether this silo works for others now; None if so."""
+        hours = self.policy.hours
+        if hours is None or hours.hold(self.minute()):
+            return None
+        return _held(order, DeployState.WAITING, "policy.hours: this silo measures models within its hours")
 
     def by_name(self, order: DeploymentOrder, words: Words) -> Held | None:
         """What the steward's words and the rule `accept` say of a name; None where it is taken up."""
@@ -185,8 +195,10 @@ class Deploying:
             self._refused_at[order.deployment] = self._unix()
             self._settle(_held(order, DeployState.REFUSED, f"{app.rule}: {app.reason}"), active=active)
             return
-        if not self._may_measure():
+        said = self._deciding.by_hours(order)
+        if said is None and not self._may_measure():
             said = _held(order, DeployState.WAITING, "it has measured as many models today as its policy lets it")
+        if said is not None:
             self._settle(said, active=active)
             return
         self._take_up(order, app, active)

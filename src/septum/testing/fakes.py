@@ -24,13 +24,14 @@ from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
 from septum.ports.registry import SiloRecord, not_theirs
 from septum.ports.store import ALL_RUNS, JournalEntry, Listed, Pending, RunFilter, StoredRun, Transition, listed_of
-from septum.protocol.codec import Scalar
+from septum.protocol.codec import Scalar, dumps, to_json
 from septum.protocol.description import SiloDescription, Standing
 from septum.protocol.facts import Fact
 from septum.protocol.feed import Change, FeedEntry, FeedFilter, Kind, Sight
 from septum.protocol.plan import digest_of
 from septum.protocol.rights import FIRST_ORGANISATION
 from septum.protocol.run_state import Phase, Run
+from septum.protocol.views import JournalView
 
 
 class FakeClock:
@@ -161,6 +162,12 @@ class MemoryRunStore:
         with self._lock:
             found = self._known(run_id).journal[after:]
             return [entry for entry in found if not kinds or type(entry.fact) in kinds][:limit]
+
+    def journal_json(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+        """The same, each as its number and the canonical JSON of its view."""
+        entries = self.journal(run_id, after=after, limit=limit)
+        views = (JournalView(entry.seq, entry.at, entry.fact) for entry in entries)
+        return [(view.seq, dumps(to_json(view))) for view in views]
 
     def _known(self, run_id: str) -> _RunRecord:
         if run_id not in self._runs:

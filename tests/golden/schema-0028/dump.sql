@@ -179,7 +179,7 @@ CREATE TABLE openings (
 	pid INTEGER NOT NULL, 
 	PRIMARY KEY (epoch)
 );
-INSERT INTO "openings" VALUES(1,1.79594469919402408594e+09,'0.1.0','vm',10141);
+INSERT INTO "openings" VALUES(1,1.79594507241994166381e+09,'0.1.0','vm',29513);
 CREATE TABLE organisations (
 	name VARCHAR NOT NULL, 
 	title VARCHAR NOT NULL, 
@@ -291,7 +291,8 @@ CREATE TABLE silo_accounts (
 	described_at FLOAT NOT NULL, 
 	paused BOOLEAN NOT NULL, 
 	reason VARCHAR NOT NULL, 
-	stood_at FLOAT NOT NULL, budget_low TEXT DEFAULT '[]' NOT NULL, 
+	stood_at FLOAT NOT NULL, 
+	budget_low TEXT NOT NULL, 
 	PRIMARY KEY (silo), 
 	FOREIGN KEY(silo) REFERENCES silos (name)
 );

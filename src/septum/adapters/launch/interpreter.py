@@ -21,6 +21,7 @@ mapped = [line.split(None, 5)[5].rstrip() for line in open("/proc/self/maps") if
 folders += [os.path.dirname(path) for path in mapped if path.startswith("/") and ".so" in path]
 print(json.dumps(sorted({path for path in folders if os.path.isdir(path)})))
 """
+KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_CBWR", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES")
 _ANSWER_S = 120.0  # from a cold disk, on a busy machine
 
 
@@ -52,16 +53,32 @@ def where_python_is(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in ("PATH", "PYTHONPATH", "PYTHONHOME") if name in environment}
 
 
+def kernels_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of an environment that says which kernels numeric libraries take, and so a sum's last bits.
+
+    >>> kernels_in({"OPENBLAS_CORETYPE": "Haswell", "AWS_SECRET_ACCESS_KEY": "x"})
+    {'OPENBLAS_CORETYPE': 'Haswell'}
+    """
+    return {name: environment[name] for name in KERNELS if name in environment}
+
+
 def environment_of_app(home: Path, ours: Mapping[str, str]) -> dict[str, str]:
-    """An app's environment: nothing of `ours` but where to find programs and Python's packages."""
-    return where_python_is(ours) | {
-        "LANG": "C.UTF-8",
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "OMP_NUM_THREADS": "1",  # the same sums on any machine; silos may share one
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",  # an app that walks a set walks it in one order
-        "PYTHONUNBUFFERED": "1",  # what it printed before it was killed is what one wants to see
-        "PYTHONFAULTHANDLER": "1",
-    }
+    """An app's environment: nothing of `ours` but where programs and Python's packages are, and which kernels to take.
+
+    Whoever sets those for one program of a machine would else get another model from the next, by its last bits.
+    """
+    return (
+        where_python_is(ours)
+        | kernels_in(ours)
+        | {
+            "LANG": "C.UTF-8",
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            "OMP_NUM_THREADS": "1",  # the same sums on any machine; silos may share one
+            "MKL_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONHASHSEED": "0",  # an app that walks a set walks it in one order
+            "PYTHONUNBUFFERED": "1",  # what it printed before it was killed is what one wants to see
+            "PYTHONFAULTHANDLER": "1",
+        }
+    )

@@ -1,7 +1,8 @@
 """How does the coordinator's ASGI app reach the network? Through granian, embedded in the coordinator's own process.
 
-TLS 1.3 alone, HTTP/1.1 alone, one port. The listening socket is made here and handed over: granian's own is bound with
-SO_REUSEPORT, so that a second coordinator on the port would start without a word and take half of the connections.
+TLS 1.3 alone, HTTP/1.1 alone, one port; coordinator/loopback.py has the exception. The listening socket is made here
+and handed over: granian's own is bound with SO_REUSEPORT, so that a second coordinator on the port would start without
+a word and take half of the connections.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class AsgiApp(Protocol):
 
 
 class GranianServer:
-    """One port with TLS. Binds on construction: `port` is known then, and connections queue until `serve`."""
+    """One port, with TLS. Binds on construction: `port` is known then, and connections queue until `serve`."""
 
     def __init__(
-        self, app: object, *, host: str, port: int, cert_path: Path, key_path: Path, max_connections: int
+        self, app: object, *, host: str, port: int, max_connections: int, cert_path: Path | None, key_path: Path | None
     ) -> None:
         """Bind.
 
@@ -52,11 +53,11 @@ class GranianServer:
             app: the ASGI app.
             host: an IP address or host name of this machine.
             port: 0 takes any free one.
-            cert_path: PEM, the chain.
-            key_path: PEM.
             max_connections: open at one time; beyond it new ones wait in their handshake, so keep it far above silos
                 and people together. The process's limit on open files is raised for them; where the system does not
                 allow that, there are fewer, and the log says how many.
+            cert_path: PEM, the chain; None for no TLS, which is for loopback alone.
+            key_path: PEM.
 
         Raises:
             ConflictError: the port is in use; names it and, where it can be found, the process.

@@ -21,7 +21,7 @@ _ONE = select(SILO_ACCOUNTS.c.silo).where(SILO_ACCOUNTS.c.silo == bindparam("of_
 _NAMES = select(SILOS.c.name)
 _ADD = insert(SILO_ACCOUNTS)
 _CHANGE = update(SILO_ACCOUNTS).where(SILO_ACCOUNTS.c.silo == bindparam("of_silo"))
-_NEW = {"description": "", "described_at": 0.0, "paused": False, "reason": "", "stood_at": 0.0}
+_NEW = {"description": "", "described_at": 0.0, "paused": False, "reason": "", "stood_at": 0.0, "budget_low": "[]"}
 
 
 class SqliteAccounts:

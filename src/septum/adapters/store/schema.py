@@ -156,7 +156,7 @@ SILO_ACCOUNTS = Table(
     Column("paused", Boolean, nullable=False),
     Column("reason", String, nullable=False),
     Column("stood_at", Float, nullable=False),
-    Column("budget_low", Text, nullable=False, server_default="[]"),
+    Column("budget_low", Text, nullable=False),
 )
 
 # People and what they prove themselves by: ports/people.py, ports/credentials.py. Nobody is removed.

@@ -216,6 +216,12 @@ class SqliteRunStore:
                 raise not_found("run", run_id, connection.scalars(_IDS).all())
         return [JournalEntry(row.seq, row.at, _fact(row.fact)) for row in rows]
 
+    def journal_json(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, bytes]]:
+        """The same, each as its number and the canonical JSON of its view, as it was written."""
+        with self._database.read() as connection:
+            rows = connection.execute(_JOURNAL, {"run_id": run_id, "after": after, "most": limit}).all()
+        return [(seq, b'{"at":%s,"fact":%s,"seq":%d}' % (dumps(at), fact.encode(), seq)) for seq, at, fact in rows]
+
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:

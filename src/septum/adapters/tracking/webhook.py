@@ -1,10 +1,11 @@
-"""How do other systems hear that a run has ended? By signed POST requests, as Standard Webhooks 1.0 describes them.
+"""How do other systems hear what happens? By signed POST requests, as Standard Webhooks 1.0 describes them.
 
     webhook-id         the same for the same thing told again: a receiver that has seen it may drop it
     webhook-timestamp  Unix time, seconds, of this attempt: a receiver refuses what is old
     webhook-signature  v1,BASE64: HMAC-SHA256 under the shared secret, over "ID.TIMESTAMP.BODY"
 
-The body is `{"type": "run.ended", "timestamp": ..., "data": {...}}`, with what trackers are told, nothing of one silo.
+The body is `{"type": "run.ended", "timestamp": ..., "data": {...}}`, with what trackers are told, nothing of one silo;
+of a change in the federation it is `{"type": "silo.offline", ..., "data": {...}}` with the change as the feed has it.
 An answer other than 2xx, or none, counts as not heard, and it is told again; 410 (Gone) means that nobody wants it.
 """
 
@@ -24,7 +25,8 @@ import httpx
 
 from septum.errors import ConfigError, ConnectionFailedError, did_you_mean
 from septum.ports.tracker import RoundMeasured, RunEnded, RunStarted, Told, Tracker, TrackerSettings
-from septum.protocol.codec import dumps, to_json
+from septum.protocol.codec import Json, dumps, to_json
+from septum.protocol.feed import FeedEntry, Kind, Noun, kinds_of
 
 TIMEOUT_S = 10.0
 GONE = 410
@@ -38,7 +40,8 @@ _MAKE_SECRET = 'printf "whsec_%s\\n" "$(openssl rand -base64 32)" > webhook.secr
 class Webhook:
     """A Tracker that posts to one URL.
 
-    on  which of started, measured, ended are told
+    on     which of started, measured, ended are told of runs
+    kinds  which changes of the feed are told
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class Webhook:
         secret: bytes,
         on: frozenset[str],
         ca_file: str = "",
+        kinds: frozenset[Kind] = frozenset(),
         unix: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
         self._secret = secret
         self._on = on
+        self._kinds = kinds
         self._unix = unix
         self._client = httpx.Client(timeout=TIMEOUT_S, verify=_trust(ca_file), follow_redirects=False)
 
@@ -60,8 +65,20 @@ class Webhook:
         kind = KINDS[type(told)]
         if kind not in self._on:
             return
-        body = dumps({"type": f"run.{kind}", "timestamp": _iso(told.at), "data": to_json(told)})
-        name = _id_of(kind, told)
+        self._post(f"run.{kind}", told.at, to_json(told), _id_of(kind, told))
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Of which changes it is told."""
+        return self._kinds
+
+    def change(self, entry: FeedEntry) -> None:
+        """Post one change. Raises ConnectionFailedError when it was not heard."""
+        data: dict[str, Json] = {name: value for name, value in _fields(entry).items() if value}
+        self._post(entry.change.kind.value, entry.at, data, _name_of(f"feed {entry.seq} {entry.at!r}"))
+
+    def _post(self, kind: str, at: float, data: Json, name: str) -> None:
+        body = dumps({"type": kind, "timestamp": _iso(at), "data": data})
         try:
             answer = self._client.post(self._url, content=body, headers=self._headers(name, body))
         except httpx.HTTPError as error:
@@ -113,17 +130,20 @@ def make_webhook(settings: TrackerSettings) -> Tracker:
             f"[tracking.webhook]: url is {url!r}, an https:// address is needed",
             hint='url = "https://ci.example.org/x"',
         )
-    on = frozenset(part.strip() for part in _text(settings, "on", "ended").split(",") if part.strip())
-    for one in sorted(on - set(KINDS.values())):
-        raise ConfigError(f"[tracking.webhook]: on has {one!r}; {did_you_mean(one, tuple(KINDS.values()))}")
-    if not on:
+    wanted = frozenset(part.strip() for part in _text(settings, "on", "ended").split(",") if part.strip())
+    on = wanted & set(KINDS.values())
+    known = {*KINDS.values(), *(kind.value for kind in Kind), *(noun.value for noun in Noun)}
+    for one in sorted(wanted - known):
+        raise ConfigError(f"[tracking.webhook]: on has {one!r}; {did_you_mean(one, known)}")
+    kinds = kinds_of(tuple(sorted(wanted - on)))
+    if not wanted:
         raise ConfigError("[tracking.webhook]: on is empty, so nothing would be told", hint='on = "ended"')
     ca_file = _text(settings, "ca_file", "")
     ca_path = settings.data_dir / ca_file
     if ca_file and not ca_path.is_file():
         raise ConfigError(f"[tracking.webhook]: ca_file {ca_path} is not there", hint=f"ls -l {ca_path}")
     secret = _secret(settings.data_dir / _text(settings, "secret_file", "webhook.secret"))
-    return Webhook(url, secret, on, str(ca_path) if ca_file else "")
+    return Webhook(url, secret, on, str(ca_path) if ca_file else "", kinds)
 
 
 def _text(settings: TrackerSettings, key: str, default: str) -> str:
@@ -154,7 +174,18 @@ def _secret(path: Path) -> bytes:
 def _id_of(kind: str, told: Told) -> str:
     """By which a receiver knows what it was told already: of the run, what, and when it happened."""
     place = f"{told.run} {kind} {told.round if isinstance(told, RoundMeasured) else ''} {told.at!r}"
+    return _name_of(place)
+
+
+def _name_of(place: str) -> str:
     return f"msg_{hashlib.sha256(place.encode()).hexdigest()[:32]}"
+
+
+def _fields(entry: FeedEntry) -> dict[str, Json]:
+    """The change without what does not apply."""
+    change = to_json(entry.change)
+    assert isinstance(change, dict)
+    return {"seq": entry.seq, "at": entry.at, **change}
 
 
 def _iso(unix_s: float) -> str:

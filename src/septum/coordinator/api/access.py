@@ -18,9 +18,11 @@ from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.feed import Feed
 from septum.coordinator.groups import Groups
+from septum.coordinator.links import Links
 from septum.coordinator.loads import Loads
 from septum.coordinator.login import Login, unknown
 from septum.coordinator.logs import Logs
+from septum.coordinator.loopback import COOKIE_NAME
 from septum.coordinator.oidc import Oidc
 from septum.coordinator.people import People
 from septum.coordinator.projects import Projects
@@ -61,6 +63,7 @@ class ApiParts:
     seats: Seats
     logs: Logs
     loads: Loads
+    links: Links
     started_at: float
 
     @property
@@ -134,6 +137,11 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+def cookie_of(request: Request) -> str:
+    """The name of the session's cookie: another one where the request came over loopback, without TLS."""
+    return str(request.scope.get(COOKIE_NAME, COOKIE))
+
+
 def parts_of(request: Request) -> ApiParts:
     """The parts that the app was made with."""
     parts = request.app.state.parts
@@ -145,7 +153,7 @@ async def _caller(request: Request) -> Caller:
     login, (scheme, _, bearer) = parts_of(request).login, request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and bearer.strip():
         return await login.caller(bearer.strip())
-    cookie = request.cookies.get(COOKIE, "")
+    cookie = request.cookies.get(cookie_of(request), "")
     if not cookie:
         raise unknown("this needs a bearer token")
     caller = await login.caller(cookie)

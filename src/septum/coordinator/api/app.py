@@ -66,8 +66,8 @@ NOUNS = (
 )
 
 
-def create_app(parts: ApiParts) -> FastAPI:
-    """The app."""
+def create_app(parts: ApiParts | None) -> FastAPI:
+    """The app; without parts it has routes and a schema, and answers nothing."""
     app = FastAPI(
         title="septum",
         version=__version__,

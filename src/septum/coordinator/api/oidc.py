@@ -59,7 +59,7 @@ async def callback(request: Request, state: _Text = "", code: _Text = "", error:
         raise AuthError("the identity provider refused the sign-in", hint="begin again; its own log says more")
     session = await _oidc(request).come_back(state, code, request.cookies.get(BROWSER_COOKIE, ""))
     response = RedirectResponse("/", 303)
-    keep_in_cookie(response, session.token)
+    keep_in_cookie(request, response, session.token)
     response.delete_cookie(BROWSER_COOKIE, secure=True, httponly=True, samesite="lax", path="/")
     return response
 

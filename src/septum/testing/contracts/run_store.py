@@ -13,10 +13,10 @@ import pytest
 
 from septum.errors import ConflictError, NotFoundError
 from septum.ports.store import JournalEntry, Listed, Pending, RunFilter, RunStore, StoredRun, Transition, listed_of
-from septum.protocol.codec import from_json, loads
+from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.facts import ModelMeasured, RunResumed, SiloJoined
 from septum.protocol.messages import Outcome
-from septum.protocol.views import ModelView, RunView
+from septum.protocol.views import JournalView, ModelView, RunView
 from septum.testing.contracts.samples import COMBINE, DISCARD, FACTS, MODEL, busy_run, ended_run, new_run
 
 
@@ -161,6 +161,19 @@ class RunStoreContract(ABC):
             JournalEntry(3, 3.0, FACTS[2]),
         ]
         assert [(entry.seq, entry.at) for entry in store.journal("run-b")] == [(1, 2.0), (2, 2.0), (3, 4.0)]
+
+    def test_the_journal_is_read_as_json_too_and_each_fact_may_have_its_own_time(self, store: RunStore) -> None:
+        """As the views of the decoded entries would be written; without times, all are of the commit."""
+        run = new_run("run-a")
+        store.create(run, [SiloJoined("north")], at=1.5)
+        facts = (SiloJoined("süd"), SiloJoined("west"))
+        store.commit([Transition(run, 1, facts=facts, times=(2.0, 2.25))], at=3.0)
+        store.commit([Transition(run, 2, facts=facts)], at=4.0)
+        entries = store.journal("run-a")
+        assert [entry.at for entry in entries] == [1.5, 2.0, 2.25, 4.0, 4.0]
+        found = store.journal_json("run-a", after=1, limit=3)
+        views = [JournalView(entry.seq, entry.at, entry.fact) for entry in entries[1:4]]
+        assert list(found) == [(view.seq, dumps(to_json(view))) for view in views]
 
     def test_the_journal_is_read_on_from_an_entry(self, store: RunStore) -> None:
         """At most `limit` entries; none after the last."""

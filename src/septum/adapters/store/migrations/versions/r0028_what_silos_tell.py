@@ -10,4 +10,19 @@ down_revision = "0020"
 
 
 def upgrade() -> None:
-    op.add_column("silo_accounts", sa.Column("budget_low", sa.Text(), nullable=False, server_default="[]"))
+    connection = op.get_bind()
+    rows = [dict(row) for row in connection.execute(sa.text("SELECT * FROM silo_accounts")).mappings()]
+    op.drop_table("silo_accounts")  # made anew: SQLite writes a column that is added otherwise than one that was there
+    accounts = op.create_table(
+        "silo_accounts",
+        sa.Column("silo", sa.String(), sa.ForeignKey("silos.name"), primary_key=True),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("described_at", sa.Float(), nullable=False),
+        sa.Column("paused", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("stood_at", sa.Float(), nullable=False),
+        sa.Column("budget_low", sa.Text(), nullable=False),
+    )
+    for row in rows:
+        known = {**row, "paused": bool(row["paused"]), "budget_low": "[]"}
+        connection.execute(sa.insert(accounts), known)

@@ -1,0 +1,74 @@
+"""What a person does with the console: windows, clicks and keys. What the page may never do is checked on the way."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import TimeoutError
+
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+PATIENCE_MS = 20_000
+
+
+class Console:
+    """A window. Requests to another host, and what the policy had to forbid, are kept in `wrong`."""
+
+    def __init__(self, browser, url, **context):
+        self.url = url
+        self.wrong = []
+        place = {"viewport": WIDE, "locale": "en-GB", "timezone_id": "Europe/Zurich", "reduced_motion": "reduce"}
+        self.context = browser.new_context(**place, **context)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        self.page.on("request", self._asked)
+
+    def _said(self, message):
+        text = message.text
+        if "Content Security Policy" in text or (message.type == "error" and "Failed to load resource" not in text):
+            self.wrong.append(f"console: {text}")
+
+    def _asked(self, request):
+        if not request.url.startswith((self.url, "data:", "blob:")):
+            self.wrong.append(f"asked another host: {request.url}")
+
+    def enter(self, link):
+        self.page.goto(link)
+        try:
+            self.heading("Hello")
+        except TimeoutError as error:
+            raise AssertionError(
+                f"the link led to {self.page.url}: {self.page.inner_text('body')} {self.wrong}"
+            ) from error
+
+    def go(self, path):
+        self.page.goto(self.url + path)
+        self.page.locator("main h1").wait_for()
+
+    def heading(self, name):
+        self.page.get_by_role("heading", level=1, name=re.compile(name)).wait_for()
+
+    def press(self, name, role="button"):
+        self.page.get_by_role(role, name=name, exact=True).first.click()
+
+    def fill(self, label, value):
+        self.page.get_by_label(label, exact=True).fill(value)
+
+    def see(self, text):
+        self.page.get_by_text(text).first.wait_for()
+
+    def violations(self):
+        """What axe-core finds that is serious or worse."""
+        self.page.evaluate(AXE.read_text())
+        found = self.page.evaluate("() => axe.run({resultTypes: ['violations']})")
+        return [
+            f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    def close(self):
+        self.context.close()
+        assert self.wrong == []

@@ -1,0 +1,78 @@
+"""Every page, in both colours and at two widths: nothing sticks out, nothing is unreadable, nothing is forbidden."""
+
+import pytest
+from tests.console.pages import NARROW, WIDE, Console
+from tests.console.runs import plan_of
+
+from septum.client import Client
+
+pytestmark = pytest.mark.console
+
+
+@pytest.fixture(scope="module")
+def finished(hospitals):
+    """Two runs that have ended: a masked one, and one in which the coordinator saw each hospital's own metrics."""
+    runs = []
+    with Client(hospitals.admin) as client:
+        for rounds, inspect in ((12, False), (8, True)):
+            plan = plan_of(client, rounds=rounds, inspect=inspect, name="inspected" if inspect else "")
+            runs.append(client.submit(plan, key=f"pages {inspect}").id)
+            list(client.watch(runs[-1]))
+    return runs
+
+
+PAGES = {
+    "home": ("/", "Hello"),
+    "runs": ("/runs", "Runs"),
+    "run": ("/runs/{run}", "heart-disease"),
+    "models": ("/runs/{run}/models", "heart-disease"),
+    "timeline": ("/runs/{run}/timeline", "heart-disease"),
+    "logs": ("/runs/{run}/logs", "heart-disease"),
+    "system": ("/runs/{run}/system", "heart-disease"),
+    "privacy": ("/runs/{run}/privacy", "heart-disease"),
+    "settings": ("/runs/{run}/settings", "heart-disease"),
+    "inspected": ("/runs/{other}", "inspected"),
+    "compare": ("/runs/compare?runs={run},{other}", "Compare 2 runs"),
+    "new-run": ("/runs/new", "New run"),
+    "silos": ("/silos", "Silos"),
+    "silo": ("/silos/cleveland", "cleveland"),
+    "projects": ("/projects", "Projects"),
+    "groups": ("/projects?tab=groups", "Projects"),
+    "apps": ("/apps", "Apps"),
+    "app": ("/apps/{app}", "heart-disease 1.0.0"),
+    "people": ("/people", "People"),
+    "account": ("/account", "administrator"),
+    "nowhere": ("/there-is-no-such-page", "There is no such page"),
+}
+
+
+@pytest.fixture(scope="module")
+def window(browser, hospitals):
+    made = Console(browser, hospitals.federation.console_url)
+    made.enter(hospitals.link())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def app(hospitals):
+    with Client(hospitals.admin) as client:
+        return client.apps()[0].digest
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_in_both_colours_and_widths(window, app, finished, shots, name):
+    path, heading = PAGES[name]
+    window.go(path.format(run=finished[0], other=finished[1], app=app))
+    window.heading(heading)
+    window.page.wait_for_load_state("networkidle")
+    for colours in ("light", "dark"):
+        window.page.emulate_media(color_scheme=colours)
+        for width, viewport in (("narrow", NARROW), ("wide", WIDE)):
+            window.page.set_viewport_size(viewport)
+            window.page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")
+            if shots:
+                window.page.wait_for_timeout(250)
+                window.page.screenshot(path=shots / f"{name}-{colours}-{width}.png", full_page=True)
+        wrong = window.violations()
+        assert not wrong, "\n".join(wrong)

@@ -1,0 +1,145 @@
+/** Which questions do the pages ask, and how fresh are the answers? One hook for each noun. */
+import { queryOptions, useQuery } from "@tanstack/react-query";
+import { api, type Schemas, told } from "./client";
+
+export type Run = Schemas["RunView"];
+export type Plan = Schemas["Plan"];
+export type Status = Schemas["RunStatus"];
+export type Model = Schemas["ModelView"];
+export type Silo = Schemas["SiloView"];
+export type App = Schemas["AppView"];
+export type Project = Schemas["ProjectView"];
+export type Group = Schemas["GroupView"];
+export type Person = Schemas["PersonView"];
+
+const OFTEN_MS = 5_000;
+export const PAGE = 25;
+
+/** Everything in a list, page by page. */
+export async function everything<T>(page: (after: string) => Promise<{ items: T[]; next?: string | null }>): Promise<T[]> {
+  const found: T[] = [];
+  let after = "";
+  do {
+    const { items, next } = await page(after);
+    found.push(...items);
+    after = next ?? "";
+  } while (after);
+  return found;
+}
+
+const MOST = 1000; // of a page
+export type RunsWanted = { after: string; project: string; app: string; status: Status[] };
+
+/** One page of runs, and whether there is another. */
+export function useRuns(wanted: Partial<RunsWanted>, limit = PAGE) {
+  const { after = "", project = "", app = "", status = [] } = wanted;
+  return useQuery({
+    queryKey: ["runs", after, project, app, status, limit],
+    queryFn: () => told(api.GET("/api/v1/runs", { params: { query: { limit, after, project, app, status } } })),
+    refetchInterval: OFTEN_MS,
+    placeholderData: (old) => old,
+  });
+}
+
+export const runQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["run", id],
+    queryFn: () => told(api.GET("/api/v1/runs/{run_id}", { params: { path: { run_id: id } } })),
+  });
+
+export const planQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["plan", id],
+    queryFn: () => told(api.GET("/api/v1/runs/{run_id}/plan", { params: { path: { run_id: id } } })),
+    staleTime: Infinity,
+  });
+
+export function useModels(run: string) {
+  return useQuery({
+    queryKey: ["models", run],
+    queryFn: () => everything((after) => told(api.GET("/api/v1/models", { params: { query: { run, after, limit: MOST } } }))),
+  });
+}
+
+export function useSilos(enabled = true) {
+  return useQuery({
+    queryKey: ["silos"],
+    queryFn: () => everything((after) => told(api.GET("/api/v1/silos", { params: { query: { after, limit: MOST } } }))),
+    refetchInterval: 2 * OFTEN_MS,
+    enabled,
+  });
+}
+
+export function useApps(enabled = true) {
+  return useQuery({
+    queryKey: ["apps"],
+    queryFn: () => everything((after) => told(api.GET("/api/v1/apps", { params: { query: { after, limit: MOST } } }))),
+    enabled,
+  });
+}
+
+export function useProjects(enabled = true) {
+  return useQuery({
+    queryKey: ["projects"],
+    queryFn: () => everything((after) => told(api.GET("/api/v1/projects", { params: { query: { after, limit: MOST } } }))),
+    enabled,
+  });
+}
+
+export function useGroups(enabled = true) {
+  return useQuery({
+    queryKey: ["groups"],
+    queryFn: () => everything((after) => told(api.GET("/api/v1/groups", { params: { query: { after, limit: MOST } } }))),
+    enabled,
+  });
+}
+
+export function useOrganisations(enabled = true) {
+  return useQuery({
+    queryKey: ["organisations"],
+    queryFn: () => everything((after) => told(api.GET("/api/v1/organisations", { params: { query: { after, limit: MOST } } }))),
+    enabled,
+  });
+}
+
+/** A hyper-parameter, as an app's JSON Schema has it. */
+export type Hyper = {
+  type: "integer" | "number" | "boolean" | "string";
+  default?: string | number | boolean;
+  minimum?: number;
+  maximum?: number;
+  enum?: (string | number)[];
+  description?: string;
+};
+export type Column = {
+  role: string;
+  type: string;
+  unit: string;
+  min: number | null;
+  max: number | null;
+  codes: Record<string, string>;
+  about: string;
+};
+export type Description = {
+  name: string;
+  version: string;
+  hyper: { properties: Record<string, Hyper> };
+  columns: Record<string, Column>;
+  leaves: string[];
+  masked?: string[];
+  private?: string[];
+  presets: Record<string, Record<string, string | number | boolean>>;
+  wheels: unknown[];
+  preinstalled: string[];
+};
+
+export const descriptionQuery = (digest: string) =>
+  queryOptions({
+    queryKey: ["description", digest],
+    queryFn: async () => {
+      const asked = api.GET("/api/v1/apps/{digest}/description", { params: { path: { digest } } });
+      return (await told(asked)) as unknown as Description;
+    },
+    staleTime: Infinity,
+    enabled: digest !== "",
+  });
