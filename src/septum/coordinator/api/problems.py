@@ -59,8 +59,8 @@ class Problem:
 def problem_of(error: SeptumError, status: int) -> Problem:
     """An error as it is answered.
 
-    >>> problem_of(NotFoundError("there is no run 'r1'"), 404).type
-    '/api/v1/errors#not_found'
+    >>> problem_of(SeptumError("what now?"), 500).type
+    '/api/v1/errors#error'
     """
     cls = type(error) if type(error) in ERROR_CLASSES.values() else ERROR_CLASSES[error.code]
     detail, hint = error.message[:MAX_TEXT_CHARS], error.hint[:MAX_TEXT_CHARS]
