@@ -22,7 +22,7 @@ from septum.protocol.html import MAX_ROWS
 from septum.protocol.priority import Priority
 from septum.protocol.views import AppView, RunView
 
-BY_A_BROWSER = {"oidc_begin", "oidc_callback"}  # it is sent there, and comes back with a cookie
+BY_A_BROWSER = {"oidc_begin", "oidc_callback", "session_enter"}  # it is sent there, and comes back with a cookie
 
 
 def methods_of(client):
