@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from septum.client import Client
 
 _ID = re.compile(r"r-[a-z2-7]{12}")
-LOOKED_AT = 1000  # of the newest runs
+LOOKED_AT = 100  # of the newest runs of a name
 
 
 def meant(client: Callable[[], Client], given: object) -> object:
@@ -32,12 +32,11 @@ def _ids(client: Callable[[], Client], given: Sequence[str]) -> list[str]:
     if all(not one or _ID.fullmatch(one) for one in given):
         return list(given)
     with client() as asked:
-        found = asked.runs(limit=LOOKED_AT)
-    ids = {run.id for run in found}
-    return [one if not one or one in ids else _only(one, [run.id for run in found if run.name == one]) for one in given]
+        return [one if not one or _ID.fullmatch(one) else _only(one, asked) for one in given]
 
 
-def _only(name: str, ids: Sequence[str]) -> str:
+def _only(name: str, client: Client) -> str:
+    ids = [run.id for run in client.runs(name=name, limit=LOOKED_AT) if run.name == name]
     if len(ids) > 1:
         raise ConfigError(
             f"{len(ids)} runs are named {name!r}: {', '.join(ids[:10])}{' ...' if len(ids) > 10 else ''}",
