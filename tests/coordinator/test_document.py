@@ -68,6 +68,7 @@ def test_every_route_says_who_may_come_in_and_has_a_described_tag(document):
         assert operation.get("description"), name
     assert [name for name, operation in operations(document) if not operation["security"]] == [
         f"post {PREFIX}/session",
+        f"post {PREFIX}/session/enter",
         f"get {PREFIX}/oidc",
         f"post {PREFIX}/oidc/begin",
         f"get {PREFIX}/oidc/callback",
