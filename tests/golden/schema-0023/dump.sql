@@ -179,7 +179,7 @@ CREATE TABLE openings (
 	pid INTEGER NOT NULL, 
 	PRIMARY KEY (epoch)
 );
-INSERT INTO "openings" VALUES(1,1.79594524940048599244e+09,'0.1.0','vm',6266);
+INSERT INTO "openings" VALUES(1,1.79594507241994166381e+09,'0.1.0','vm',29513);
 CREATE TABLE organisations (
 	name VARCHAR NOT NULL, 
 	title VARCHAR NOT NULL, 
@@ -258,23 +258,12 @@ CREATE TABLE run_index (
 	app VARCHAR NOT NULL, 
 	app_version VARCHAR NOT NULL, 
 	outcome VARCHAR NOT NULL, 
-	name VARCHAR NOT NULL, 
-	submitter VARCHAR NOT NULL, 
 	PRIMARY KEY (run_id), 
 	FOREIGN KEY(run_id) REFERENCES runs (id)
 );
-INSERT INTO "run_index" VALUES('r-open',1.0,'','golden','1.0.0','','r-open','');
-INSERT INTO "run_index" VALUES('r-combining',1.0,'','golden','1.0.0','','r-combining','');
-INSERT INTO "run_index" VALUES('r-ended',1.0,'','golden','1.0.0','finished','r-ended','');
-CREATE TABLE run_views (
-	run_id VARCHAR NOT NULL, 
-	shape VARCHAR NOT NULL, 
-	"view" TEXT NOT NULL, 
-	model TEXT NOT NULL, 
-	PRIMARY KEY (run_id), 
-	FOREIGN KEY(run_id) REFERENCES runs (id)
-);
-INSERT INTO "run_views" VALUES('r-ended','0.1.0-a44145baa01afe9e','{"app":{"digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","name":"golden","version":"1.0.0"},"attempt":1,"created_at":1.0,"finished_rounds":3,"hyper":{"lr":0.5,"rounds":3},"id":"r-ended","masked":false,"metrics":{"accuracy":0.75,"log_loss":0.625,"roc_auc":0.5,"roc_auc_bound":0.25,"rows":12},"model":"blake3:36783f40c7da96f261bb121ac83bef5237e033ab1182c416263023eb0d7e22db","name":"r-ended","plan_digest":"blake3:c7528d88fdc93faa695bf87f10748ebad8f3cd2782c2958782c615205dce508f","quorum":3,"reason":"","round":3,"rounds":3,"silos":[{"awaited":false,"name":"north","presence":"active","problem":""},{"awaited":false,"name":"south","presence":"active","problem":""},{"awaited":false,"name":"west","presence":"active","problem":""}],"status":"finished","strategy":{"name":"fedavgm","settings":{}}}','{"digest":"blake3:36783f40c7da96f261bb121ac83bef5237e033ab1182c416263023eb0d7e22db","metrics":{"accuracy":0.75,"log_loss":0.625,"roc_auc":0.5,"roc_auc_bound":0.25,"rows":12},"round":3,"run":"r-ended","size_bytes":268}');
+INSERT INTO "run_index" VALUES('r-open',1.0,'','golden','1.0.0','');
+INSERT INTO "run_index" VALUES('r-combining',1.0,'','golden','1.0.0','');
+INSERT INTO "run_index" VALUES('r-ended',1.0,'','golden','1.0.0','finished');
 CREATE TABLE runs (
 	id VARCHAR NOT NULL, 
 	version INTEGER NOT NULL, 

@@ -42,6 +42,17 @@ CREATE TABLE deployments (
 	made_at FLOAT NOT NULL, 
 	FOREIGN KEY(name, version) REFERENCES model_versions (name, version)
 );
+CREATE TABLE feed (
+	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
+	at FLOAT NOT NULL, 
+	noun VARCHAR NOT NULL, 
+	kind VARCHAR NOT NULL, 
+	place VARCHAR NOT NULL, 
+	run VARCHAR NOT NULL, 
+	silo VARCHAR NOT NULL, 
+	project VARCHAR NOT NULL, 
+	content TEXT NOT NULL
+);
 CREATE TABLE grants (
 	person VARCHAR NOT NULL, 
 	role VARCHAR NOT NULL, 
@@ -168,7 +179,7 @@ CREATE TABLE openings (
 	pid INTEGER NOT NULL, 
 	PRIMARY KEY (epoch)
 );
-INSERT INTO "openings" VALUES(1,1.79594318099457025527e+09,'0.1.0','vm',17411);
+INSERT INTO "openings" VALUES(1,1.79594524940048599244e+09,'0.1.0','vm',6266);
 CREATE TABLE organisations (
 	name VARCHAR NOT NULL, 
 	title VARCHAR NOT NULL, 
@@ -247,12 +258,23 @@ CREATE TABLE run_index (
 	app VARCHAR NOT NULL, 
 	app_version VARCHAR NOT NULL, 
 	outcome VARCHAR NOT NULL, 
+	name VARCHAR NOT NULL, 
+	submitter VARCHAR NOT NULL, 
 	PRIMARY KEY (run_id), 
 	FOREIGN KEY(run_id) REFERENCES runs (id)
 );
-INSERT INTO "run_index" VALUES('r-open',1.0,'','golden','1.0.0','');
-INSERT INTO "run_index" VALUES('r-combining',1.0,'','golden','1.0.0','');
-INSERT INTO "run_index" VALUES('r-ended',1.0,'','golden','1.0.0','finished');
+INSERT INTO "run_index" VALUES('r-open',1.0,'','golden','1.0.0','','r-open','');
+INSERT INTO "run_index" VALUES('r-combining',1.0,'','golden','1.0.0','','r-combining','');
+INSERT INTO "run_index" VALUES('r-ended',1.0,'','golden','1.0.0','finished','r-ended','');
+CREATE TABLE run_views (
+	run_id VARCHAR NOT NULL, 
+	shape VARCHAR NOT NULL, 
+	"view" TEXT NOT NULL, 
+	model TEXT NOT NULL, 
+	PRIMARY KEY (run_id), 
+	FOREIGN KEY(run_id) REFERENCES runs (id)
+);
+INSERT INTO "run_views" VALUES('r-ended','0.1.0-a44145baa01afe9e','{"app":{"digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","name":"golden","version":"1.0.0"},"attempt":1,"created_at":1.0,"finished_rounds":3,"hyper":{"lr":0.5,"rounds":3},"id":"r-ended","masked":false,"metrics":{"accuracy":0.75,"log_loss":0.625,"roc_auc":0.5,"roc_auc_bound":0.25,"rows":12},"model":"blake3:36783f40c7da96f261bb121ac83bef5237e033ab1182c416263023eb0d7e22db","name":"r-ended","plan_digest":"blake3:c7528d88fdc93faa695bf87f10748ebad8f3cd2782c2958782c615205dce508f","quorum":3,"reason":"","round":3,"rounds":3,"silos":[{"awaited":false,"name":"north","presence":"active","problem":""},{"awaited":false,"name":"south","presence":"active","problem":""},{"awaited":false,"name":"west","presence":"active","problem":""}],"status":"finished","strategy":{"name":"fedavgm","settings":{}}}','{"digest":"blake3:36783f40c7da96f261bb121ac83bef5237e033ab1182c416263023eb0d7e22db","metrics":{"accuracy":0.75,"log_loss":0.625,"roc_auc":0.5,"roc_auc_bound":0.25,"rows":12},"round":3,"run":"r-ended","size_bytes":268}');
 CREATE TABLE runs (
 	id VARCHAR NOT NULL, 
 	version INTEGER NOT NULL, 
@@ -281,6 +303,7 @@ CREATE TABLE silo_accounts (
 	paused BOOLEAN NOT NULL, 
 	reason VARCHAR NOT NULL, 
 	stood_at FLOAT NOT NULL, 
+	budget_low TEXT NOT NULL, 
 	PRIMARY KEY (silo), 
 	FOREIGN KEY(silo) REFERENCES silos (name)
 );

@@ -143,7 +143,7 @@ function SilosOfRun({ run, journal }: { run: Run; journal: Journal }) {
                   </Table.Td>
                   <Table.Td>
                     <Badge color={waits ? "blue" : colour} variant={waits ? "filled" : "light"} tt="none">
-                      {waits ? (since && run.status === "training" ? `works, ${duration(Math.max(0, now - since))}` : "awaited") : text}
+                      {waits ? (since && run.status === "training" ? (now - since < 1 ? "works" : `works, ${duration(now - since)}`) : "awaited") : text}
                     </Badge>
                   </Table.Td>
                   <Table.Td ta="right">{course ? course.round : "–"}</Table.Td>

@@ -10,8 +10,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0023"
-down_revision = "0028"
+revision = "0024"
+down_revision = "0023"
 
 
 def upgrade() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-revision = "0024"
-down_revision = "0022"
+revision = "0021"
+down_revision = "0020"
 
 
 def upgrade() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0020"
-down_revision = "0024"
+revision = "0022"
+down_revision = "0021"
 
 
 def upgrade() -> None:

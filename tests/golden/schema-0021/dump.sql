@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0028');
+INSERT INTO "alembic_version" VALUES('0021');
 CREATE TABLE apps (
 	digest VARCHAR NOT NULL, 
 	name VARCHAR NOT NULL, 
@@ -41,17 +41,6 @@ CREATE TABLE deployments (
 	made_by VARCHAR NOT NULL, 
 	made_at FLOAT NOT NULL, 
 	FOREIGN KEY(name, version) REFERENCES model_versions (name, version)
-);
-CREATE TABLE feed (
-	seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
-	at FLOAT NOT NULL, 
-	noun VARCHAR NOT NULL, 
-	kind VARCHAR NOT NULL, 
-	place VARCHAR NOT NULL, 
-	run VARCHAR NOT NULL, 
-	silo VARCHAR NOT NULL, 
-	project VARCHAR NOT NULL, 
-	content TEXT NOT NULL
 );
 CREATE TABLE grants (
 	person VARCHAR NOT NULL, 
@@ -179,7 +168,7 @@ CREATE TABLE openings (
 	pid INTEGER NOT NULL, 
 	PRIMARY KEY (epoch)
 );
-INSERT INTO "openings" VALUES(1,1.79594507241994166381e+09,'0.1.0','vm',29513);
+INSERT INTO "openings" VALUES(1,1.79594318099457025527e+09,'0.1.0','vm',17411);
 CREATE TABLE organisations (
 	name VARCHAR NOT NULL, 
 	title VARCHAR NOT NULL, 
@@ -292,7 +281,6 @@ CREATE TABLE silo_accounts (
 	paused BOOLEAN NOT NULL, 
 	reason VARCHAR NOT NULL, 
 	stood_at FLOAT NOT NULL, 
-	budget_low TEXT NOT NULL, 
 	PRIMARY KEY (silo), 
 	FOREIGN KEY(silo) REFERENCES silos (name)
 );
