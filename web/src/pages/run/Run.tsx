@@ -2,20 +2,22 @@
 import { Anchor, Button, Group, Modal, Stack, Tabs, Text, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { api, told } from "../../api/client";
 import { useJournal } from "../../api/journal";
 import { type Run, runQuery } from "../../api/queries";
 import { useSession } from "../../api/session";
 import { Copy, ENDED, Empty, Failure, Heading, RunStatus, Waiting, When } from "../../components/Bits";
-import { Logs } from "./Logs";
-import { Models } from "./Models";
 import { Overview } from "./Overview";
-import { Privacy } from "./Privacy";
-import { Settings } from "./Settings";
-import { System } from "./System";
-import { Timeline } from "./Timeline";
+
+// Only the overview comes with the page: it is what most people look at.
+const Models = lazy(() => import("./Models").then((tab) => ({ default: tab.Models })));
+const Timeline = lazy(() => import("./Timeline").then((tab) => ({ default: tab.Timeline })));
+const Logs = lazy(() => import("./Logs").then((tab) => ({ default: tab.Logs })));
+const System = lazy(() => import("./System").then((tab) => ({ default: tab.System })));
+const Privacy = lazy(() => import("./Privacy").then((tab) => ({ default: tab.Privacy })));
+const Settings = lazy(() => import("./Settings").then((tab) => ({ default: tab.Settings })));
 
 export function RunPage() {
   const { id = "", tab = "overview" } = useParams();
@@ -70,31 +72,33 @@ export function RunPage() {
           <Tabs.Tab value="privacy">Privacy</Tabs.Tab>
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
         </Tabs.List>
-        <Tabs.Panel value="overview">
-          <Overview run={run.data} journal={journal} />
-        </Tabs.Panel>
-        {models && (
-          <Tabs.Panel value="models">
-            <Models run={run.data} />
+        <Suspense fallback={<Waiting />}>
+          <Tabs.Panel value="overview">
+            <Overview run={run.data} journal={journal} />
           </Tabs.Panel>
-        )}
-        <Tabs.Panel value="timeline">
-          <Timeline run={run.data} />
-        </Tabs.Panel>
-        {can("log.read") && (
-          <Tabs.Panel value="logs">
-            <Logs run={run.data} />
+          {models && (
+            <Tabs.Panel value="models">
+              <Models run={run.data} />
+            </Tabs.Panel>
+          )}
+          <Tabs.Panel value="timeline">
+            <Timeline run={run.data} />
           </Tabs.Panel>
-        )}
-        <Tabs.Panel value="system">
-          <System run={run.data} />
-        </Tabs.Panel>
-        <Tabs.Panel value="privacy">
-          <Privacy run={run.data} />
-        </Tabs.Panel>
-        <Tabs.Panel value="settings">
-          <Settings run={run.data} />
-        </Tabs.Panel>
+          {can("log.read") && (
+            <Tabs.Panel value="logs">
+              <Logs run={run.data} />
+            </Tabs.Panel>
+          )}
+          <Tabs.Panel value="system">
+            <System run={run.data} />
+          </Tabs.Panel>
+          <Tabs.Panel value="privacy">
+            <Privacy run={run.data} />
+          </Tabs.Panel>
+          <Tabs.Panel value="settings">
+            <Settings run={run.data} />
+          </Tabs.Panel>
+        </Suspense>
       </Tabs>
     </>
   );
