@@ -47,7 +47,7 @@ def test_viewers_get_everything_and_say_what_they_cost():
     assert found["complete"] is True
     assert found["overhead_ms"].keys() == {"alone", "watched"}
     assert found["round_overhead_added_ms"] == pytest.approx(
-        found["overhead_ms"]["watched"]["p50"] - found["overhead_ms"]["alone"]["p50"], abs=0.01
+        found["overhead_ms"]["watched"]["p50"] - found["overhead_ms"]["alone"]["p50"], abs=0.05
     )
 
 
