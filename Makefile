@@ -24,11 +24,11 @@ test: $(VENV)/.setup  ## all tests, with the time of each suite
 	  echo "== $$suite: $$(( $$(date +%s) - started )) s"; \
 	done
 
-unit: $(VENV)/.setup  ## the fast tests: no process, no long computation
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not processes and not laws and not e2e and not faults and not attacks and not console"
+unit: $(VENV)/.setup  ## the fast tests: no process, no server, no long computation
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not processes and not laws and not served and not e2e and not faults and not attacks and not console"
 
-slow: $(VENV)/.setup  ## workers, sandboxes and commands, each by itself; histories drawn at random; accounting
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "(processes or laws) and not e2e and not faults and not attacks and not console"
+slow: $(VENV)/.setup  ## workers, sandboxes and commands, each by itself; servers in this process; histories drawn at random
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "(processes or laws or served) and not e2e and not faults and not attacks and not console"
 
 e2e: $(VENV)/.setup  ## real processes over real HTTPS
 	$(BIN)/pytest -q -m e2e

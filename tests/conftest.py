@@ -19,12 +19,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The unit suite is what one runs while working, so it stays fast: what starts processes is in another suite.
 STARTS = frozenset({"os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"})
 MAY_START = frozenset({"processes", "e2e", "faults", "attacks", "console"})
+MAY_LISTEN = MAY_START | {"served"}
 _running: list[pytest.Item] = []
 
 
+def _is(names: frozenset[str]) -> bool:
+    return any(_running[-1].get_closest_marker(name) for name in names)
+
+
 def _no_process(event: str, _arguments: tuple[object, ...]) -> None:
-    if event in STARTS and _running and not any(_running[-1].get_closest_marker(name) for name in MAY_START):
+    if event in STARTS and _running and not _is(MAY_START):
         raise AssertionError(f"{_running[-1].nodeid} starts a process: a unit test does not; mark it `processes`")
+    if event == "socket.bind" and _running and not _is(MAY_LISTEN) and not isinstance(_running[-1], pytest.DoctestItem):
+        raise AssertionError(f"{_running[-1].nodeid} listens: a unit test does not; mark it `served`")
 
 
 sys.addaudithook(_no_process)

@@ -10,6 +10,8 @@ from septum.client import Client
 from septum.errors import ConfigError, ConflictError, ExitCode
 from septum.sdk.package import digest_of
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):

@@ -9,7 +9,7 @@ from septum.ports.launcher import WorkerLimits
 from septum.silo.config import AppSettings, SiloConfig, write_config
 from septum.silo.packages import Packages
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.served]
 
 
 def test_doctor_is_well_with_a_coordinator_that_answers(coordinator, septum, home):

@@ -14,6 +14,8 @@ from tests.coordinator.support import plan_of
 from septum.cli import timing
 from septum.client import Client
 
+pytestmark = pytest.mark.served
+
 SILOS = ("cleveland", "hungary", "switzerland")
 
 

@@ -14,6 +14,8 @@ from septum.protocol.codec import encode
 from septum.protocol.log_lines import LogLevel, LogOrigin
 from septum.testing.contracts.telemetry import batch, report
 
+pytestmark = pytest.mark.served
+
 EVIL = "\x1b[31mred\x07\u202e\r\nseptum: all is well\u2028\x9b2J"
 
 

@@ -1,6 +1,9 @@
+import pytest
 from tests.cli.small_coordinator import MODEL
 
 from septum.protocol.messages import blob_of
+
+pytestmark = pytest.mark.served
 
 
 def test_download_by_run_writes_the_model(coordinator, septum, example, home):

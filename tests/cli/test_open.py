@@ -8,6 +8,8 @@ from tests.coordinator.visitors import Visitor, person
 
 from septum.coordinator import web
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):

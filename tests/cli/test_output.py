@@ -9,6 +9,8 @@ import pytest
 from septum.cli.output import Answer, Output, Table
 from septum.errors import RunFailedError
 
+pytestmark = pytest.mark.served
+
 KEYS = {"schema_version", "status", "exit_code"}
 
 

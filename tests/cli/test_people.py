@@ -17,6 +17,8 @@ from septum.cli.login import read_link
 from septum.coordinator.config import load_config
 from septum.errors import ConfigError
 
+pytestmark = pytest.mark.served
+
 PASSWORD = "a long enough password"
 
 

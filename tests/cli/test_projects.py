@@ -6,6 +6,8 @@ import pytest
 from tests.coordinator.running import Running
 from tests.coordinator.visitors import person
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):

@@ -9,6 +9,8 @@ from tests.coordinator.running import Running
 from septum.adapters.identity.keys import make_private_key
 from septum.client import Client
 
+pytestmark = pytest.mark.served
+
 SOUTH = "ed25519:" + "a" * 64
 
 

@@ -8,6 +8,8 @@ from septum.protocol.plan import Metric, Vote
 from septum.protocol.resources import Resources
 from septum.protocol.views import RunStatus
 
+pytestmark = pytest.mark.served
+
 
 def test_submit_sends_the_plan_that_the_options_say(coordinator, septum, example):
     done = septum(

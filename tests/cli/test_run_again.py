@@ -13,6 +13,8 @@ from septum.protocol.messages import Outcome, Stage, blob_of
 from septum.protocol.privacy import Privacy
 from septum.protocol.views import RunStatus
 
+pytestmark = pytest.mark.served
+
 
 def metrics(roc_auc):
     return Metrics(rows=254, accuracy=0.8, log_loss=0.5, roc_auc=roc_auc)

@@ -2,6 +2,8 @@ import stat
 
 import pytest
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture
 def enroll(septum, home, example):

@@ -25,6 +25,8 @@ from septum.protocol.query import (
 from septum.protocol.views import RunStatus
 from septum.sdk.contract import Column, Kind
 
+pytestmark = pytest.mark.served
+
 CONTRACT = {
     "age": Column(kind=Kind.INTEGER, unit="years", minimum=18.0, maximum=110.0),
     "chol": Column(unit="mg/dl", minimum=0.0, maximum=700.0),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.served]
 
 HIDE_CURSOR = "\x1b[?25l"  # what a display that redraws itself begins with
 

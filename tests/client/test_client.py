@@ -25,6 +25,8 @@ from septum.errors import (
 from septum.protocol import facts
 from septum.protocol.views import RunStatus, RunView, SiloStatus
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture(scope="module")
 def coordinator(tmp_path_factory):

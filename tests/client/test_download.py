@@ -15,6 +15,8 @@ from septum.errors import ConfigError, ConnectionFailedError, DigestError, Messa
 from septum.protocol.plan import digest_of
 from septum.testing.network import Line, NetworkProxy
 
+pytestmark = pytest.mark.served
+
 MODEL = random.Random(3).randbytes(300_000)
 DIGEST = digest_of(MODEL)
 PATIENCE_S = 5.0

@@ -17,6 +17,8 @@ from septum.ports.tracker import Listener, TrackerSettings
 from septum.protocol.feed import Change, FeedEntry, Kind
 from septum.testing.contracts.tracker import STORY, TrackerContract
 
+pytestmark = pytest.mark.served
+
 SECRET = bytes(range(32))
 ALL = "started, measured, ended"
 

@@ -19,6 +19,8 @@ from septum.protocol.messages import Poll, Wait
 from septum.protocol.views import SiloStatus
 from septum.testing.fakes import MemoryRegistry
 
+pytestmark = pytest.mark.served
+
 ACCOUNT = "/silo/v1/account"
 SAID = SiloDescription(
     "0.2.0", "3.12.1", "Debian 12, x86_64", 8, 32_000, (), {"region": "north"}, (OfferedDataset("heart", ("age",)),)

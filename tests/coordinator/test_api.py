@@ -19,6 +19,8 @@ from septum.protocol.facts import Fact
 from septum.protocol.plan import Plan
 from septum.protocol.views import JournalView, ModelView, RunStatus, RunView, SiloView
 
+pytestmark = pytest.mark.served
+
 API = "/api/v1"
 
 

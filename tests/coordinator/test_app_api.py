@@ -16,6 +16,8 @@ from septum.client import Client
 from septum.protocol.codec import decode
 from septum.protocol.messages import AppOffer, AppOffers
 
+pytestmark = pytest.mark.served
+
 ANN = Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
 NOWHERE = "sha256:" + "0" * 64
 

@@ -30,6 +30,8 @@ from septum.protocol.messages import Blob, Report, Stage
 from septum.protocol.plan import digest_of
 from septum.protocol.run_state import Stop
 
+pytestmark = pytest.mark.served
+
 # --- blobs ---------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from tests.coordinator.visitors import grant, operator, person
 
 from septum.client import Client
 
+pytestmark = pytest.mark.served
+
 
 @pytest.fixture(scope="module")
 def coordinator(tmp_path_factory):

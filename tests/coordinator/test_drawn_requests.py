@@ -23,7 +23,7 @@ from septum.client import Client
 from septum.coordinator.api.access import ApiParts
 from septum.coordinator.api.app import PREFIX, create_app
 
-pytestmark = pytest.mark.laws
+pytestmark = [pytest.mark.laws, pytest.mark.served]
 
 CHECKS = [
     not_a_server_error,

@@ -12,6 +12,8 @@ from tests.coordinator.visitors import API, PASSWORD, grant, operator, person
 
 from septum.client import Client
 
+pytestmark = pytest.mark.served
+
 SILOS = ("cleveland", "hungary", "switzerland")
 KEYS = (f"f-{n}" for n in itertools.count())
 SEEDS = itertools.count(5000)

@@ -14,6 +14,8 @@ from septum.client import Client
 from septum.coordinator import asgi, totp
 from septum.protocol.codec import to_json
 
+pytestmark = pytest.mark.served
+
 SQL = "x'; DROP TABLE runs; --"
 LOOKED_AT = ("/runs", "/silos", "/people", "/people/ada", "/tokens", "/session")
 MEGABYTES = 10 * 2**20

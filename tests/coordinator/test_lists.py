@@ -14,6 +14,8 @@ from septum.client import Client
 from septum.coordinator.api.paging import MAX_LIMIT
 from septum.protocol.facts import RunCreated, RunEnded
 
+pytestmark = pytest.mark.served
+
 SILOS = ("cleveland", "hungary", "switzerland")
 
 

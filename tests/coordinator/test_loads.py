@@ -16,6 +16,8 @@ from septum.protocol.codec import encode
 from septum.protocol.system import MAX_SAMPLES
 from septum.testing.contracts.telemetry import NOW, report
 
+pytestmark = pytest.mark.served
+
 SYSTEM = "/silo/v1/system"
 
 

@@ -25,6 +25,8 @@ from septum.ports.people import Person
 from septum.protocol.people_views import ConfirmTotp, NewToken, SignIn
 from septum.protocol.rights import Grant, Role
 
+pytestmark = pytest.mark.served
+
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 DAY_S = 86_400.0
 

@@ -21,6 +21,8 @@ from septum.protocol.plan import Masking
 from septum.protocol.privacy import Privacy
 from septum.testing.contracts.telemetry import NOW, batch
 
+pytestmark = pytest.mark.served
+
 STREAM = "ab" * 8
 
 

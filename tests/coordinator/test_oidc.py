@@ -21,6 +21,8 @@ from septum.coordinator.config import load_config
 from septum.errors import ConfigError
 from septum.protocol.rights import Role
 
+pytestmark = pytest.mark.served
+
 SETTINGS = """
 [oidc]
 issuer = "{issuer}"

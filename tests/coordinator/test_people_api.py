@@ -15,6 +15,8 @@ from septum.coordinator.api.app import api_routes
 from septum.coordinator.api.document import permission_of
 from septum.protocol.rights import RIGHTS, Role
 
+pytestmark = pytest.mark.served
+
 ORGANISATIONS = ("st-marys", "basel")
 
 

@@ -15,6 +15,8 @@ from septum.client import Client
 from septum.protocol.codec import dumps, to_json
 from septum.protocol.rights import Right, Scope, may, organisation, project, read_grant
 
+pytestmark = pytest.mark.served
+
 SILOS = ("cleveland", "hungary", "switzerland")
 OWNERS = {"sepsis": ("st-marys",), "asthma": ("basel",), "shared": ("basel", "st-marys")}
 KEYS = (f"p-{n}" for n in itertools.count())

@@ -12,6 +12,8 @@ from septum.client import Client
 from septum.errors import ConfigError, NotFoundError
 from septum.protocol.views import RunStatus
 
+pytestmark = pytest.mark.served
+
 ROUNDS = 6  # the fakes measure every model alike, so the initial one is the earliest of the best
 
 

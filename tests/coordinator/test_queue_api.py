@@ -22,6 +22,8 @@ from septum.protocol.priority import Priority
 from septum.protocol.resources import Capacity, Resources
 from septum.protocol.views import RunStatus, SiloStatus
 
+pytestmark = pytest.mark.served
+
 SILOS = ("cleveland", "hungary", "switzerland")
 NUMBERS = itertools.count(5000)
 

@@ -18,6 +18,8 @@ from septum.protocol.deploying import DeploymentOrders, DeployState, Told
 from septum.protocol.plan import Metric
 from septum.protocol.registered import ModelStage
 
+pytestmark = pytest.mark.served
+
 NAMES = (f"heart-{n}" for n in itertools.count())
 SILOS = ("cleveland", "hungary", "switzerland")
 

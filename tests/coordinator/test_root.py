@@ -15,6 +15,8 @@ from septum.errors import ConfigError, ConflictError
 from septum.protocol.messages import Await
 from septum.protocol.views import RunStatus
 
+pytestmark = pytest.mark.served
+
 
 def test_a_second_coordinator_on_one_data_directory_names_the_firsts_process(tmp_path):
     running = Running(tmp_path)

@@ -22,6 +22,8 @@ from septum.errors import AuthError, ConflictError, MessageError, NotFoundError
 from septum.protocol.roster import SignedRoster, write_roster
 from septum.silo.roster import Rosters as SiloRosters
 
+pytestmark = pytest.mark.served
+
 ANN, BEN, EVE = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))
 SILOS = {"cleveland": "ed25519:" + "c" * 64}
 FIRST = make_roster("heart", {"ann": ANN, "ben": BEN}, SILOS)

@@ -33,6 +33,8 @@ from septum.protocol.codec import MAX_MESSAGE_BYTES, encode
 from septum.protocol.messages import Await, End, Join, Outcome, Poll, Stage, Train, blob_of
 from septum.protocol.plan import digest_of
 
+pytestmark = pytest.mark.served
+
 POLL = "/silo/v1/poll"
 
 

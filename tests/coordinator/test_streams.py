@@ -14,7 +14,7 @@ from septum.coordinator.api import streams
 from septum.coordinator.api.streams import EventStream
 from septum.coordinator.seats import Seats
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.served]
 
 
 class Reader:

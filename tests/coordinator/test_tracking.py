@@ -17,7 +17,7 @@ from septum.protocol.feed import Change, FeedEntry, Kind
 from septum.protocol.messages import Outcome
 from septum.testing.fakes import MemoryRunStore
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.served]
 
 
 class Remembering:

@@ -92,7 +92,7 @@ async def api_of(wire):
         api.close()
 
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.served]
 
 
 async def test_a_silo_of_the_version_before_is_answered_in_that_version():

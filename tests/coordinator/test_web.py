@@ -14,6 +14,8 @@ from septum.coordinator.asgi import headers_of
 from septum.coordinator.loopback import Loopback
 from septum.coordinator.web import NOT_BUILT, Web
 
+pytestmark = pytest.mark.served
+
 PAGE = '<!doctype html><script type="module" nonce="__NONCE__" src="/assets/a-1.js"></script>'
 SCRIPT = b"console.log(1);" * 200
 

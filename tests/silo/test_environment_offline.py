@@ -18,7 +18,7 @@ from septum.sdk.package_file import unpack
 from septum.sdk.requirements import wheel_at
 from septum.silo.environment import Environments, State
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.served]
 
 
 class Index(BaseHTTPRequestHandler):

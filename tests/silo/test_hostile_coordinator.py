@@ -44,6 +44,8 @@ from septum.silo.roster_rule import RosterRule
 from septum.silo.session import Tools
 from septum.testing.hostile import HostileCoordinator, addresses_past
 
+pytestmark = pytest.mark.served
+
 OTHER = public_text(Ed25519PrivateKey.from_private_bytes(bytes(31) + b"1"))
 LOSS = PrivateLoss("logistic", ("x",), (0.0,), (1.0,))
 ATTESTED = Privacy(1.0, strength=Strength.ATTESTED)

@@ -45,6 +45,8 @@ from septum.silo.library import approve_folders
 from septum.silo.packages import Packages
 from septum.silo.root import start
 
+pytestmark = pytest.mark.served
+
 BASE = blob_of(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, {})))
 MAX_IDLE_MB = 60
 

@@ -17,6 +17,8 @@ from septum.silo import serving
 from septum.silo.deployed import Deployed, Held, State
 from septum.silo.serving import MAX_BODY_BYTES, Desk, PredictionServer, check_loopback, token_in
 
+pytestmark = pytest.mark.served
+
 ROWS = {"rows": [{"x": 0.5}, {"x": "-1"}, {"x": 0, "more": "is left out"}]}
 
 

@@ -18,7 +18,7 @@ from septum.protocol.plan import AppRef, Plan
 from septum.sdk.package import digest_of
 from septum.silo.enroll import enroll
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.served]
 
 TRAIN = """
 import warnings

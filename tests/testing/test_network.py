@@ -11,6 +11,8 @@ import pytest
 from septum.errors import TimedOutError
 from septum.testing.network import HOST, Counts, Line, NetworkProxy, Passage
 
+pytestmark = pytest.mark.served
+
 PATIENCE_S = 20.0
 
 

@@ -36,7 +36,7 @@ from septum.protocol.messages import (
 )
 from septum.protocol.plan import digest_of
 
-pytestmark = pytest.mark.parametrize("channel", ["memory", "https"], indirect=True)
+pytestmark = [pytest.mark.parametrize("channel", ["memory", "https"], indirect=True), pytest.mark.served]
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from septum.adapters.channel.transfers import MIN_PROGRESS_BYTES
 from septum.errors import ConflictError, ConnectionFailedError, DigestError, ProtocolError
 from septum.protocol.plan import digest_of
 
+pytestmark = pytest.mark.served
+
 BLOB = digest_of(MODEL)  # 2 MiB
 
 

@@ -15,6 +15,8 @@ from septum.ports.channel import EgressError
 from septum.protocol.messages import AppOffer, Join, blob_of
 from septum.protocol.plan import digest_of
 
+pytestmark = pytest.mark.served
+
 BLOB = digest_of(MODEL)  # 2 MiB
 
 

@@ -12,6 +12,8 @@ from septum.errors import AuthError, ConfigError, ConnectionFailedError, Protoco
 from septum.protocol.codec import encode
 from septum.protocol.messages import Enrolled, Invitation
 
+pytestmark = pytest.mark.served
+
 KEY = Ed25519PrivateKey.generate()
 
 

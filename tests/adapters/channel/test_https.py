@@ -32,6 +32,8 @@ from septum.protocol.messages import Await, End, Invitation, Join, Leave, Outcom
 from septum.protocol.plan import digest_of
 from septum.protocol.versions import Wire
 
+pytestmark = pytest.mark.served
+
 LEAVE = Leave("bye")
 BLOB = digest_of(MODEL)
 

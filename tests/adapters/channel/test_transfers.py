@@ -21,6 +21,8 @@ from septum.errors import (
 from septum.protocol.messages import Leave, Wait
 from septum.protocol.plan import digest_of
 
+pytestmark = pytest.mark.served
+
 LEAVE = Leave("bye")
 BLOB = digest_of(MODEL)  # 2 MiB
 DATA = random.Random(7).randbytes(5_000_000)

@@ -17,6 +17,7 @@ import pytest
 from tests.silo.small_app import payload_of, spec_for, train_task, worker_process
 
 from septum.adapters.launch.app_log import MAX_LOG_BYTES
+from septum.adapters.launch.interpreter import KERNELS
 from septum.adapters.launch.process import WorkerProcess
 from septum.adapters.launch.subprocess import SubprocessLauncher, SubprocessWorker
 from septum.errors import WorkerError
@@ -124,6 +125,7 @@ def test_the_agents_environment_is_not_passed_on(start, level, tmp_path, monkeyp
     assert names <= {
         *("PATH", "PWD", "LANG", "HOME", "TMPDIR", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
         *("PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"),
+        *KERNELS,
     }
     where = {Level.PROCESS: str(spec.run_dir / "scratch"), Level.SANDBOX: "/tmp"}[level]
     assert os.readlink(f"/proc/{worker.pid}/cwd") == where

@@ -18,6 +18,8 @@ from septum.adapters.server.granian import OTHER_FILES, GranianServer
 from septum.adapters.tls import client_context, ensure_server_certificate
 from septum.errors import ConfigError, ConflictError
 
+pytestmark = pytest.mark.served
+
 
 async def echo(scope, receive, send):
     body = bytearray()
