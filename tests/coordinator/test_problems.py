@@ -7,6 +7,8 @@ import json
 import pkgutil
 from pathlib import Path
 
+import pytest
+
 import septum
 from septum.coordinator.api.problems import PAGE, page, problem_of
 from septum.errors import SeptumError
@@ -45,6 +47,7 @@ def test_an_error_that_the_page_does_not_have_is_answered_as_one_that_it_has():
     assert problem_of(Narrower("gone"), 404).type == f"{PAGE}#not_found"
 
 
+@pytest.mark.served
 def test_an_error_is_a_problem_whose_type_leads_to_the_page(coordinator):
     answer = coordinator.ask("GET", "/api/v1/nowhere")
     assert answer.headers["content-type"] == "application/problem+json"
