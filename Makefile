@@ -31,10 +31,10 @@ slow: $(VENV)/.setup  ## workers, sandboxes and commands, each by itself; server
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "(processes or laws or served) and not e2e and not faults and not attacks and not console"
 
 e2e: $(VENV)/.setup  ## real processes over real HTTPS
-	$(BIN)/pytest -q -m e2e
+	$(BIN)/pytest -q -m e2e tests/e2e tests/benchmarks tests/cli
 
 faults: $(VENV)/.setup  ## kills, full disks, hostile networks: nothing is lost
-	$(BIN)/pytest -q -m faults --durations=15
+	$(BIN)/pytest -q -m faults --durations=15 tests/faults tests/adapters/launch/test_hostile_apps.py
 
 browser: $(VENV)/.setup console  ## the console: its components, then every page in a real Chromium
 	$(BIN)/python web/build.py --test
