@@ -5,6 +5,11 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def files_under(folder: Path) -> list[Path]:
+    """Every file below a folder in which others work: what goes meanwhile is not there."""
+    return [Path(place) / name for place, _, names in os.walk(folder) for name in names]
+
+
 def descendants(pid: int) -> set[int]:
     """Every living process below `pid`."""
     children: dict[int, list[int]] = {}

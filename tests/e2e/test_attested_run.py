@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.e2e.processes import files_under
 from tests.e2e.runs import OPEN, Journal, client_of
 from tests.faults.counting import UNCLOSED, until
 from tests.silo.private_app import write_own_app, write_rows
@@ -85,5 +86,7 @@ def test_stewards_decide_whether_an_apps_word_is_enough_and_it_stays_with_them(t
             assert [line["round"] for line in attested] == [1, 2]
             assert {line["noise_multiplier"] for line in attested} == {receipt.noise_multiplier}
             number = re.compile(rb"(?<![0-9.])%b(?![0-9])" % re.escape(str(receipt.noise_multiplier).encode()))
-            kept = [path for path in federation.operator_dir.rglob("*") if path.is_file()]
-            assert not [path for path in kept if number.search(path.read_bytes())]  # it follows from the number of rows
+            kept = files_under(federation.operator_dir)
+            assert not [
+                path for path in kept if path.is_file() and number.search(path.read_bytes())
+            ]  # it follows from the number of rows

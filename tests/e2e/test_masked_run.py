@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.e2e.processes import files_under
 from tests.e2e.runs import OPEN, client_of
 from tests.faults.counting import until
 
@@ -156,7 +157,7 @@ class Look:
 def look_at(place: Place) -> Look:
     federation = place.federation
     pid = federation.pid("coordinator")
-    paths = [path for path in federation.operator_dir.rglob("*") if path.is_file()]
+    paths = files_under(federation.operator_dir)
     paths += [federation.log("coordinator"), *Path(f"/proc/{pid}/fd").iterdir()]
     files = {}
     for path in paths:
@@ -228,7 +229,8 @@ def lived(place: Place, plan: Plan) -> Story:
 def model_0(place: Place, story: Story) -> Tensors:
     said = [entry.fact for entry in place.client.journal(story.run)]
     made = next(fact for fact in said if isinstance(fact, facts.ModelMade))
-    (path,) = place.federation.operator_dir.rglob(made.model.digest.partition(":")[2])
+    name = made.model.digest.partition(":")[2]
+    (path,) = (path for path in files_under(place.federation.operator_dir) if path.name == name)
     return tensors.decode(path.read_bytes())
 
 
