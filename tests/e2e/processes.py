@@ -35,8 +35,10 @@ def children_of(pid: int) -> set[int]:
 
 
 def command_of(pid: int) -> list[str]:
-    """The command line of a process."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    """The command line of a process; empty where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    return []
 
 
 def open_files(pid: int) -> set[str]:

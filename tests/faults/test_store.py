@@ -268,7 +268,7 @@ def a_message_under_way(place: Place) -> Iterator[None]:
 
 
 def test_a_coordinator_that_is_asked_to_end_answers_everybody_and_goes_on_after_its_next_start(place):
-    plan, idle = place.plan("drained", 150), place.plan("held", 3)
+    plan, idle = place.plan("drained", 150), place.plan("held", 150)  # it must not end before it is paused
     held, held_journal = place.start("held", idle)
     held_journal.until(facts.SiloJoined)
     place.client.pause(held.id)
