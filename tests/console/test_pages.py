@@ -65,7 +65,7 @@ def test_a_page_is_whole_in_both_colours_and_widths(window, app, finished, shots
     path, heading = PAGES[name]
     window.go(path.format(run=finished[0], other=finished[1], app=app))
     window.heading(heading)
-    window.page.wait_for_load_state("networkidle")
+    window.settled()
     for colours in ("light", "dark"):
         window.page.emulate_media(color_scheme=colours)
         for width, viewport in (("narrow", NARROW), ("wide", WIDE)):

@@ -5,6 +5,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { Link, useLocation, useNavigate } from "react-router";
 import { connection } from "../api/connection";
+import { useFeed } from "../api/feed";
 import { type Right, useSession } from "../api/session";
 import { Keys } from "./Keys";
 
@@ -24,6 +25,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const { can } = useSession();
   const places = PLACES.filter((place) => place.right === null || can(place.right));
   useEffect(close, [pathname, close]);
+  useFeed(!/^\/runs\/r-/.test(pathname)); // a run's page listens to its journal instead: browsers have few connections
   return (
     <AppShell
       header={{ height: 52 }}

@@ -4,6 +4,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "react-router";
 import { api, told } from "../api/client";
+import { usePace } from "../api/feed";
 import { useSession } from "../api/session";
 import { Command, Empty, Fact, Failure, Heading, SiloStatus, Waiting, When } from "../components/Bits";
 
@@ -11,12 +12,13 @@ export function SiloPage() {
   const { name = "" } = useParams();
   const { can } = useSession();
   const queries = useQueryClient();
+  const pace = usePace(10_000);
   const [open, { open: ask, close }] = useDisclosure();
   const params = { path: { name } };
   const found = useQuery({
     queryKey: ["silo", name],
     queryFn: () => told(api.GET("/api/v1/silos/{name}", { params })),
-    refetchInterval: 10_000,
+    refetchInterval: pace(),
   });
   const revoke = useMutation({
     mutationFn: () => told(api.DELETE("/api/v1/silos/{name}", { params })),

@@ -1,0 +1,26 @@
+"""What one sees of others' work: lists that change as it happens, what has happened, and what the silos say."""
+
+import pytest
+
+from septum.client import Client
+from septum.protocol.people_views import NewPerson
+
+pytestmark = pytest.mark.console
+SOON_MS = 8_000  # far sooner than a list is asked for again beside the feed
+
+
+def test_what_others_do_shows_in_every_list_at_once_over_one_stream(console, hospitals):
+    streams = []
+    console.page.on("request", lambda request: streams.append(request.url) if "/api/v1/events" in request.url else None)
+    console.go("/silos")
+    console.page.get_by_role("link", name="cleveland").wait_for()
+    console.page.evaluate("() => { window.sameWindow = true; }")
+    with Client(hospitals.admin) as client:
+        client.invite("lausanne")
+        console.page.get_by_role("link", name="lausanne").wait_for(timeout=SOON_MS)
+        console.press("People", "link")
+        console.heading("People")
+        client.people.invite(NewPerson("grace", "Grace Hopper"))
+        console.page.get_by_text("grace").first.wait_for(timeout=SOON_MS)
+    assert console.page.evaluate("() => window.sameWindow") is True
+    assert len(streams) == 1
