@@ -24,3 +24,21 @@ def test_what_others_do_shows_in_every_list_at_once_over_one_stream(console, hos
         console.page.get_by_text("grace").first.wait_for(timeout=SOON_MS)
     assert console.page.evaluate("() => window.sameWindow") is True
     assert len(streams) == 1
+
+
+def test_what_has_happened_is_found_by_filters_followed_live_and_leads_to_the_thing(console, hospitals):
+    with Client(hospitals.admin) as client:
+        client.invite("geneva")
+        console.go("/activity?kind=silo.invited")
+        row = console.page.get_by_test_id("silo.invited")
+        row.filter(has_text="geneva was invited.").filter(has_text="admin").wait_for()
+        assert console.page.get_by_test_id("silo.enrolled").count() == 0, "the filter of the address does not hold"
+        console.page.get_by_test_id("feed").get_by_text("live").wait_for()
+        client.invite("lugano")
+        row.filter(has_text="lugano was invited.").wait_for(timeout=SOON_MS)
+    console.page.get_by_label("Silo", exact=True).first.click()
+    console.page.get_by_role("option", name="geneva").click()
+    console.page.wait_for_url("**/activity?kind=silo.invited&silo=geneva")
+    row.filter(has_text="lugano").wait_for(state="detached")
+    console.press("geneva", "link")
+    console.heading("geneva")

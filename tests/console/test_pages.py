@@ -40,6 +40,7 @@ PAGES = {
     "groups": ("/projects?tab=groups", "Projects"),
     "apps": ("/apps", "Apps"),
     "app": ("/apps/{app}", "heart-disease 1.0.0"),
+    "activity": ("/activity", "Activity"),
     "people": ("/people", "People"),
     "account": ("/account", "administrator"),
     "nowhere": ("/there-is-no-such-page", "There is no such page"),

@@ -16,6 +16,7 @@ const PLACES: readonly Place[] = [
   { to: "/silos", label: "Silos", right: "silo.read", key: "s" },
   { to: "/projects", label: "Projects", right: "project.read", key: "p" },
   { to: "/apps", label: "Apps", right: "app.read", key: "a" },
+  { to: "/activity", label: "Activity", right: null, key: "t" },
   { to: "/people", label: "People", right: "user.read", key: "e" },
 ];
 
