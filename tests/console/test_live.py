@@ -1,6 +1,7 @@
 """What one sees of others' work: lists that change as it happens, what has happened, and what the silos say."""
 
 import pytest
+from tests.console.runs import plan_of
 
 from septum.client import Client
 from septum.protocol.people_views import NewPerson
@@ -42,3 +43,27 @@ def test_what_has_happened_is_found_by_filters_followed_live_and_leads_to_the_th
     row.filter(has_text="lugano").wait_for(state="detached")
     console.press("geneva", "link")
     console.heading("geneva")
+
+
+def test_a_log_is_read_as_it_comes_held_still_and_sent_on_by_its_address(console, hospitals):
+    with Client(hospitals.admin) as client:
+        run = client.submit(plan_of(client, rounds=200), key="read live").id
+        console.go(f"/runs/{run}/logs")
+        mode = console.page.get_by_test_id("log-mode")
+        mode.get_by_text("live").wait_for()
+        line = console.page.locator(".log-line")
+        line.first.wait_for()
+        console.press("Pause")
+        mode.get_by_text("paused").wait_for()
+        held = line.count()
+        client.stop(run)  # of which the silos tell
+        list(client.watch(run))
+    assert held
+    console.page.get_by_test_id("log-mode").wait_for(state="detached")
+    console.page.get_by_role("combobox", name="Silo").click()
+    console.page.get_by_role("option", name="cleveland").click()
+    console.page.wait_for_url("**/logs?silo=cleveland")
+    console.page.reload()
+    line.first.wait_for()
+    silos = console.page.locator(".log-silo").all_inner_texts()
+    assert set(silos) == {"cleveland"}

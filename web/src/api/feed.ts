@@ -1,14 +1,14 @@
 /** Which lists have changed? One stream of the federation's feed for the whole page says so, in place of asking often. */
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { useEffect, useSyncExternalStore } from "react";
 import { api, type Schemas, told } from "./client";
 import { Follower, type Mode, type Source } from "./follow";
+import { useSeen } from "./seen";
 
 export type Happened = Schemas["FeedEntry"];
 export type Change = Schemas["Change"];
 
 const REFRESH_MS = 300; // in which changes are gathered
-const HIDDEN_MS = 60_000; // after which a page that nobody sees lets the stream go
 const OFTEN_MS = 5_000;
 const SELDOM_MS = 60_000; // what the feed does not tell, such as when a silo was last heard of
 
@@ -95,26 +95,6 @@ export function refreshing(queries: QueryClient, stop: AbortSignal): Follower<Ha
     },
     stop,
   );
-}
-
-/** Whether somebody may see the page: no longer once it has been hidden for long. */
-function useSeen(): boolean {
-  const [seen, setSeen] = useState(true);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const look = (): void => {
-      clearTimeout(timer);
-      if (document.visibilityState === "hidden") timer = setTimeout(() => setSeen(false), HIDDEN_MS);
-      else setSeen(true);
-    };
-    document.addEventListener("visibilitychange", look);
-    look();
-    return () => {
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", look);
-    };
-  }, []);
-  return seen;
 }
 
 /** Listen to the feed while `wanted`. Once in a page: in what stands around all of them. */
