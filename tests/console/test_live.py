@@ -1,9 +1,10 @@
-"""What one sees of others' work: lists that change as it happens, what has happened, and what the silos say."""
+"""What one sees of others' work, as it happens: lists, the feed, logs. And one's own programs, which come and go."""
 
 import pytest
 from tests.console.runs import plan_of
 
-from septum.client import Client
+from septum.client import Access, Client
+from septum.errors import AuthError, ForbiddenError
 from septum.protocol.people_views import NewPerson
 
 pytestmark = pytest.mark.console
@@ -67,3 +68,28 @@ def test_a_log_is_read_as_it_comes_held_still_and_sent_on_by_its_address(console
     line.first.wait_for()
     silos = console.page.locator(".log-silo").all_inner_texts()
     assert set(silos) == {"cleveland"}
+
+
+def test_a_token_is_made_works_with_the_rights_it_was_given_and_is_revoked(console, hospitals):
+    console.go("/account")
+    console.press("New token")
+    console.fill("Title", "nightly")
+    console.fill("Days", "30")
+    console.page.get_by_role("combobox", name="Rights").click()
+    console.page.get_by_role("option", name="run.read").click()
+    console.page.keyboard.press("Tab")
+    console.see("septum token create nightly --days 30 --right run.read")
+    console.press("Make the token")
+    secret = console.page.get_by_role("dialog").locator("pre").inner_text()
+    program = Access(hospitals.operator.url, secret, hospitals.operator.ca_file)
+    with Client(program) as client:
+        assert client.people.who().name == "admin"
+        with pytest.raises(ForbiddenError):
+            client.silos()
+    console.press("I have kept it")
+    console.press("Revoke nightly")
+    console.see("septum token revoke")
+    console.page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    console.page.get_by_text("nightly", exact=True).wait_for(state="detached")
+    with Client(program) as client, pytest.raises(AuthError):
+        client.people.who()
