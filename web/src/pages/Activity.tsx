@@ -143,7 +143,7 @@ export function Sentence({ change, apps }: { change: Change; apps: ReadonlyMap<s
         typeof part === "string" || !can(part.right) ? (
           <span key={index}>{typeof part === "string" ? part : part.text}</span>
         ) : (
-          <Anchor key={index} component={Link} to={part.to} size="sm">
+          <Anchor key={index} component={Link} to={part.to} size="sm" underline="always">
             {part.text}
           </Anchor>
         ),
