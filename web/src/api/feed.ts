@@ -87,7 +87,6 @@ export function refreshing(queries: QueryClient, stop: AbortSignal): Follower<Ha
     FEED,
     null,
     (fresh, mode: Mode) => {
-      if (stop.aborted) return;
       if (mode === "live" && !live.get()) since = Date.now();
       live.set(mode === "live");
       for (const one of fresh) for (const name of touched(one.change)) names.add(name);

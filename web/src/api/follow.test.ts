@@ -97,4 +97,18 @@ describe("following a list", () => {
     await done;
     expect(seen.modes.at(-1)).toBe("ended");
   });
+
+  it("tells nothing to whoever has stopped, not even what was read already", async () => {
+    vi.useFakeTimers();
+    answering(frame({ seq: 1 }));
+    const stopping = following({ path: "/one", page: () => Promise.resolve([]), ends: () => false }, null);
+    const reading = ReadableStreamDefaultReader.prototype.read;
+    vi.spyOn(ReadableStreamDefaultReader.prototype, "read").mockImplementation(function (this: ReadableStreamDefaultReader) {
+      stopping.stop.abort();
+      return reading.call(this);
+    });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(stopping.seen.numbers).toEqual([]);
+    vi.restoreAllMocks();
+  });
 });

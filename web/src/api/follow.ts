@@ -102,6 +102,7 @@ export class Follower<T extends { seq: number }> {
   }
 
   private take(found: readonly T[], mode: Mode): void {
+    if (this.stop.aborted) return; // what was read already, when nobody listens any more
     const number = this.number() ?? -1;
     const fresh = found.filter((one) => one.seq > number);
     this.last = fresh.at(-1) ?? this.last;
@@ -111,7 +112,7 @@ export class Follower<T extends { seq: number }> {
 
   private enter(mode: Mode): void {
     this.mode = mode;
-    this.changed([], mode);
+    if (!this.stop.aborted) this.changed([], mode);
   }
 
   private number(): number | null {

@@ -71,7 +71,6 @@ export function useLog(run: string, wanted: Wanted, ended: boolean, reading: Ref
         setError(null);
       }
       const take = (fresh: readonly Line[], now: Mode): void => {
-        if (stop.signal.aborted) return;
         setMode(now);
         if (!fresh.length) return;
         held.current.last = fresh.at(-1)?.seq ?? held.current.last;
