@@ -49,6 +49,10 @@ class Console:
     def heading(self, name):
         self.page.get_by_role("heading", level=1, name=re.compile(name)).wait_for()
 
+    def settled(self):
+        """Until nothing on the page is waited for any more. Its streams stay open: the network is never idle."""
+        self.page.wait_for_function("() => !document.querySelector('[aria-busy=true], [aria-label=Loading]')")
+
     def press(self, name, role="button"):
         self.page.get_by_role(role, name=name, exact=True).first.click()
 

@@ -40,6 +40,7 @@ PAGES = {
     "groups": ("/projects?tab=groups", "Projects"),
     "apps": ("/apps", "Apps"),
     "app": ("/apps/{app}", "heart-disease 1.0.0"),
+    "activity": ("/activity", "Activity"),
     "people": ("/people", "People"),
     "account": ("/account", "administrator"),
     "nowhere": ("/there-is-no-such-page", "There is no such page"),
@@ -65,7 +66,7 @@ def test_a_page_is_whole_in_both_colours_and_widths(window, app, finished, shots
     path, heading = PAGES[name]
     window.go(path.format(run=finished[0], other=finished[1], app=app))
     window.heading(heading)
-    window.page.wait_for_load_state("networkidle")
+    window.settled()
     for colours in ("light", "dark"):
         window.page.emulate_media(color_scheme=colours)
         for width, viewport in (("narrow", NARROW), ("wide", WIDE)):

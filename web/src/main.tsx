@@ -39,6 +39,7 @@ const Silo = lazy(() => import("./pages/Silo").then((page) => ({ default: page.S
 const Projects = lazy(() => import("./pages/Projects").then((page) => ({ default: page.Projects })));
 const Apps = lazy(() => import("./pages/Apps").then((page) => ({ default: page.Apps })));
 const App = lazy(() => import("./pages/App").then((page) => ({ default: page.AppPage })));
+const Activity = lazy(() => import("./pages/Activity").then((page) => ({ default: page.Activity })));
 const People = lazy(() => import("./pages/People").then((page) => ({ default: page.People })));
 const Account = lazy(() => import("./pages/Account").then((page) => ({ default: page.Account })));
 
@@ -75,6 +76,7 @@ if (root)
                             <Route path="projects" element={<Projects />} />
                             <Route path="apps" element={<Apps />} />
                             <Route path="apps/:digest" element={<App />} />
+                            <Route path="activity" element={<Activity />} />
                             <Route path="people" element={<People />} />
                             <Route path="account" element={<Account />} />
                             <Route path="invitation" element={<Home />} />

@@ -1,6 +1,7 @@
 /** Which questions do the pages ask, and how fresh are the answers? One hook for each noun. */
 import { queryOptions, useQuery } from "@tanstack/react-query";
 import { api, type Schemas, told } from "./client";
+import { usePace } from "./feed";
 
 export type Run = Schemas["RunView"];
 export type Plan = Schemas["Plan"];
@@ -12,7 +13,6 @@ export type Project = Schemas["ProjectView"];
 export type Group = Schemas["GroupView"];
 export type Person = Schemas["PersonView"];
 
-const OFTEN_MS = 5_000;
 export const PAGE = 25;
 
 /** Everything in a list, page by page. */
@@ -30,13 +30,16 @@ export async function everything<T>(page: (after: string) => Promise<{ items: T[
 const MOST = 1000; // of a page
 export type RunsWanted = { after: string; project: string; app: string; status: Status[] };
 
-/** One page of runs, and whether there is another. */
+const OVER: readonly Status[] = ["finished", "stopped", "failed"];
+
+/** One page of runs, and whether there is another. Of rounds the feed tells nothing: runs at work are asked for often. */
 export function useRuns(wanted: Partial<RunsWanted>, limit = PAGE) {
   const { after = "", project = "", app = "", status = [] } = wanted;
+  const pace = usePace();
   return useQuery({
     queryKey: ["runs", after, project, app, status, limit],
     queryFn: () => told(api.GET("/api/v1/runs", { params: { query: { limit, after, project, app, status } } })),
-    refetchInterval: OFTEN_MS,
+    refetchInterval: ({ state }) => pace(state.data?.items.some((run) => !OVER.includes(run.status))),
     placeholderData: (old) => old,
   });
 }
@@ -62,42 +65,51 @@ export function useModels(run: string) {
 }
 
 export function useSilos(enabled = true) {
+  const pace = usePace(10_000);
   return useQuery({
     queryKey: ["silos"],
     queryFn: () => everything((after) => told(api.GET("/api/v1/silos", { params: { query: { after, limit: MOST } } }))),
-    refetchInterval: 2 * OFTEN_MS,
+    refetchInterval: pace(),
     enabled,
   });
 }
 
 export function useApps(enabled = true) {
+  const pace = usePace(30_000);
   return useQuery({
     queryKey: ["apps"],
     queryFn: () => everything((after) => told(api.GET("/api/v1/apps", { params: { query: { after, limit: MOST } } }))),
+    refetchInterval: pace(),
     enabled,
   });
 }
 
 export function useProjects(enabled = true) {
+  const pace = usePace(30_000);
   return useQuery({
     queryKey: ["projects"],
     queryFn: () => everything((after) => told(api.GET("/api/v1/projects", { params: { query: { after, limit: MOST } } }))),
+    refetchInterval: pace(),
     enabled,
   });
 }
 
 export function useGroups(enabled = true) {
+  const pace = usePace(30_000);
   return useQuery({
     queryKey: ["groups"],
     queryFn: () => everything((after) => told(api.GET("/api/v1/groups", { params: { query: { after, limit: MOST } } }))),
+    refetchInterval: pace(),
     enabled,
   });
 }
 
 export function useOrganisations(enabled = true) {
+  const pace = usePace(30_000);
   return useQuery({
     queryKey: ["organisations"],
     queryFn: () => everything((after) => told(api.GET("/api/v1/organisations", { params: { query: { after, limit: MOST } } }))),
+    refetchInterval: pace(),
     enabled,
   });
 }

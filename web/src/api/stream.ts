@@ -20,7 +20,7 @@ export function split(text: string): { events: ServerEvent[]; rest: string } {
   return { events, rest };
 }
 
-/** Read the stream at `path` until it ends. Every byte counts as a sign of life, comments too. */
+/** Read the stream at `path` until it ends, from `after` on if that is not empty. Every byte counts as a sign of life, comments too. */
 export async function readStream(
   path: string,
   after: string,
@@ -28,7 +28,7 @@ export async function readStream(
   take: (events: ServerEvent[]) => void,
   alive: () => void,
 ): Promise<void> {
-  const headers = { accept: "text/event-stream", "last-event-id": after };
+  const headers = { accept: "text/event-stream", ...(after && { "last-event-id": after }) };
   const response = await fetch(path, { headers, signal, cache: "no-store" });
   if (!response.ok || !response.body) throw failure(response.status, await response.json().catch(() => null));
   alive();

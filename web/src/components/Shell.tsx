@@ -5,6 +5,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { Link, useLocation, useNavigate } from "react-router";
 import { connection } from "../api/connection";
+import { useFeed } from "../api/feed";
 import { type Right, useSession } from "../api/session";
 import { Keys } from "./Keys";
 
@@ -15,6 +16,7 @@ const PLACES: readonly Place[] = [
   { to: "/silos", label: "Silos", right: "silo.read", key: "s" },
   { to: "/projects", label: "Projects", right: "project.read", key: "p" },
   { to: "/apps", label: "Apps", right: "app.read", key: "a" },
+  { to: "/activity", label: "Activity", right: null, key: "t" },
   { to: "/people", label: "People", right: "user.read", key: "e" },
 ];
 
@@ -24,6 +26,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const { can } = useSession();
   const places = PLACES.filter((place) => place.right === null || can(place.right));
   useEffect(close, [pathname, close]);
+  useFeed(!/^\/runs\/r-/.test(pathname)); // a run's page listens to its journal instead: browsers have few connections
   return (
     <AppShell
       header={{ height: 52 }}

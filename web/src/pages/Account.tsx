@@ -1,4 +1,4 @@
-/** What is one's own? Who one is, one's password, and one's second factor. */
+/** What is one's own? Who one is, one's password, one's second factor, and one's tokens. */
 import { Badge, Button, Code, Group, Paper, PasswordInput, Stack, Text, TextInput, Title } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
@@ -6,6 +6,7 @@ import { api, type Schemas, told } from "../api/client";
 import { useSession } from "../api/session";
 import { Command, Failure, Heading } from "../components/Bits";
 import { grantText } from "./People";
+import { Tokens } from "./Tokens";
 
 export function Account() {
   const { who } = useSession();
@@ -28,15 +29,7 @@ export function Account() {
         </Paper>
         <Password />
         <SecondFactor on={who.totp} />
-        <Paper withBorder p="md">
-          <Title order={2} size="h5" mb="xs">
-            Tokens for programs
-          </Title>
-          <Text size="sm" mb="xs">
-            A program speaks for you with some of your rights:
-          </Text>
-          <Command>septum token create nightly --days 30</Command>
-        </Paper>
+        <Tokens />
       </Stack>
     </>
   );

@@ -3,6 +3,7 @@ import { Badge, Button, Group, Menu, Modal, Select, Stack, Table, Text, TextInpu
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api, type Schemas, told } from "../api/client";
+import { usePace } from "../api/feed";
 import { everything, type Person, useOrganisations, useProjects } from "../api/queries";
 import { useSession } from "../api/session";
 import { Command, Empty, Failure, Heading, Waiting, When } from "../components/Bits";
@@ -19,9 +20,11 @@ export function grantText(grant: Schemas["Grant"]): string {
 
 export function People() {
   const { can, who } = useSession();
+  const pace = usePace(30_000);
   const people = useQuery({
     queryKey: ["people"],
     queryFn: () => everything((after) => told(api.GET("/api/v1/people", { params: { query: { after, limit: 1000 } } }))),
+    refetchInterval: pace(),
   });
   const [inviting, setInviting] = useState(false);
   const [asked, setAsked] = useState<{ what: "reset" | "suspend"; person: Person } | null>(null);

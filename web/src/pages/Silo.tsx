@@ -1,9 +1,10 @@
 /** What does one silo say of itself? Its machine, its labels, the datasets that its steward offers. */
-import { Alert, Badge, Button, Group, Modal, Paper, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { Alert, Anchor, Badge, Button, Group, Modal, Paper, SimpleGrid, Stack, Text, Title } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useParams } from "react-router";
+import { Link, useParams } from "react-router";
 import { api, told } from "../api/client";
+import { usePace } from "../api/feed";
 import { useSession } from "../api/session";
 import { Command, Empty, Fact, Failure, Heading, SiloStatus, Waiting, When } from "../components/Bits";
 
@@ -11,12 +12,13 @@ export function SiloPage() {
   const { name = "" } = useParams();
   const { can } = useSession();
   const queries = useQueryClient();
+  const pace = usePace(10_000);
   const [open, { open: ask, close }] = useDisclosure();
   const params = { path: { name } };
   const found = useQuery({
     queryKey: ["silo", name],
     queryFn: () => told(api.GET("/api/v1/silos/{name}", { params })),
-    refetchInterval: 10_000,
+    refetchInterval: pace(),
   });
   const revoke = useMutation({
     mutationFn: () => told(api.DELETE("/api/v1/silos/{name}", { params })),
@@ -37,7 +39,7 @@ export function SiloPage() {
   const { silo, description, standing } = found.data;
   return (
     <>
-      <Heading title={silo.name} shown={<SiloStatus status={silo.status} />} below={<>of {silo.organisation ?? "default"} · seen <When unix={silo.seen_at} relative /></>}>
+      <Heading title={silo.name} shown={<SiloStatus status={silo.status} />} below={<>of {silo.organisation ?? "default"} · seen <When unix={silo.seen_at} relative /> · <Anchor component={Link} underline="always" to={`/activity?silo=${silo.name}`}>what has happened</Anchor></>}>
         {can("silo.revoke") && silo.status !== "revoked" && (
           <Button color="red" variant="light" onClick={ask}>
             Revoke

@@ -1,99 +1,151 @@
 /** What did the silos tell of a run's log? Lines by silo, level and round, the newest last, and new ones as they come. */
-import { Badge, Box, Button, Group, Paper, Select, Stack, Text, TextInput } from "@mantine/core";
-import { useDebouncedValue } from "@mantine/hooks";
-import { useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { Badge, Button, Group, Select, Stack, Text } from "@mantine/core";
+import { memo, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
-import { api, type Schemas, told } from "../../api/client";
+import { useLog } from "../../api/logs";
 import type { Run } from "../../api/queries";
 import { ENDED, Empty, Failure, Waiting } from "../../components/Bits";
+import { Sought } from "../../components/Sought";
+import { quoted } from "../../lib/format";
+import { dropped, LEVELS, type Line, type Wanted, wantedIn } from "../../lib/lines";
 
-type Level = Schemas["LogLevel"];
-const LEVELS: Level[] = ["debug", "info", "warning", "error"];
-const COLOURS: Record<Level, string> = { debug: "gray", info: "blue", warning: "yellow", error: "red" };
-const LINES = 500;
-const FRESH_MS = 2_000;
+const NEAR_PX = 40; // of the end: whoever is there follows
+
+/** The command that shows the same. */
+export function commandOf(run: string, { silo, level, round, text }: Wanted): string {
+  const given = [["--silo", silo], ["--level", level], ["--round", round], ["--text", text]];
+  return [`septum log show ${run}`, ...given.filter(([, value]) => value).map(([name, value]) => `${name} ${quoted(value ?? "")}`)].join(" ");
+}
 
 export function Logs({ run }: { run: Run }) {
   const [query, setQuery] = useSearchParams();
-  const [text, setText] = useState(query.get("text") ?? "");
-  const [wanted] = useDebouncedValue(text, 300);
-  const [silo, level, round] = [query.get("silo") ?? "", (query.get("level") ?? "info") as Level, query.get("round")];
-  const change = (name: string, value: string | null): void => {
+  const wanted = wantedIn(query);
+  const ended = ENDED.includes(run.status);
+  const [stoppedAt, setStoppedAt] = useState<number | null>(null); // the last line that is shown while nothing is to move
+  const reading = useRef(false);
+  const log = useLog(run.id, wanted, ended, reading);
+  const lines = log.shown?.lines;
+  const seen = useMemo(() => (stoppedAt === null || ended ? lines : lines?.filter((one) => one.seq <= stoppedAt)), [lines, stoppedAt, ended]);
+  const waiting = (lines?.length ?? 0) - (seen?.length ?? 0);
+  const filtered = Boolean(wanted.silo || wanted.round || wanted.text || wanted.level !== "info");
+  const stop = (at: number | null): void => {
+    reading.current = at !== null;
+    setStoppedAt(at);
+  };
+  const pause = (): void => stop(lines?.at(-1)?.seq ?? 0);
+  const change = (name: string, value: string | null, replace = false): void => {
     const next = new URLSearchParams(query);
     if (value) next.set(name, value);
     else next.delete(name);
-    setQuery(next, { replace: true });
+    stop(null);
+    setQuery(next, { replace });
   };
-  useEffect(() => {
-    setQuery(
-      (before) => {
-        const next = new URLSearchParams(before);
-        if (wanted) next.set("text", wanted);
-        else next.delete("text");
-        return next;
-      },
-      { replace: true },
-    );
-  }, [wanted, setQuery]);
-  const filtered = Boolean(silo || round || wanted || level !== "info");
-  const lines = useQuery({
-    queryKey: ["logs", run.id, silo, level, round, wanted],
-    queryFn: () =>
-      told(
-        api.GET("/api/v1/runs/{run_id}/logs", {
-          params: { path: { run_id: run.id }, query: { silo, level, text: wanted, limit: LINES, ...(round ? { round: Number(round) } : {}) } },
-        }),
-      ),
-    refetchInterval: ENDED.includes(run.status) ? false : FRESH_MS,
-    placeholderData: (old) => old,
-  });
   return (
     <Stack>
       <Group gap="sm">
-        <Select aria-label="Silo" placeholder="Every silo" data={run.silos.map((one) => one.name)} value={silo || null} onChange={(value) => change("silo", value)} clearable w={{ base: "100%", sm: 190 }} />
-        <Select aria-label="Level" data={LEVELS.map((one) => ({ value: one, label: one === "error" ? "errors" : `${one} and above` }))} value={level} onChange={(value) => change("level", value)} allowDeselect={false} w={{ base: "100%", sm: 190 }} />
-        <TextInput aria-label="Text" placeholder="With this text" value={text} onChange={(event) => setText(event.currentTarget.value)} w={{ base: "100%", sm: 220 }} />
-        {round && (
-          <Button variant="default" onClick={() => change("round", null)}>
-            Round {round} only: all rounds
-          </Button>
+        <Select aria-label="Silo" placeholder="Every silo" data={run.silos.map((one) => one.name)} value={wanted.silo || null} onChange={(value) => change("silo", value)} clearable w={{ base: "100%", xs: 170 }} />
+        <Select aria-label="Level" data={LEVELS.map((one) => ({ value: one, label: one === "error" ? "errors" : `${one} and above` }))} value={wanted.level} onChange={(value) => change("level", value)} allowDeselect={false} w={{ base: "100%", xs: 180 }} />
+        <Sought aria-label="Round" placeholder="Every round" inputMode="numeric" value={wanted.round} set={(value) => change("round", value.replace(/\D/g, "").slice(0, 6), true)} w={{ base: "100%", xs: 120 }} />
+        <Sought aria-label="Text" placeholder="With this text" maxLength={200} value={wanted.text} set={(value) => change("text", value, true)} w={{ base: "100%", xs: 200 }} />
+        {!ended && log.shown && (
+          <Group gap="sm" ml="auto">
+            <Badge variant="dot" color={log.mode === "live" && stoppedAt === null ? "teal" : "orange"} tt="none" data-testid="log-mode">
+              {stoppedAt !== null ? "paused" : { live: "live", polling: "asked every 2 s", broken: "trying again", ended: "ended" }[log.mode]}
+            </Badge>
+            {stoppedAt === null ? (
+              <Button variant="default" size="compact-md" onClick={pause}>
+                Pause
+              </Button>
+            ) : (
+              <Button size="compact-md" onClick={() => stop(null)}>
+                {waiting ? `Go on: ${waiting} new` : "Go on"}
+              </Button>
+            )}
+          </Group>
         )}
       </Group>
-      <Failure error={lines.error} retry={() => void lines.refetch()} />
-      {lines.isPending && <Waiting />}
-      {lines.data?.items.length === 0 && (
-        <Empty title={filtered ? "No line is like this" : "No silo has told a line"} command={`septum log show ${run.id}`}>
+      <Failure error={log.error} retry={log.again} />
+      {!log.shown && !log.error && <Waiting />}
+      {seen?.length === 0 && (
+        <Empty title={filtered ? "No line is like this" : "No silo has told a line"} command={commandOf(run.id, wanted)}>
           {filtered ? "Other filters find others." : "A steward decides whether, and from which level on, lines of a run leave the silo."}
         </Empty>
       )}
-      {lines.data && lines.data.items.length > 0 && (
-        <Paper withBorder p="sm" style={{ overflowX: "auto" }} tabIndex={0} aria-label="Lines of the log" component="section">
-          {lines.data.items.map((line) => (
-            <Group key={line.seq} gap="sm" wrap="nowrap" align="baseline" py={1}>
-              <Text size="xs" c="dimmed" style={{ whiteSpace: "nowrap" }} title={new Date(line.at * 1000).toString()}>
-                {new Date(line.at * 1000).toLocaleTimeString()}
-              </Text>
-              <Box w={72} style={{ flexShrink: 0 }}>
-                <Badge size="xs" color={COLOURS[line.level]} variant="light" tt="none">
-                  {line.level}
-                </Badge>
-              </Box>
-              <Text size="xs" w={110} style={{ flexShrink: 0 }} truncate title={`${line.silo}, ${line.origin}`}>
-                {line.silo}
-              </Text>
-              <Text size="xs" className="mono wrap-anywhere" style={{ whiteSpace: "pre-wrap" }}>
-                {line.text}
-              </Text>
-            </Group>
-          ))}
-        </Paper>
-      )}
-      {lines.data?.next && (
-        <Text size="sm" c="dimmed">
-          The first {LINES} lines that fit. More: <span className="mono">septum log show {run.id}</span>
-        </Text>
-      )}
+      {seen && seen.length > 0 && <Paper lines={seen} earlier={log.shown?.earlier ? log.earlier : null} following={stoppedAt === null} away={pause} />}
     </Stack>
   );
 }
+
+/** The lines, which move to the newest while it is followed; whoever scrolls up is `away`. */
+function Paper({ lines, earlier, following, away }: { lines: readonly Line[]; earlier: (() => Promise<void>) | null; following: boolean; away: () => void }) {
+  const box = useRef<HTMLElement>(null);
+  const was = useRef({ first: 0, height: 0, top: 0 });
+  const [asking, setAsking] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+  const first = lines[0]?.seq ?? 0;
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    if (following) element.scrollTop = element.scrollHeight;
+    else if (first < was.current.first) element.scrollTop += element.scrollHeight - was.current.height;
+    was.current = { first, height: element.scrollHeight, top: element.scrollTop };
+  }, [lines, first, following]);
+  const scrolled = (): void => {
+    const element = box.current;
+    if (!element) return;
+    const below = element.scrollHeight - element.clientHeight - element.scrollTop;
+    if (following && below > NEAR_PX && element.scrollTop < was.current.top) away();
+    was.current.top = element.scrollTop;
+  };
+  const ask = (): void => {
+    if (!earlier) return;
+    if (following) away();
+    setAsking(true);
+    setProblem(null);
+    earlier()
+      .catch(setProblem)
+      .finally(() => setAsking(false));
+  };
+  return (
+    <>
+      <Failure error={problem} />
+      <section ref={box} className="log" tabIndex={0} aria-label="Lines of the log" onScroll={scrolled}>
+        {earlier && (
+          <Group justify="center" pb="xs">
+            <Button variant="subtle" size="compact-sm" onClick={ask} loading={asking}>
+              Earlier lines
+            </Button>
+          </Group>
+        )}
+        {lines.map((line) => (
+          <Row key={line.seq} line={line} />
+        ))}
+      </section>
+    </>
+  );
+}
+
+const Row = memo(function Row({ line }: { line: Line }) {
+  const gap = dropped(line);
+  const time = new Date(line.at * 1000);
+  if (gap)
+    return (
+      <div className="log-gap">
+        <Text size="xs" component="span">
+          {gap}
+        </Text>
+      </div>
+    );
+  return (
+    <div className="log-line" data-level={line.level}>
+      <time dateTime={time.toISOString()} title={time.toString()}>
+        {time.toLocaleTimeString()}
+      </time>
+      <span className="log-level">{line.level}</span>
+      <span className="log-silo" title={`${line.silo}, ${line.origin}, round ${line.round}`}>
+        {line.silo}
+      </span>
+      <span className="log-text">{line.text}</span>
+    </div>
+  );
+});
