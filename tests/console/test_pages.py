@@ -18,6 +18,10 @@ def finished(hospitals):
             plan = plan_of(client, rounds=rounds, inspect=inspect, name="inspected" if inspect else "")
             runs.append(client.submit(plan, key=f"pages {inspect}").id)
             list(client.watch(runs[-1]))
+        version = client.registered.register(runs[0], "shown").version.version
+    with Client(hospitals.operator) as client:
+        client.registered.approve("shown", version)
+        client.registered.deploy("shown", version, silos=["cleveland"])
     return runs
 
 
@@ -26,6 +30,10 @@ PAGES = {
     "runs": ("/runs", "Runs"),
     "run": ("/runs/{run}", "heart-disease"),
     "models": ("/runs/{run}/models", "heart-disease"),
+    "card": ("/runs/{run}/models?round=3", "heart-disease"),
+    "registered": ("/models", "Models"),
+    "version": ("/models/shown/1", "shown 1"),
+    "deploying": ("/models/shown/1?do=deploy", "shown 1"),
     "timeline": ("/runs/{run}/timeline", "heart-disease"),
     "logs": ("/runs/{run}/logs", "heart-disease"),
     "system": ("/runs/{run}/system", "heart-disease"),

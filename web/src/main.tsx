@@ -34,6 +34,8 @@ const Runs = lazy(() => import("./pages/Runs").then((page) => ({ default: page.R
 const Run = lazy(() => import("./pages/run/Run").then((page) => ({ default: page.RunPage })));
 const NewRun = lazy(() => import("./pages/NewRun").then((page) => ({ default: page.NewRun })));
 const Compare = lazy(() => import("./pages/Compare").then((page) => ({ default: page.Compare })));
+const Models = lazy(() => import("./pages/Models").then((page) => ({ default: page.Models })));
+const Version = lazy(() => import("./pages/Version").then((page) => ({ default: page.VersionPage })));
 const Silos = lazy(() => import("./pages/Silos").then((page) => ({ default: page.Silos })));
 const Silo = lazy(() => import("./pages/Silo").then((page) => ({ default: page.SiloPage })));
 const Projects = lazy(() => import("./pages/Projects").then((page) => ({ default: page.Projects })));
@@ -70,6 +72,8 @@ if (root)
                             <Route path="runs/new" element={<NewRun />} />
                             <Route path="runs/compare" element={<Compare />} />
                             <Route path="runs/:id/:tab?" element={<Run />} />
+                            <Route path="models" element={<Models />} />
+                            <Route path="models/:name/:version" element={<Version />} />
                             <Route path="silos" element={<Silos />} />
                             <Route path="silos/:name" element={<Silo />} />
                             <Route path="projects" element={<Projects />} />

@@ -78,7 +78,7 @@ export function RunPage() {
           </Tabs.Panel>
           {models && (
             <Tabs.Panel value="models">
-              <Models run={run.data} />
+              <Models run={run.data} entries={journal.entries} />
             </Tabs.Panel>
           )}
           <Tabs.Panel value="timeline">

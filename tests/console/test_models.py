@@ -1,0 +1,62 @@
+"""A model gets a name, somebody else says yes to it, and it goes to silos and back: all of it by mouse."""
+
+import re
+
+import pytest
+from tests.console.runs import plan_of
+
+from septum.client import Client
+
+pytestmark = pytest.mark.console
+
+
+def test_a_model_is_registered_approved_by_somebody_else_deployed_rolled_back_and_retired(console, hospitals):
+    page = console.page
+    with Client(hospitals.admin) as client:
+        run = client.submit(plan_of(client, rounds=3, name="for use"), key="for use").id
+        list(client.watch(run))
+
+    for number, which in ((1, "1"), (2, "best")):
+        console.go(f"/runs/{run}/models")
+        if which == "1":
+            console.press("The card of the model of round 1")
+            card = page.get_by_role("dialog")
+            card.get_by_text("Silos whose updates made it").wait_for()
+            card.get_by_role("button", name="Register as …").click()
+        else:
+            console.press("Register as …")
+        page.get_by_label("Name", exact=True).fill("heart")
+        console.see(f"septum model register {run} --name heart")
+        console.press("Register")
+        console.heading(f"heart {number}")
+        console.see("It waits for approval")  # whoever registered it has no button for that
+        assert page.get_by_role("button", name="Approve").count() == 0
+        with Client(hospitals.operator) as client:
+            assert client.registered.approve("heart", number).stage.value == "approved"
+
+    def deploy(version, silos, button):
+        console.go(f"/models/heart/{version}")
+        console.press(button)
+        page.get_by_role("dialog").get_by_label("Silos", exact=True).click()
+        for silo in silos:
+            page.get_by_role("option", name=silo).click()
+        page.keyboard.press("Escape")
+
+    deploy(2, ["cleveland", "hungary"], "Deploy")
+    console.see("cleveland has no version of it, and would get version 2.")
+    page.get_by_role("dialog").get_by_role("button", name="Deploy").click()
+    row = page.get_by_role("row", name=re.compile("cleveland"))
+    row.get_by_text("its steward has not accepted").wait_for()  # the silo's own word
+
+    deploy(1, ["cleveland"], "Roll back to this")
+    console.see("cleveland goes back from version 2 to version 1.")
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    console.see("hungary is to use 2")
+
+    console.press("Retire")
+    console.see("cleveland will use no version of heart any more")
+    console.press("Retire for good")
+    console.see("No silo uses it any more, and its file may be pruned.")
+    console.go("/models?stage=deployed")
+    assert page.get_by_role("link", name="heart 2").count() == 1
+    assert page.get_by_role("link", name="heart 1").count() == 0
