@@ -60,3 +60,23 @@ def test_a_model_is_registered_approved_by_somebody_else_deployed_rolled_back_an
     console.go("/models?stage=deployed")
     assert page.get_by_role("link", name="heart 2").count() == 1
     assert page.get_by_role("link", name="heart 1").count() == 0
+
+
+def test_a_version_that_waits_for_one_s_approval_stands_on_the_first_page_until_it_has_it(console, hospitals):
+    with Client(hospitals.operator) as client:
+        run = client.submit(plan_of(client, rounds=2, name="to look at"), key="to look at").id
+        list(client.watch(run))
+        client.registered.register(run, "second-look")
+    console.go("/")
+    waits = console.page.get_by_role("region", name="What waits for you")
+    waits.get_by_text("waits for your approval").wait_for()
+    waits.get_by_role("link", name="second-look 1").click()
+    console.heading("second-look 1")
+    console.press("Approve")
+    console.see("no silo gets it by that alone")
+    console.page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    console.see("approved by")
+    console.press("septum, home", "link")
+    console.heading("Hello")
+    console.page.wait_for_load_state("networkidle")
+    assert console.page.get_by_role("link", name="second-look 1").count() == 0

@@ -11,7 +11,6 @@ import { SessionProvider } from "./api/session";
 import { Door } from "./components/Door";
 import { Shell } from "./components/Shell";
 import { Enter } from "./pages/Enter";
-import { Home } from "./pages/Home";
 import { NotFound } from "./pages/NotFound";
 import { colours, theme } from "./theme";
 
@@ -30,6 +29,7 @@ const queries = new QueryClient({
   },
 });
 
+const Home = lazy(() => import("./pages/Home").then((page) => ({ default: page.Home })));
 const Runs = lazy(() => import("./pages/Runs").then((page) => ({ default: page.Runs })));
 const Run = lazy(() => import("./pages/run/Run").then((page) => ({ default: page.RunPage })));
 const NewRun = lazy(() => import("./pages/NewRun").then((page) => ({ default: page.NewRun })));

@@ -1,8 +1,8 @@
 /** Where does the time of a run go? The whole of it to zoom into, then round by round, what is slow or failed first. */
 import { Alert, Anchor, Box, Button, CloseButton, Group, Pagination, Paper, SegmentedControl, Stack, Table, Text, Tooltip } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
+import { useCallbackRef, useDebouncedCallback } from "@mantine/hooks";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { memo, useCallback, useDeferredValue, useMemo, useState } from "react";
+import { memo, useDeferredValue, useMemo, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { api, type Schemas, told } from "../../api/client";
 import type { Run } from "../../api/queries";
@@ -57,20 +57,18 @@ export function Timeline({ run }: { run: Run }) {
     const [from, to] = [query.get("from"), query.get("to")];
     return from !== null && to !== null && Number(from) < Number(to) ? [zero + Number(from), zero + Number(to)] : null;
   });
-  const change = useCallback(
-    (to: Record<string, string>): void =>
-      setQuery(
-        (before) => {
-          const next = new URLSearchParams(before);
-          for (const [name, value] of Object.entries(to)) {
-            if (value) next.set(name, value);
-            else next.delete(name);
-          }
-          return next;
-        },
-        { replace: true },
-      ),
-    [setQuery],
+  const change = useCallbackRef((to: Record<string, string>): void => // the same one for good: the rounds below are not drawn again for it
+    setQuery(
+      (before) => {
+        const next = new URLSearchParams(before);
+        for (const [name, value] of Object.entries(to)) {
+          if (value) next.set(name, value);
+          else next.delete(name);
+        }
+        return next;
+      },
+      { replace: true },
+    ),
   );
   const write = useDebouncedCallback((part: Part | null) => {
     change({ from: part ? (part[0] - zero).toFixed(2) : "", to: part ? (part[1] - zero).toFixed(2) : "", page: "" });
@@ -80,14 +78,12 @@ export function Timeline({ run }: { run: Run }) {
   const part: Part = zoom ?? all;
   const settled = useDeferredValue(zoom); // the lanes follow the wheel, the rounds below come after
   const inPart = useMemo(() => overlapping(attempts, settled ?? all), [attempts, settled, all]);
-  const select = useCallback(
-    (bar: Bar | undefined): void =>
-      change({
-        silo: bar && bar.lane !== COORDINATOR ? bar.lane : "",
-        round: bar ? String(bar.attempt.round) : "",
-        span: bar ? (bar.span.start - zero).toFixed(3) : "",
-      }),
-    [change, zero],
+  const select = useCallbackRef((bar: Bar | undefined): void =>
+    change({
+      silo: bar && bar.lane !== COORDINATOR ? bar.lane : "",
+      round: bar ? String(bar.attempt.round) : "",
+      span: bar ? (bar.span.start - zero).toFixed(3) : "",
+    }),
   );
   if (pages.isPending) return <Waiting />;
   if (pages.error && !pages.data) return <Failure error={pages.error} retry={() => void pages.refetch()} />;
@@ -238,7 +234,7 @@ const NAMES: Record<Attempt["stage"], string> = { prepare: "Preparation", train:
 
 type Select = (bar: Bar) => void;
 
-function Lines({ attempt, select }: { attempt: Attempt; select: Select }) {
+const Lines = memo(function Lines({ attempt, select }: { attempt: Attempt; select: Select }) {
   const title = attempt.stage === "train" ? `Round ${attempt.round}` : attempt.round ? `${NAMES[attempt.stage]} of round ${attempt.round}` : NAMES[attempt.stage];
   return (
     <Paper withBorder p="sm" component="section" aria-label={title}>
@@ -266,7 +262,7 @@ function Lines({ attempt, select }: { attempt: Attempt; select: Select }) {
       </Stack>
     </Paper>
   );
-}
+});
 
 type LineProps = { select: Select; name: string; spans: readonly Span[]; attempt: Attempt; slow?: boolean; problem?: string };
 
