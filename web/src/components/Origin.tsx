@@ -34,7 +34,7 @@ export function Origin({ run, round, plan, digest, size, metrics, reported }: Pr
   return (
     <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="sm" component="dl" m={0}>
       <Fact name="Run">
-        <Anchor component={Link} to={`/runs/${run}`}>
+        <Anchor component={Link} to={`/runs/${run}`} underline="always">
           {plan.name}
         </Anchor>
         , after round {round} of {plan.rounds}

@@ -1,7 +1,7 @@
 import { answering, person } from "../test/coordinator";
 import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { fireEvent, render, screen } from "@testing-library/react";
+import { act, fireEvent, render, screen } from "@testing-library/react";
 import { expect, it } from "vitest";
 import { MemoryRouter } from "react-router";
 import { SessionProvider } from "../api/session";
@@ -21,7 +21,7 @@ function round(number: number): Attempt {
 }
 
 /** The timeline of a run, told in pages; round 99 is slow. What was asked for is kept. */
-async function timeline(at = "/", rounds = 150): Promise<string[]> {
+async function timeline(at = "/", rounds = 150, queries = new QueryClient()): Promise<string[]> {
   const asked: string[] = [];
   answering((path, query) => {
     if (path === "/session") return person(["log.read"]);
@@ -32,7 +32,7 @@ async function timeline(at = "/", rounds = 150): Promise<string[]> {
   });
   render(
     <MantineProvider env="test">
-      <QueryClientProvider client={new QueryClient()}>
+      <QueryClientProvider client={queries}>
         <SessionProvider>
           <MemoryRouter initialEntries={[at]}>
             <Timeline run={{ id: "r-1", status: "finished", created_at: 1000, silos: [{ name: "a" }] } as never} />
@@ -53,6 +53,15 @@ it("all rounds are there, and ten of them in detail, the slow one first", async 
   expect(cards()).toHaveLength(10);
   expect(cards()[0]).toBe("Round 99");
   expect(screen.getByTestId("part").textContent).toBe("25 min of 25 min");
+});
+
+it("what was told is not asked for again, but for the last pages", async () => {
+  const queries = new QueryClient();
+  const asked = await timeline("/?order=time", 150, queries);
+  asked.length = 0;
+  await act(() => queries.refetchQueries({ queryKey: ["timeline", "r-1"] }));
+  expect(asked).toEqual(["79", "119"]);
+  expect(screen.getByText(/^150 stages;/)).toBeTruthy();
 });
 
 it("time is zoomed by keyboard, by button and by wheel, and back to the whole", async () => {

@@ -100,7 +100,7 @@ function Named({ name, versions, all, more }: NamedProps) {
                   )}
                 </Table.Td>
                 <Table.Td visibleFrom="sm">
-                  <Anchor component={Link} to={`/runs/${view.version.run}/models?round=${view.version.round}`}>
+                  <Anchor component={Link} to={`/runs/${view.version.run}/models?round=${view.version.round}`} underline="always">
                     {view.version.plan.name}
                   </Anchor>
                   , round {view.version.round}

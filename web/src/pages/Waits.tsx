@@ -50,7 +50,7 @@ export function Waits() {
       <Stack gap={6} component="ul" m={0} pl={0} style={{ listStyle: "none" }}>
         {items.slice(0, all ? undefined : FEW).map((item) => (
           <Text size="sm" component="li" key={item.key} className="wrap-anywhere">
-            <Anchor component={Link} to={item.to}>
+            <Anchor component={Link} to={item.to} underline="always">
               {item.name}
             </Anchor>{" "}
             {item.text}
