@@ -21,7 +21,7 @@ def test_a_model_is_registered_approved_by_somebody_else_deployed_rolled_back_an
         if which == "1":
             console.press("The card of the model of round 1")
             card = page.get_by_role("dialog")
-            card.get_by_text("Silos whose updates made it").wait_for()
+            card.get_by_text("Silos whose reports made it").wait_for()
             card.get_by_role("button", name="Register as …").click()
         else:
             console.press("Register as …")

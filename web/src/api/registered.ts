@@ -7,7 +7,8 @@ export type Version = Schemas["ModelVersionView"];
 export type Stage = Schemas["ModelStage"];
 export type Deployment = Schemas["DeploymentView"];
 
-const FRESH_MS = 10_000;
+const FRESH_MS = 30_000; // versions change by what people do
+const SAID_MS = 10_000; // deployments also by what silos say
 const MOST = 1000; // of a page
 
 /** The versions of a name, or of all, by name and number. */
@@ -25,7 +26,7 @@ export function useDeployments(name: string) {
   return useQuery({
     queryKey: ["deployments", name],
     queryFn: () => everything((after) => told(api.GET("/api/v1/deployments", { params: { query: { name, after, limit: MOST } } }))),
-    refetchInterval: FRESH_MS,
+    refetchInterval: SAID_MS,
   });
 }
 

@@ -48,9 +48,9 @@ export function Origin({ run, round, plan, digest, size, metrics, reported }: Pr
           `${plan.app.name} ${plan.app.version}`
         )}
       </Fact>
-      <Fact name={reported ? "Silos whose updates made it" : "Silos that were asked"}>
-        {(reported ?? plan.silos).join(", ") || (round === 0 ? "none: training began with it" : "none")}
-        {round > 0 && missing.length > 0 && `; without ${missing.join(", ")}`}
+      <Fact name={reported ? "Silos whose reports made it" : "Silos that were asked"}>
+        {(reported ?? plan.silos).join(", ") || "none"}
+        {missing.length > 0 && `; without ${missing.join(", ")}`}
       </Fact>
       <Fact name="Privacy">{promises(plan)}</Fact>
       <Fact name="On the test rows of all silos">

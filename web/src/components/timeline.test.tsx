@@ -83,7 +83,7 @@ it("a span that is chosen says how long it took and leads to its log and to the 
   fireEvent.click(screen.getByLabelText("a, round 99: trains, 9.0 s, slower than the others"));
   const chosen = await screen.findByLabelText("The chosen span");
   const links = [...chosen.querySelectorAll("a")].map((link) => link.getAttribute("href"));
-  expect(links).toEqual(["/runs/r-1/logs?silo=a&round=99", "/runs/r-1/system?silo=a&round=99&from=990.00&to=1000.00"]);
+  expect(links).toEqual(["/runs/r-1/logs?silo=a&round=99", "/runs/r-1/system?silo=a&round=99&from=990.000&to=1000.000"]);
 });
 
 it("an address shows the part and the span that it names", async () => {

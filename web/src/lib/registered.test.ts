@@ -56,11 +56,11 @@ describe("a version", () => {
     expect(promises({ masking: null, privacy: { target_epsilon: 3, strength: "claimed" } } as never)).toContain("epsilon at most 3, claimed");
   });
 
-  it("was made by the silos that reported in the last attempt of its round", () => {
-    const closed = (round: number, reported: string[]): Entry => ({ seq: 1, at: 1, fact: { kind: "stage_closed", stage: "train", round, attempt: 1, reported, missing: [] } }) as unknown as Entry;
-    const entries = [closed(1, ["a"]), closed(1, ["a", "b"]), closed(2, ["b"])];
+  it("was made by the silos that reported in the last attempt of its round, the first one by those that prepared", () => {
+    const closed = (round: number, reported: string[], stage = "train"): Entry => ({ seq: 1, at: 1, fact: { kind: "stage_closed", stage, round, attempt: 1, reported, missing: [] } }) as unknown as Entry;
+    const entries = [closed(0, ["a", "b", "c"], "prepare"), closed(1, ["a"]), closed(1, ["a", "b"]), closed(1, ["c"], "evaluate"), closed(2, ["b"])];
     expect(makersOf(entries, 1)).toEqual(["a", "b"]);
-    expect(makersOf(entries, 0)).toEqual([]);
+    expect(makersOf(entries, 0)).toEqual(["a", "b", "c"]);
     expect(makersOf(entries, 9)).toBeUndefined();
   });
 });

@@ -128,7 +128,7 @@ export function Gantt({ attempts, part, zero, selected, show, select }: Props) {
                 </g>
               ))}
               {ticks(part, zero, pixels / TICK_PX).map((at) => (
-                <text key={at} x={LABEL + x(zero + at)} y={shown.length * (LANE + 4) + 12} fontSize={11} fill="var(--mantine-color-dimmed)">
+                <text key={at} x={LABEL + x(zero + at)} y={shown.length * (LANE + 4) + 12} fontSize={11} textAnchor={x(zero + at) > pixels - 40 ? "end" : "start"} fill="var(--mantine-color-dimmed)">
                   {at} s
                 </text>
               ))}

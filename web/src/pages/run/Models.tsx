@@ -15,11 +15,10 @@ import { best, METRICS, type MetricName } from "../../lib/metrics";
 
 const PAGE = 25;
 
-/** The silos whose updates made the model of a round, as the journal has it; undefined where it does not say. */
+/** The silos whose reports made the model of a round; of round 0 those that prepared, as the journal has it; undefined where it does not say. */
 export function makersOf(entries: readonly Entry[], round: number): readonly string[] | undefined {
-  if (round === 0) return [];
   let found: readonly string[] | undefined;
-  for (const { fact } of entries) if (fact.kind === "stage_closed" && fact.stage === "train" && fact.round === round) found = fact.reported;
+  for (const { fact } of entries) if (fact.kind === "stage_closed" && fact.stage !== "evaluate" && fact.round === round) found = fact.reported;
   return found;
 }
 

@@ -75,7 +75,7 @@ export function System({ run }: { run: Run }) {
         <Group>
           <Text size="sm">
             {one ? one.name : "All silos"}
-            {part && `, from ${part[0]} s to ${part[1]} s`}
+            {part && `, from ${part[0].toFixed(1)} s to ${part[1].toFixed(1)} s`}
             {part && round && `, round ${round}`}
           </Text>
           <Button size="compact-sm" variant="default" onClick={() => setQuery({}, { replace: true })}>

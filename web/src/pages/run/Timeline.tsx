@@ -71,7 +71,7 @@ export function Timeline({ run }: { run: Run }) {
     ),
   );
   const write = useDebouncedCallback((part: Part | null) => {
-    change({ from: part ? (part[0] - zero).toFixed(2) : "", to: part ? (part[1] - zero).toFixed(2) : "", page: "" });
+    change({ from: part ? (part[0] - zero).toFixed(3) : "", to: part ? (part[1] - zero).toFixed(3) : "", page: "" });
   }, WRITE_MS);
   const found = useMemo(() => (query.get("span") ? barAt(attempts, query.get("silo") || COORDINATOR, zero + Number(query.get("span"))) : undefined), [attempts, query, zero]);
   const all = useMemo(() => (attempts.length ? whole(attempts) : ([0, 1] as const)), [attempts]);
@@ -158,8 +158,8 @@ export function barAt(attempts: readonly Attempt[], lane: string, start: number)
 function Selected({ run, bar, close, show }: { run: Run; bar: Bar; close: () => void; show: () => void }) {
   const { can } = useSession();
   const silo = bar.lane === COORDINATOR ? "" : `silo=${encodeURIComponent(bar.lane)}&`;
-  const from = (bar.attempt.start - run.created_at).toFixed(2);
-  const to = (bar.attempt.start + bar.attempt.duration_s - run.created_at).toFixed(2);
+  const from = (bar.attempt.start - run.created_at).toFixed(3);
+  const to = (bar.attempt.start + bar.attempt.duration_s - run.created_at).toFixed(3);
   return (
     <Paper withBorder shadow="md" p="sm" pos="sticky" bottom={8} style={{ zIndex: 5 }} component="section" aria-label="The chosen span">
       <Group justify="space-between" wrap="nowrap" align="flex-start">
