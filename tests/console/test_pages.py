@@ -18,6 +18,10 @@ def finished(hospitals):
             plan = plan_of(client, rounds=rounds, inspect=inspect, name="inspected" if inspect else "")
             runs.append(client.submit(plan, key=f"pages {inspect}").id)
             list(client.watch(runs[-1]))
+        version = client.registered.register(runs[0], "shown").version.version
+    with Client(hospitals.operator) as client:
+        client.registered.approve("shown", version)
+        client.registered.deploy("shown", version, silos=["cleveland"])
     return runs
 
 
@@ -26,6 +30,10 @@ PAGES = {
     "runs": ("/runs", "Runs"),
     "run": ("/runs/{run}", "heart-disease"),
     "models": ("/runs/{run}/models", "heart-disease"),
+    "card": ("/runs/{run}/models?round=3", "heart-disease"),
+    "registered": ("/models", "Models"),
+    "version": ("/models/shown/1", "shown 1"),
+    "deploying": ("/models/shown/1?do=deploy", "shown 1"),
     "timeline": ("/runs/{run}/timeline", "heart-disease"),
     "logs": ("/runs/{run}/logs", "heart-disease"),
     "system": ("/runs/{run}/system", "heart-disease"),
@@ -58,7 +66,7 @@ def window(browser, hospitals):
 @pytest.fixture(scope="module")
 def app(hospitals):
     with Client(hospitals.admin) as client:
-        return client.apps()[0].digest
+        return next(app.digest for app in client.apps() if app.name == "heart-disease")  # others may have come in
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -68,7 +76,7 @@ def test_a_page_is_whole_in_both_colours_and_widths(window, app, finished, shots
     window.heading(heading)
     window.settled()
     for colours in ("light", "dark"):
-        window.page.emulate_media(color_scheme=colours)
+        window.page.emulate_media(color_scheme=colours, reduced_motion="reduce")  # colours are there at once
         for width, viewport in (("narrow", NARROW), ("wide", WIDE)):
             window.page.set_viewport_size(viewport)
             window.page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")

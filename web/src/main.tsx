@@ -11,7 +11,6 @@ import { SessionProvider } from "./api/session";
 import { Door } from "./components/Door";
 import { Shell } from "./components/Shell";
 import { Enter } from "./pages/Enter";
-import { Home } from "./pages/Home";
 import { NotFound } from "./pages/NotFound";
 import { colours, theme } from "./theme";
 
@@ -30,10 +29,13 @@ const queries = new QueryClient({
   },
 });
 
+const Home = lazy(() => import("./pages/Home").then((page) => ({ default: page.Home })));
 const Runs = lazy(() => import("./pages/Runs").then((page) => ({ default: page.Runs })));
 const Run = lazy(() => import("./pages/run/Run").then((page) => ({ default: page.RunPage })));
 const NewRun = lazy(() => import("./pages/NewRun").then((page) => ({ default: page.NewRun })));
 const Compare = lazy(() => import("./pages/Compare").then((page) => ({ default: page.Compare })));
+const Models = lazy(() => import("./pages/Models").then((page) => ({ default: page.Models })));
+const Version = lazy(() => import("./pages/Version").then((page) => ({ default: page.VersionPage })));
 const Silos = lazy(() => import("./pages/Silos").then((page) => ({ default: page.Silos })));
 const Silo = lazy(() => import("./pages/Silo").then((page) => ({ default: page.SiloPage })));
 const Projects = lazy(() => import("./pages/Projects").then((page) => ({ default: page.Projects })));
@@ -71,6 +73,8 @@ if (root)
                             <Route path="runs/new" element={<NewRun />} />
                             <Route path="runs/compare" element={<Compare />} />
                             <Route path="runs/:id/:tab?" element={<Run />} />
+                            <Route path="models" element={<Models />} />
+                            <Route path="models/:name/:version" element={<Version />} />
                             <Route path="silos" element={<Silos />} />
                             <Route path="silos/:name" element={<Silo />} />
                             <Route path="projects" element={<Projects />} />

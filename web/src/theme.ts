@@ -14,6 +14,8 @@ export const theme = createTheme({
   components: {
     Table: { defaultProps: { verticalSpacing: "xs", horizontalSpacing: "md" } },
     Anchor: { defaultProps: { underline: "hover", inherit: true } },
+    Modal: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
+    Drawer: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     Badge: { defaultProps: { miw: "max-content" } },
   },
 });

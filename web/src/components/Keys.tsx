@@ -4,6 +4,7 @@ import { useDisclosure, useHotkeys } from "@mantine/hooks";
 import { type KeyboardEvent, useMemo, useState } from "react";
 import { useNavigate } from "react-router";
 import { useApps, useRuns, useSilos } from "../api/queries";
+import { useVersions } from "../api/registered";
 import { useSession } from "../api/session";
 
 type Place = { to: string; label: string };
@@ -32,6 +33,7 @@ function Palette({ places, close }: { places: readonly Place[]; close: () => voi
   const runs = useRuns({}, 50);
   const silos = useSilos(can("silo.read"));
   const apps = useApps(can("app.read"));
+  const versions = useVersions("", can("model.read"));
   const found = useMemo(() => {
     const goals: Goal[] = places.map((place) => ({ ...place, kind: "page" }));
     if (can("run.submit")) goals.push({ to: "/runs/new", label: "New run", kind: "action" });
@@ -40,9 +42,10 @@ function Palette({ places, close }: { places: readonly Place[]; close: () => voi
     for (const silo of silos.data ?? []) goals.push({ to: `/silos/${silo.name}`, label: silo.name, kind: "silo" });
     for (const app of apps.data ?? [])
       goals.push({ to: `/apps/${app.digest}`, label: `${app.name} ${app.version}`, kind: "app" });
+    for (const name of new Set(versions.data?.map((one) => one.version.name))) goals.push({ to: `/models?name=${name}`, label: name, kind: "model" });
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     return goals.filter((goal) => words.every((word) => `${goal.kind} ${goal.label}`.toLowerCase().includes(word))).slice(0, 40);
-  }, [text, places, can, runs.data, silos.data, apps.data]);
+  }, [text, places, can, runs.data, silos.data, apps.data, versions.data]);
   const chosen = Math.min(at, found.length - 1);
   const go = (goal: Goal | undefined): void => {
     if (!goal) return;

@@ -13,6 +13,7 @@ type Place = { to: string; label: string; right: Right | null; key: string };
 const PLACES: readonly Place[] = [
   { to: "/", label: "Home", right: null, key: "h" },
   { to: "/runs", label: "Runs", right: "run.read", key: "r" },
+  { to: "/models", label: "Models", right: "model.read", key: "m" },
   { to: "/silos", label: "Silos", right: "silo.read", key: "s" },
   { to: "/projects", label: "Projects", right: "project.read", key: "p" },
   { to: "/apps", label: "Apps", right: "app.read", key: "a" },

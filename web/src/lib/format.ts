@@ -59,3 +59,7 @@ export function short(digest: string): string {
 export function quoted(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
+
+/** What is a name of a thing in a federation. */
+export const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+export const NAME_RULE = "1 to 63 lower-case letters, digits and hyphens";

@@ -3,9 +3,10 @@ import { Anchor, Button, Card, Group, Progress, SimpleGrid, Stack, Text, Title }
 import { Link } from "react-router";
 import { type Run, useApps, useRuns, useSilos } from "../api/queries";
 import { useSession } from "../api/session";
-import { Empty, Failure, Heading, RunStatus, Waiting, When } from "../components/Bits";
+import { Empty, Failure, Heading, RunStatus, Waiting } from "../components/Bits";
 import { figure } from "../lib/format";
 import { RunsTable } from "./RunsTable";
+import { Waits } from "./Waits";
 
 const AT_WORK = ["queued", "gathering", "preparing", "training", "evaluating", "paused"] as const;
 
@@ -15,10 +16,7 @@ export function Home() {
   const recent = useRuns({ status: ["finished", "stopped", "failed"] }, 5);
   const silos = useSilos(can("silo.read"));
   const apps = useApps(can("app.read"));
-  const away = silos.data?.filter((silo) => silo.status === "offline") ?? [];
-  const invited = silos.data?.filter((silo) => silo.status === "invited") ?? [];
   const online = silos.data?.filter((silo) => silo.status === "online") ?? [];
-  const paused = running.data?.items.filter((run) => run.status === "paused") ?? [];
   const none = running.data?.items.length === 0 && recent.data?.items.length === 0;
   return (
     <>
@@ -36,30 +34,7 @@ export function Home() {
           {can("app.read") && <Figure name="App packages" value={apps.data?.length} to="/apps" />}
           <Figure name="Runs that ended" value={recent.data && (recent.data.next ? "5+" : recent.data.items.length)} to="/runs?status=finished&status=stopped&status=failed" />
         </SimpleGrid>
-        {(away.length > 0 || invited.length > 0 || paused.length > 0) && (
-          <section aria-label="Needs a look">
-            <Title order={2} size="h4" mb="sm">
-              Needs a look
-            </Title>
-            <Stack gap={6}>
-              {paused.map((run) => (
-                <Text size="sm" key={run.id}>
-                  <Anchor component={Link} to={`/runs/${run.id}`}>{run.name}</Anchor> is paused{run.reason && `: ${run.reason}`}
-                </Text>
-              ))}
-              {away.map((silo) => (
-                <Text size="sm" key={silo.name}>
-                  <Anchor component={Link} to={`/silos/${silo.name}`}>{silo.name}</Anchor> is offline, last seen <When unix={silo.seen_at} relative />
-                </Text>
-              ))}
-              {invited.map((silo) => (
-                <Text size="sm" key={silo.name}>
-                  <Anchor component={Link} to={`/silos/${silo.name}`}>{silo.name}</Anchor> was invited and has not enrolled yet
-                </Text>
-              ))}
-            </Stack>
-          </section>
-        )}
+        <Waits />
         <Failure error={running.error} retry={() => void running.refetch()} />
         {running.isPending && <Waiting lines={3} />}
         {(running.data?.items.length ?? 0) > 0 && (

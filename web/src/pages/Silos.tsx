@@ -8,8 +8,7 @@ import { api, told } from "../api/client";
 import { useOrganisations, useSilos } from "../api/queries";
 import { useSession } from "../api/session";
 import { Command, Empty, Failure, Heading, SiloStatus, Waiting, When } from "../components/Bits";
-
-const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+import { NAME, NAME_RULE } from "../lib/format";
 
 export function Silos() {
   const { can } = useSession();
@@ -104,7 +103,7 @@ function Invite({ close }: { close: () => void }) {
       }}
     >
       <Stack>
-        <TextInput label="Name" description="Lower-case letters, digits and hyphens; it stays" placeholder="st-marys" value={name} onChange={(event) => setName(event.currentTarget.value)} error={name && !fits ? "1 to 63 lower-case letters, digits and hyphens" : undefined} data-autofocus required withAsterisk={false} />
+        <TextInput label="Name" description="Lower-case letters, digits and hyphens; it stays" placeholder="st-marys" value={name} onChange={(event) => setName(event.currentTarget.value)} error={name && !fits ? NAME_RULE : undefined} data-autofocus required withAsterisk={false} />
         {(organisations.data?.length ?? 0) > 1 && (
           <Select label="Organisation" data={organisations.data?.map((one) => ({ value: one.name, label: one.title || one.name }))} value={organisation} onChange={(value) => setOrganisation(value ?? "default")} allowDeselect={false} />
         )}

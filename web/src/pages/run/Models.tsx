@@ -1,16 +1,30 @@
 /** Which models did a run make, which is the best, and how does one get them? */
-import { Alert, Badge, Button, Group, Pagination, SegmentedControl, Stack, Table, Text } from "@mantine/core";
+import { Anchor, Badge, Button, Drawer, Group, Modal, Pagination, SegmentedControl, Stack, Table, Text, Title, UnstyledButton } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import { type Model, type Run, useModels } from "../../api/queries";
+import { Link, useSearchParams } from "react-router";
+import type { Entry } from "../../api/journal";
+import { type Model, planQuery, type Run, useModels } from "../../api/queries";
+import { useVersions } from "../../api/registered";
 import { useSession } from "../../api/session";
 import { Command, Digest, Empty, Failure, Waiting } from "../../components/Bits";
+import { fileOf, Origin, StageBadge } from "../../components/Origin";
+import { Register } from "../../components/Register";
 import { bytes, figure } from "../../lib/format";
 import { best, METRICS, type MetricName } from "../../lib/metrics";
 
 const PAGE = 25;
 
-export function Models({ run }: { run: Run }) {
+/** The silos whose reports made the model of a round; of round 0 those that prepared, as the journal has it; undefined where it does not say. */
+export function makersOf(entries: readonly Entry[], round: number): readonly string[] | undefined {
+  let found: readonly string[] | undefined;
+  for (const { fact } of entries) if (fact.kind === "stage_closed" && fact.stage !== "evaluate" && fact.round === round) found = fact.reported;
+  return found;
+}
+
+export function Models({ run, entries }: { run: Run; entries: readonly Entry[] }) {
   const models = useModels(run.id);
+  const [query, setQuery] = useSearchParams();
   const { can } = useSession();
   const [metric, setMetric] = useState<MetricName>("roc_auc");
   const [page, setPage] = useState(1);
@@ -25,6 +39,9 @@ export function Models({ run }: { run: Run }) {
       </Empty>
     );
   const shown = newest.slice((page - 1) * PAGE, page * PAGE);
+  const open = newest.find((one) => String(one.round) === query.get("round"));
+  const register = can("model.register") ? query.get("register") : null;
+  const turn = (to: Record<string, string>): void => setQuery(to, { replace: true });
   return (
     <Stack>
       <Group justify="space-between">
@@ -33,9 +50,14 @@ export function Models({ run }: { run: Run }) {
         </Text>
         <SegmentedControl size="xs" value={metric} onChange={(value) => setMetric(value as MetricName)} aria-label="Best by" data={(Object.keys(METRICS) as MetricName[]).map((name) => ({ value: name, label: METRICS[name].title }))} />
       </Group>
-      {found && can("model.download") && (
+      {found && (
         <Group>
-          <Save model={found} run={run} primary text={`Download the best model, of round ${found.round}`} />
+          {can("model.download") && <Save model={found} run={run} primary text={`Download the best model, of round ${found.round}`} />}
+          {can("model.register") && (
+            <Button variant="default" onClick={() => turn({ register: "best" })}>
+              Register as …
+            </Button>
+          )}
         </Group>
       )}
       <Table.ScrollContainer minWidth={300}>
@@ -56,7 +78,9 @@ export function Models({ run }: { run: Run }) {
               <Table.Tr key={model.round}>
                 <Table.Td ta="right" style={{ whiteSpace: "nowrap" }}>
                   {model === found && <Badge size="xs" color="teal" variant="light" tt="none" mr={6}>best</Badge>}
-                  {model.round}
+                  <UnstyledButton c="var(--mantine-color-anchor)" fz="sm" onClick={() => turn({ round: String(model.round) })} aria-label={`The card of the model of round ${model.round}`}>
+                    {model.round}
+                  </UnstyledButton>
                 </Table.Td>
                 <Table.Td ta="right">{figure(model.metrics?.roc_auc, 4)}</Table.Td>
                 <Table.Td ta="right" visibleFrom="sm">{figure(model.metrics?.accuracy, 4)}</Table.Td>
@@ -72,20 +96,96 @@ export function Models({ run }: { run: Run }) {
         </Table>
       </Table.ScrollContainer>
       {newest.length > PAGE && <Pagination total={Math.ceil(newest.length / PAGE)} value={page} onChange={setPage} getControlProps={(control) => ({ "aria-label": control })} />}
-      <Alert variant="light" color="gray" title="The silos' own models">
-        {run.masked
-          ? "They never left the silos: this run was masked. A silo's steward finds them with septum silo model list."
-          : "The coordinator combined what each silo sent and keeps the result alone. A silo's steward finds its own with septum silo model list."}
-      </Alert>
+      <Own run={run} />
       <Command>{`septum model download --run ${run.id} --best`}</Command>
+      <Drawer opened={open !== undefined} onClose={() => turn({})} position="right" size="lg" title={open && `The model of round ${open.round}`}>
+        {open && <Card run={run} model={open} entries={entries} register={() => turn({ register: String(open.round) })} />}
+      </Drawer>
+      <Modal opened={register !== null} onClose={() => turn({})} title="Register a model under a name" size="lg">
+        {register !== null && <Register run={run} models={newest} round={newest.some((one) => String(one.round) === register) ? Number(register) : null} metric={metric} close={() => turn({})} />}
+      </Modal>
     </Stack>
   );
 }
 
-function Save({ model, run, text, primary = false }: { model: Model; run: Run; text: string; primary?: boolean }) {
-  const where = `/api/v1/models/${encodeURIComponent(model.digest)}?run=${encodeURIComponent(run.id)}`;
+/** Where a model comes from, and under which names it is known. */
+function Card({ run, model, entries, register }: { run: Run; model: Model; entries: readonly Entry[]; register: () => void }) {
+  const { can } = useSession();
+  const plan = useQuery(planQuery(run.id));
+  const versions = useVersions();
+  const named = versions.data?.filter((one) => one.version.run === run.id && one.version.model.digest === model.digest) ?? [];
+  if (plan.isPending) return <Waiting />;
+  if (plan.error) return <Failure error={plan.error} />;
   return (
-    <Button component="a" href={where} download={`${run.name}-round-${model.round}.safetensors`} size={primary ? "sm" : "compact-xs"} variant={primary ? "filled" : "default"} aria-label={primary ? text : `Download the model of round ${model.round}`}>
+    <Stack>
+      <Origin run={run.id} round={model.round} plan={plan.data} digest={model.digest} size={model.size_bytes} metrics={model.metrics} reported={makersOf(entries, model.round)} />
+      {named.map((one) => (
+        <Group key={`${one.version.name} ${one.version.version}`} gap="xs">
+          <Anchor component={Link} to={`/models/${one.version.name}/${one.version.version}`} fw={500}>
+            {one.version.name} {one.version.version}
+          </Anchor>
+          <StageBadge stage={one.stage} />
+          {one.used_by?.length ? <Text size="sm">used by {one.used_by.join(", ")}</Text> : null}
+        </Group>
+      ))}
+      {versions.data && named.length === 0 && (
+        <Text size="sm" c="dimmed">
+          It is not registered under a name.
+        </Text>
+      )}
+      <Group>
+        {can("model.download") && <Save model={model} run={run} text="Download" primary />}
+        {can("model.register") && (
+          <Button variant="default" onClick={register}>
+            Register as …
+          </Button>
+        )}
+      </Group>
+      <Command>{`septum model card ${run.id} --round ${model.round}`}</Command>
+    </Stack>
+  );
+}
+
+/** What became of the silos' own models: a row each, and how its steward finds it. */
+export function Own({ run }: { run: Run }) {
+  return (
+    <section aria-label="The silos’ own models">
+      <Title order={2} size="h5" mb={4}>
+        The silos&apos; own models
+      </Title>
+      <Text size="sm" c="dimmed" mb="xs">
+        {run.masked
+          ? "This run was masked: the coordinator learnt sums alone."
+          : "The coordinator combined what each silo sent, and keeps the result alone."}{" "}
+        A silo keeps one of its own at the end where the app has parameters that never leave it, or the run was personalised.
+      </Text>
+      <Table.ScrollContainer minWidth={280}>
+        <Table aria-label="The silos’ own models">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Silo</Table.Th>
+              <Table.Th>Its own model</Table.Th>
+              <Table.Th>For its steward</Table.Th>
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {run.silos.map((silo) => (
+              <Table.Tr key={silo.name}>
+                <Table.Td>{silo.name}</Table.Td>
+                <Table.Td>{run.masked ? "never left the silo" : "not kept"}</Table.Td>
+                <Table.Td className="mono">septum silo model list</Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+    </section>
+  );
+}
+
+function Save({ model, run, text, primary = false }: { model: Model; run: Run; text: string; primary?: boolean }) {
+  return (
+    <Button component="a" href={fileOf(model.digest, run.id)} download={`${run.name}-round-${model.round}.safetensors`} size={primary ? "sm" : "compact-xs"} variant={primary ? "filled" : "default"} aria-label={primary ? text : `Download the model of round ${model.round}`}>
       {text}
     </Button>
   );

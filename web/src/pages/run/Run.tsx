@@ -3,7 +3,7 @@ import { Anchor, Button, Group, Modal, Stack, Tabs, Text, TextInput } from "@man
 import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useState } from "react";
-import { Link, useNavigate, useParams } from "react-router";
+import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 import { api, told } from "../../api/client";
 import { useJournal } from "../../api/journal";
 import { type Run, runQuery } from "../../api/queries";
@@ -19,9 +19,21 @@ const System = lazy(() => import("./System").then((tab) => ({ default: tab.Syste
 const Privacy = lazy(() => import("./Privacy").then((tab) => ({ default: tab.Privacy })));
 const Settings = lazy(() => import("./Settings").then((tab) => ({ default: tab.Settings })));
 
+const IN_TIME = ["timeline", "logs", "system"]; // tabs that show the same silo, round and part of the time
+const KEPT = ["silo", "round", "from", "to", "span"];
+
+/** The address of a run's tab; between those that are about time, what was chosen goes along. */
+export function tabOf(id: string, from: string, to: string, query: URLSearchParams): string {
+  const path = to === "overview" ? `/runs/${id}` : `/runs/${id}/${to}`;
+  if (!IN_TIME.includes(from) || !IN_TIME.includes(to)) return path;
+  const kept = new URLSearchParams([...query].filter(([name]) => KEPT.includes(name)));
+  return kept.size ? `${path}?${kept}` : path;
+}
+
 export function RunPage() {
   const { id = "", tab = "overview" } = useParams();
   const navigate = useNavigate();
+  const [query] = useSearchParams();
   const { can } = useSession();
   const run = useQuery(runQuery(id));
   const journal = useJournal(id);
@@ -62,7 +74,7 @@ export function RunPage() {
       >
         <Steer run={run.data} />
       </Heading>
-      <Tabs value={tab} onChange={(next) => void navigate(next === "overview" ? `/runs/${id}` : `/runs/${id}/${next}`)} keepMounted={false}>
+      <Tabs value={tab} onChange={(next) => void navigate(tabOf(id, tab, next ?? "overview", query))} keepMounted={false}>
         <Tabs.List mb="lg" style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
           <Tabs.Tab value="overview">Overview</Tabs.Tab>
           {models && <Tabs.Tab value="models">Models</Tabs.Tab>}
@@ -78,7 +90,7 @@ export function RunPage() {
           </Tabs.Panel>
           {models && (
             <Tabs.Panel value="models">
-              <Models run={run.data} />
+              <Models run={run.data} entries={journal.entries} />
             </Tabs.Panel>
           )}
           <Tabs.Panel value="timeline">

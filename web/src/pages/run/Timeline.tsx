@@ -1,35 +1,46 @@
-/** Where does the time of a run go? A line for each silo and one for the coordinator, by round, the slow ones first. */
-import { Alert, Box, Button, Group, Paper, SegmentedControl, Stack, Table, Text, Tooltip } from "@mantine/core";
-import { useInfiniteQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
-import { useNavigate } from "react-router";
+/** Where does the time of a run go? The whole of it to zoom into, then round by round, what is slow or failed first. */
+import { Alert, Anchor, Box, Button, CloseButton, Group, Pagination, Paper, SegmentedControl, Stack, Table, Text, Tooltip } from "@mantine/core";
+import { useCallbackRef, useDebouncedCallback } from "@mantine/hooks";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { memo, useDeferredValue, useMemo, useState } from "react";
+import { Link, useSearchParams } from "react-router";
 import { api, type Schemas, told } from "../../api/client";
 import type { Run } from "../../api/queries";
 import { useSession } from "../../api/session";
 import { ENDED, Empty, Failure, Waiting } from "../../components/Bits";
 import { duration } from "../../lib/format";
+import { type Attempt, type Bar, COORDINATOR, lanes, overlapping, type Part, type Span, troubled, whole, worstFirst } from "../../lib/timeline";
+import { DOING, spoken } from "./doing";
+import { Gantt } from "./Gantt";
 
-type Attempt = Schemas["AttemptLine"];
-type Span = Schemas["Span"];
-type Doing = Schemas["Doing"];
-
-const PAGE = 50;
+const PAGE = 40; // rounds that are asked for at once
+const CARDS = 10; // rounds that are drawn in detail at once
 const FRESH_MS = 3_000;
+const WRITE_MS = 300;
+const SAME_S = 0.002;
+const SHORTEST_S = 0.02;
 
-/** What is done in a span, in words, and its colour: work is strong, waiting is pale. */
-export const DOING: Record<Doing, { title: string; colour: string }> = {
-  receive: { title: "receives the model", colour: "#4dabf7" },
-  prepare: { title: "prepares its data", colour: "#9775fa" },
-  train: { title: "trains", colour: "#0c8599" },
-  evaluate: { title: "measures the model", colour: "#2f9e44" },
-  protect: { title: "masks, adds noise, checks", colour: "#e8590c" },
-  send: { title: "sends its update", colour: "#1971c2" },
-  other: { title: "what it does not account for", colour: "#868e96" },
-  wait: { title: "waits for others", colour: "#adb5bd" },
-  unmask: { title: "takes the masks off", colour: "#f08c00" },
-  aggregate: { title: "combines the updates", colour: "#d6336c" },
-  pause: { title: "paused", colour: "#ffd43b" },
-};
+type Page = Schemas["TimelinePage"];
+
+/** All rounds. What was told is kept, but for the last two pages: they may have gone on, or a lost model took the run back. */
+function useTimeline(run: Run) {
+  const queries = useQueryClient();
+  const queryKey = ["timeline", run.id];
+  return useQuery({
+    queryKey,
+    queryFn: async () => {
+      const pages = (queries.getQueryData<Page[]>(queryKey) ?? []).slice(0, -2);
+      let after = pages.at(-1)?.next ?? "";
+      do {
+        const page = await told(api.GET("/api/v1/runs/{run_id}/timeline", { params: { path: { run_id: run.id }, query: { limit: PAGE, after } } }));
+        pages.push(page);
+        after = page.next ?? "";
+      } while (after);
+      return pages;
+    },
+    refetchInterval: ENDED.includes(run.status) ? false : FRESH_MS,
+  });
+}
 
 /** The time of an attempt by silo, the longest first; a silo with a problem goes before all others. */
 export function ordered(attempt: Attempt): Attempt["silos"] {
@@ -38,20 +49,42 @@ export function ordered(attempt: Attempt): Attempt["silos"] {
 }
 
 export function Timeline({ run }: { run: Run }) {
-  const ended = ENDED.includes(run.status);
-  const [which, setWhich] = useState("all");
-  const pages = useInfiniteQuery({
-    queryKey: ["timeline", run.id],
-    queryFn: ({ pageParam }) =>
-      told(api.GET("/api/v1/runs/{run_id}/timeline", { params: { path: { run_id: run.id }, query: { limit: PAGE, after: pageParam } } })),
-    initialPageParam: "",
-    getNextPageParam: (last) => last.next ?? undefined,
-    refetchInterval: ended ? false : FRESH_MS,
+  const [query, setQuery] = useSearchParams();
+  const pages = useTimeline(run);
+  const attempts = useMemo(() => (pages.data ?? []).flatMap((page) => page.items).flatMap((line) => line.attempts), [pages.data]);
+  const zero = run.created_at;
+  const [zoom, setZoom] = useState<Part | null>(() => {
+    const [from, to] = [query.get("from"), query.get("to")];
+    return from !== null && to !== null && Number(from) < Number(to) ? [zero + Number(from), zero + Number(to)] : null;
   });
-  const attempts = useMemo(() => (pages.data?.pages ?? []).flatMap((page) => page.items).flatMap((line) => line.attempts), [pages.data]);
-  const troubled = attempts.filter((one) => one.problem || one.silos.some((line) => line.problem || line.slow));
-  const shown = which === "troubled" ? troubled : attempts;
-  const stages = [...new Set(attempts.flatMap((one) => [...one.coordinator, ...one.silos.flatMap((line) => line.spans)].map((span) => span.doing)))];
+  const change = useCallbackRef((to: Record<string, string>): void => // the same one for good: the rounds below are not drawn again for it
+    setQuery(
+      (before) => {
+        const next = new URLSearchParams(before);
+        for (const [name, value] of Object.entries(to)) {
+          if (value) next.set(name, value);
+          else next.delete(name);
+        }
+        return next;
+      },
+      { replace: true },
+    ),
+  );
+  const write = useDebouncedCallback((part: Part | null) => {
+    change({ from: part ? (part[0] - zero).toFixed(3) : "", to: part ? (part[1] - zero).toFixed(3) : "", page: "" });
+  }, WRITE_MS);
+  const found = useMemo(() => (query.get("span") ? barAt(attempts, query.get("silo") || COORDINATOR, zero + Number(query.get("span"))) : undefined), [attempts, query, zero]);
+  const all = useMemo(() => (attempts.length ? whole(attempts) : ([0, 1] as const)), [attempts]);
+  const part: Part = zoom ?? all;
+  const settled = useDeferredValue(zoom); // the lanes follow the wheel, the rounds below come after
+  const inPart = useMemo(() => overlapping(attempts, settled ?? all), [attempts, settled, all]);
+  const select = useCallbackRef((bar: Bar | undefined): void =>
+    change({
+      silo: bar && bar.lane !== COORDINATOR ? bar.lane : "",
+      round: bar ? String(bar.attempt.round) : "",
+      span: bar ? (bar.span.start - zero).toFixed(3) : "",
+    }),
+  );
   if (pages.isPending) return <Waiting />;
   if (pages.error && !pages.data) return <Failure error={pages.error} retry={() => void pages.refetch()} />;
   if (!attempts.length)
@@ -60,38 +93,97 @@ export function Timeline({ run }: { run: Run }) {
         The first line is there when the silos are asked for something.
       </Empty>
     );
+  const show = (to: Part): void => {
+    const next = to[1] - to[0] >= all[1] - all[0] ? null : to;
+    setZoom(next);
+    write(next);
+  };
+  const stages = [...new Set(attempts.flatMap((one) => [...one.coordinator, ...one.silos.flatMap((line) => line.spans)].map((span) => span.doing)))];
   return (
     <Stack>
+      <Group gap="md" style={{ rowGap: 4 }}>
+        {stages.map((doing) => (
+          <Group gap={6} key={doing} wrap="nowrap">
+            <Box w={12} h={12} style={{ borderRadius: 3, background: DOING[doing].colour }} />
+            <Text size="xs">{DOING[doing].title}</Text>
+          </Group>
+        ))}
+      </Group>
+      <Gantt attempts={attempts} part={part} zero={zero} selected={found} show={show} select={select} />
+      <Rounds attempts={inPart} zoomed={zoom !== null} order={query.get("order") === "time" ? "time" : "worst"} wanted={Number(query.get("page")) || 1} change={change} select={select} />
+      {found && <Selected run={run} bar={found} close={() => select(undefined)} show={() => show([found.span.start, found.span.start + Math.max(found.span.duration_s, SHORTEST_S)])} />}
+    </Stack>
+  );
+}
+
+type RoundsProps = { attempts: readonly Attempt[]; zoomed: boolean; order: "time" | "worst"; wanted: number; change: (to: Record<string, string>) => void; select: Select };
+
+/** The rounds of the part that is shown, some at a time. */
+const Rounds = memo(function Rounds({ attempts, zoomed, order, wanted, change, select }: RoundsProps) {
+  const shown = order === "worst" ? worstFirst(attempts) : attempts;
+  const count = Math.ceil(shown.length / CARDS);
+  const page = Math.min(Math.max(wanted, 1), Math.max(count, 1));
+  return (
+    <>
+      <Slowest attempts={attempts} />
       <Group justify="space-between">
-        <Group gap="md" style={{ rowGap: 4 }}>
-          {stages.map((doing) => (
-            <Group gap={6} key={doing} wrap="nowrap">
-              <Box w={12} h={12} style={{ borderRadius: 3, background: DOING[doing].colour }} />
-              <Text size="xs">{DOING[doing].title}</Text>
-            </Group>
-          ))}
-        </Group>
+        <Text size="sm" c="dimmed">
+          {zoomed ? "Of the part that is shown: " : ""}
+          {attempts.length} stages; {attempts.filter(troubled).length} of them failed, or one silo was much slower than the others
+        </Text>
         <SegmentedControl
           size="xs"
-          value={which}
-          onChange={setWhich}
-          aria-label="Which rounds"
-          data={[{ value: "all", label: "All" }, { value: "troubled", label: `Slow or failed: ${troubled.length}` }]}
+          value={order}
+          onChange={(value) => change({ order: value === "time" ? "time" : "", page: "" })}
+          aria-label="Order of the rounds"
+          data={[{ value: "worst", label: "Failed and slow first" }, { value: "time", label: "In time" }]}
         />
       </Group>
-      <Slowest attempts={attempts} />
-      {which === "troubled" && !troubled.length && <Text c="dimmed">No round of these was held up by one silo, and none failed.</Text>}
-      {shown.map((attempt) => (
-        <Lines key={`${attempt.round} ${attempt.stage} ${attempt.attempt}`} run={run} attempt={attempt} />
+      {shown.slice((page - 1) * CARDS, page * CARDS).map((attempt) => (
+        <Lines key={`${attempt.round} ${attempt.stage} ${attempt.attempt} ${attempt.start}`} attempt={attempt} select={select} />
       ))}
-      {pages.hasNextPage && (
-        <Group justify="center">
-          <Button variant="default" onClick={() => void pages.fetchNextPage()} loading={pages.isFetchingNextPage}>
-            Later rounds
-          </Button>
-        </Group>
-      )}
-    </Stack>
+      {count > 1 && <Pagination total={count} value={page} onChange={(next) => change({ page: String(next) })} getControlProps={(control) => ({ "aria-label": control })} />}
+    </>
+  );
+});
+
+/** The span of a lane that began at a moment. */
+export function barAt(attempts: readonly Attempt[], lane: string, start: number): Bar | undefined {
+  return lanes(attempts)
+    .find((one) => one.name === lane)
+    ?.bars.find((bar) => Math.abs(bar.span.start - start) < SAME_S);
+}
+
+/** The span that was chosen, and where it leads: to what its silo logged in that round, and to how busy its machine was. */
+function Selected({ run, bar, close, show }: { run: Run; bar: Bar; close: () => void; show: () => void }) {
+  const { can } = useSession();
+  const silo = bar.lane === COORDINATOR ? "" : `silo=${encodeURIComponent(bar.lane)}&`;
+  const from = (bar.attempt.start - run.created_at).toFixed(3);
+  const to = (bar.attempt.start + bar.attempt.duration_s - run.created_at).toFixed(3);
+  return (
+    <Paper withBorder shadow="md" p="sm" pos="sticky" bottom={8} style={{ zIndex: 5 }} component="section" aria-label="The chosen span">
+      <Group justify="space-between" wrap="nowrap" align="flex-start">
+        <Stack gap={4}>
+          <Text size="sm" fw={600} className="wrap-anywhere">
+            {spoken(bar)}
+          </Text>
+          <Group gap="md">
+            {silo && can("log.read") && (
+              <Anchor component={Link} size="sm" to={`/runs/${run.id}/logs?${silo}round=${bar.attempt.round}`}>
+                Its log of this round
+              </Anchor>
+            )}
+            <Anchor component={Link} size="sm" to={`/runs/${run.id}/system?${silo}round=${bar.attempt.round}&from=${from}&to=${to}`}>
+              {silo ? "How busy its machine was" : "How busy the silos were"}
+            </Anchor>
+            <Button size="compact-xs" variant="default" onClick={show}>
+              Zoom to it
+            </Button>
+          </Group>
+        </Stack>
+        <CloseButton aria-label="Choose no span" onClick={close} />
+      </Group>
+    </Paper>
   );
 }
 
@@ -140,7 +232,9 @@ function Slowest({ attempts }: { attempts: readonly Attempt[] }) {
 
 const NAMES: Record<Attempt["stage"], string> = { prepare: "Preparation", train: "Training", evaluate: "Evaluation" };
 
-function Lines({ run, attempt }: { run: Run; attempt: Attempt }) {
+type Select = (bar: Bar) => void;
+
+const Lines = memo(function Lines({ attempt, select }: { attempt: Attempt; select: Select }) {
   const title = attempt.stage === "train" ? `Round ${attempt.round}` : attempt.round ? `${NAMES[attempt.stage]} of round ${attempt.round}` : NAMES[attempt.stage];
   return (
     <Paper withBorder p="sm" component="section" aria-label={title}>
@@ -161,22 +255,19 @@ function Lines({ run, attempt }: { run: Run; attempt: Attempt }) {
         </Alert>
       )}
       <Stack gap={4}>
-        <Line run={run} name="coordinator" spans={attempt.coordinator} attempt={attempt} />
+        <Line select={select} name={COORDINATOR} spans={attempt.coordinator} attempt={attempt} />
         {ordered(attempt).map((line) => (
-          <Line key={line.silo} run={run} name={line.silo} spans={line.spans} attempt={attempt} slow={line.slow} problem={line.problem} />
+          <Line key={line.silo} select={select} name={line.silo} spans={line.spans} attempt={attempt} slow={line.slow} problem={line.problem} />
         ))}
       </Stack>
     </Paper>
   );
-}
+});
 
-type LineProps = { run: Run; name: string; spans: readonly Span[]; attempt: Attempt; slow?: boolean; problem?: string };
+type LineProps = { select: Select; name: string; spans: readonly Span[]; attempt: Attempt; slow?: boolean; problem?: string };
 
-function Line({ run, name, spans, attempt, slow = false, problem = "" }: LineProps) {
-  const navigate = useNavigate();
-  const { can } = useSession();
-  const whole = Math.max(attempt.duration_s, 1e-3);
-  const logs = can("log.read") && name !== "coordinator";
+function Line({ select, name, spans, attempt, slow = false, problem = "" }: LineProps) {
+  const length = Math.max(attempt.duration_s, 1e-3);
   return (
     <Group gap="sm" wrap="nowrap">
       <Text size="xs" w={104} truncate c={problem ? "red" : slow ? "orange" : undefined} fw={slow || problem ? 600 : 400} title={name}>
@@ -184,31 +275,30 @@ function Line({ run, name, spans, attempt, slow = false, problem = "" }: LinePro
         {slow && " · slow"}
       </Text>
       <Box pos="relative" h={16} style={{ flex: 1, background: "var(--mantine-color-default-hover)", borderRadius: 3, overflow: "hidden" }}>
-        {spans.map((span) => (
-          <Tooltip
-            key={`${span.doing} ${span.start}`}
-            label={`${DOING[span.doing].title}: ${duration(span.duration_s)}${span.under_way ? " so far" : ""}${span.problem ? `, ${span.problem}` : ""}`}
-          >
-            <Box
-              component="button"
-              type="button"
-              aria-label={`${name} ${DOING[span.doing].title}, ${duration(span.duration_s)}`}
-              tabIndex={logs ? 0 : -1}
-              onClick={() => logs && void navigate(`/runs/${run.id}/logs?silo=${name}&round=${attempt.round}`)}
-              pos="absolute"
-              h={16}
-              p={0}
-              style={{
-                border: 0,
-                cursor: logs ? "pointer" : "default",
-                left: `${(100 * (span.start - attempt.start)) / whole}%`,
-                width: `max(${(100 * span.duration_s) / whole}%, 1px)`,
-                background: DOING[span.doing].colour,
-                opacity: span.doing === "wait" ? 0.45 : 1,
-              }}
-            />
-          </Tooltip>
-        ))}
+        {spans.map((span) => {
+          const bar: Bar = { lane: name, span, attempt, problem: span.problem ?? "", slow };
+          return (
+            <Tooltip key={`${span.doing} ${span.start}`} label={spoken(bar)}>
+              <Box
+                component="button"
+                type="button"
+                aria-label={spoken(bar)}
+                onClick={() => select(bar)}
+                pos="absolute"
+                h={16}
+                p={0}
+                style={{
+                  border: 0,
+                  cursor: "pointer",
+                  left: `${(100 * (span.start - attempt.start)) / length}%`,
+                  width: `max(${(100 * span.duration_s) / length}%, 1px)`,
+                  background: DOING[span.doing].colour,
+                  opacity: span.doing === "wait" ? 0.45 : 1,
+                }}
+              />
+            </Tooltip>
+          );
+        })}
       </Box>
     </Group>
   );
