@@ -54,8 +54,8 @@ def test_a_log_is_read_as_it_comes_held_still_and_sent_on_by_its_address(console
         mode.get_by_text("live").wait_for()
         line = console.page.locator(".log-line")
         line.first.wait_for()
-        console.press("Pause")
-        mode.get_by_text("paused").wait_for()
+        console.press("Stop following")
+        mode.get_by_text("not followed").wait_for()
         held = line.count()
         client.stop(run)  # of which the silos tell
         list(client.watch(run))

@@ -68,14 +68,14 @@ it("lines come as they are told, after those that were there", async () => {
   expect(stream?.pathname).toBe("/api/v1/runs/r-1/logs/stream");
 });
 
-it("nothing moves while it is paused, and what came meanwhile is counted", async () => {
+it("nothing moves while it is not followed, and what came meanwhile is counted", async () => {
   const tell = log(line(1, "first"));
   shown();
   await screen.findByText("live");
-  fireEvent.click(screen.getByRole("button", { name: "Pause" }));
+  fireEvent.click(screen.getByRole("button", { name: "Stop following" }));
   await tell(line(2, "second"));
   await tell(line(3, "third"));
-  const on = await screen.findByRole("button", { name: "Go on: 2 new" });
+  const on = await screen.findByRole("button", { name: "Follow: 2 new" });
   expect(screen.queryByText("second")).toBeNull();
   fireEvent.click(on);
   await screen.findByText("third");
@@ -102,6 +102,6 @@ it("an empty log has the command that asks for the same", async () => {
   log();
   shown("finished", "/?silo=bern");
   await screen.findByText("septum log show r-1 --silo bern --level info");
-  expect(screen.queryByRole("button", { name: "Pause" })).toBeNull();
+  expect(screen.queryByRole("button", { name: "Stop following" })).toBeNull();
   expect(commandOf("r-1", { silo: "", level: "error", round: "2", text: "a b" })).toBe("septum log show r-1 --level error --round 2 --text 'a b'");
 });

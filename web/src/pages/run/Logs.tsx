@@ -50,15 +50,15 @@ export function Logs({ run }: { run: Run }) {
         {!ended && log.shown && (
           <Group gap="sm" ml="auto">
             <Badge variant="dot" color={log.mode === "live" && stoppedAt === null ? "teal" : "orange"} tt="none" data-testid="log-mode">
-              {stoppedAt !== null ? "paused" : { live: "live", polling: "asked every 2 s", broken: "trying again", ended: "ended" }[log.mode]}
+              {stoppedAt !== null ? "not followed" : { live: "live", polling: "asked every 2 s", broken: "trying again", ended: "ended" }[log.mode]}
             </Badge>
             {stoppedAt === null ? (
               <Button variant="default" size="compact-md" onClick={pause}>
-                Pause
+                Stop following
               </Button>
             ) : (
               <Button size="compact-md" onClick={() => stop(null)}>
-                {waiting ? `Go on: ${waiting} new` : "Go on"}
+                {waiting ? `Follow: ${waiting} new` : "Follow"}
               </Button>
             )}
           </Group>
