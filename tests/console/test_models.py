@@ -25,7 +25,7 @@ def test_a_model_is_registered_approved_by_somebody_else_deployed_rolled_back_an
             card.get_by_role("button", name="Register as …").click()
         else:
             console.press("Register as …")
-        page.get_by_label("Name", exact=True).fill("heart")
+        page.get_by_role("combobox", name="Name").fill("heart")
         console.see(f"septum model register {run} --name heart")
         console.press("Register")
         console.heading(f"heart {number}")
@@ -37,7 +37,7 @@ def test_a_model_is_registered_approved_by_somebody_else_deployed_rolled_back_an
     def deploy(version, silos, button):
         console.go(f"/models/heart/{version}")
         console.press(button)
-        page.get_by_role("dialog").get_by_label("Silos", exact=True).click()
+        page.get_by_role("dialog").get_by_role("combobox", name="Silos").click()
         for silo in silos:
             page.get_by_role("option", name=silo).click()
         page.keyboard.press("Escape")

@@ -80,9 +80,11 @@ describe("rounds", () => {
 
 describe("a span", () => {
   it("is found again by its silo and its beginning, and says how long it took", () => {
-    const found = barAt([round(1), round(2, 8)], "a", 1020.001);
+    const found = barAt([round(1), round(2, 8)], "a", 1020.000001);
     expect(found && spoken(found)).toBe("a, round 2: trains, 8.0 s, slower than the others");
     expect(barAt([round(1)], "a", 999)).toBeUndefined();
+    const brief = barAt([round(1, 0.00002)], "a", 1010.00002);
+    expect(brief?.span.doing).toBe("wait"); // and not the training that began 20 microseconds before
   });
 
   it("goes along to the tabs that are about time, and to no other", () => {

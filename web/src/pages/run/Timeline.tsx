@@ -17,7 +17,7 @@ const PAGE = 40; // rounds that are asked for at once
 const CARDS = 10; // rounds that are drawn in detail at once
 const FRESH_MS = 3_000;
 const WRITE_MS = 300;
-const SAME_S = 0.002;
+const SAME_S = 1e-4; // between what an address says and when a span began
 const SHORTEST_S = 0.02;
 
 type Page = Schemas["TimelinePage"];
@@ -82,7 +82,7 @@ export function Timeline({ run }: { run: Run }) {
     change({
       silo: bar && bar.lane !== COORDINATOR ? bar.lane : "",
       round: bar ? String(bar.attempt.round) : "",
-      span: bar ? (bar.span.start - zero).toFixed(3) : "",
+      span: bar ? (bar.span.start - zero).toFixed(6) : "",
     }),
   );
   if (pages.isPending) return <Waiting />;
@@ -147,11 +147,13 @@ const Rounds = memo(function Rounds({ attempts, zoomed, order, wanted, change, s
   );
 });
 
-/** The span of a lane that began at a moment. */
+/** The span of a lane that began at a moment, or next to it: some take less than a millisecond. */
 export function barAt(attempts: readonly Attempt[], lane: string, start: number): Bar | undefined {
+  const off = (bar: Bar): number => Math.abs(bar.span.start - start);
   return lanes(attempts)
     .find((one) => one.name === lane)
-    ?.bars.find((bar) => Math.abs(bar.span.start - start) < SAME_S);
+    ?.bars.filter((bar) => off(bar) < SAME_S)
+    .sort((one, other) => off(one) - off(other))[0];
 }
 
 /** The span that was chosen, and where it leads: to what its silo logged in that round, and to how busy its machine was. */
