@@ -24,6 +24,8 @@ describe("a change", () => {
 
   it("leads to what it is about", () => {
     expect(links({ kind: "run.refused", run: "r-1", silo: "basel" })).toEqual(["/silos/basel", "/runs/r-1"]);
+    expect(links({ kind: "model.deployed", run: "r-1", model: "heart 3" })).toEqual(["/models/heart/3"]);
+    expect(links({ kind: "model.registered", run: "r-1", model: "heart" })).toEqual(["/runs/r-1", "/models"]);
     expect(links({ kind: "project.closed", project: "hearts" })).toEqual(["/runs?project=hearts"]);
   });
 

@@ -66,13 +66,19 @@ export function isBad({ kind, outcome, by }: Change): boolean {
   return BAD.has(kind) || outcome === "failed" || (kind === "run.paused" && !by);
 }
 
+/** Where "NAME VERSION" is shown; of a name alone, where all versions are. */
+function modelPage(label: string): string {
+  const [, name, version] = /^(\S+) (\d+)$/.exec(label) ?? [];
+  return name && version ? `/models/${name}/${version}` : "/models";
+}
+
 /** A change in words; `apps` has the digest of each NAME==VERSION. A kind that is newer than this page is told by its name. */
 export function happened(change: Change, apps: ReadonlyMap<string, string>): Part[] {
   const where: Record<string, [string, Right] | undefined> = {
     run: [`/runs/${change.run}`, "run.read"],
     silo: [`/silos/${change.silo}`, "silo.read"],
     app: apps.has(change.app ?? "") ? [`/apps/${apps.get(change.app ?? "")}`, "app.read"] : undefined,
-    model: change.run ? [`/runs/${change.run}/models`, "model.read"] : undefined,
+    model: [modelPage(change.model ?? ""), "model.read"],
     group: ["/projects?tab=groups", "group.read"],
     project: [`/runs?project=${encodeURIComponent(change.project ?? "")}`, "run.read"],
     person: ["/people", "user.read"],
