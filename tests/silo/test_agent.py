@@ -379,3 +379,25 @@ def test_a_stopped_run_that_is_resumed_with_another_plan_starts_anew(bench: Benc
     assert (kept.plan, kept.held) == (other, None)
     agent.shut_down()
     thread.join()
+
+
+def test_a_run_is_served_for_others_once_its_thread_has_begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("septum.adapters.launch.inline.InlineWorker", StuckWorker)
+    channel = HeldChannel(Train(1, 1, BASE), End(Outcome.STOPPED), polls=[Invitation("r1", bench.plan)])
+    agent = Agent("north", admission(bench.folder, bench.app).admit, bench.runs, FOUR, tools_for(channel))
+    begin, seen = threading.Thread.start, list[tuple[str, ...]]()
+
+    def slowly(thread: threading.Thread) -> None:
+        if thread.name == "run r1":
+            looking = threading.Thread(target=lambda: seen.append(agent.serving), daemon=True)
+            begin(looking)
+            looking.join(0.2)
+            assert seen == []
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", slowly)
+    thread = serve(agent)
+    until(lambda: seen == [("r1",)])
+    agent.shut_down()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -235,7 +235,7 @@ class Agent:
         thread = threading.Thread(target=self._serve_one, args=(session,), name=f"run {state.run}", daemon=True)
         with self._changed:
             self._serving[state.run] = (session, thread)
-        thread.start()
+            thread.start()  # whoever ends the agent waits for a thread that has begun
 
     def _serve_one(self, session: Session) -> None:
         """A run's thread. An error that nobody foresaw does not end the run here: its session is tried again."""
