@@ -42,7 +42,7 @@ def test_payload_says_how_fast_a_model_travels_beside_its_floor():
 
 def test_viewers_get_everything_and_say_what_they_cost():
     found = run(
-        "benchmarks.viewers", "--viewers", "5", "--silos", "2", "--rounds", "12", "--repeats", "1", "--waiting-s", "1"
+        "benchmarks.viewers", "--viewers", "5", "--silos", "2", "--rounds", "150", "--repeats", "1", "--waiting-s", "1"
     )
     assert found["complete"] is True
     assert found["overhead_ms"].keys() == {"alone", "watched"}
