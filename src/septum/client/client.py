@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -23,7 +24,7 @@ from septum.client.feed import FeedClient
 from septum.client.people import PeopleClient
 from septum.client.projects import GroupsClient, ProjectsClient
 from septum.client.registered import RegisteredClient
-from septum.client.stream import Backoff, entries
+from septum.client.stream import follow
 from septum.client.telemetry import LoadsClient, LogsClient
 from septum.client.wire import all_of, error_from, list_of
 from septum.errors import ConfigError, ConnectionFailedError, DigestError
@@ -187,20 +188,13 @@ class Client:
 
         A broken connection is taken up again where it broke, for up to `patience_s` seconds without success.
         """
-        backoff = Backoff(patience_s)
-        last: Fact | None = None
-        while True:
-            try:
-                with self._lines(f"/runs/{quote(run_id, safe='')}/events", after) as lines:
-                    for entry in entries(JournalView, lines):
-                        backoff.reset()
-                        after, last = entry.seq, entry.fact
-                        yield entry
-                if isinstance(last, RunEnded):  # the coordinator closes the stream when nothing can follow
-                    return
-            except ConnectionFailedError:
-                pass
-            backoff.pause_or_raise()
+        return follow(
+            JournalView,
+            partial(self._lines, f"/runs/{quote(run_id, safe='')}/events"),
+            after=after,
+            patience_s=patience_s,
+            over=lambda last: last is not None and isinstance(last.fact, RunEnded),  # then it is closed for good
+        )
 
     def models(self, run_id: str = "") -> tuple[ModelView, ...]:
         """Every model of a run, oldest first; without a run the newest model of each, newest run first."""

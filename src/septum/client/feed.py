@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from septum.client.stream import Backoff, entries
+from septum.client.stream import Lines, follow
 from septum.client.wire import list_of
-from septum.errors import ConnectionFailedError
 from septum.protocol.codec import Json
 from septum.protocol.feed import FeedEntry
 
 Params = Mapping[str, str | list[str]]
-Lines = Callable[[str, int, Params], AbstractContextManager[Iterator[str]]]
 
 
 class _Ask(Protocol):
@@ -63,19 +60,14 @@ class FeedClient:
         if after is None:
             newest = self.page(limit=1, project=project, run=run, silo=silo, kinds=kinds)
             after = newest[0].seq if newest else 0
-        return self._follow(_params(project, run, silo, kinds), after, Backoff(patience_s))
-
-    def _follow(self, params: Params, after: int, backoff: Backoff) -> Iterator[FeedEntry]:
-        while True:
-            try:
-                with self._lines("/events", after, params) as lines:
-                    for entry in entries(FeedEntry, lines):
-                        backoff.reset()
-                        after = entry.seq
-                        yield entry
-            except ConnectionFailedError:
-                pass
-            backoff.pause_or_raise()
+        params = _params(project, run, silo, kinds)
+        return follow(
+            FeedEntry,
+            lambda known: self._lines("/events", known, params),
+            after=after,
+            patience_s=patience_s,
+            over=lambda _: False,
+        )
 
 
 def _params(project: str, run: str, silo: str, kinds: Sequence[str]) -> dict[str, str | list[str]]:

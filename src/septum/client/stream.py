@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
 
 from septum.errors import ConnectionFailedError
 from septum.protocol.codec import from_json, loads
@@ -14,6 +15,50 @@ from septum.protocol.codec import from_json, loads
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
 T = TypeVar("T")
+
+Lines = Callable[[str, int, Mapping[str, str | list[str]]], AbstractContextManager[Iterator[str]]]
+"""Given path, last entry known and query: the lines of a stream of server-sent events."""
+
+
+class Numbered(Protocol):
+    """What a stream resumes by."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the stream."""
+
+
+N = TypeVar("N", bound=Numbered)
+
+
+def follow(
+    cls: type[N],
+    lines_after: Callable[[int], AbstractContextManager[Iterator[str]]],
+    *,
+    after: int,
+    patience_s: float,
+    over: Callable[[N | None], bool],
+) -> Iterator[N]:
+    """The entries of a stream after entry `after`, as they come, until a stream that was closed is `over`.
+
+    A broken connection is taken up again where it broke, for up to `patience_s` seconds without success.
+
+    over  asked with the last entry, None while there was none; what it raises as ConnectionFailedError counts as broken
+    """
+    backoff = Backoff(patience_s)
+    last: N | None = None
+    while True:
+        try:
+            with lines_after(after) as lines:
+                for entry in entries(cls, lines):
+                    backoff.reset()
+                    after, last = entry.seq, entry
+                    yield entry
+            if over(last):
+                return
+        except ConnectionFailedError:
+            pass
+        backoff.pause_or_raise()
 
 
 def entries(cls: type[T], lines: Iterable[str]) -> Iterator[T]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from typing import Protocol
 from urllib.parse import quote
 
-from septum.client.stream import Backoff, entries
+from septum.client.stream import Lines, follow
 from septum.client.wire import list_of
-from septum.errors import ConnectionFailedError
 from septum.protocol.codec import Json, from_json
 from septum.protocol.log_lines import ALL_LINES, LogFilter, LogLevel, LogView
 from septum.protocol.system import SystemSeries
@@ -20,16 +18,10 @@ class _Ask(Protocol):
     def __call__(self, method: str, path: str, *, params: Mapping[str, str | list[str]]) -> Json: ...
 
 
-class _Lines(Protocol):
-    def __call__(
-        self, where: str, after: int, params: Mapping[str, str | list[str]] | None = None
-    ) -> AbstractContextManager[Iterator[str]]: ...
-
-
 class LogsClient:
     """Logs of runs."""
 
-    def __init__(self, ask: _Ask, lines: _Lines) -> None:
+    def __init__(self, ask: _Ask, lines: Lines) -> None:
         self._ask = ask
         self._lines = lines
 
@@ -55,20 +47,14 @@ class LogsClient:
 
         A broken connection is taken up again where it broke, for up to `patience_s` seconds without success.
         """
-        backoff = Backoff(patience_s)
-        path = f"/runs/{quote(run_id, safe='')}/logs/stream"
-        while True:
-            try:
-                with self._lines(path, after, _query(wanted)) as lines:
-                    for line in entries(LogView, lines):
-                        backoff.reset()
-                        after = line.seq
-                        yield line
-                if self._has_ended(run_id):  # the coordinator closes the stream when nothing is expected
-                    return
-            except ConnectionFailedError:
-                pass
-            backoff.pause_or_raise()
+        path, query = f"/runs/{quote(run_id, safe='')}/logs/stream", _query(wanted)
+        return follow(
+            LogView,
+            lambda known: self._lines(path, known, query),
+            after=after,
+            patience_s=patience_s,
+            over=lambda _: self._has_ended(run_id),  # the coordinator closes the stream when nothing is expected
+        )
 
     def _has_ended(self, run_id: str) -> bool:
         view = from_json(RunView, self._ask("GET", f"/runs/{quote(run_id, safe='')}", params={}))
