@@ -6,7 +6,6 @@ contract's, without the target; all may be missing, for the contract says by its
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import tempfile
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from septum import __version__
+from septum.adapters.export.extra import imported
 from septum.adapters.export.mlflow_model import ABOUT, APP, MODEL, About
-from septum.errors import MissingExtraError
 from septum.protocol.codec import dumps, to_json
 from septum.sdk.contract import Column, Role
 
@@ -60,9 +59,4 @@ def write_folder(
 
 def _extra(name: str) -> Any:  # noqa: ANN401  a library without types
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers of each use
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"MLflow models need {name}, which is not installed", hint="pip install 'septum[mlflow]'"
-        ) from error
+    return imported(name, "MLflow models", "mlflow")

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from septum.errors import AppError, MissingExtraError
+from septum.adapters.export.extra import imported
+from septum.errors import AppError
 from septum.sdk import harness, stats
 from septum.sdk.app import App
 from septum.sdk.data import Array, Data, Float32, Float64, Parameters
@@ -42,7 +43,6 @@ IR_VERSION = 10  # of ONNX files that runtimes since 2024 read
 EPSILON = 1e-5  # torch's, of its norms
 TRIED_ROWS = 64
 CLOSE = 1e-4  # of logits about 1, in float32 in another order
-_EXTRA = "pip install 'septum[onnx]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,4 @@ class _Graph:
 
 
 def _extra(name: str) -> Any:  # noqa: ANN401  a library without types
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingExtraError(f"ONNX files need {name}, which is not installed", hint=_EXTRA) from error
+    return imported(name, "ONNX files", "onnx")
