@@ -28,6 +28,18 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
   );
 }
 
+/** A framed part of a page, under its own title. */
+export function Part({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <Paper withBorder p="md" component="section" aria-label={title}>
+      <Title order={2} size="h5" mb="sm">
+        {title}
+      </Title>
+      {children}
+    </Paper>
+  );
+}
+
 /** A command to take along. */
 export function Command({ children, secret = false }: { children: string; secret?: boolean }) {
   return (

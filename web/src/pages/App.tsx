@@ -1,12 +1,12 @@
 /** What is in an app package? What leaves a silo, what it reads, what can be set: as a steward reads it before saying yes. */
-import { Alert, Badge, Button, Group, Paper, Stack, Table, Text, Title } from "@mantine/core";
+import { Alert, Badge, Button, Group, Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link, useParams } from "react-router";
 import { api, told } from "../api/client";
 import { descriptionQuery, useApps } from "../api/queries";
 import { useSession } from "../api/session";
-import { Command, Digest, Empty, Failure, Heading, Waiting, When } from "../components/Bits";
+import { Command, Digest, Empty, Failure, Heading, Part, Waiting, When } from "../components/Bits";
 import { bytes } from "../lib/format";
 import { signers } from "../lib/signatures";
 
@@ -127,17 +127,6 @@ export function AppPage() {
         </Part>
       </Stack>
     </>
-  );
-}
-
-function Part({ title, children }: { title: string; children: ReactNode }) {
-  return (
-    <Paper withBorder p="md" component="section" aria-label={title}>
-      <Title order={2} size="h5" mb="sm">
-        {title}
-      </Title>
-      {children}
-    </Paper>
   );
 }
 

@@ -1,5 +1,5 @@
 /** What is a version of a model? Where it comes from, who said yes to it, which silos use it, and what may be done now. */
-import { Alert, Badge, Button, Group, Modal, MultiSelect, Paper, SegmentedControl, Select, Stack, Table, Text, Title } from "@mantine/core";
+import { Alert, Badge, Button, Group, Modal, MultiSelect, SegmentedControl, Select, Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { useParams, useSearchParams } from "react-router";
@@ -7,7 +7,7 @@ import { api, type Schemas, told } from "../api/client";
 import { useGroups, useSilos } from "../api/queries";
 import { useChange, useDeployments, type Deployment, type Version } from "../api/registered";
 import { useSession } from "../api/session";
-import { Command, Empty, Failure, Heading, Waiting, When } from "../components/Bits";
+import { Command, Empty, Failure, Heading, Part, Waiting, When } from "../components/Bits";
 import { fileOf, Origin, StageBadge } from "../components/Origin";
 import { effects, goesBack, inUse, type Row, rows, waitsFor } from "../lib/registered";
 
@@ -106,17 +106,6 @@ export function VersionPage() {
         {doing === "retire" && <Retire view={view} close={close} />}
       </Modal>
     </>
-  );
-}
-
-function Part({ title, children }: { title: string; children: ReactNode }) {
-  return (
-    <Paper withBorder p="md" component="section" aria-label={title}>
-      <Title order={2} size="h5" mb="sm">
-        {title}
-      </Title>
-      {children}
-    </Paper>
   );
 }
 
