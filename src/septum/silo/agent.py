@@ -29,11 +29,9 @@ from septum.silo.stance import Stance, denied
 
 PAUSED_S = 1.0  # how soon a silo that is paused sees that it is to go on
 ASK_AFTER_S = 5.0  # what a silo does for a run is worth so much before it asks whether anybody waits for it
-ASK_EVERY_S, ASK_SELDOM_S = (
-    5.0,
-    20.0,
-)  # how often it asks again; seldom after SELDOM_AFTER_S: a thousand silos may do so
-SELDOM_AFTER_S = 60.0
+ASK_EVERY_S = 5.0  # how often it asks again,
+ASK_SELDOM_S = 20.0  # and how often
+SELDOM_AFTER_S = 60.0  # after so long: a thousand silos may do so
 ROOM_S = 20.0  # how long a run waits here for room before the coordinator is asked again
 LEAVE_S = 5.0  # for all runs together; a coordinator that is away notices without it
 KEEP_STOPPED_S = 30 * 86_400.0  # how long a stopped run can be resumed from what the silo kept
