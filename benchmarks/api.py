@@ -29,7 +29,7 @@ from statistics import median, quantiles
 from benchmarks.connections import Coordinator
 from benchmarks.processes import resident_bytes
 from benchmarks.report import Figures, machine, parser, rounded, say
-from septum.adapters.store.sqlite import DATABASE_NAME, Stores, open_store
+from septum.adapters.store.open import DATABASE_NAME, Stores, open_store
 from septum.adapters.tls import client_context
 from septum.client import operator_access
 from septum.coordinator.api.app import PREFIX
@@ -72,7 +72,7 @@ def main() -> None:
     base = Path(tempfile.mkdtemp(prefix="septum-benchmark-"))
     data_dir, rounds = base / "coordinator", max(1, options.points // (options.runs * POINTS_A_ROUND))
     enrol_crowd(data_dir, OTHERS)
-    _fill(data_dir, options.runs, rounds)
+    fill(data_dir, options.runs, rounds)
     began = time.monotonic()
     open_store(data_dir).close()
     views_s = time.monotonic() - began
@@ -99,7 +99,8 @@ def _options() -> argparse.Namespace:
 # --- what there is to list -----------------------------------------------------------------------------------------
 
 
-def _fill(data_dir: Path, runs: int, rounds: int) -> None:
+def fill(data_dir: Path, runs: int, rounds: int) -> None:
+    """So many ended runs of so many rounds, some at work, and what else there is to list, in a store of its own."""
     with open_store(data_dir) as stores:
         _others(stores)
         plan = _plan(rounds)
@@ -173,6 +174,7 @@ _COPIES = (
     "INSERT INTO run_index (run_id, created_at, project, app, app_version, outcome, name, submitter) SELECT :id, :at, "
     ":project, app, app_version, outcome, name, :who FROM run_index WHERE run_id = 'r-0000000'",
     "INSERT INTO journal SELECT :id, seq, at, fact FROM journal WHERE run_id = 'r-0000000'",
+    "INSERT INTO run_keys (run_id, salt, shredded_by, files) VALUES (:id, randomblob(32), '', false)",
 )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from septum.cli.federation import COORDINATOR, Federation
 from septum.cli.shipped import example
 from septum.cli.silo_files import silo_files
 from septum.client import Client, operator_access
+from septum.coordinator.config import FILE_NAME
 from septum.errors import RunFailedError, TimedOutError
 from septum.protocol.facts import RunEnded
 from septum.protocol.plan import AppRef, Plan
@@ -30,6 +34,7 @@ ECHO = Path(__file__).parent / "apps" / "echo"
 ECHO_ROWS = 20
 READY = '"event": "ready"'
 QUIET_CPU_S = 0.02
+STOP_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +92,16 @@ def plan_for(app_dir: Path, silos: Mapping[str, Path], rounds: int, **hyper: flo
 
 
 @contextmanager
-def federation_of(app_dir: Path, silos: Mapping[str, Path]) -> Iterator[Federation]:
-    """A federation whose agents all wait for a run. Its folder goes when it does, unless something went wrong."""
+def federation_of(app_dir: Path, silos: Mapping[str, Path], settings: str = "") -> Iterator[Federation]:
+    """A federation whose agents all wait for a run. Its folder goes when it does, unless something went wrong.
+
+    `settings`: the coordinator's coordinator.toml.
+    """
     base = Path(tempfile.mkdtemp(prefix="septum-benchmark-"))
     base.chmod(0o711)  # each silo may reach its own folder in it
+    if settings:
+        (base / COORDINATOR).mkdir(mode=0o700)
+        (base / COORDINATOR / FILE_NAME).write_text(settings)
     with Federation(
         base, app_dir, load_app(app_dir).app.name, silos, policy={"require_masking": False, "min_cohort": 1}
     ) as federation:
@@ -104,6 +115,11 @@ def wait_until_quiet(federation: Federation, timeout_s: float = 300.0) -> None:
     """Return when every agent is up and waits: nobody has used a processor for a second."""
     sites, pids = federation.sites, [pid for role in pids_of(federation).values() for pid in role()]
     until(lambda: all(READY in federation.log(s.name).read_text() for s in sites), timeout_s, f"{len(sites)} agents")
+    wait_until_idle(pids, timeout_s)
+
+
+def wait_until_idle(pids: Sequence[int], timeout_s: float = 300.0) -> None:
+    """Return when none of these has used a processor for a second."""
     used = [-1.0]
 
     def quiet() -> bool:
@@ -111,6 +127,25 @@ def wait_until_quiet(federation: Federation, timeout_s: float = 300.0) -> None:
         return used[-1] - used[-2] <= QUIET_CPU_S
 
     until(quiet, timeout_s, "the federation to be quiet", every_s=1.0)
+
+
+@contextmanager
+def program(module: str, arguments: Sequence[str], log: Path) -> Iterator[int]:
+    """A module of this folder as a process, until the end of the context; its id. What it says goes to the log."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "NO_PROXY": "127.0.0.1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from statistics import median
 
 from benchmarks import report
 from benchmarks.federations import client_of, federation_of, pids_of, plan_for, run_to_end, wait_until_quiet
-from benchmarks.processes import Sampler
-from benchmarks.rounds import SAMPLE_EVERY_S, measured
+from benchmarks.processes import SAMPLE_EVERY_S, Sampler
+from benchmarks.rounds import measured
 from septum.protocol.plan import Masking
 
 DENSE = Path(__file__).parent / "apps" / "dense"

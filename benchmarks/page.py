@@ -67,7 +67,36 @@ def _rounds(result: Result) -> str:
         (f"{result['rounds']} rounds, submit to finished, s", f"**{finished['median']}**, {finished['best']}"),
         ("idle silo, MB", result["silo_idle_rss_mb"]),
         ("idle coordinator, MB", result["coordinator_idle_rss_mb"]),
+        *_recorded(result),
+        *_on_postgresql(result),
     )
+
+
+def _recorded(result: Result) -> Iterator[tuple[object, ...]]:
+    """What audit and a tracker cost, where that was measured."""
+    if "audit_and_tracking_added_ms" not in result:
+        return
+    turns = ", ".join(str(one) for one in result["added_ms_by_turn"])
+    bare = result["bare_overhead_ms"]
+    yield (
+        f"audit and {result['tracker']} add to it, ms: all, turn by turn",
+        (f"**{result['audit_and_tracking_added_ms']}**; {turns}"),
+    )
+    yield "overhead of a round without both, ms", f"{bare['p50']}, {bare['p90']}"
+    yield (
+        "processor ms a round: added in the coordinator, the tracker's own process",
+        (f"{result['coordinator_cpu_added_ms']}, {result['tracker_cpu_ms_a_round']}"),
+    )
+
+
+def _on_postgresql(result: Result) -> Iterator[tuple[object, ...]]:
+    """What rounds on PostgreSQL take, where that was measured."""
+    if "postgresql_ratio" not in result:
+        return
+    turns = ", ".join(str(one) for one in result["postgresql_ratio_by_turn"])
+    overhead = result["postgresql_overhead_ms"]
+    yield "overhead of a round on PostgreSQL, ms", f"{overhead['p50']}, {overhead['p90']}"
+    yield "the same, over SQLite: all, turn by turn", f"**{result['postgresql_ratio']}**; {turns}"
 
 
 def _payload(result: Result) -> str:

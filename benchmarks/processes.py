@@ -14,6 +14,7 @@ from typing import Self
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+SAMPLE_EVERY_S = 0.1
 Pids = Callable[[], Sequence[int]]
 
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +26,14 @@ from benchmarks.federations import (
     ECHO,
     HEART_DISEASE,
     READY,
+    STOP_S,
     client_of,
     echo_silos,
     federation_of,
     hospitals,
     journal_of,
     plan_for,
+    program,
     run_to_end,
     until,
 )
@@ -48,7 +48,7 @@ from septum.protocol.plan import Masking, Plan
 from septum.protocol.views import RunStatus
 
 WARM_UP = 20  # rounds, at most
-STOP_S = 20.0
+PROFILED = "benchmarks.profiled"
 _REST = "(the rest: interpreter, event loop, TLS and server threads)"
 
 
@@ -132,35 +132,14 @@ def _profiled(federation: Federation, port: str, folder: Path) -> Iterator[None]
     """
     with ExitStack() as stack:
         where = ["--data-dir", str(federation.operator_dir), "--listen", f"127.0.0.1:{port}"]
-        coordinator = stack.enter_context(_process("coordinator", folder, where))
-        until(lambda: READY in coordinator.read_text(), STOP_S, "the coordinator")
+        stack.enter_context(program(PROFILED, ["coordinator", str(folder), *where], folder / "coordinator.log"))
+        until(lambda: READY in (folder / "coordinator.log").read_text(), STOP_S, "the coordinator")
         for site in federation.sites:
             config = site.folder / "state" / "silo.toml"
             config.write_text(config.read_text().replace("[limits]\n", f"[limits]\nsandbox = {Level.PROCESS.value}\n"))
-            arguments = ["--dir", str(site.folder / "state")]
-            stack.enter_context(_process("agent", folder, arguments, site.name))
+            arguments = ["agent", str(folder), "--dir", str(site.folder / "state")]
+            stack.enter_context(program(PROFILED, arguments, folder / f"agent{site.name}.log"))
         yield
-
-
-@contextmanager
-def _process(role: str, folder: Path, arguments: Sequence[str], name: str = "") -> Iterator[Path]:
-    """A process until the end of the context; its log."""
-    root = str(Path(__file__).parents[1])
-    log = folder / f"{role}{name}.log"
-    environment = {**os.environ, "PYTHONPATH": root, "NO_PROXY": "127.0.0.1"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.profiled", role, str(folder), *arguments],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-    try:
-        yield log
-    finally:
-        process.terminate()
-        process.wait(STOP_S)
 
 
 def _run_asked_twice(federation: Federation, plan: Plan, folder: Path) -> list[Round]:

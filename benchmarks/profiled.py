@@ -51,16 +51,16 @@ COORDINATOR: Mapping[str, str] = {
     "septum.protocol.combine:next_model": "combine: next model",
     "septum.adapters.blobs.directory:DirectoryBlobs.put": "files: write, digest, rename",
     "os:fsync": "files: fsync",
-    "septum.adapters.store.sqlite:SqliteRunStore.commit": "commit: BEGIN, COMMIT with its fsync",
-    "septum.adapters.store.sqlite:_Prepared.of": "commit: JSON of state and facts",
-    "septum.adapters.store.sqlite:_apply": "commit: statements",
+    "septum.adapters.store.runs:SqlRunStore.commit": "commit: BEGIN, COMMIT with its fsync",
+    "septum.adapters.store.runs:_Prepared.of": "commit: JSON of state and facts",
+    "septum.adapters.store.runs:_apply": "commit: statements",
 }
 
 AGENT: Mapping[str, str] = {
     f"{_SILO}.session:step": "silo machine",
     f"{_SILO}.session:Session._perform": "session: around the rest",
-    f"{_SILO}.session:Session._note": "log",
-    f"{_SILO}.session:Session._with_payload": "report: read payload file",
+    f"{_SILO}.talking:Talk._note": "log",
+    f"{_SILO}.talking:Talk._with_payload": "report: read payload file",
     f"{_SILO}.run_files:RunFiles.save": "files: save session",
     f"{_SILO}.run_files:RunFiles.model": "files: clear models",
     f"{_SILO}.run_files:RunFiles.tidy": "files: tidy",

@@ -33,8 +33,8 @@ from benchmarks.federations import (
     submit,
     wait_until_quiet,
 )
-from benchmarks.processes import Sampler, cpu_s
-from benchmarks.rounds import SAMPLE_EVERY_S, Measured, measured
+from benchmarks.processes import SAMPLE_EVERY_S, Sampler, cpu_s
+from benchmarks.rounds import Measured, measured
 from septum.adapters.tls import client_context
 from septum.cli.federation import COORDINATOR, Federation
 from septum.cli.shipped import example

@@ -23,6 +23,24 @@ MAY_LISTEN = MAY_START | {"served"}
 _running: list[pytest.Item] = []
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for all the tests of this session; a database is a test's own."""
+    from tests.postgres_server import running  # SQLAlchemy: not every test has it loaded
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """An S3 server for all the tests of this session; a place in it is a test's own."""
+    from tests.s3_server import running  # not every test has botocore loaded
+
+    with running() as server:
+        yield server
+
+
 def _is(names: frozenset[str]) -> bool:
     return any(_running[-1].get_closest_marker(name) for name in names)
 

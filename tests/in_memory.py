@@ -17,7 +17,7 @@ from septum.adapters.clock import SystemClock
 from septum.adapters.identity.keys import public_bytes
 from septum.adapters.identity.masking_primitives import openssl
 from septum.adapters.launch.inline import InlineLauncher
-from septum.adapters.store.sqlite import open_store
+from septum.adapters.store.open import open_store
 from septum.coordinator.driver import Driver
 from septum.coordinator.memory import MemoryService
 from septum.coordinator.service import RunService
@@ -38,8 +38,8 @@ from septum.silo.log import Log
 from septum.silo.masking_tools import MaskingTools
 from septum.silo.policy import Policy
 from septum.silo.receipts import Receipts
-from septum.silo.session import Tools
 from septum.silo.tables import Tables
+from septum.silo.taking_part import Tools
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,11 @@ async def _run(place: Place, plan: Plan, key: str) -> tuple[RunView, bytes]:
         finally:
             await loop.run_in_executor(None, around.__exit__, None, None, None)
         ended = await service.run(run.id)
-        model = b"" if ended.model is None else service.model_path(ended.model).read_bytes()
+        model = b"" if ended.model is None else await read_model(service, run.id, ended.model)
         await driver.close()
     return ended, model
+
+
+async def read_model(service: RunService, run_id: str, digest: str) -> bytes:
+    async with service.model(run_id, digest) as opened:
+        return b"".join(opened.chunks())

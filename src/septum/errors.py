@@ -231,6 +231,13 @@ class LedgerError(SeptumError):
     http_status = 409
 
 
+class AuditError(SeptumError):
+    """An audit log that does not hold: changed, cut, reordered, forged, or of two histories. It is never repaired."""
+
+    code = "audit"
+    http_status = 409
+
+
 class PluginError(SeptumError):
     """A plugin that cannot be loaded, has another one's name, or raised."""
 

@@ -11,7 +11,6 @@ import time
 
 import pytest
 
-from septum.adapters import accountant_process
 from septum.adapters.accountant import epsilon_of
 from septum.adapters.accountant_process import AccountantProcess
 from septum.errors import ConfigError, SeptumError
@@ -74,15 +73,15 @@ def test_a_process_that_is_not_asked_any_more_ends_and_another_answers_the_next_
 def test_a_process_that_was_killed_between_questions_is_replaced(accountant):
     accountant((), 1e-5)
     os.kill(accountant.pid, signal.SIGKILL)
-    until(lambda: accountant._process.poll() is not None)
+    until(lambda: accountant._asked.process.poll() is not None)
     assert accountant((), 1e-5) == 0.0
 
 
 def test_a_process_that_is_killed_at_work_is_an_error_and_nothing_is_believed_to_cost_nothing(accountant, monkeypatch):
-    monkeypatch.setattr(accountant_process, "_start", lambda: _process("import os; os.kill(os.getpid(), 9)"))
+    monkeypatch.setattr(accountant._asked, "_start", lambda: _process("import os; os.kill(os.getpid(), 9)"))
     with pytest.raises(SeptumError, match=r"gave no answer.*exit code -9"):
         accountant(USED, 1e-5)
-    monkeypatch.setattr(accountant_process, "_start", lambda: _process("input(); print('nonsense')"))
+    monkeypatch.setattr(accountant._asked, "_start", lambda: _process("input(); print('nonsense')"))
     with pytest.raises(SeptumError, match="gave no answer"):
         accountant(USED, 1e-5)
     assert accountant.pid is None
@@ -99,10 +98,10 @@ def test_an_answer_that_was_not_taken_is_not_that_of_the_next_question(accountan
             raise KeyboardInterrupt
 
     accountant((), 1e-5)
-    monkeypatch.setattr(accountant._process, "stdout", BrokenOff(accountant._process.stdout))
+    monkeypatch.setattr(accountant._asked.process, "stdout", BrokenOff(accountant._asked.process.stdout))
     with pytest.raises(KeyboardInterrupt):
         accountant((), 1e-5)
-    if accountant._process is not None:
+    if accountant._asked.process is not None:
         monkeypatch.undo()  # the process is still used: its answer of before waits there
     assert accountant(USED[1:2], 1e-5) == epsilon_of(USED[1:2], 1e-5) > 0
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from septum.algorithms.partition import MAX_PATTERNS, check_covers, check_patterns, is_private, parted
 from septum.errors import AppError, ConfigError
 
+pytestmark = pytest.mark.laws
+
 NAMES = st.from_regex(r"[a-c]{1,3}(\.[a-c]{1,3})?", fullmatch=True)
 PATTERNS = st.lists(st.from_regex(r"[a-c*?]{1,3}(\.[a-c*?]{1,3})?", fullmatch=True), unique=True, max_size=4)
 

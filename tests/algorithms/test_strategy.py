@@ -262,3 +262,12 @@ def test_a_delta_that_is_not_the_models_shape_and_dtype_is_refused(delta):
 def test_state_of_another_width_is_refused():
     with pytest.raises(TensorError, match="fedavgm: momentum is"):
         strategy("fedavgm").step(F([1, 1]), F([1, 1]), {"momentum": F([0])})
+
+
+def test_only_a_rule_that_adds_deltas_up_is_done_with_one_silos_at_a_time():
+    def largest(settings, block, weights):
+        return block.max(axis=0)
+
+    alone = {name for name in strategy_names() if strategy(name).summands is None}
+    assert alone == {"median", "trimmed-mean"}
+    assert strategy_of_rule(replace(FEDAVG, combine=CoordinateWise(largest))).summands is None

@@ -78,6 +78,47 @@ def test_the_figures_of_rounds_are_made_from_the_journal_and_the_floor():
     assert figures["rounds_wall_s"] == {"median": 1.5, "best": 1.5}
 
 
+def side_of(*overheads_ms: float, cpu_ms: float = 4.0) -> rounds.Measured:
+    """A run whose rounds, of 0.75 s of training each, took so much more."""
+    made = [Round(n, 0.0, 0.75 + extra / 1000, 0.75, {}) for n, extra in enumerate(overheads_ms)]
+    return rounds.Measured(RUN.finished, tuple(made), dict.fromkeys(rounds.ROLES, cpu_ms))
+
+
+def test_what_audit_and_a_tracker_add_is_the_difference_of_the_medians_and_of_each_turn():
+    recorded = [side_of(10, 11, 12, cpu_ms=5.5), side_of(14, 15, 16, cpu_ms=5.5)]
+    figures = rounds.recorded_figures(recorded, [side_of(9, 10), side_of(12, 13)])
+    assert figures["coordinator_cpu_added_ms"] == pytest.approx(1.5)
+    assert figures["audit_and_tracking_added_ms"] == pytest.approx(13 - 11)
+    assert figures["added_ms_by_turn"] == pytest.approx([11 - 9.5, 15 - 12.5])
+    assert figures["bare_overhead_ms"]["p50"] == pytest.approx(11)
+
+
+def test_rounds_on_postgresql_are_set_against_those_of_the_same_turns():
+    figures = rounds.postgresql_figures([side_of(10, 10), side_of(20)], [side_of(15, 15), side_of(20)])
+    assert figures["postgresql_ratio"] == pytest.approx(1.5)
+    assert figures["postgresql_ratio_by_turn"] == pytest.approx([1.5, 1.0])
+
+
+def test_the_page_says_what_was_compared():
+    shown = {"audit_and_tracking_added_ms": 1.25, "added_ms_by_turn": [1.0, 1.5], "tracker": "mlflow"}
+    shown |= {
+        "bare_overhead_ms": {"p50": 9.0, "p90": 9.5},
+        "tracker_cpu_ms_a_round": 2.5,
+        "coordinator_cpu_added_ms": 1.125,
+    }
+    shown |= {"postgresql_ratio": 1.375, "postgresql_ratio_by_turn": [1.375]}
+    shown |= {"postgresql_overhead_ms": {"p50": 13.75, "p90": 14.0}}
+    figures = rounds.figures_of([RUN], {"floor": [20.0]})
+    whole = {"benchmark": "rounds", "rounds": 2, "silo_idle_rss_mb": 44, "coordinator_idle_rss_mb": 120, **figures}
+    plain = page.figures({"rounds, 4 silos": {**whole, "machine": report.machine()}})
+    assert "mlflow" not in plain
+    assert "PostgreSQL" not in plain
+    made = page.figures({"rounds, 4 silos": {**whole, **shown, "machine": report.machine()}})
+    assert "| audit and mlflow add to it, ms: all, turn by turn | **1.25**; 1.0, 1.5 |" in made
+    assert "| processor ms a round: added in the coordinator, the tracker's own process | 1.125, 2.5 |" in made
+    assert "| the same, over SQLite: all, turn by turn | **1.375**; 1.375 |" in made
+
+
 def test_processors_are_counted_between_samples_within_the_rounds_only():
     def sample(at: float, seconds: float) -> Sample:
         return Sample(at, dict.fromkeys(rounds.ROLES, seconds), dict.fromkeys(rounds.ROLES, 0))

@@ -39,7 +39,7 @@ class SmallCoordinator:
         self.status, self.reason, self.facts = RunStatus.FINISHED, "", finished()
         self.problems, self.facts_of, self.position, self.masked = {}, {}, 0, False
         self.hold_events = threading.Event()
-        self.version = "0.1.0"
+        self.version, self.silo_models = "0.1.0", []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(certificate.cert_path, certificate.key_path)
@@ -103,7 +103,8 @@ class SmallCoordinator:
             case "POST", ["runs"]:
                 return 201, to_json(self.submit(headers["idempotency-key"], from_json(Plan, loads(body))))
             case "GET", ["runs"]:
-                return 200, {"items": [to_json(self.view(run)) for run in self.plans]}
+                views = [self.view(run) for run in self.plans]
+                return 200, {"items": [to_json(view) for view in views if view.asks or "asks" not in query]}
             case "GET", ["models"]:
                 models = [ModelView(run, 2, blob_of(MODEL).digest, len(MODEL), METRICS) for run in self.plans]
                 return 200, {
@@ -123,6 +124,9 @@ class SmallCoordinator:
         """(status, JSON) of a run's plan or journal."""
         if what == ["plan"]:
             return 200, to_json(self.plans[run])
+        if what == ["silo-models"]:
+            silo = query.get("silo", [""])[0]
+            return 200, {"items": [to_json(one) for one in self.silo_models if silo in ("", one.silo)]}
         assert what == ["journal"]
         after = int(query.get("after", ["0"])[0])
         facts = self.facts_of.get(run, self.facts)
@@ -155,7 +159,7 @@ def handler(coordinator):
                 return self._send(401, dumps(problem), "application/problem+json")
             if url.path.endswith("/events"):
                 return self._events(int(self.headers.get("last-event-id", 0)))
-            if url.path.startswith("/api/v1/models/blake3:"):
+            if url.path.startswith("/api/v1/models/blake3:") or "/silo-models/" in url.path:
                 return self._send(200, MODEL, "application/octet-stream")
             status, answer = coordinator.answer(self.command, url.path, parse_qs(url.query), self.headers, body)
             if self.command == "POST" and url.path == "/api/v1/runs" and coordinator.drop_submits:

@@ -24,12 +24,15 @@ DEPLOYMENT = Deployment(7, "heart", 3, "", ("north", "south"), Act("ada", 0.0))
 
 
 def test_a_version_is_shown_with_its_stage_and_what_to_do_next():
-    (line,) = views.version(replace(VIEW, stage=ModelStage.APPROVED, used_by=())).shown
+    line, data, following = views.version(replace(VIEW, stage=ModelStage.APPROVED, used_by=())).shown
     assert "heart 3: approved" in line
     assert VERSION.model.digest in line
     assert "by bob" in line
-    assert line.endswith("next: septum model deploy heart 3 --group GROUP")
-    assert "next:" not in views.version(VIEW).shown[0]
+    assert following == "next: septum model deploy heart 3 --group GROUP"
+    assert len(views.version(VIEW).shown) == 2
+    assert data.rows == tuple((silo, "not said") for silo in VERSION.plan.silos)
+    told = replace(VERSION, datasets={VERSION.plan.silos[0]: "blake3:12"})
+    assert views.version(replace(VIEW, version=told)).shown[1].rows[0] == (VERSION.plan.silos[0], "blake3:12")
     (table,) = views.versions([VIEW]).shown
     assert table.rows == (("heart", "3", "deployed", "r-1 round 2", table.rows[0][4], "north"),)
     assert "0.6000" in table.rows[0][4]

@@ -153,6 +153,23 @@ def test_a_token_is_made_used_and_revoked(septum, operator, typed, monkeypatch):
     assert septum("token", "list", "--json").envelope["data"]["tokens"] == []
 
 
+def test_a_token_goes_into_a_file_and_is_ended_by_its_title(septum, operator, typed, tmp_path):
+    coming_in(septum, typed, operator("user", "invite", "tilda", "--role", "researcher")["link"])
+    made = septum("token", "create", "nightly", "--right", "run.read", "--out", str(tmp_path / "token"), "--json")
+    assert made.envelope["data"]["token"] is None
+    secret = (tmp_path / "token").read_text().strip()
+    assert secret
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+    assert secret not in made.out + made.err
+    other = septum("token", "create", "nightly", "--json").envelope["data"]["about"]["id"]
+    refused = septum("token", "revoke", "nightly")
+    assert refused.code == 2
+    assert other in refused.err
+    assert septum("token", "revoke", other).code == 0
+    assert septum("token", "revoke", "nightly").code == 0
+    assert septum("token", "list", "--json").envelope["data"]["tokens"] == []
+
+
 def test_signing_in_says_so_when_another_access_goes_first(septum, operator, running, typed, monkeypatch):
     link = operator("user", "invite", "odo", "--role", "viewer")["link"]
     monkeypatch.setenv("SEPTUM_OPERATOR_FILE", str(running.config.data_dir / "operator.json"))

@@ -159,10 +159,14 @@ def test_a_roster_is_pushed_fetched_and_approved(septum, new, home, monkeypatch)
         assert septum("silo", "enroll", "--url", running.url, "--token", token, "--dir", "south").code == 0
         assert septum("silo", "roster", "fetch", "--dir", "south", "--json").envelope["data"]["digest"] is None
         south = septum("silo", "key", "--dir", "south", "--json").envelope["data"]["key"]
+        assert "no roster was handed to this coordinator" in septum("roster", "list").out
         assert new("--silo", f"south={south}", threshold=1).code == 0
         assert septum("roster", "push", "r1.json").code == 5
         septum("roster", "sign", "r1.json", "--key", "ann.key")
         digest = septum("roster", "push", "r1.json", "--json").envelope["data"]["digest"]
+        (listed,) = septum("roster", "list", "--json").envelope["data"]["rosters"]
+        assert (listed["digest"], listed["signed_by"], sorted(listed["silos"])) == (digest, ["ann"], ["north", "south"])
+        assert f"fingerprint   {listed['silos']['south']}" in septum("silo", "show", "south").out
         fetched = septum("silo", "roster", "fetch", "--dir", "south", "--json").envelope["data"]
         assert (fetched["digest"], fetched["pinned"]) == (digest, False)
         assert (

@@ -231,7 +231,7 @@ def test_show_tells_the_lineage_of_a_run_where_silos_say_it(coordinator, septum,
     assert found["silos"]["austin"] == {"rounds": 0, "dataset": None, "machine": None, "refused": "policy.min_rows"}
     shown = septum("run", "show", "run-1", "--lineage").out
     assert rows in shown
-    assert "not told" in shown
+    assert "not said" in shown
     assert "lineage" not in septum("run", "show", "run-1", "--json").envelope["data"]
 
 

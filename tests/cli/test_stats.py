@@ -148,6 +148,15 @@ def test_a_run_that_fails_names_the_silos_and_their_reasons(coordinator, septum,
     assert "boston: refused by its rule 'policy.queries'" in done.envelope["error"]["message"]
 
 
+def test_list_has_the_runs_that_ask_and_no_others(coordinator, septum, example):
+    assert "nothing was asked yet: septum stats run APP --columns A,B" in septum("stats", "list").out
+    septum("run", "submit", example, "--silos", "austin,boston")
+    assert septum("stats", "list", "--json").envelope["data"]["runs"] == []
+    septum("stats", "run", example, "--silos", "austin,boston", "--columns", "age")
+    assert [one["id"] for one in septum("stats", "list", "--json").envelope["data"]["runs"]] == ["run-2"]
+    assert septum("stats", "list").out.splitlines()[1].split()[:2] == ["run-2", "heart-disease"]
+
+
 def test_show_prints_units_meanings_and_what_is_hidden(coordinator, septum, example):
     septum("stats", "run", example, "--silos", "austin,boston", "--columns", "age")
     answered(coordinator)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from dataclasses import replace
 
@@ -10,7 +12,7 @@ from tests.coordinator.running import Running, finish, free_port, start_round_on
 from tests.coordinator.support import plan_of
 
 from septum.client import Access, Client
-from septum.client.stream import Backoff
+from septum.client.stream import Backoff, entries
 from septum.client.wire import error_from, list_of
 from septum.errors import (
     AuthError,
@@ -23,7 +25,10 @@ from septum.errors import (
     SeptumError,
 )
 from septum.protocol import facts
-from septum.protocol.views import RunStatus, RunView, SiloStatus
+from septum.protocol.codec import dumps, to_json
+from septum.protocol.messages import Blob
+from septum.protocol.plan import MAX_SILOS
+from septum.protocol.views import JournalView, RunStatus, RunView, SiloStatus
 
 pytestmark = pytest.mark.served
 
@@ -64,6 +69,46 @@ def test_a_finished_run_is_seen_with_its_journal_models_and_metrics(client, silo
     assert isinstance(journal[-1].fact, facts.RunEnded)
     assert list(client.watch(run)) == list(journal)
     assert client.download(view.model, tmp_path / "m") == client.models(run)[-1].size_bytes
+
+
+def test_a_stream_that_the_collector_ends_within_a_request_does_not_block_it(client, silos):
+    """httpcore asks for its lock again to end a stream, and the lock is no reentrant one."""
+    run = client.submit(plan(30), key="abandoned").id
+    ended = []
+
+    def collect(frame, event, _argument):
+        if (event, frame.f_code.co_name) == ("call", "_assign_requests_to_connections"):
+            gc.collect()
+
+    def ask():
+        abandoned = [client.watch(run)]
+        next(abandoned[0])
+        abandoned.append(abandoned)  # only the collector finds it
+        gc.disable()
+        del abandoned
+        sys.setprofile(collect)
+        try:
+            ended.append(client.run(run).id)
+        finally:
+            sys.setprofile(None)
+            gc.enable()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(20)
+    assert ended == [run]
+    client.stop(run)
+
+
+def test_closing_a_client_ends_its_streams(coordinator, silos):
+    with Client(coordinator.access) as client:
+        run = client.submit(plan(31), key="closed").id
+        entries_ = client.watch(run, patience_s=0.0)
+        next(entries_)
+    with pytest.raises((ConnectionFailedError, RuntimeError)):
+        list(entries_)
+    with Client(coordinator.access) as client:
+        client.stop(run)
 
 
 def test_the_same_key_submits_once_and_another_plan_under_it_is_a_conflict(client, silos):
@@ -184,3 +229,11 @@ def test_pauses_grow_and_start_over_after_a_success():
     assert backoff._pause_s == 0.5
     backoff.reset()
     assert backoff._pause_s == 0.25
+
+
+def test_a_fact_with_something_of_each_of_a_thousand_silos_comes_through_a_stream():
+    name, blob = "s" * 58, Blob("blake3:" + 64 * "0", 10**12)
+    silos = {f"{name}-{number:04}": facts.SiloModel(blob, blob, 0.1234567890123456) for number in range(MAX_SILOS)}
+    entry = JournalView(7, 1.5, facts.SiloModelsKept(100_000, blob, silos))
+    lines = ["id: 7", f"data: {dumps(to_json(entry)).decode()}", ""]
+    assert list(entries(JournalView, lines)) == [entry]

@@ -6,6 +6,7 @@ import inspect
 import re
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import get_type_hints
 
@@ -59,7 +60,9 @@ def test_every_route_has_a_method(tmp_path):
         return httpx.Response(404, content=dumps({"code": "not_found", "detail": "nothing is here"}))
 
     client = Client(Access("https://nobody.example", "token"))
-    client._http = httpx.Client(transport=httpx.MockTransport(nobody), base_url=f"https://nobody.example{PREFIX}")
+    nowhere = httpx.MockTransport(nobody)
+    client._connect = partial(httpx.Client, transport=nowhere, base_url=f"https://nobody.example{PREFIX}")
+    client._http = client._connect()
     (tmp_path / "file").write_bytes(b"package")
     for method in methods_of(client):
         with suppress(SeptumError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.console.pages import Console
+from tests.console.pages import WINDOWS, Console
 
 from septum.cli.demo_console import built
 from septum.cli.federation import Federation
@@ -57,6 +57,15 @@ def pytest_collection_modifyitems(items):
         sys.stderr.write(f"\n*** THE CONSOLE IS NOT TESTED: {why} ***\n")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Beside a failure, what stood in the windows at that moment."""
+    report = yield
+    if report.when == "call" and report.failed:
+        report.sections += [(f"window at {window.page.url}", window.shown()) for window in WINDOWS]
+    return report
+
+
 @dataclass
 class Hospitals:
     """The federation, and how to come into it."""
@@ -83,7 +92,12 @@ def hospitals(tmp_path_factory):
         folder,
         loaded.app.name,
         silo_files(folder / "data"),
-        policy={"require_masking": False},
+        policy={
+            "require_masking": False,
+            "allow_silo_models": True,
+            "queries": [loaded.app.name],
+            "system_every_s": 1,
+        },
         package=package.path,
         console=True,
     )

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from blake3 import blake3
@@ -97,23 +96,34 @@ def test_a_coordinator_that_is_killed_and_comes_back_is_noticed_and_nobody_reloa
     banner.wait_for(state="detached")
 
 
+def test_a_page_that_is_opened_while_the_coordinator_is_away_comes_by_itself(console, hospitals):
+    console.go("/runs")
+    hospitals.federation.kill("coordinator")
+    console.page.get_by_test_id("connection").get_by_text("has not answered").wait_for()
+    console.page.get_by_role("link", name="Roster").click()  # whose file is not here yet
+    console.page.wait_for_url("**/roster")
+    hospitals.federation.start_coordinator(int(hospitals.operator.url.rpartition(":")[2]))
+    console.heading("Roster")
+
+
 def test_a_session_that_ends_gives_way_to_a_sign_in_and_the_page_comes_back(console, hospitals):
-    console.go("/silos")
+    console.go("/activity?kind=silo.enrolled&silo=cleveland")
     session = console.page.request.get(f"{console.url}/api/v1/session").json()
     ended = console.page.request.delete(
         f"{console.url}/api/v1/session", headers={"x-septum-csrf": session["csrf"]}, fail_on_status_code=True
     )
     assert ended.status == 204
-    console.press("Apps", "link")
-    console.see("Your session has ended")
-    assert console.page.url.endswith("/apps")
+    console.page.get_by_text("Your session has ended").wait_for(timeout=40_000)  # the page finds that out by itself
+    assert console.page.url.endswith("/activity?kind=silo.enrolled&silo=cleveland")
     console.fill("Name", "admin")
     console.fill("Password", "not the password")
     console.press("Sign in")
     console.see("do not belong together")
     console.fill("Password", hospitals.password)
     console.press("Sign in")
-    console.heading("Apps")
+    console.heading("Activity")
+    console.page.get_by_test_id("silo.enrolled").get_by_text("cleveland").first.wait_for()
+    assert console.page.url.endswith("/activity?kind=silo.enrolled&silo=cleveland")
 
 
 def test_by_its_own_port_one_signs_in_over_tls_with_a_cookie_that_no_page_reads(browser, hospitals):
@@ -149,6 +159,7 @@ def test_whoever_is_invited_chooses_a_password_and_is_offered_what_the_role_allo
     assert theirs.page.get_by_role("link", name="New run").count() == 0
     assert theirs.page.get_by_role("link", name="People").count() == 0
     theirs.go("/silos")
+    theirs.see("cleveland")
     assert theirs.page.get_by_role("button", name="Invite a silo").count() == 0
     theirs.go("/runs/new")
     theirs.see("You may not submit runs")
@@ -209,29 +220,6 @@ def test_everything_is_gone_to_by_keyboard(console):
     console.heading("hungary")
     console.page.keyboard.press("Control+j")
     assert console.page.evaluate("() => document.documentElement.dataset.mantineColorScheme") == "dark"
-
-
-def test_a_run_s_page_is_there_within_a_second_and_400_kb(console, hospitals, capsys):
-    """Measured in a window that has nothing kept; the time is told, and only a slow machine's multiple is refused."""
-    with Client(hospitals.admin) as client:
-        run = next(one for one in client.runs() if one.metrics is not None).id
-    took = []
-    for kept in (False, True):
-        started = time.monotonic()
-        console.page.goto(f"{console.url}/runs/{run}")
-        wait_for_points(console, 2)
-        took.append(time.monotonic() - started)
-        if not kept:
-            loaded = console.page.evaluate(
-                "() => performance.getEntriesByType('resource').filter(one => /assets/.test(one.name))"
-                ".reduce((sum, one) => sum + one.encodedBodySize, 0)"
-            )
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nrun page: {loaded / 1000:.0f} kB, chart after {took[0]:.2f} s, again after {took[1]:.2f} s\n"
-        )
-    assert loaded <= 400_000
-    assert took[1] < 5
 
 
 def test_the_demo_prints_a_link_that_signs_in_once_and_stays_until_it_is_told_to_end(browser, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.console.pages import NARROW, WIDE, Console
-from tests.console.runs import APPROVED, plan_of
+from tests.console.runs import approved, plan_of, question_of
 
 from septum.client import Client
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.console
 
 @pytest.fixture(scope="module")
 def finished(hospitals):
-    """Two runs that have ended: a masked one, and one in which the coordinator saw each hospital's own metrics."""
+    """Runs that have ended: masked, one in which the coordinator saw each hospital's own metrics, one that asked."""
     runs = []
     with Client(hospitals.admin) as client:
         for rounds, inspect in ((12, False), (8, True)):
@@ -19,6 +19,8 @@ def finished(hospitals):
             runs.append(client.submit(plan, key=f"pages {inspect}").id)
             list(client.watch(runs[-1]))
         version = client.registered.register(runs[0], "shown").version.version
+        runs.append(client.submit(question_of(client), key="pages asks").id)
+        list(client.watch(runs[-1]))
     with Client(hospitals.operator) as client:
         client.registered.approve("shown", version)
         client.registered.deploy("shown", version, silos=["cleveland"])
@@ -42,6 +44,10 @@ PAGES = {
     "inspected": ("/runs/{other}", "inspected"),
     "compare": ("/runs/compare?runs={run},{other}", "Compare 2 runs"),
     "new-run": ("/runs/new", "New run"),
+    "statistics": ("/statistics", "Statistics"),
+    "ask": ("/statistics/new", "Ask for statistics"),
+    "answer": ("/statistics/{asked}", "statistics of heart-disease"),
+    "asked-run": ("/runs/{asked}", "statistics of heart-disease"),
     "silos": ("/silos", "Silos"),
     "silo": ("/silos/cleveland", "cleveland"),
     "projects": ("/projects", "Projects"),
@@ -49,6 +55,8 @@ PAGES = {
     "apps": ("/apps", "Apps"),
     "app": ("/apps/{app}", "heart-disease 1.0.0"),
     "activity": ("/activity", "Activity"),
+    "audit": ("/audit", "Audit"),
+    "roster": ("/roster", "Roster"),
     "people": ("/people", "People"),
     "account": ("/account", "administrator"),
     "nowhere": ("/there-is-no-such-page", "There is no such page"),
@@ -66,13 +74,13 @@ def window(browser, hospitals):
 @pytest.fixture(scope="module")
 def app(hospitals):
     with Client(hospitals.admin) as client:
-        return next(app.digest for app in client.apps() if app.version == APPROVED)  # others may have come in
+        return approved(client).digest
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_whole_in_both_colours_and_widths(window, app, finished, shots, name):
     path, heading = PAGES[name]
-    window.go(path.format(run=finished[0], other=finished[1], app=app))
+    window.go(path.format(run=finished[0], other=finished[1], asked=finished[2], app=app))
     window.heading(heading)
     window.settled()
     for colours in ("light", "dark"):

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 from tests.console.runs import plan_of
 
 from septum.client import Client
@@ -21,10 +22,10 @@ def test_a_span_is_found_by_keyboard_and_leads_to_its_log_and_to_the_load_of_its
     page.get_by_role("group", name=re.compile("Time by silo")).focus()
     page.keyboard.press("+")
     page.wait_for_function("() => /[?&]from=/.test(location.search)")
-    assert part.inner_text() != before
+    expect(part).not_to_have_text(before, use_inner_text=True)
     page.keyboard.press("0")
     page.wait_for_function("() => !/[?&]from=/.test(location.search)")
-    assert part.inner_text() == before
+    expect(part).to_have_text(before, use_inner_text=True)
 
     third = page.get_by_role("region", name="Round 3", exact=True)
     third.get_by_role("button", name=re.compile("^cleveland, round 3: trains")).focus()

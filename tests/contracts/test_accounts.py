@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from septum.adapters.store.accounts import SqliteAccounts
-from septum.adapters.store.sqlite import open_store
+from tests.contracts.in_postgres import InPostgres
+
+from septum.adapters.store.accounts import SqlAccounts
+from septum.adapters.store.open import open_store
 from septum.ports.accounts import SiloAccount
 from septum.protocol.description import OfferedDataset
 from septum.testing.contracts.accounts import NEW, AccountsContract
@@ -18,12 +20,18 @@ SILOS = ("cleveland", "hungary")
 
 
 class TestSqliteAccounts(AccountsContract):
+    open = staticmethod(open_store)
+
     @contextmanager
-    def make(self, directory: Path) -> Iterator[SqliteAccounts]:
-        with open_store(directory / "data") as stores:
+    def make(self, directory: Path) -> Iterator[SqlAccounts]:
+        with self.open(directory / "data") as stores:
             for silo in SILOS:
                 stores.registry.invite(silo, b"hash", expires_at=1.0)
             yield stores.accounts
+
+
+class TestPostgresAccounts(InPostgres, TestSqliteAccounts):
+    pass
 
 
 class TestMemoryAccounts(AccountsContract):

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from septum.adapters.store.sqlite import open_store
+from tests.contracts.in_postgres import InPostgres
+
+from septum.adapters.store.open import open_store
 from septum.ports.groups import Group
 from septum.ports.registered import ModelRegistry
 from septum.protocol.run import create
@@ -25,9 +27,11 @@ from septum.testing.memory_models import MemoryModelRegistry
 
 
 class TestSqliteModelRegistry(ModelRegistryContract):
+    open = staticmethod(open_store)
+
     @contextmanager
     def make(self, directory: Path) -> Iterator[ModelRegistry]:
-        with open_store(directory / "data") as stores:
+        with self.open(directory / "data") as stores:
             run, _ = create(RUN, PLAN, 0.0)
             stores.runs.create(run, [], at=1.0)
             for silo in SILOS:
@@ -40,8 +44,12 @@ class TestSqliteModelRegistry(ModelRegistryContract):
             registry.register(FIRST)
             registry.register(OTHER)
             kept = [registry.versions()[0], registry.approve("heart", 2, BOB, own=True)]
-        with open_store(tmp_path / "data") as stores:
+        with self.open(tmp_path / "data") as stores:
             assert list(stores.registered.versions()) == kept
+
+
+class TestPostgresModelRegistry(InPostgres, TestSqliteModelRegistry):
+    pass
 
 
 class TestMemoryModelRegistry(ModelRegistryContract):

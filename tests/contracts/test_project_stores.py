@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from septum.adapters.store.sqlite import open_store
+from tests.contracts.in_postgres import InPostgres
+
+from septum.adapters.store.open import open_store
 from septum.testing.contracts.projects import ProjectsContract, ProjectStores
 
 
 class TestSqliteProjects(ProjectsContract):
+    open = staticmethod(open_store)
+
     @contextmanager
     def make(self, directory: Path) -> Iterator[ProjectStores]:
-        with open_store(directory / "data") as stores:
+        with self.open(directory / "data") as stores:
             yield ProjectStores(stores.groups, stores.projects, stores.registry, stores.people)
+
+
+class TestPostgresProjects(InPostgres, TestSqliteProjects):
+    pass

@@ -12,6 +12,7 @@ import secrets
 import ssl
 import threading
 import time
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -74,6 +75,9 @@ class OidcProvider:
                 names = ("authorization", "token", "device_authorization")
                 found = {f"{name}_endpoint": f"{self.issuer}/{name}" for name in names}
                 return 200, {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/jwks", **found}
+            case "/authorization":  # in a real browser, whose person clicks
+                back = f"{form['redirect_uri']}?{self.visit(f'{self.issuer}{path}?{urlencode(form)}')}"
+                return 200, f'<!doctype html><title>Provider</title><a href="{escape(back)}">Agree</a>'
             case "/jwks":
                 return 200, self.keys()
             case "/device_authorization":
@@ -130,13 +134,14 @@ def handler(provider):
         def _serve(self):
             url = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
-            form = {name: values[0] for name, values in parse_qs(body).items()}
+            form = {name: values[0] for name, values in parse_qs(body or url.query).items()}
             scheme, _, basic = self.headers.get("authorization", "").partition(" ")
             client = tuple(base64.b64decode(basic).decode().split(":", 1)) if scheme == "Basic" else ()
             status, answer = provider.answer(self.command, url.path, form, client)
-            data = json.dumps(answer).encode()
+            page = isinstance(answer, str)
+            data = answer.encode() if page else json.dumps(answer).encode()
             self.send_response(status)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", "text/html" if page else "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -49,6 +49,7 @@ class Running:
         self.port = self._ready.port
         self.url = self._ready.url
         self.console_url = self._ready.console_url
+        self.metrics_url = self._ready.metrics_url
 
     def _run(self) -> None:
         try:
@@ -93,10 +94,10 @@ class Running:
         finally:
             connection.close()
 
-    def enrolled(self, name: str) -> Silo:
+    def enrolled(self, name: str, organisation: str = "") -> Silo:
         key = Ed25519PrivateKey.generate()
         with Client(self.access) as client:
-            token = client.invite(name).token
+            token = client.invite(name, organisation).token
         answer = self.ask("POST", "/silo/v1/enroll", encode(enrolment(token, key)))
         assert answer.status == 200, answer.body
         return Silo(self, name, key)

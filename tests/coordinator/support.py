@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from septum.algorithms.evaluation import Evaluation
 from septum.coordinator.apps import VERIFY, Apps
+from septum.coordinator.audit import Audit
 from septum.coordinator.driver import Driver, Pace
 from septum.coordinator.feed import Feed
 from septum.coordinator.fleet import Fleet
@@ -26,6 +27,7 @@ from septum.ports.projects import Project
 from septum.ports.store import Pending, RunStore, Transition
 from septum.ports.telemetry import Kept
 from septum.protocol import payload, tensors
+from septum.protocol.facts import Fact
 from septum.protocol.messages import (
     Await,
     Blob,
@@ -52,6 +54,7 @@ from septum.testing.fakes import (
     MemoryRegistry,
     MemoryRunStore,
 )
+from septum.testing.memory_audit import MemoryAudit
 from septum.testing.memory_models import MemoryModelRegistry
 from septum.testing.telemetry import MemoryLogs, MemorySystem
 
@@ -112,6 +115,10 @@ class Engine:
     blobs: MemoryBlobs
     clock: FakeClock
 
+    async def facts_of(self, run_id: str) -> list[Fact]:
+        """The journal of a run."""
+        return [entry.fact for entry in await self.service.journal(run_id, after=0, limit=1000)]
+
     async def join(self, silo: str, run_id: str, plan: Plan) -> Instruction:
         return await self.service.exchange(silo, run_id, Join(plan.digest))
 
@@ -170,9 +177,11 @@ async def engine(
     blobs: MemoryBlobs | None = None,
     clock: FakeClock | None = None,
     pace: Pace | None = None,
+    labels: Collection[str] = (),
 ) -> AsyncIterator[Engine]:
     store, blobs, clock = store or MemoryRunStore(), blobs or MemoryBlobs(), clock or FakeClock()
     driver = Driver(store, blobs, clock, pace)
+    driver.queue.labels = frozenset(labels)
     await driver.start()
     try:
         yield Engine(driver, RunService(driver, blobs, max_blob_bytes=MAX_BLOB_BYTES), store, blobs, clock)
@@ -210,6 +219,11 @@ def digest_only(blob: Blob) -> Blob:
 def feed_of(engine: Engine) -> Feed:
     """A feed that forgets at the end of the test."""
     return Feed(MemoryFeed(), engine.driver.performer, engine.clock, 1000)
+
+
+def audit_of(engine: Engine) -> Audit:
+    """An audit log that nobody keeps for longer than the test."""
+    return Audit(MemoryAudit(), engine.driver.performer, engine.clock)
 
 
 def fleet_of(engine: Engine, registry: MemoryRegistry) -> Fleet:

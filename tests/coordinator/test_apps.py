@@ -11,7 +11,8 @@ import pytest
 from tests.coordinator.support import engine, feed_of
 
 from septum.adapters.blobs.directory import DirectoryBlobs
-from septum.coordinator.apps import AREA, Apps, PackageFacts, Verify
+from septum.coordinator.apps import Apps, PackageFacts, Verify
+from septum.coordinator.areas import APPS
 from septum.errors import (
     AppError,
     AuthError,
@@ -28,9 +29,9 @@ pytestmark = pytest.mark.anyio
 LIMIT = 1000
 
 
-def package(path):
+def package(file, called):
     """A package of these tests is a line `NAME VERSION`."""
-    words = path.read_text().split()
+    words = b"".join(file.chunks()).decode().split()
     if len(words) != 2:
         raise AppError("no package")
     return PackageFacts(*words)
@@ -41,9 +42,9 @@ def signatures(content, facts, digest):
         raise AuthError("wrong signature")
 
 
-def preset(path, name, values):
+def preset(file, name, values):
     """A package of these tests knows one hyper-parameter, `lr`, below 1."""
-    package(path)
+    package(file, "")
     if set(values) != {"lr"} or not 0 < values["lr"] < 1:
         raise ConfigError(f"preset {name!r} does not fit")
     return values
@@ -69,8 +70,13 @@ async def opened(folder):
         )
 
 
+async def read(apps, digest):
+    async with apps.file(digest) as file:
+        return b"".join(file.chunks())
+
+
 def kept(tmp_path):
-    return [path.read_bytes() for path in (tmp_path / AREA).rglob("*") if path.is_file()]
+    return [path.read_bytes() for path in (tmp_path / APPS).rglob("*") if path.is_file()]
 
 
 HEART = b"heart 1.0.0"
@@ -80,7 +86,7 @@ async def test_a_package_is_kept_under_its_digest(tmp_path):
     async with opened(tmp_path) as apps:
         view = await apps.push(digest_of(HEART), chunks(HEART))
         assert (view.digest, view.name, view.version, view.signatures) == (digest_of(HEART), "heart", "1.0.0", "[]")
-        assert (await apps.path(view.digest)).read_bytes() == HEART
+        assert await read(apps, view.digest) == HEART
         assert await apps.views() == (view,)
         assert kept(tmp_path) == [HEART]
 
@@ -187,9 +193,9 @@ async def test_what_is_removed_is_gone_with_its_bytes_and_removing_it_again_chan
             assert await apps.views() == (lung,)
             assert kept(tmp_path) == [b"lung 1.0.0"]
         with pytest.raises(NotFoundError):
-            await apps.path(view.digest)
+            await read(apps, view.digest)
         again = await apps.push(view.digest, chunks(HEART))
-        assert (await apps.path(again.digest)).read_bytes() == HEART
+        assert await read(apps, again.digest) == HEART
 
 
 async def test_what_a_run_at_work_names_is_not_removed_and_the_runs_are_named(tmp_path):
@@ -217,7 +223,7 @@ async def test_a_push_whose_bytes_are_removed_meanwhile_fails_instead_of_naming_
 
         async def then_removed(body):
             came = await stored(body)
-            DirectoryBlobs(tmp_path).discard(AREA, [came.blob])
+            DirectoryBlobs(tmp_path).discard(APPS, [came.blob])
             return came
 
         apps._stored = then_removed

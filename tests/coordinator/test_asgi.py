@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, feed_of, fleet_of, registered_of, telling_of, until
+from tests.coordinator.support import (
+    NO_ROSTERS,
+    apps_of,
+    audit_of,
+    engine,
+    feed_of,
+    fleet_of,
+    registered_of,
+    telling_of,
+    until,
+)
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -16,20 +28,22 @@ from septum.coordinator.asgi import (
     body_of,
     declared_size,
     headers_of,
-    send_file,
+    send_blob,
     target_of,
 )
 from septum.coordinator.driver import Pace
 from septum.coordinator.enrolment import Enrolment
-from septum.coordinator.ranges import Span
 from septum.coordinator.silo_api import SiloApi, SiloApiParts
 from septum.coordinator.silos import Silos
 from septum.errors import ConnectionFailedError, TooLargeError
+from septum.ports.blobs import OpenBlob
 from septum.protocol.codec import encode
 from septum.protocol.messages import Poll
+from septum.protocol.sources import Source, source_of
 from septum.testing.fakes import MemoryRegistry
 
 pytestmark = pytest.mark.anyio
+DATA = bytes(range(256)) * 12_000
 
 
 def receiving(*messages):
@@ -74,51 +88,86 @@ def test_headers_of_one_name_are_joined_and_the_target_keeps_its_query():
     assert target_of(scope) == "/x%20y?q=1"
 
 
-@pytest.mark.parametrize("extensions", [{}, {"http.response.pathsend": {}}])
-async def test_a_file_is_sent_whole_with_and_without_the_servers_help(tmp_path, extensions):
-    path, sent = tmp_path / "model", []
-    path.write_bytes(b"x" * 3_000_000)
+PATHSEND = {"http.response.pathsend": {}}
+
+
+async def sent_of(data, asked="", *, file=None, extensions=(), **options):
+    """The messages of an answer with a blob of these bytes, or of as many zeros; that lie in `file`, if so."""
+    sent = []
 
     async def send(message):
         sent.append(message)
 
-    await send_file({"extensions": extensions}, send, path, 3_000_000)
+    await send_blob({"extensions": dict(extensions)}, send, OpenBlob(source_of(data), file), asked, **options)
+    return sent
+
+
+def body(sent):
+    return b"".join(message["body"] for message in sent[1:])
+
+
+async def test_a_blob_that_lies_in_a_file_is_sent_by_the_server_itself_where_it_can(tmp_path):
+    sent = await sent_of(DATA, file=tmp_path / "model", extensions=PATHSEND)
     assert sent[0]["status"] == 200
-    if extensions:
-        assert sent[1:] == [{"type": "http.response.pathsend", "path": str(path)}]
-    else:
-        assert b"".join(message["body"] for message in sent[1:]) == path.read_bytes()
+    assert sent[1:] == [{"type": "http.response.pathsend", "path": str(tmp_path / "model")}]
 
 
-@pytest.mark.parametrize("extensions", [{}, {"http.response.pathsend": {}}])
-async def test_a_part_of_a_file_is_sent_in_small_chunks_and_with_back_pressure(tmp_path, extensions):
-    path, sent, data = tmp_path / "model", [], bytes(range(256)) * 12_000
-    path.write_bytes(data)
+@pytest.mark.parametrize(("file", "extensions"), [(Path("model"), {}), (None, PATHSEND)])
+async def test_any_other_blob_is_read(file, extensions):
+    sent = await sent_of(DATA, file=file, extensions=extensions)
+    assert sent[0]["status"] == 200
+    assert body(sent) == DATA
 
-    async def send(message):
-        sent.append(message)
 
-    await send_file({"extensions": extensions}, send, path, len(data), Span(1000, 2_000_000, len(data)))
+@pytest.mark.parametrize("extensions", [{}, PATHSEND])
+async def test_a_part_of_a_blob_is_sent_in_small_chunks_and_with_back_pressure(tmp_path, extensions):
+    sent = await sent_of(DATA, "bytes=1000-1999999", file=tmp_path / "model", extensions=extensions)
     assert sent[0]["status"] == 206
     fields = dict(sent[0]["headers"])
     assert fields[b"content-range"] == b"bytes 1000-1999999/3072000"
     assert fields[b"content-length"] == b"1999000"
-    assert b"".join(message["body"] for message in sent[1:]) == data[1000:2_000_000]
+    assert body(sent) == DATA[1000:2_000_000]
     assert max(len(message["body"]) for message in sent[1:]) == FILE_CHUNK_BYTES
 
 
-async def test_a_large_part_of_a_file_is_sent_up_to_a_bound(tmp_path):
-    path, sent = tmp_path / "model", []
-    with path.open("wb") as file:
-        file.truncate(10 * RANGE_BYTES)
+@pytest.mark.parametrize(("bound", "size"), [({}, RANGE_BYTES), ({"whole_ranges": True}, 2 * RANGE_BYTES - 5)])
+async def test_a_large_part_of_a_blob_is_sent_up_to_a_bound(bound, size):
+    sent = await sent_of(bytes(2 * RANGE_BYTES), "bytes=5-", **bound)
+    assert len(body(sent)) == size
+    fields = dict(sent[0]["headers"])
+    assert fields[b"content-range"] == f"bytes 5-{size + 4}/{2 * RANGE_BYTES}".encode()
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_what_no_disk_is_waited_for_is_read_in_the_loop_and_all_else_in_a_thread(ready):
+    source, threads = source_of(DATA), set()
+
+    def read(offset, buffer):
+        threads.add(threading.current_thread())
+        source.read(offset, buffer)
+
+    def read_now(offset, buffer):
+        if ready and offset != 2 * FILE_CHUNK_BYTES:
+            source.read(offset, buffer)
+            return True
+        buffer[:] = bytes(len(buffer))  # nothing of it counts
+        return False
+
+    sent = []
 
     async def send(message):
         sent.append(message)
 
-    await send_file({}, send, path, 10 * RANGE_BYTES, Span(5, 10 * RANGE_BYTES, 10 * RANGE_BYTES))
-    assert sum(len(message["body"]) for message in sent[1:]) == RANGE_BYTES
-    fields = dict(sent[0]["headers"])
-    assert fields[b"content-range"] == f"bytes 5-{RANGE_BYTES + 4}/{10 * RANGE_BYTES}".encode()
+    await send_blob({}, send, OpenBlob(Source(len(DATA), read), read_now=read_now), "")
+    assert body(sent) == DATA
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+async def test_a_part_that_is_not_there_is_refused_with_the_size():
+    sent = await sent_of(b"abc", "bytes=3-")
+    assert sent[0]["status"] == 416
+    assert dict(sent[0]["headers"])[b"content-range"] == b"bytes */3"
 
 
 async def test_a_client_that_goes_away_frees_what_was_held_for_it():
@@ -142,6 +191,7 @@ async def test_a_client_that_goes_away_frees_what_was_held_for_it():
                 None,
                 1 << 20,
                 *telling_of(e),
+                audit_of(e),
             )
         )
         body, path = encode(Poll()), "/silo/v1/poll"

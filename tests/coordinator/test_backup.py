@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.adapters.sealing.keys import Keys
 from septum.adapters.store.migrate import newest_revision
-from septum.adapters.store.sqlite import open_store
+from septum.adapters.store.open import open_store
+from septum.coordinator.areas import models_area, optimizer_area, silo_models_area, spool_area
 from septum.coordinator.backup import back_up
 from septum.coordinator.backup_files import MANIFEST, read_manifest
-from septum.coordinator.combining import optimizer_area
 from septum.coordinator.operator import ensure_operator
-from septum.coordinator.restore import restore
-from septum.coordinator.shelf import AREA as MODELS
-from septum.coordinator.spool import spool_area
+from septum.coordinator.restore import record_restored, restore
 from septum.errors import ConfigError, ConflictError, DigestError, MessageError, SeptumError, VersionError
 from septum.ports.store import Transition
-from septum.protocol.facts import ModelMade
+from septum.protocol.audit import AuditFilter, utc
+from septum.protocol.facts import ModelMade, SiloModel, SiloModelsKept
 from septum.protocol.messages import Blob
 from septum.protocol.plan import digest_of
 from septum.protocol.run_state import Contribution
@@ -37,10 +37,10 @@ NOW = 1_800_000_000.0
 class Coordinator:
     """A coordinator in little: commits round after round, and only then removes what the round before needed."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, keys: Keys | None = None) -> None:
         self.data_dir = data_dir
         self.stores = open_store(data_dir)
-        self.blobs = DirectoryBlobs(data_dir / "blobs")
+        self.blobs = DirectoryBlobs(data_dir / "blobs", keys=keys)
         self.run = new_run("r-1")
         self.version = self.stores.runs.create(self.run, (), at=1.0).version
         (data_dir / "tls").mkdir(mode=0o700)
@@ -51,7 +51,7 @@ class Coordinator:
 
     def round(self, number: int) -> None:
         before = self.run
-        model = self._put(MODELS, f"model {number}")
+        model = self._put(models_area("r-1"), f"model {number}")
         optimizer = self._put(optimizer_area("r-1"), f"optimizer {number}")
         reports = {silo: self._put(spool_area("r-1"), f"{silo} {number}") for silo in ("north", "south")}
         self.run = replace(
@@ -119,7 +119,7 @@ def test_what_is_restored_is_what_was_backed_up(coordinator, tmp_path):
         assert stored.run.round == 1
         assert stored.run.model is not None
         assert stored.run.optimizer is not None
-        assert blobs.get(MODELS, stored.run.model.digest) == b"model 1"
+        assert blobs.get(models_area("r-1"), stored.run.model.digest) == b"model 1"
         assert blobs.get(optimizer_area("r-1"), stored.run.optimizer.digest) == b"optimizer 1"
         given = stored.run.reports["south"].payload
         assert blobs.get(spool_area("r-1"), given.digest) == b"south 1"
@@ -194,6 +194,7 @@ def test_neither_the_lock_nor_uploads_under_way_are_in_a_backup(coordinator, tmp
         "coordinator.toml",
         "operator.json",
         "operator.sha256",
+        "audit-key.pem",
     }
     assert not any("." in part for name in manifest.files for part in name.split("/")[:1] if name.startswith("blobs"))
     assert len([name for name in manifest.files if name.startswith("blobs/")]) == 4
@@ -204,12 +205,35 @@ def test_neither_the_lock_nor_uploads_under_way_are_in_a_backup(coordinator, tmp
 )
 def test_a_blob_that_was_lost_before_is_named_and_the_rest_is_backed_up(coordinator, tmp_path, harm):
     digest = coordinator.run.model.digest
-    harm(coordinator.blobs.path(MODELS, digest))
+    harm(coordinator.blobs.stored_file(models_area("r-1"), digest))
     manifest = back_up(coordinator.data_dir, tmp_path / "backup", NOW)
     name = digest.partition(":")[2]
-    assert manifest.missing == (f"blobs/models/{name[:2]}/{name}",)
+    assert manifest.missing == (f"blobs/models-r-1/{name[:2]}/{name}",)
     assert read_manifest(tmp_path / "backup") == manifest
     restore(tmp_path / "backup", tmp_path / "new")
+
+
+def test_what_silos_sent_is_in_a_backup_where_a_run_keeps_their_own_models(coordinator, tmp_path):
+    update = coordinator._put(silo_models_area("r-1"), "an update")
+    fact = SiloModelsKept(1, coordinator.run.model, {"north": SiloModel(Blob("blake3:" + 64 * "0", 9), update, 1.0)})
+    coordinator.stores.runs.commit([Transition(coordinator.run, coordinator.version, facts=(fact,))], at=3.0)
+    name = update.digest.partition(":")[2]
+    path = f"blobs/silo-models-r-1/{name[:2]}/{name}"
+    manifest = back_up(coordinator.data_dir, tmp_path / "backup", NOW)
+    assert (path in manifest.files, manifest.missing) == (True, ())
+    restore(tmp_path / "backup", tmp_path / "new")
+    assert (tmp_path / "new" / path).read_bytes() == b"an update"
+    coordinator.blobs.discard(silo_models_area("r-1"), [update.digest])
+    assert back_up(coordinator.data_dir, tmp_path / "later", NOW).missing == (path,)
+
+
+def test_a_coordinator_that_has_packages_and_no_model_yet_is_backed_up(coordinator, tmp_path):
+    coordinator.blobs.put("apps", b"a package", durable=True)
+    for folder in (coordinator.data_dir / "blobs").iterdir():
+        if folder.name not in ("apps", ".incoming"):
+            shutil.rmtree(folder)
+    manifest = back_up(coordinator.data_dir, tmp_path / "backup", NOW)
+    assert len([name for name in manifest.files if name.startswith("blobs/apps/")]) == 1
 
 
 def test_a_folder_that_is_in_the_way_is_left_alone(coordinator, tmp_path):
@@ -279,6 +303,16 @@ def test_a_directory_that_is_not_empty_is_left_alone_and_an_empty_one_is_taken(b
     (tmp_path / "new" / "mine").unlink()
     restore(backup, tmp_path / "new")
     open_store(tmp_path / "new").close()
+
+
+def test_that_it_was_restored_is_recorded_once(backup, tmp_path):
+    manifest = restore(backup, tmp_path / "new")
+    with open_store(tmp_path / "new") as stores:
+        for _ in range(2):
+            record_restored(tmp_path / "new", stores.audit, NOW)
+        (event,) = stores.audit.page(AuditFilter(kind="coordinator.restored"), limit=10)
+        assert event.about == {"made_at": utc(NOW), "epoch": str(manifest.epoch)}
+        assert stores.audit.check() == event.seq
 
 
 def test_a_backup_stays_what_it_was_when_what_was_restored_is_used(backup, tmp_path):

@@ -7,13 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.coordinator.support import SILOS, adam_plan, evaluated, plan_of, prepared, update
+from tests.coordinator.support import EVALUATION, SILOS, adam_plan, evaluated, plan_of, prepared, update
 
-from septum.coordinator.combining import Combiner, optimizer_area
+from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.adapters.sealing.keys import Keys
+from septum.adapters.sealing.segments import FileKey
+from septum.algorithms.gram import gram_matrix
+from septum.coordinator.areas import optimizer_area, silo_models_area
+from septum.coordinator.combining import Combiner
 from septum.coordinator.effects import _failure
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
 from septum.errors import NotFoundError, SeptumError, TensorError
+from septum.plugins.strategies import strategy_of
 from septum.protocol import payload, tensors
 from septum.protocol.messages import Blob, Stage, blob_of
 from septum.protocol.plan import StrategyRef
@@ -54,7 +60,7 @@ def test_too_few_reports_for_the_rule_cost_an_attempt_and_pause_no_run():
     plan = replace(plan_of(tuple("abcde")), strategy=StrategyRef("krum", {"f": 1.0}))
     assert len(SILOS) < 5
     with pytest.raises(SeptumError, match=f"there are {len(SILOS)}") as caught:
-        train(combiner, spool, blobs, plan, shelf.add([model_of(3)]), None, 3)
+        train(combiner, spool, blobs, plan, shelf.add("r-1", [model_of(3)]), None, 3)
     effect = Combine(Stage.TRAIN, 1, 2, None, None, {})
     assert _failure(effect, caught.value) == CombineRefused(Stage.TRAIN, 1, 2, caught.value.message)
 
@@ -63,7 +69,7 @@ def test_preparing_sums_statistics_and_takes_the_one_initial_model():
     blobs, _, combiner, spool = parts()
     found = contribute(spool, blobs, {silo: prepared(initial=silo == "hungary") for silo in SILOS})
     made = combiner.combine(Combine(Stage.PREPARE, 0, 1, None, None, found), plan_of(), "r-1", spool)
-    model = tensors.decode(blobs.get("models", made.model.digest))
+    model = tensors.decode(blobs.get("models-r-1", made.model.digest))
     assert model["statistics.scale.sum"].tolist() == [3.0, 3.0]
     assert model["w"].tolist() == [0.0, 0.0, 0.0]
     assert made.measured is None
@@ -72,18 +78,43 @@ def test_preparing_sums_statistics_and_takes_the_one_initial_model():
 @pytest.mark.parametrize("width", [3, BIG])
 def test_training_adds_the_mean_update_and_measures_the_base(width):
     blobs, shelf, combiner, spool = parts()
-    base = shelf.add([model_of(width)])
+    base = shelf.add("r-1", [model_of(width)])
     made = train(combiner, spool, blobs, plan_of(), base, None, width)
-    model = tensors.decode(blobs.get("models", made.model.digest))
+    model = tensors.decode(blobs.get("models-r-1", made.model.digest))
     assert np.array_equal(model["w"], np.full(width, 0.5, np.float32))
     assert made.model.size_bytes == base.size_bytes
     assert (made.measured.round, made.measured.metrics.rows, made.optimizer) == (0, 12, None)
 
 
 @pytest.mark.parametrize("width", [3, BIG])
+def test_a_run_that_keeps_silos_own_models_keeps_what_each_sent_when_its_payloads_are_gone(width):
+    blobs, shelf, combiner, spool = parts()
+    base = shelf.add("r-1", [model_of(width)])
+    plan = replace(plan_of(), keep_silo_models=True)
+    made = train(combiner, spool, blobs, plan, base, None, width)
+    blobs.drop(spool.area)
+    area = silo_models_area("r-1")
+    assert sorted(made.kept) == sorted(SILOS)
+    for silo in SILOS:
+        sent = tensors.decode(blobs.get(area, made.kept[silo].update.digest))
+        assert sent["update.w"].tolist() == [0.5] * width
+        assert made.kept[silo].model == made.model.without_bytes()  # all sent the same, so the mean is each one's
+        assert made.kept[silo].update_norm == pytest.approx(0.5 * width**0.5)
+
+
+def test_no_other_run_keeps_anything_of_a_silos():
+    blobs, shelf, combiner, spool = parts()
+    assert not train(combiner, spool, blobs, plan_of(), shelf.add("r-1", [model_of(3)]), None, 3).kept
+    found = contribute(spool, blobs, {silo: prepared(initial=silo == "hungary") for silo in SILOS})
+    plan = replace(plan_of(), keep_silo_models=True)  # nor is there a model of a silo's before round 1
+    assert not combiner.combine(Combine(Stage.PREPARE, 0, 1, None, None, found), plan, "r-1", spool).kept
+    assert silo_models_area("r-1") not in blobs._areas
+
+
+@pytest.mark.parametrize("width", [3, BIG])
 def test_a_server_optimizer_carries_its_state_from_round_to_round(width):
     blobs, shelf, combiner, spool = parts()
-    base = shelf.add([model_of(width)])
+    base = shelf.add("r-1", [model_of(width)])
     first = train(combiner, spool, blobs, adam_plan(), base, None, width)
     state = tensors.decode(blobs.get(optimizer_area("r-1"), first.optimizer.digest))["optimizer"]
     assert state.shape[0] == width
@@ -94,10 +125,33 @@ def test_a_server_optimizer_carries_its_state_from_round_to_round(width):
 
 def test_combining_twice_gives_the_same_bits():
     blobs, shelf, combiner, spool = parts()
-    base = shelf.add([model_of(BIG)])
+    base = shelf.add("r-1", [model_of(BIG)])
     assert train(combiner, spool, blobs, adam_plan(), base, None, BIG) == train(
         combiner, spool, blobs, adam_plan(), base, None, BIG
     )
+
+
+@pytest.mark.parametrize("rule", ["fedadam", "geometric-median", "median"])
+def test_payloads_in_memory_in_files_and_in_sealed_files_give_the_bits_of_whole_vectors(rule, tmp_path):
+    drawn = np.random.default_rng(4).normal(size=(len(SILOS), BIG)).astype(np.float32)
+    strategy = strategy_of(StrategyRef(rule))
+    rows = [10] * len(SILOS)
+    weights = strategy.weigh(gram_matrix([drawn], len(drawn)), rows) if strategy.weigh else rows
+    expected, _ = strategy.step(np.zeros(BIG, np.float32), strategy.combine(drawn, weights), strategy.start(BIG))
+    stores = (
+        MemoryBlobs(),
+        DirectoryBlobs(tmp_path / "a"),
+        DirectoryBlobs(tmp_path / "b", keys=Keys(FileKey(bytes(32)))),
+    )
+    for store in stores:
+        blobs, shelf, combiner, spool = parts(store)
+        sent = {
+            silo: tensors.encode(payload.update_tensors({"w": row}, EVALUATION))
+            for silo, row in zip(sorted(SILOS), drawn, strict=True)
+        }
+        effect = Combine(Stage.TRAIN, 1, 1, shelf.add("r-1", [model_of(BIG)]), None, contribute(spool, blobs, sent))
+        made = combiner.combine(effect, replace(plan_of(), strategy=StrategyRef(rule)), "r-1", spool)
+        assert tensors.decode(blobs.get("models-r-1", made.model.digest))["w"].tobytes() == expected.tobytes(), store
 
 
 def test_evaluating_makes_metrics_and_no_model():
@@ -109,11 +163,11 @@ def test_evaluating_makes_metrics_and_no_model():
 
 def test_a_result_that_overflows_is_an_error_and_leaves_no_state_behind():
     blobs, shelf, combiner, spool = parts()
-    base = shelf.add([model_of(BIG)])
+    base = shelf.add("r-1", [model_of(BIG)])
     with pytest.raises(TensorError, match="not finite"):
         train(combiner, spool, blobs, adam_plan(), base, None, BIG, value=3e38)
     assert not blobs._areas.get(optimizer_area("r-1"))
-    assert list(blobs._areas["models"]) == [base.digest]
+    assert list(blobs._areas["models-r-1"]) == [base.digest]
 
 
 class FullForStates(MemoryBlobs):
@@ -127,7 +181,7 @@ class FullForStates(MemoryBlobs):
 @pytest.mark.parametrize("width", [3, BIG])
 def test_a_state_that_cannot_be_stored_fails_the_round_and_hangs_nobody(width):
     blobs, shelf, combiner, spool = parts(FullForStates())
-    base = shelf.add([model_of(width)])
+    base = shelf.add("r-1", [model_of(width)])
     before = threading.active_count()
     with pytest.raises(SeptumError, match="no space left"):
         train(combiner, spool, blobs, adam_plan(), base, None, width)
@@ -136,7 +190,7 @@ def test_a_state_that_cannot_be_stored_fails_the_round_and_hangs_nobody(width):
 
 def test_a_lost_payload_is_named():
     _, shelf, combiner, spool = parts()
-    base = shelf.add([model_of(3)])
+    base = shelf.add("r-1", [model_of(3)])
     lost = {"hungary": Contribution(Blob(blob_of(b"x").digest, 1), 10)}
     with pytest.raises(NotFoundError, match=blob_of(b"x").digest):
         combiner.combine(Combine(Stage.TRAIN, 1, 1, base, None, lost), plan_of(), "r-1", spool)
@@ -144,9 +198,9 @@ def test_a_lost_payload_is_named():
 
 def test_the_shelf_fills_small_models_in_and_reads_them_back_after_a_restart():
     blobs, shelf, _, _ = parts()
-    small, large = shelf.add([model_of(3)]), shelf.add([model_of(BIG)])
+    small, large = shelf.add("r-1", [model_of(3)]), shelf.add("r-1", [model_of(BIG)])
     assert small.inline is None
-    assert shelf.filled(small).inline == model_of(3)
-    assert Shelf(blobs).filled(small).inline == model_of(3)
-    assert shelf.filled(large) == large
-    assert Shelf(blobs).layout(large).size_bytes == large.size_bytes
+    assert shelf.filled("r-1", small).inline == model_of(3)
+    assert Shelf(blobs).filled("r-1", small).inline == model_of(3)
+    assert shelf.filled("r-1", large) == large
+    assert Shelf(blobs).layout("r-1", large).size_bytes == large.size_bytes

@@ -10,6 +10,7 @@ from io import StringIO
 
 import pytest
 
+from septum.adapters.blobs.s3_bucket import S3Place
 from septum.client import operator_access
 from septum.coordinator.config import CoordinatorConfig, load_config
 from septum.coordinator.log import configure
@@ -20,6 +21,45 @@ from septum.errors import AuthError, ConfigError
 def write(path, text):
     (path / "coordinator.toml").write_text(text)
     return path
+
+
+def test_the_database_may_be_elsewhere_and_its_files_lie_beside_the_settings(tmp_path):
+    (tmp_path / "password").write_text("hunter2\n")
+    (tmp_path / "password").chmod(0o600)
+    write(tmp_path, '[store]\nurl = "postgresql://ada@db.example.org:5433/septum"\npassword_file = "password"\n')
+    address = load_config(tmp_path).store.address()
+    assert (address.host, address.port, address.user, address.database) == ("db.example.org", 5433, "ada", "septum")
+    assert address.password == "hunter2"
+    assert "hunter2" not in repr(load_config(tmp_path)) + repr(address)
+    assert not address.is_here
+    assert load_config(tmp_path / "without").store is None
+
+
+def test_a_password_in_the_url_is_refused_and_not_repeated(tmp_path):
+    with pytest.raises(ConfigError, match="has a password in it") as caught:
+        load_config(write(tmp_path, "[store]\nurl = 'postgresql://ada:hunter2@db/septum'"))
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+    assert "SEPTUM_STORE_PASSWORD" in caught.value.hint
+
+
+def test_a_password_that_others_may_read_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "password").write_text("secret")
+    (tmp_path / "password").chmod(0o640)
+    write(tmp_path, '[store]\nurl = "postgresql://ada@db/septum"\npassword_file = "password"\n')
+    with pytest.raises(ConfigError, match=r"password: others may read it \(mode 0640\)") as caught:
+        load_config(tmp_path).store.address()
+    assert "secret" not in caught.value.message
+    write(tmp_path, '[store]\nurl = "postgresql://ada@db/septum"\n')
+    monkeypatch.setenv("SEPTUM_STORE_PASSWORD", "of the variable")
+    assert load_config(tmp_path).store.address().password == "of the variable"
+
+
+def test_models_may_be_in_s3_and_its_authority_lies_beside_the_settings(tmp_path):
+    where = 'bucket = "b-1"\nprefix = "septum/prod"\nendpoint = "http://127.0.0.1:9000"\npath_style = true\n'
+    blobs = load_config(write(tmp_path, f'[blobs]\n{where}ca_file = "s3.pem"\n')).blobs
+    expected = S3Place("b-1", "septum/prod", "http://127.0.0.1:9000", "", True, str(tmp_path / "s3.pem"))
+    assert blobs.place == expected
+    assert load_config(tmp_path / "without").blobs is None
 
 
 def test_without_a_file_the_defaults_hold(tmp_path):
@@ -51,6 +91,22 @@ def test_the_file_is_read_and_the_command_line_wins(tmp_path):
         ("log_level = 'warn'", "did you mean 'warning'?"),
         ("data_dir = '/x'", "unknown key 'data_dir'"),
         ("listen = ", "is not TOML"),
+        ("store = 'postgresql://db/septum'", "store is a table"),
+        ("[store]\n", "store.url is missing"),
+        ("[store]\nurll = 'x'", "unknown key 'store.urll'; did you mean 'url'?"),
+        ("[store]\nurl = 1", "store.url is a text, not 1"),
+        ("[store]\nurl = 'postgresql://db/x'\nstandby = 'yes'", "store.standby is true or false, not 'yes'"),
+        ("[store]\nurl = 'mysql://db/septum'", "'mysql://db/septum' is not the URL of a PostgreSQL database"),
+        ("[store]\nurl = 'postgresql://db.example.org'", "is not the URL of a PostgreSQL database"),
+        ("[store]\nurl = 'postgresql://db/septum?sslmode=disable'", "'sslmode'"),
+        ("blobs = 's3://models'", "blobs is a table"),
+        ("[blobs]\nprefix = 'septum'", "blobs.bucket is missing"),
+        ("[blobs]\nbucket = 'b-1'\nendpont = 'x'", "unknown key 'blobs.endpont'; did you mean 'endpoint'?"),
+        ("[blobs]\nbucket = 'b-1'\npath_style = 'yes'", "blobs.path_style is true or false, not 'yes'"),
+        ("[blobs]\nbucket = 1", "blobs.bucket is a text, not 1"),
+        ("[blobs]\nbucket = 's3://models'", "blobs.bucket 's3://models' is no name of a bucket"),
+        ("[blobs]\nbucket = 'b-1'\nprefix = 'septum/'", "blobs.prefix 'septum/'"),
+        ("[blobs]\nbucket = 'b-1'\nendpoint = 'http://s3.example.org'", "does not begin with https://"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, text, problem):

@@ -53,10 +53,6 @@ QUICK = Pace(hold_s=0.05, flush_s=30.0, retry_s=0.05)
 PATIENT = Pace(hold_s=20.0, flush_s=30.0, retry_s=0.05)
 
 
-async def journal_of(e, run_id):
-    return [entry.fact for entry in await e.service.journal(run_id, after=0, limit=1000)]
-
-
 async def test_a_run_goes_from_submission_to_its_end_and_measures_every_model():
     async with engine() as e:
         model = await e.finish(plan_of())
@@ -207,7 +203,8 @@ def crash(store: MemoryRunStore, blobs: MemoryBlobs, run_id: str) -> tuple[Memor
     for contribution in stored.run.reports.values():
         area = f"spool-{run_id}"
         bytes_left.put(area, blobs.get(area, contribution.payload.digest), durable=False)
-    bytes_left.put("models", blobs.get("models", stored.run.model.digest), durable=True)
+    models = f"models-{run_id}"
+    bytes_left.put(models, blobs.get(models, stored.run.model.digest), durable=True)
     return left, bytes_left
 
 
@@ -221,7 +218,7 @@ class FullBlobs(MemoryBlobs):
         self.stuck.set()
 
     def put(self, area, data, *, durable, digest="", limit=0):
-        if area == "models":
+        if area.startswith("models-"):
             assert self.stuck.wait(10)
             if self.full:
                 raise StorageError("could not store a blob: no space left on device")
@@ -289,7 +286,7 @@ async def test_a_deadline_closes_the_round_with_a_quorum():
         clock.advance(51.0)
         e.driver.nudge()
         assert {told.round for told in await asyncio.gather(*two)} == {2}
-        left = [fact for fact in await journal_of(e, run_id) if isinstance(fact, facts.SiloLeft)]
+        left = [fact for fact in await e.facts_of(run_id) if isinstance(fact, facts.SiloLeft)]
         assert [fact.silo for fact in left] == ["switzerland"]
 
 
@@ -566,7 +563,7 @@ async def test_a_silo_that_is_not_in_the_plan_is_refused():
         for asked in (
             e.service.exchange("other", run_id, Await()),
             e.service.upload_to("other", run_id),
-            e.service.blob_path("other", run_id, digest_of(b"")),
+            e.service.model_for("other", run_id, digest_of(b"")).__aenter__(),
         ):
             with pytest.raises(ProtocolError, match="'other' is not part of run"):
                 await asked
@@ -607,7 +604,8 @@ async def test_revoking_a_silo_ends_its_requests_and_its_part_in_runs():
         waiting = asyncio.ensure_future(e.report("hungary", run_id, work(trains["hungary"], "hungary")))
         polling = asyncio.ensure_future(e.service.poll("hungary", Poll((run_id,))))
         await until(lambda: len(tuple(e.driver.held)) == 2)
-        await e.service.revoked("hungary", AuthError("the key of silo 'hungary' was revoked"))
+        e.service.end_held("hungary", AuthError("the key of silo 'hungary' was revoked"))
+        await e.service.revoked("hungary")
         for asked in (waiting, polling):
             with pytest.raises(AuthError, match="revoked"):
                 await asked
@@ -639,6 +637,8 @@ async def test_going_down_answers_what_is_held_and_what_still_comes():
             await polling
         with pytest.raises(SeptumError, match="going down"):
             await e.service.exchange("hungary", run_id, Join(plan_of().digest))
+        with pytest.raises(SeptumError, match="going down"):
+            await e.service.upload_to("hungary", run_id)
         assert await asyncio.wait_for(following, 5) is None
 
 

@@ -13,6 +13,8 @@ from tests.coordinator.visitors import operator, person
 from septum.client import Client
 from septum.coordinator.api.paging import MAX_LIMIT
 from septum.protocol.facts import RunCreated, RunEnded
+from septum.protocol.plan import Masking, Plan
+from septum.protocol.query import Query, QueryColumn
 
 pytestmark = pytest.mark.served
 
@@ -97,6 +99,17 @@ def test_a_place_in_another_list_is_no_place_in_this_one(here):
     assert (answer.status, answer.error["code"]) == (400, "message")
 
 
+def test_a_run_says_when_it_ended(here):
+    """As its journal has it: while it is at work, in memory, and in a list."""
+    listed = here.items("/runs")
+    for run in listed:
+        (ended,) = [
+            entry["at"] for entry in here.items(f"/runs/{run['id']}/journal") if entry["fact"]["kind"] == "run_ended"
+        ]
+        assert run["ended_at"] == here.told("GET", f"/runs/{run['id']}")["ended_at"] == ended >= run["created_at"]
+    assert listed
+
+
 def test_runs_are_found_by_name_text_submitter_and_time(coordinator, here):
     grace = person(coordinator, "hopper", "researcher")
     body = json.dumps({**here.told("GET", f"/runs/{here.items('/runs')[0]['id']}/plan"), "name": "hers"}).encode()
@@ -113,6 +126,20 @@ def test_runs_are_found_by_name_text_submitter_and_time(coordinator, here):
     assert names(here, f"/runs?since={run['created_at']}") == ["hers"]
     assert names(here, "/runs?q=%25") == []
     assert here.told("GET", f"/runs/{run['id']}")["submitter"] == "hopper"
+
+
+def test_runs_that_ask_for_statistics_are_found_while_they_do_and_after(coordinator, here):
+    query, app = Query((QueryColumn("age"),)), plan_of(("cleveland",)).app
+    asking = Plan("asks", app=app, hyper={}, silos=SILOS, rounds=1, masking=Masking(), query=query)
+    with Client(coordinator.access) as client:
+        run = client.submit(asking, key="asks").id
+        assert [one.id for one in client.runs(asks=True)] == [run]
+        client.stop(run)
+        assert [one.id for one in client.runs(asks=True)] == [run]
+    assert names(here, "/runs?asks=true&status=stopped&limit=1") == ["asks"]
+    assert names(here, "/runs?asks=true&status=finished") == names(here, "/runs?asks=true&submitter=hopper") == []
+    assert "asks" in names(here, "/runs?asks=false")
+    assert here.ask("GET", "/runs?asks=perhaps").status == 422
 
 
 def test_silos_people_and_the_others_are_found(here):

@@ -14,10 +14,11 @@ from tests.coordinator.running import Running
 from tests.coordinator.support import engine, feed_of
 from tests.coordinator.visitors import PASSWORD, Visitor, invited, operator, person, signed_in
 
-from septum.adapters.store.sqlite import open_store
+from septum.adapters.store.open import open_store
 from septum.coordinator import totp
 from septum.coordinator.account import Account
 from septum.coordinator.attempts import PER_ADDRESS, PER_PAIR, WINDOW_S, Attempts
+from septum.coordinator.audit import Audit
 from septum.coordinator.login import CODES, Lifetimes, Login, secret_hash
 from septum.coordinator.passwords import MAX_WAITING, Passwords, check_new
 from septum.errors import AuthError, ConfigError, PasswordChangeError, RateLimitedError, SecondFactorError
@@ -42,12 +43,13 @@ class Door:
     """Login and account over a real store, with a clock that the test sets and one person, Ada."""
 
     def __init__(self, e, stores):
-        self.clock, performer = e.clock, e.driver.performer
+        self.clock = e.clock
+        self.audit = Audit(stores.audit, e.driver.performer, e.clock)
         lifetimes = Lifetimes(session_s=DAY_S, idle_s=600.0)
-        self.login = Login(stores.credentials, stores.sessions, performer, e.clock, b"operator", feed_of(e), lifetimes)
+        self.login = Login(stores.credentials, stores.sessions, e.clock, b"operator", feed_of(e), self.audit, lifetimes)
         self.login.passwords = Passwords(CHEAP)
         self.account = Account(
-            stores.credentials, stores.sessions, self.login, performer, e.clock, "septum", feed_of(e)
+            stores.credentials, stores.sessions, self.login, e.clock, "septum", feed_of(e), self.audit
         )
         self.stores = stores
         stores.people.add(Person("ada", grants=(Grant(Role.VIEWER),)), secret_hash("once"), until=e.clock.unix() + 100)

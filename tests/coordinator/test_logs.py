@@ -222,7 +222,7 @@ def test_nothing_that_a_silo_tells_is_in_the_coordinators_own_log(tmp_path, capl
             path = f"/silo/v1/runs/{run}/logs"
             too_long = changed(encode(batch(1, "x")), text=record * 200)
             assert silos[0].post(path, too_long).status == 400
-            assert texts_of(running, run) == [record]
+            assert texts_of(running, run, origin=LogOrigin.AGENT) == [record]
         finally:
             running.stop()
     said = "\n".join(str(vars(entry)) for entry in caplog.records)

@@ -38,7 +38,7 @@ def a_plan(silos, **changed):
 
 def there(running, client, run):
     """The rounds whose model's file is on the disk."""
-    folder = running.config.data_dir / "blobs" / "models"
+    folder = running.config.data_dir / "blobs" / f"models-{run}"
     names = {path.name for path in folder.rglob("*") if path.is_file()}
     return [one.round for one in client.models(run) if one.digest.partition(":")[2] in names]
 
@@ -90,7 +90,7 @@ def test_what_a_run_at_work_has_made_stays_also_where_an_ended_run_made_the_same
     assert there(running, client, again) == list(range(ROUNDS + 1))
 
 
-def test_a_younger_run_with_the_same_models_keeps_them_for_both(place):
+def test_a_younger_run_that_made_the_same_models_keeps_its_own(place, tmp_path):
     running, silos, client = place
     old = finished(silos, a_plan(silos))
     young = finished(silos, a_plan(silos))
@@ -99,5 +99,38 @@ def test_a_younger_run_with_the_same_models_keeps_them_for_both(place):
     assert ends[0] < ends[1]
     seconds = time.time() - (ends[0] + ends[1]) / 2  # between the two ends
     found = client.prune(older_than_days=seconds / 86_400 - days, really=True)
-    assert found.runs == ()
-    assert there(running, client, old) == list(range(ROUNDS + 1))
+    assert [(one.run, one.models) for one in found.runs] == [(old, 4)]
+    assert there(running, client, old) == [0, 5, 6]
+    assert there(running, client, young) == list(range(ROUNDS + 1))
+    digest = client.models(old)[3].digest
+    assert digest == client.models(young)[3].digest
+    client.download(digest, tmp_path / "any.safetensors")  # of whichever has it
+    client.download(digest, tmp_path / "young.safetensors", run=young)
+    with pytest.raises(NotFoundError):
+        client.download(digest, tmp_path / "old.safetensors", run=old)
+    with pytest.raises(NotFoundError, match="no run"):
+        client.download(digest, tmp_path / "none.safetensors", run="r-none")
+
+
+def test_what_silos_sent_goes_with_the_models_of_their_rounds_and_what_stays_can_be_put_together(place, tmp_path):
+    running, silos, client = place
+    run = finished(silos, a_plan(silos, keep_silo_models=True))
+    own = {(one.round, one.silo): one for one in client.silo_models(run)}
+    assert len(own) == ROUNDS * len(silos)
+    client.download_silo_model(own[3, "hungary"], tmp_path / "third.safetensors")
+    found = client.prune(older_than_days=0)
+    assert [(one.run, one.models, one.silo_models) for one in found.runs] == [(run, 3, 8)]  # 4 is what 5 began with
+    folder = running.config.data_dir / "blobs" / f"silo-models-{run}"
+    before = {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    client.prune(older_than_days=0, really=True)
+    left = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert left == {one.update.partition(":")[2] for one in own.values() if one.round in (5, 6)}
+    assert own[3, "hungary"].digest.partition(":")[2] in before
+    gone = sum(before[name] for name in before.keys() - left) + 3 * client.models(run)[0].size_bytes
+    assert found.runs[0].size_bytes == gone
+    assert there(running, client, run) == [0, 4, 5, 6]
+    for silo in silos:
+        client.download_silo_model(own[5, silo.name], tmp_path / f"{silo.name}.safetensors")
+    with pytest.raises(NotFoundError, match=f"of silo 'hungary' of round 3, run {run}, was pruned"):
+        client.download_silo_model(own[3, "hungary"], tmp_path / "gone.safetensors")
+    assert client.prune(older_than_days=0, really=True).runs == ()

@@ -91,6 +91,7 @@ def test_a_version_says_what_made_it_and_who_did_what(client, bob, run, coordina
 def test_nobody_approves_their_own(client, run):
     name = next(NAMES)
     client.registered.register(run, name)
+    assert not client.people.who().approve_own
     with pytest.raises(ForbiddenError, match="somebody else"):
         client.registered.approve(name, 1)
     with pytest.raises(ConflictError, match="candidate"):
@@ -104,8 +105,27 @@ def test_a_federation_of_one_person_may_say_otherwise(tmp_path):
     finish(silos, run, told, 3)
     with Client(running.access) as client:
         client.registered.register(run, "heart")
+        assert client.people.who().approve_own
         assert client.registered.approve("heart", 1).stage is ModelStage.APPROVED
     running.stop()
+
+
+def test_versions_are_listed_by_how_far_they_have_come(client, bob, run):
+    name = next(NAMES)
+    approved(client, bob, run, name, rounds=(0, 1))
+    client.registered.register(run, name, round_=2)
+    client.registered.retire(name, 1)
+
+    def numbers(*stages):
+        return [one.version.version for one in client.registered.versions(name, stages)]
+
+    assert numbers() == [1, 2, 3]
+    assert numbers(ModelStage.CANDIDATE) == [3]
+    assert numbers(ModelStage.RETIRED, ModelStage.APPROVED) == [1, 2]
+    assert numbers(ModelStage.DEPLOYED) == []
+    assert name in {one.version.name for one in client.registered.versions(text=name[1:].upper())}
+    assert client.registered.versions(text="no such name") == ()
+    assert operator(bob.coordinator).ask("GET", "/models/versions?stage=lost").status == 422
 
 
 def test_each_role_does_its_own_part(coordinator, run, bob):

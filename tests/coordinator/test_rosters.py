@@ -12,14 +12,14 @@ from tests.coordinator.running import Running
 
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.identity.http_signatures import Ed25519Signer
-from septum.adapters.identity.roster_keys import make_roster, sign
-from septum.adapters.store.sqlite import open_store
+from septum.adapters.identity.roster_keys import make_roster, public_text, sign
+from septum.adapters.store.open import open_store
 from septum.client import Client
 from septum.coordinator.backup import back_up
 from septum.coordinator.restore import restore
 from septum.coordinator.rosters import Rosters
-from septum.errors import AuthError, ConflictError, MessageError, NotFoundError
-from septum.protocol.roster import SignedRoster, write_roster
+from septum.errors import AuthError, ConflictError, ForbiddenError, MessageError, NotFoundError
+from septum.protocol.roster import SignedRoster, fingerprint, write_roster
 from septum.silo.roster import Rosters as SiloRosters
 
 pytestmark = pytest.mark.served
@@ -117,12 +117,34 @@ def test_a_roster_goes_from_its_administrators_through_the_coordinator_into_a_si
         found = pinned.fetch(channel.roster, chain=True)
         assert not found.pinned
         pinned.approve(found.digest)
-        with pytest.raises(AuthError, match="roster 2 has 1"):
+        with pytest.raises(ForbiddenError, match="roster 2 has 1"):
             client.put_roster(write_roster(after(FIRST, ANN)))
         client.put_roster(write_roster(SECOND))
     assert pinned.fetch(channel.roster, chain=True).pinned
     assert pinned.pinned() == SECOND.roster
     channel.close()
+
+
+def test_what_each_roster_changed_and_who_signed_it_can_be_read_a_page_at_a_time(own):
+    silo = own.enrolled("cleveland")
+    with Client(own.access) as client:
+        assert client.rosters() == ()
+        larger = replace(after(FIRST).roster, silos={**SILOS, "hungary": "ed25519:" + "d" * 64})
+        second = sign(sign(SignedRoster(larger), ANN), BEN)
+        for one in (FIRST, second):
+            client.put_roster(write_roster(one))
+        newest, first = client.rosters()
+        assert [newest] == list(client.rosters(limit=1))
+        assert [first] == list(client.rosters(before=2))
+        (view,) = client.silos()
+    assert (first.serial, newest.serial, newest.previous) == (1, 2, FIRST.roster.digest)
+    assert (newest.digest, newest.federation, newest.threshold) == (second.roster.digest, "heart", 2)
+    assert (first.signed_by, first.signed_before) == (("ann", "ben"), ())
+    assert newest.signed_before == ("ann", "ben")
+    assert first.silos == {name: fingerprint(key) for name, key in SILOS.items()}
+    assert first.changes[0] == "first roster of 'heart'"
+    assert newest.changes == (f"silo added: hungary, key {newest.silos['hungary']}",)
+    assert view.fingerprint == fingerprint(public_text(silo.key))
 
 
 def test_a_coordinator_that_swaps_the_file_is_not_believed(own, tmp_path):

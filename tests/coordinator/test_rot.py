@@ -9,6 +9,7 @@ import pytest
 from tests.coordinator.support import SILOS, adam_plan, engine, plan_of, until, work
 
 from septum.adapters.blobs.directory import DirectoryBlobs
+from septum.coordinator.areas import models_area
 from septum.coordinator.driver import Pace
 from septum.protocol import facts
 from septum.protocol.messages import Await, Train, Wait
@@ -26,10 +27,6 @@ BIG = 30_000  # 120 KB: too much for a message
 async def expected_model(plan, width):
     async with engine() as e:
         return await e.finish(plan, width=width)
-
-
-async def journal_of(e, run_id):
-    return [entry.fact for entry in await e.service.journal(run_id, after=0, limit=1000)]
 
 
 def rot(path):
@@ -56,13 +53,13 @@ async def test_a_model_that_is_lost_while_the_coordinator_is_down_is_made_again(
     async with engine(store, blobs, pace=PATIENT) as e:
         run_id = (await e.service.submit(plan, "k")).id
         await rounds(e, run_id, plan, width, 2)
-        path = e.service.model_path(store.get(run_id).run.model.digest)
+        path = blobs.stored_file(models_area(run_id), store.get(run_id).run.model.digest)
     rot(path) if how == "rotten" else path.unlink()
     with caplog.at_level(logging.CRITICAL):
         async with engine(store, DirectoryBlobs(tmp_path)) as e:
             await asyncio.gather(*(e.serve(silo, width) for silo in SILOS))
             assert (await e.service.run(run_id)).model == expected
-            assert [fact for fact in await journal_of(e, run_id) if isinstance(fact, facts.ModelLost)]
+            assert [fact for fact in await e.facts_of(run_id) if isinstance(fact, facts.ModelLost)]
     assert "bytes_lost" in caplog.messages
 
 
@@ -74,8 +71,8 @@ async def test_a_model_that_rots_while_nobody_looks_is_noticed_when_it_is_given_
         run_id = (await e.service.submit(plan, "k")).id
         told = await rounds(e, run_id, plan, 3, 2)
         digest = store.get(run_id).run.model.digest
-        rot(e.service.model_path(digest))
-        e.driver.shelf.forget(digest)
+        rot(blobs.stored_file(models_area(run_id), digest))
+        e.driver.shelf.forget(run_id, digest)
         e.driver.lives[run_id].filled = None
         first = await e.service.exchange("hungary", run_id, Await())
         again = first if not isinstance(first, Wait) else await e.service.exchange("hungary", run_id, Await())
@@ -96,12 +93,12 @@ async def test_a_report_whose_bytes_a_power_loss_took_is_asked_for_again(tmp_pat
         await e.report("hungary", run_id, work(told["hungary"], "hungary", width))
         await until(lambda: store.get(run_id).run.reports)  # committed: it was acknowledged
         payload = store.get(run_id).run.reports["hungary"].payload
-        path = blobs.path(f"spool-{run_id}", payload.digest)
+        path = blobs.stored_file(f"spool-{run_id}", payload.digest)
     path.write_bytes(bytes(payload.size_bytes))  # the size is there, the bytes are not: they were not synced
     async with engine(store, DirectoryBlobs(tmp_path)) as e:
         await asyncio.gather(*(e.serve(silo, width) for silo in SILOS))
         assert (await e.service.run(run_id)).model == expected
-        (lost,) = [fact for fact in await journal_of(e, run_id) if isinstance(fact, facts.PayloadsLost)]
+        (lost,) = [fact for fact in await e.facts_of(run_id) if isinstance(fact, facts.PayloadsLost)]
         assert lost.silos == ("hungary",)
 
 
@@ -113,7 +110,9 @@ async def test_a_model_that_is_lost_twice_waits_for_an_operator(tmp_path):
         run_id = (await e.service.submit(plan, "k")).id
         await rounds(e, run_id, plan, 3, 3)
         run = store.get(run_id).run
-        newest, before = (e.service.model_path(blob.digest) for blob in (run.model, run.previous.model))
+        newest, before = (
+            blobs.stored_file(models_area(run.id), blob.digest) for blob in (run.model, run.previous.model)
+        )
     kept = before.read_bytes()
     rot(newest)
     rot(before)

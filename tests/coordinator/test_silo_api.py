@@ -145,6 +145,23 @@ def test_a_revoked_silo_is_refused_at_once_and_what_it_holds_ends(coordinator):
     assert silo.post(POLL, encode(Poll())).status == 401
 
 
+def test_what_a_silo_holds_ends_when_another_key_takes_the_place_of_its_own(coordinator):
+    silo = coordinator.enrolled("biel")
+    answers = []
+    held = threading.Thread(target=lambda: answers.append(silo.post(POLL, encode(Poll()))))
+    held.start()
+    time.sleep(0.3)
+    with Client(coordinator.access) as client:
+        token = client.renew("biel").token
+    new = Ed25519PrivateKey.generate()
+    assert coordinator.ask("POST", "/silo/v1/enroll", encode(enrolment(token, new))).status == 200
+    held.join(2)
+    assert [answer.status for answer in answers] == [401]
+    assert "was replaced by another one" in answers[0].error["message"]
+    assert silo.post(POLL, encode(Poll())).status == 401
+    assert replace(silo, key=new).post(POLL, encode(Poll())).status == 200
+
+
 # --- enrolment -----------------------------------------------------------------------------------------------------
 
 

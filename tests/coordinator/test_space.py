@@ -29,10 +29,6 @@ class FullBlobs(MemoryBlobs):
         return self.free
 
 
-async def journal_of(e, run_id):
-    return [entry.fact for entry in await e.service.journal(run_id, after=0, limit=1000)]
-
-
 async def test_a_run_whose_upload_had_no_room_is_paused_until_there_is_and_no_deadline_passes():
     blobs = FullBlobs()
     async with engine(blobs=blobs, pace=QUICK) as e:
@@ -52,7 +48,7 @@ async def test_a_run_whose_upload_had_no_room_is_paused_until_there_is_and_no_de
         assert list(live.run.active) == list(SILOS)
         told = await asyncio.gather(*(e.report(s, run_id, work(trains[s], s)) for s in SILOS))
         assert all(isinstance(one, Train) and one.round == 2 for one in told)
-        kinds = [type(fact) for fact in await journal_of(e, run_id)]
+        kinds = [type(fact) for fact in await e.facts_of(run_id)]
         assert (kinds.count(facts.RunPaused), kinds.count(facts.RunResumed)) == (1, 1)
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 from tests.coordinator.running import KEYS, NARROW, Running, finish, next_seed, start_round_one
 from tests.coordinator.support import engine, feed_of, plan_of, until
 
 from septum.coordinator.config import load_config
-from septum.coordinator.tracking import Tracking, make_trackers
+from septum.coordinator.silos_told import silos_told
+from septum.coordinator.tracking import Pace, Tracking, make_trackers
 from septum.errors import ConfigError
-from septum.ports.tracker import RoundMeasured, RunEnded, RunStarted
+from septum.ports.store import JournalEntry
+from septum.ports.tracker import RoundMeasured, RunEnded, RunStarted, SiloEnded, SiloMeasured, SiloStarted
+from septum.protocol.facts import ModelMeasured
 from septum.protocol.feed import Change, FeedEntry, Kind
 from septum.protocol.messages import Outcome
+from septum.protocol.plan import Masking, StrategyRef
+from septum.testing.contracts.samples import METRICS, new_run
 from septum.testing.fakes import MemoryRunStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.served]
@@ -48,8 +54,8 @@ class Remembering:
 class tracked:
     """Trackers at an engine's runs."""
 
-    def __init__(self, e, folder, *, feed=None, **trackers) -> None:
-        self.tracking = Tracking(e.driver, trackers, folder, feed, retry_s=0.01)
+    def __init__(self, e, folder, *, feed=None, gather_s=0.0, **trackers) -> None:
+        self.tracking = Tracking(e.driver, trackers, folder, feed, Pace(gather_s, retry_s=0.01))
 
     async def __aenter__(self):
         self.tracking.start()
@@ -229,3 +235,107 @@ async def test_changes_are_told_to_who_listens_once_each_from_the_first_start_on
             await until(lambda: again.heard)
         assert again.heard == [gone("c")]
         assert other.heard == []
+
+
+class Batching(Remembering):
+    """A tracker that takes several things at one time, and what is one silo's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+        self.silos: list[object] = []
+        self.silo_batches = 0
+        self.refuses = 0  # of each batch
+
+    hears_silos = True
+
+    def tell_all(self, told):
+        assert self.go.wait(30)
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the tracker's server is down")
+        self.heard += told
+        self.batches.append(len(told))
+        return self.refuses
+
+    def tell_silos(self, told):
+        self.silos += told
+        self.silo_batches += 1
+        return 2 if self.refuses else 0
+
+
+async def test_what_waited_for_a_tracker_comes_in_one_batch(tmp_path):
+    tracker = Batching()
+    tracker.failures = 10**6
+    async with engine() as e, tracked(e, tmp_path, one=tracker) as tracking:
+        await e.finish(plan_of(rounds=2))
+        failed = tracking.failures
+        await until(lambda: tracking.failures > failed + 1)  # what is being told now has the run's end
+        assert tracker.heard == []
+        tracker.failures = 0
+        await until(lambda: tracker.kinds == STORY)
+    assert tracker.batches == [len(STORY)]
+
+
+async def test_what_a_tracker_was_not_told_is_counted_and_what_it_has_been_told_no_longer(tmp_path):
+    held, broken, whole = Remembering(), Remembering(failures=10**6), Remembering()
+    held.go.clear()
+    async with engine() as e, tracked(e, tmp_path, held=held, broken=broken, whole=whole) as tracking:
+        await e.finish(plan_of(rounds=2))
+        await until(lambda: whole.kinds == STORY)
+        await until(lambda: tracking.pending == 2)  # what hangs, and what failed
+        assert await tracking.waiting() == 2 * len(STORY)
+        assert await tracking.waiting() == 2 * len(STORY)  # also where it was counted before
+        await e.finish(plan_of(rounds=1, seed=9), "another")
+        await until(lambda: len(whole.heard) == 2 * len(STORY) - 1 and tracking.pending == 4)
+        assert await tracking.waiting() == 2 * len(whole.heard)
+        held.go.set()
+        broken.failures = 0
+        await until(lambda: not tracking.pending)
+        assert await tracking.waiting() == 0
+
+
+async def test_what_a_trackers_service_refuses_for_good_is_counted_and_not_told_again(tmp_path):
+    tracker = Batching()
+    tracker.refuses = 3
+    async with engine() as e, tracked(e, tmp_path, one=tracker, two=Remembering()) as tracking:
+        await e.finish(plan_of(rounds=2))
+        await until(lambda: tracker.kinds == STORY and not tracking.pending)
+        assert tracking.refused == 3 * len(tracker.batches) + 2 * tracker.silo_batches
+        assert (await tracking.waiting(), tracking.failures) == (0, 0)
+
+
+async def test_what_happens_in_a_short_while_is_told_together(tmp_path):
+    """Rounds may take some milliseconds, and to tell of each by itself would take as long."""
+    tracker = Batching()
+    async with engine() as e, tracked(e, tmp_path, gather_s=1.0, one=tracker):
+        await e.finish(plan_of(rounds=2))
+        assert tracker.batches == []
+        await until(lambda: tracker.kinds == STORY)
+    assert tracker.batches == [len(STORY)]
+
+
+async def test_of_a_run_without_masks_a_tracker_can_hear_each_silo(tmp_path):
+    tracker, deaf = Batching(), Batching()
+    deaf.hears_silos = False
+    async with engine() as e, tracked(e, tmp_path, one=tracker, two=deaf):
+        plan = plan_of(rounds=1)
+        await e.finish(plan)
+        await until(lambda: any(isinstance(told, SiloEnded) for told in tracker.silos))
+        await until(lambda: deaf.kinds == tracker.kinds)
+    ranks = {silo: rank for rank, silo in enumerate(sorted(plan.silos), start=1)}
+    told: dict[type, set[tuple[str, int]]] = {}
+    for one in tracker.silos:
+        told.setdefault(type(one), set()).add((one.silo, one.rank))
+    assert told == {key: set(ranks.items()) for key in (SiloStarted, SiloMeasured, SiloEnded)}
+    assert {one.round for one in tracker.silos if isinstance(one, SiloMeasured)} == {0, 1}
+    assert deaf.silos == []
+
+
+async def test_of_a_run_with_masks_no_tracker_hears_of_a_silo():
+    metrics = {"cleveland": METRICS, "hungary": METRICS}
+    entry = JournalEntry(3, 5.0, ModelMeasured(1, METRICS, metrics))
+    shown = new_run("r-1").plan
+    assert len(silos_told("r-1", shown, entry)) == 2
+    hidden = replace(shown, early_stopping=None, strategy=StrategyRef(), masking=Masking())
+    assert silos_told("r-1", hidden, entry) == ()

@@ -10,7 +10,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.coordinator.support import NO_ROSTERS, apps_of, engine, feed_of, fleet_of, plan_of, registered_of, telling_of
+from tests.coordinator.support import (
+    NO_ROSTERS,
+    apps_of,
+    audit_of,
+    engine,
+    feed_of,
+    fleet_of,
+    plan_of,
+    registered_of,
+    telling_of,
+)
 
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
@@ -60,7 +70,8 @@ async def api_of(wire):
                 None,
                 1 << 20,
                 *telling_of(e),
-                wire,
+                audit_of(e),
+                wire=wire,
             )
         )
 

@@ -19,7 +19,11 @@ from septum.simulate.run import read_silos, simulate
 FOLDER = example("heart_disease")
 APP = load_app(FOLDER)
 FILES = silo_files(FOLDER / "data")
-OPEN = {"require_masking": False, "min_cohort": 2}  # a policy that lets plain runs in, also of two silos
+OPEN = {
+    "require_masking": False,
+    "allow_silo_models": True,
+    "min_cohort": 2,
+}  # a policy that lets plain runs in, also of two silos, whatever is kept of them
 
 
 def a_plan(rounds: int, **changed: object) -> Plan:

@@ -22,7 +22,7 @@ from septum.cli.shipped import example
 from septum.client import operator_access
 from septum.errors import ProtocolError
 from septum.protocol import facts
-from septum.protocol.plan import AppRef
+from septum.protocol.plan import AppRef, digest_of
 from septum.protocol.views import RunStatus
 from septum.silo.line import KEY_NAME
 
@@ -191,9 +191,8 @@ def test_the_command_line_submits_watches_lists_and_downloads(federation, tmp_pa
     assert code == 0
     assert [silo["name"] for silo in said["data"]["silos"]] == silos.split(",")
     app = str(example("heart_disease"))
-    code, said = septum(
-        "run", "submit", app, "--inspect", "--silos", silos, "--set", "rounds=3", "--set", "seed=42", **where
-    )
+    wanted = ("--inspect", "--keep-silo-models", "--silos", silos, "--set", "rounds=3", "--set", "seed=42")
+    code, said = septum("run", "submit", app, *wanted, **where)
     assert code == 0
     run_id = said["data"]["id"]
     watched = subprocess.run(
@@ -211,6 +210,15 @@ def test_the_command_line_submits_watches_lists_and_downloads(federation, tmp_pa
     code, said = septum("model", "download", "--run", run_id, "-o", str(target), **where)
     assert code == 0
     assert target.is_file()
+    code, said = septum("model", "list", "--run", run_id, "--silos", **where)
+    own = {(one["round"], one["silo"]): one for one in said["data"]["silo_models"]}
+    assert sorted(own) == [(round_, silo) for round_ in (1, 2, 3) for silo in silos.split(",")]
+    assert {one["federation"]["rows"] > 0 for one in own.values()} == {True}
+    target = tmp_path / "cleveland.safetensors"
+    where_to = ("--run", run_id, "--silo", "cleveland", "--round", "2", "-o", str(target))
+    code, said = septum("model", "download", *where_to, **where)
+    assert (code, said["data"]["digest"]) == (0, own[2, "cleveland"]["digest"])
+    assert digest_of(target.read_bytes()) == own[2, "cleveland"]["digest"]
     code, said = septum("run", "stop", run_id, **where)
     assert code == 1
     assert said["error"]["code"] == "protocol"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,15 +29,19 @@ from tests.faults.kill_points import (
 )
 
 from septum.adapters.blobs.directory import DirectoryBlobs
-from septum.adapters.store.sqlite import Stores, open_store
+from septum.adapters.sealing.keys import Keys
+from septum.adapters.store.open import Stores, open_store
+from septum.adapters.store.postgres_address import PostgresAddress
 from septum.adapters.telemetry.open import Telemetry, open_telemetry
-from septum.coordinator import login, presence
+from septum.coordinator import audit, login, presence, root
+from septum.coordinator.blob_place import BLOBS, BlobPlace
+from septum.coordinator.blobs_config import BlobsConfig
 from septum.coordinator.combining import Combiner
 from septum.coordinator.config import load_config
 from septum.coordinator.log import configure
 from septum.coordinator.root import Adapters, Ready, serve
 from septum.ports.apps import AppRecord, AppRegistry
-from septum.ports.blobs import BlobStore
+from septum.ports.blobs import BlobStore, OpenBlob
 from septum.ports.registry import SiloRecord
 from septum.ports.store import ALL_RUNS, JournalEntry, Listed, Pending, RunFilter, RunStore, StoredRun, Transition
 from septum.protocol.codec import Scalar
@@ -79,6 +84,9 @@ class WatchedRuns:
     def project_of(self, run_id: str) -> str:
         return self.store.project_of(run_id)
 
+    def runs_with_model(self, digest: str) -> Sequence[str]:
+        return self.store.runs_with_model(digest)
+
     def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
         return self.store.page(limit=limit, before=before, wanted=wanted)
 
@@ -107,9 +115,11 @@ class WatchedSilos:
     registry: Any  # a SiloRegistry, and its `flush`
     fate: Fate
 
-    def invite(self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str) -> None:
+    def invite(
+        self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str, renew: bool = False
+    ) -> None:
         with self.fate.passing(["invite a silo"]):
-            self.registry.invite(silo, token_hash, expires_at=expires_at, organisation=organisation)
+            self.registry.invite(silo, token_hash, expires_at=expires_at, organisation=organisation, renew=renew)
 
     def enroll(self, silo: str, token_hash: bytes, public_key: bytes, *, at: float) -> SiloRecord:
         with self.fate.passing(["enrol a silo"]):
@@ -209,18 +219,25 @@ class WatchedBlobs:
             self.fate.meet([point], When.WITHIN, about)
 
     def discard(self, area: str, digests: Sequence[str]) -> None:
-        with self.fate.passing([name_of_removal(area, whole=False)], run_in(area)):
-            self.blobs.discard(area, digests)
+        point, about = name_of_removal(area, whole=False), run_in(area)
+        with self.fate.passing([point], about):
+            for digest in digests:
+                self.blobs.discard(area, [digest])
+                self.fate.meet([point], When.WITHIN, about)
 
     def drop(self, area: str) -> None:
         with self.fate.passing([name_of_removal(area, whole=True)], run_in(area)):
             self.blobs.drop(area)
 
+    def share(self, area: str, digest: str, into: str) -> None:
+        with self.fate.passing(["share what a silo sent"], run_in(area)):
+            self.blobs.share(area, digest, into)
+
     def get(self, area: str, digest: str) -> bytes:
         return self.blobs.get(area, digest)
 
-    def path(self, area: str, digest: str) -> Path:
-        return self.blobs.path(area, digest)
+    def open(self, area: str, digest: str, *, last: bool = False) -> AbstractContextManager[OpenBlob]:
+        return self.blobs.open(area, digest, last=last)
 
     def size_bytes(self, area: str, digest: str) -> int:
         return self.blobs.size_bytes(area, digest)
@@ -228,8 +245,14 @@ class WatchedBlobs:
     def kept_bytes(self, area: str, digest: str, *, sender: str) -> int:
         return self.blobs.kept_bytes(area, digest, sender=sender)
 
+    def digests(self, area: str) -> Sequence[str]:
+        return self.blobs.digests(area)
+
     def free_bytes(self) -> int:
         return self.blobs.free_bytes()
+
+    def used_bytes(self) -> int:
+        return self.blobs.used_bytes()
 
 
 def watched(fate: Fate) -> Adapters:
@@ -237,9 +260,9 @@ def watched(fate: Fate) -> Adapters:
     combining = threading.Event()
     Combiner.combine = _watched_combine(Combiner.combine, fate, combining)  # type: ignore[method-assign]
 
-    def open_runs(folder: Path) -> Stores:
+    def open_runs(folder: Path, address: PostgresAddress | None) -> Stores:
         with fate.passing(["open the store"]):
-            stores = open_store(folder)
+            stores = open_store(folder, address)
         runs = WatchedRuns(stores.runs, fate, stores.epoch, combining)
         fate.note("owner", "begins", epoch=stores.epoch)
         silos, apps = WatchedSilos(stores.registry, fate), WatchedApps(stores.apps, fate)
@@ -251,14 +274,18 @@ def watched(fate: Fate) -> Adapters:
             "groups": "GroupStore",
             "projects": "ProjectStore",
             "feed": "FeedStore",
+            "audit": "AuditLog",
             "registered": "ModelRegistry",
+            "run_keys": "RunKeyStore",
         }
         others = {name: Watched(getattr(stores, name), port, fate) for name, port in ports.items()}
         return replace(stores, runs=runs, registry=silos, apps=apps, **others)  # type: ignore[arg-type]
 
-    def open_blobs(folder: Path) -> BlobStore:
+    @contextmanager
+    def open_blobs(data_dir: Path, _: BlobsConfig | None, keys: Keys | None) -> Iterator[BlobPlace]:
         with fate.passing(["open the blobs"]):
-            return WatchedBlobs(DirectoryBlobs(folder), fate)
+            blobs = WatchedBlobs(DirectoryBlobs(data_dir / BLOBS, keys=keys), fate)
+        yield BlobPlace(blobs)
 
     def open_logs(folder: Path) -> Telemetry:
         with fate.passing(["open the logs"]):
@@ -288,9 +315,20 @@ def _life(fate: Fate, data_dir: Path, port: int) -> None:
     def ready(where: Ready) -> None:
         fate.note("ready", "done", port=where.port)
 
-    presence.LOOK_EVERY_S = 0.2
+    presence.LOOK_EVERY_S = audit.HEAD_EVERY_S = 0.2
     login.SEEN_EVERY_S = login.TOKEN_SEEN_EVERY_S = 0.0  # each use is noted, so that it can be died at
-    serve(load_config(data_dir, listen=f"127.0.0.1:{port}"), ready, watched(fate))
+    config = load_config(data_dir, listen=f"127.0.0.1:{port}")
+    if config.store is not None:
+        _die_often_on_postgresql()
+    serve(config, ready, watched(fate))
+
+
+def _die_often_on_postgresql() -> None:
+    """Who comes after a death waits until the lease of who died has run out: a second, and not six."""
+    from septum.adapters.store import postgres_lease  # pg8000, which is not loaded for SQLite
+
+    postgres_lease.LEASE_S, postgres_lease.RENEW_EVERY_S = 1.0, 0.2
+    root.DEAD_AFTER_S, root.TRY_EVERY_S = 3.0, 0.1
 
 
 def main(arguments: Sequence[str]) -> int:

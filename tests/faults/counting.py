@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tests.e2e.runs import OPEN
 
+from septum.cli.demo_tracker import DemoTracking
 from septum.cli.federation import Federation
 from septum.errors import ConnectionFailedError
 from septum.protocol.plan import AppRef, Masking, Plan
@@ -35,11 +36,18 @@ class Counting:
     records: Mapping[str, Path]
     folder: Path
 
-    def federation(self, base: Path) -> Federation:
-        """Not started yet."""
+    def federation(self, base: Path, environment: Mapping[str, str] | None = None) -> Federation:
+        """Not started yet. `environment`: of all its processes."""
+        tracking = None if environment is None else DemoTracking({}, (), environment)
         return Federation(
-            base, FOLDER, APP.app.name, self.records, sandbox=1, policy=OPEN | {"queries": [APP.app.name]}
-        )  # its trails lie outside of one
+            base,
+            FOLDER,
+            APP.app.name,
+            self.records,
+            sandbox=1,  # its trails lie outside of one
+            policy=OPEN | {"queries": [APP.app.name]},
+            tracking=tracking,
+        )
 
     def trail(self, run: str) -> Path:
         """Where each training of a run leaves a line; any silo's user may write there."""

@@ -13,9 +13,9 @@ from tests.faults.counting import APP
 from tests.faults.dying import Entry
 from tests.faults.history import Commit, History, Owner, RunRecord, Word
 
+from septum.coordinator.areas import models_area
 from septum.protocol import tensors
 from septum.protocol.messages import Blob, Stage
-from septum.protocol.plan import Plan
 from septum.sdk import harness
 from septum.simulate.run import read_silos
 
@@ -26,13 +26,13 @@ def history_of(
     runs: Sequence[RunRecord],
     logs: Mapping[str, Path],
     diary: Sequence[Entry],
-    models: Path,
+    blobs: Path,
     records: Mapping[str, Path],
 ) -> History:
     """All of it, for the checker."""
     words = [word for silo, log in sorted(logs.items()) for word in words_in(silo, log)]
     owners = [Owner(entry.at, int(str(entry.extra["epoch"]))) for entry in diary if entry.point == "owner"]
-    return History(runs, words, list(commits_in(diary)), owners, whole_in(models), made_in(models, records))
+    return History(runs, words, list(commits_in(diary)), owners, whole_in(blobs), made_in(blobs, records))
 
 
 def words_in(silo: str, log: Path) -> Iterator[Word]:
@@ -56,11 +56,11 @@ def commits_in(diary: Sequence[Entry]) -> Iterator[Commit]:
                 yield Commit(entry.at, epoch, str(run), int(str(version)), done=entry.when == "done")
 
 
-def whole_in(models: Path) -> Callable[[Blob], bool]:
+def whole_in(blobs: Path) -> Callable[[str, Blob], bool]:
     """Whether a model is there with its bytes."""
 
-    def is_whole(blob: Blob) -> bool:
-        path = path_of(models, blob)
+    def is_whole(run_id: str, blob: Blob) -> bool:
+        path = path_of(blobs, run_id, blob)
         if not path.exists() or path.stat().st_size != blob.size_bytes:
             return False
         return f"blake3:{blake3(path.read_bytes()).hexdigest()}" == blob.digest
@@ -68,18 +68,19 @@ def whole_in(models: Path) -> Callable[[Blob], bool]:
     return is_whole
 
 
-def made_in(models: Path, records: Mapping[str, Path]) -> Callable[[Plan, Blob, Blob, int, Sequence[str]], bool]:
+def made_in(blobs: Path, records: Mapping[str, Path]) -> Callable[[RunRecord, Blob, Blob, int, Sequence[str]], bool]:
     """Whether these silos' updates, trained anew, lead from one model to the next.
 
     Only where that is a plain mean: with a server optimizer, or with a carried state, the final digest tells.
     """
 
-    def follows(plan: Plan, before: Blob, after: Blob, round_: int, silos: Sequence[str]) -> bool:
+    def follows(run: RunRecord, before: Blob, after: Blob, round_: int, silos: Sequence[str]) -> bool:
+        plan = run.plan
         if plan.strategy.name != "fedavg" or plan.hyper["carries"]:
             return True
         hyper = APP.app.resolve({**plan.hyper, "trail": "", "gate": "", "fails": ""})
         prepared = read_silos(APP, hyper, {silo: records[silo] for silo in silos})
-        base, made = (weights_in(path_of(models, blob)) for blob in (before, after))
+        base, made = (weights_in(path_of(blobs, run.id, blob)) for blob in (before, after))
         done = {
             silo: harness.train(APP.app, hyper, prepared[silo], {"w": base}, harness.Task(round_, plan.seed, silo))
             for silo in silos
@@ -96,7 +97,7 @@ def weights_in(path: Path) -> np.ndarray:
     return np.array(tensors.decode(path.read_bytes())["w"])
 
 
-def path_of(models: Path, blob: Blob) -> Path:
+def path_of(blobs: Path, run_id: str, blob: Blob) -> Path:
     """Where the directory has it."""
     name = blob.digest.partition(":")[2]
-    return models / name[:2] / name
+    return blobs / models_area(run_id) / name[:2] / name

@@ -70,16 +70,16 @@ class RunRecord:
 class History:
     """All that is known.
 
-    is_whole  a model's file is there, with its bytes
-    follows   (plan, model, next, round, silos): whether these silos' reports make the next model out of this one
+    is_whole  (run's id, model): whether the model's file is there, with its bytes
+    follows   (run, model, next, round, silos): whether these silos' reports make the next model out of this one
     """
 
     runs: Sequence[RunRecord]
     words: Sequence[Word] = ()
     commits: Sequence[Commit] = ()
     owners: Sequence[Owner] = ()
-    is_whole: Callable[[Blob], bool] = field(default=lambda _: True)
-    follows: Callable[[Plan, Blob, Blob, int, Sequence[str]], bool] = field(default=lambda *_: True)
+    is_whole: Callable[[str, Blob], bool] = field(default=lambda *_: True)
+    follows: Callable[[RunRecord, Blob, Blob, int, Sequence[str]], bool] = field(default=lambda *_: True)
 
 
 def violations(history: History) -> list[str]:
@@ -217,11 +217,9 @@ def _chain(run: RunRecord, history: History) -> Iterator[str]:
                 reported = closed.reported
                 complete = complete and not closed.missing
             case facts.ModelMade(round_, model):
-                if not history.is_whole(model):
+                if not history.is_whole(run.id, model):
                     yield f"the model of round {round_} is not there as it was made"
-                elif round_ - 1 in models and not history.follows(
-                    run.plan, models[round_ - 1], model, round_, reported
-                ):
+                elif round_ - 1 in models and not history.follows(run, models[round_ - 1], model, round_, reported):
                     yield f"the model of round {round_} is not what {', '.join(reported)} made of the one before"
                 models[round_] = model
             case facts.ModelLost(round_):

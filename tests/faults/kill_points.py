@@ -2,7 +2,7 @@
 
 A commit has a name for each thing that it says: each kind of fact, and what it does to the outbox. The other names are
 those of the ports' methods that write. A point that is not in this list ends the coordinator under test with its name,
-and `test_kill_points` compares the list with the ports, the facts and the database's own writers.
+and `test_points_are_listed` compares the list with the ports, the facts and the database's own writers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from enum import Enum
 
+from septum.coordinator.areas import SILO_MODELS
 from septum.ports.store import Transition
 from septum.protocol.facts import Fact, ModelMade
 from septum.protocol.run_state import Combine, Discard
@@ -20,6 +21,9 @@ class Story(Enum):
 
     PLAIN = "small tensors, nothing goes wrong"
     LARGE = "large tensors, and a server optimizer with a state"
+    PRUNING = "models of a run that has ended are removed; one of them was given a name"
+    SHREDDING = "a run that has ended is shredded"
+    KEEPING = "the silos' own models of each round are kept, and downloaded in the end"
     SLOW = "combining takes so long that its effect is committed first"
     PAUSED = "an operator pauses and resumes it"
     STOPPED = "an operator stops and resumes it"
@@ -39,6 +43,7 @@ class Story(Enum):
     DEPLOYING = (
         "models of a run that has ended are registered, approved, deployed and retired; silos say how far they are"
     )
+    RECORDING = "people are looked at, heads of the audit log are signed, and a silo countersigns one; no run"
     TELLING = "silos tell of a run's log, and the coordinator looks at its machine"
 
 
@@ -59,6 +64,7 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "commit: ModelMade": Story.PLAIN,
     "commit: ModelMeasured": Story.PLAIN,
     "commit: RunEnded": Story.PLAIN,
+    "commit: SiloModelsKept": Story.KEEPING,
     "commit: StatisticsMade": Story.ASKING,
     "commit: a step of a masked attempt": Story.ASKING,
     "commit: SiloReturned": Story.LEFT,
@@ -83,6 +89,8 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "combine train": Story.LARGE,
     "combine evaluate": Story.PLAIN,
     "put a model": Story.LARGE,
+    "share what a silo sent": Story.KEEPING,
+    "put a silo's own": Story.KEEPING,
     "append to an upload": Story.LARGE,
     "put a small payload": Story.SLOW,
     "put an optimizer state": Story.LARGE,
@@ -134,6 +142,15 @@ COORDINATOR_POINTS: Mapping[str, Story] = {
     "deploy a model": Story.DEPLOYING,
     "retire a model": Story.DEPLOYING,
     "note how far a silo is with a model": Story.DEPLOYING,
+    "record what has no write of its own": Story.RECORDING,
+    "sign a head": Story.RECORDING,
+    "keep a countersignature": Story.RECORDING,
+    "discard models": Story.PRUNING,
+    "discard silos' own": Story.PRUNING,
+    "shred a run": Story.SHREDDING,
+    "drop models": Story.SHREDDING,
+    "drop silos' own": Story.SHREDDING,
+    "note that a run's files are gone": Story.SHREDDING,
     "open the logs": Story.TELLING,
     "prune logs": Story.TELLING,
     "add lines of a log": Story.TELLING,
@@ -150,7 +167,7 @@ WRITERS: Mapping[str, Collection[str]] = {
     "SiloRegistry.enroll": ("enrol a silo",),
     "SiloRegistry.revoke": ("revoke a silo",),
     "SiloRegistry.seen": ("note who was seen",),
-    "SqliteRegistry.flush": ("write down who was seen",),
+    "SqlRegistry.flush": ("write down who was seen",),
     "SiloAccounts.describe": ("note what a silo says",),
     "SiloAccounts.stand": ("note whether a silo is paused",),
     "AppRegistry.add": ("add a package",),
@@ -183,15 +200,33 @@ WRITERS: Mapping[str, Collection[str]] = {
     "ProjectStore.close": ("close a project",),
     "FeedStore.add": ("tell who came or went",),
     "FeedStore.trim": ("forget old changes",),
+    "AuditLog.append": ("record what has no write of its own",),
+    "AuditLog.sign": ("sign a head",),
+    "AuditLog.witness": ("keep a countersignature",),
     "ModelRegistry.register": ("register a model",),
     "ModelRegistry.approve": ("approve a model",),
     "ModelRegistry.deploy": ("deploy a model",),
     "ModelRegistry.retire": ("retire a model",),
     "ModelRegistry.tell": ("note how far a silo is with a model",),
-    "BlobStore.put": ("put a model", "put a small payload", "put an optimizer state", "put a package"),
+    "RunKeyStore.shred": ("shred a run",),
+    "RunKeyStore.files_gone": ("note that a run's files are gone",),
+    "BlobStore.put": (
+        "put a model",
+        "put a small payload",
+        "put an optimizer state",
+        "put a package",
+        "put a silo's own",
+    ),
+    "BlobStore.share": ("share what a silo sent",),
     "BlobStore.append": ("append to an upload",),
-    "BlobStore.discard": ("discard payloads", "discard an optimizer state", "discard a package"),
-    "BlobStore.drop": ("drop payloads", "drop optimizer states"),
+    "BlobStore.discard": (
+        "discard payloads",
+        "discard an optimizer state",
+        "discard a package",
+        "discard models",
+        "discard silos' own",
+    ),
+    "BlobStore.drop": ("drop payloads", "drop optimizer states", "drop models", "drop silos' own"),
     "Combiner.combine": ("combine prepare", "combine train", "combine evaluate"),
     "open_store": ("open the store",),
     "open_blobs": ("open the blobs",),
@@ -207,6 +242,7 @@ READERS = frozenset(
         "RunStore.page",
         "RunStore.listed",
         "RunStore.project_of",
+        "RunStore.runs_with_model",
         "RunStore.unfinished",
         "RunStore.journal",
         "RunStore.journal_json",
@@ -230,14 +266,27 @@ READERS = frozenset(
         "FeedStore.page",
         "FeedStore.newest",
         "FeedStore.silos_online",
+        "AuditLog.recording",  # as above
+        "AuditLog.after",
+        "AuditLog.page",
+        "AuditLog.heads",
+        "AuditLog.newest_head",
+        "AuditLog.inclusion",
+        "AuditLog.consistency",
+        "AuditLog.witnesses",
+        "AuditLog.check",
         "ModelRegistry.versions",
         "ModelRegistry.deployments",
         "ModelRegistry.states",
+        "RunKeyStore.salt",
+        "RunKeyStore.with_files",
         "BlobStore.get",
-        "BlobStore.path",
+        "BlobStore.digests",
+        "BlobStore.open",
         "BlobStore.size_bytes",
         "BlobStore.kept_bytes",
         "BlobStore.free_bytes",
+        "BlobStore.used_bytes",
         "LogStore.page",
         "SystemStore.series",
     }
@@ -269,6 +318,8 @@ def name_of_put(area: str) -> str:
             return "put a small payload"
         case "apps":
             return "put a package"
+        case "silo":
+            return "put a silo's own"
     return f"put into {area}"
 
 
@@ -281,11 +332,17 @@ def name_of_removal(area: str, *, whole: bool) -> str:
             return "drop optimizer states" if whole else "discard an optimizer state"
         case "apps" if not whole:
             return "discard a package"
+        case "models" if area != "models":
+            return "drop models" if whole else "discard models"
+        case "silo":
+            return "drop silos' own" if whole else "discard silos' own"
     return f"{'drop' if whole else 'discard from'} {area}"
 
 
 def run_in(area: str) -> tuple[str, ...]:
     """The run that an area of the blobs belongs to."""
+    if area.startswith(SILO_MODELS):
+        return (area.removeprefix(SILO_MODELS),)
     run = area.partition("-")[2]
     return (run,) if run else ()
 

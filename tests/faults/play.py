@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.audited import check, heads_seen_beside, key_in, read
 from tests.e2e.processes import children_of, is_alive
 from tests.e2e.runs import port_of
 from tests.faults.counting import Counting, counting_in, until
@@ -24,6 +25,7 @@ from tests.faults.kill_points import COORDINATOR_POINTS
 from tests.faults.programs import Program
 from tests.faults.schedules import Fault, Kind
 from tests.faults.truth import assert_nobody_lies
+from tests.postgres_server import Server
 
 from septum.cli.federation import Federation
 from septum.client import Client, operator_access
@@ -59,6 +61,8 @@ class Stage:
     lines: dict[str, NetworkProxy]
     folder: Path
     port: int
+    server: Server | None
+    database: str
     coordinator: Program = field(init=False)
     plans: dict[str, Plan] = field(default_factory=dict)  # by run id
     out: set[str] = field(default_factory=set)
@@ -125,29 +129,34 @@ class Stage:
         return found
 
 
-def play(faults: Sequence[Fault], seconds: float, folder: Path) -> Played:
-    """Play them while runs are at work, make everything good, let the runs finish, and check their history."""
+def play(faults: Sequence[Fault], seconds: float, folder: Path, server: Server | None = None) -> Played:
+    """Play them while runs are at work, make everything good, let the runs finish, and check their history.
+
+    `server`: of PostgreSQL, which nobody else needs; without one the coordinator has a SQLite file.
+    """
     counting = counting_in(folder / "work", ROWS)
     with ExitStack() as stack:
-        stage = _set(counting, folder, stack)
+        stage = _set(counting, folder, server, stack)
         _perform(stage, faults, seconds)
         return _judge(stage)
 
 
-def _set(counting: Counting, folder: Path, stack: ExitStack) -> Stage:
-    (folder / "federation").mkdir()
+def _set(counting: Counting, folder: Path, server: Server | None, stack: ExitStack) -> Stage:
+    database = "" if server is None else stack.enter_context(server.database())
     federation = stack.enter_context(counting.federation(folder / "federation"))
+    federation.operator_dir.mkdir(mode=0o700, parents=True)
+    if server is not None:
+        (federation.operator_dir / "coordinator.toml").write_text(f'[store]\nurl = "{server.url(database)}"\n')
     federation.start()
     port = port_of(federation)
-    for name in ("coordinator", *ROWS):
-        federation.kill(name)
+    federation.stop()  # the coordinator gives the database up
     lines = {silo: stack.enter_context(NetworkProxy(port)) for silo in ROWS}
     for site in federation.sites:
         config = site.folder / "state" / "silo.toml"
         config.write_text(config.read_text().replace(f":{port}", f":{lines[site.name].port}"))
     fate = Fate(folder / "fate", COORDINATOR_POINTS)
     client = stack.enter_context(Client(operator_access(federation.operator_dir)))
-    stage = Stage(federation, counting, fate, client, lines, folder, port)
+    stage = Stage(federation, counting, fate, client, lines, folder, port, server, database)
     stage.start_coordinator()
     stack.callback(lambda: stage.coordinator.stop())
     for silo in ROWS:
@@ -189,6 +198,8 @@ def _strike(stage: Stage, fault: Fault) -> Callable[[], None] | None:
     """Let it happen; what makes it good again. None, where it cannot hit."""
     if fault.kind is Kind.SECOND_COORDINATOR:
         remedy = _second(stage)
+    elif fault.kind is Kind.CRASH_DATABASE:
+        remedy = _crash_database(stage)
     elif fault.kind in (Kind.PAUSE, Kind.STOP):
         remedy = _operate(stage, fault)
     elif fault.silo:
@@ -209,6 +220,21 @@ def _second(stage: Stage) -> Callable[[], None] | None:
 
 def _nothing() -> None:
     pass
+
+
+def _crash_database(stage: Stage) -> Callable[[], None] | None:
+    """Not while a coordinator is out: one that starts has to find its database."""
+    server = stage.server
+    if server is None or server.process is None or "coordinator" in stage.out:
+        return None
+    server.stop()
+    stage.out |= {"coordinator", "database"}  # nobody is to strike it, or to ask it, meanwhile
+
+    def start() -> None:
+        server.start()
+        stage.out -= {"coordinator", "database"}
+
+    return start
 
 
 def _operate(stage: Stage, fault: Fault) -> Callable[[], None] | None:
@@ -335,12 +361,16 @@ def _judge(stage: Stage) -> Played:
         if run.status is RunStatus.FAILED:
             stuck.append(f"{run.id} ({run.name}) failed: {run.reason}")
     logs = {silo: stage.federation.log(silo) for silo in ROWS}
-    models = stage.federation.operator_dir / "blobs" / "models"
+    blobs = stage.federation.operator_dir / "blobs"
     try:
         assert_nobody_lies(client, {silo: stage.federation.pid(silo) for silo in ROWS})
     except AssertionError as error:
         stuck.append(str(error))
-    history = history_of(records, logs, stage.fate.entries(), models, stage.counting.records)
+    if stage.server is not None:
+        with stage.server.session(stage.database) as session:
+            log = read(lambda statement: session.run(statement, ()).rows)
+        check(log, key_in(stage.federation.operator_dir), heads_seen_beside(stage.federation.operator_dir))
+    history = history_of(records, logs, stage.fate.entries(), blobs, stage.counting.records)
     rounds = sum(len(record.journal) for record in records)
     struck = ", ".join(f"{what}: {times}" for what, times in sorted(stage.done.items()))
     summary = (

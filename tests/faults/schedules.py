@@ -13,6 +13,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -38,8 +39,10 @@ class Kind(Enum):
     PAUSE = "an operator pauses a run"
     STOP = "an operator stops a run"
     SECOND_COORDINATOR = "a second coordinator is started on the same directory"
+    CRASH_DATABASE = "the PostgreSQL server crashes, and is started again"
 
 
+OF_POSTGRESQL = frozenset({Kind.CRASH_DATABASE})  # with a SQLite file it cannot happen
 OF_A_SILO = frozenset(
     {
         Kind.KILL_AGENT,
@@ -57,7 +60,7 @@ OF_A_SILO = frozenset(
 )
 MEAN_PAUSE_S = 1.0  # between two faults
 LONGEST_S = 2.5  # that a fault lasts
-OFTEN = {Kind.KILL_COORDINATOR: 4, Kind.KILL_AGENT: 2, Kind.SECOND_COORDINATOR: 0.5}  # others 1
+OFTEN = {Kind.KILL_COORDINATOR: 4, Kind.KILL_AGENT: 2, Kind.SECOND_COORDINATOR: 0.5, Kind.CRASH_DATABASE: 4}  # others 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +77,15 @@ class Fault:
         return f"{self.at_s:7.2f} s  {self.kind.value}{whom}, for {self.lasts_s:.2f} s"
 
 
-def schedule(seed: int, seconds: float, silos: Sequence[str]) -> list[Fault]:
-    """The faults of a seed, in order.
+def schedule(seed: int, seconds: float, silos: Sequence[str], *, postgres: bool = False) -> list[Fault]:
+    """The faults of a seed, in order. `postgres`: also those that a database server has.
 
     >>> schedule(1, 60, ["a", "b"]) == schedule(1, 60, ["a", "b"])
     True
     """
     draw = random.Random(seed)
-    kinds, weights = list(Kind), [OFTEN.get(kind, 1) for kind in Kind]
+    kinds = [kind for kind in Kind if postgres or kind not in OF_POSTGRESQL]
+    weights = [OFTEN.get(kind, 1) for kind in kinds]
     faults: list[Fault] = []
     at_s = 1.0
     while (at_s := at_s + draw.expovariate(1 / MEAN_PAUSE_S)) < seconds:
@@ -94,16 +98,19 @@ def schedule(seed: int, seconds: float, silos: Sequence[str]) -> list[Fault]:
 def main(arguments: Sequence[str]) -> int:
     """Play a seed's schedule, and say what was promised and not kept."""
     from tests.faults.play import ROWS, play  # the engine: not needed to look at a schedule
+    from tests.postgres_server import running
 
     parser = argparse.ArgumentParser(prog="python -m tests.faults.schedules", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server, which has faults, too")
     parser.add_argument("--keep", type=Path, help="keep everything in this folder, which must not be there")
     given = parser.parse_args(arguments)
     folder = given.keep or Path(tempfile.mkdtemp(prefix="septum-schedule-"))
-    faults = schedule(given.seed, given.seconds, sorted(ROWS))
+    faults = schedule(given.seed, given.seconds, sorted(ROWS), postgres=given.postgres)
     print(f"seed {given.seed}: {len(faults)} faults in {given.seconds:g} s", *faults, sep="\n")  # noqa: T201
-    played = play(faults, given.seconds, folder)
+    with running() if given.postgres else nullcontext() as server:
+        played = play(faults, given.seconds, folder, server)
     print(played.summary, *played.violations, sep="\n")  # noqa: T201
     return 1 if played.violations else 0
 

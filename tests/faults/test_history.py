@@ -174,7 +174,7 @@ VIOLATIONS: list[tuple[Change, str]] = [
     (with_words(Word(100.0, "south", "r", FIRST)), "was told .* before that was committed"),
     (with_words(Word(999.0, "south", "r", (Stage.TRAIN, 9, 1))), "was told .* before that was committed"),
     (with_words(Word(100.0, "south", "r", FIRST, "train")), "acknowledged .train., and is lost"),
-    (lambda history: replace(history, is_whole=lambda _: False), "is not there as it was made"),
+    (lambda history: replace(history, is_whole=lambda *_: False), "is not there as it was made"),
     (lambda history: replace(history, follows=lambda *_: False), "is not what east, north, south made"),
     (ended_elsewhere, "it ended at"),
     (lambda history: replace(history, owners=[Owner(0.0, 2), Owner(4.5, 1)]), "epochs do not go up"),

@@ -136,8 +136,14 @@ class Place:
         assert self.service.problem == ""
         return self.service.said[talk.run]
 
-    def logged(self, run: str, event: str) -> list[dict[str, object]]:
-        return [line for line in self.agent.lines if (line["event"], line.get("run_id")) == (event, run)]
+    def logged(self, run: str, event: str, times: int = 1) -> list[dict[str, object]]:
+        """The agent's lines of this event, once there are so many: they come by another way than its answers."""
+
+        def found() -> list[dict[str, object]]:
+            return [line for line in self.agent.lines if (line["event"], line.get("run_id")) == (event, run)]
+
+        until(lambda: len(found()) >= times, f"{event} of {run}")
+        return found()
 
     def releases(self, run: str) -> list[tuple[str, ...]]:
         return [entry.silos for entry in read(self.silo_dir) if isinstance(entry, Release) and entry.run == run]
@@ -214,7 +220,7 @@ def test_a_second_sum_about_a_model_without_one_silo_is_refused_in_another_run(p
     second = place.talk(base=first.base)
     said = place.leads(second, without_one(second))
     assert [type(answer) for _, answer in second.lies] == [Failure, Failure]
-    (line, _) = place.logged(second.run, "not_exchanged")
+    (line, _) = place.logged(second.run, "not_exchanged", times=2)
     assert "it would tell what west sent" in str(line["error"])
     assert line["hint"] == f"septum silo journal list --dir {place.silo_dir}"
     assert (place.releases(first.run), place.releases(second.run)) == ([FOUR], [])

@@ -21,7 +21,7 @@ from tests.faults.silo_kill_points import SILO_POINTS
 
 from septum.cli.federation import Federation
 from septum.client import Client, operator_access
-from septum.coordinator.spool import spool_area
+from septum.coordinator.areas import spool_area
 from septum.protocol import facts
 from septum.protocol.codec import from_json, loads
 from septum.protocol.contents import WEIGHT
@@ -86,7 +86,7 @@ class Place:
 
     def models(self) -> set[str]:
         """The digests of the files that the coordinator has as models."""
-        return {f"blake3:{path.name}" for path in self._blobs("models")}
+        return {f"blake3:{path.name}" for path in (self.federation.operator_dir / "blobs").glob("models-*/*/*")}
 
     def payloads(self, run: RunView) -> list[Path]:
         """What silos sent in a round that is open, where it is on disk."""

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.faults
 
 SILOS = {f"silo-{number:02}": 8 + 2 * number for number in range(12)}
 FEW = tuple(sorted(SILOS))[:3]
-SMALL = 6_000  # parameters: 24 KB, inside every message, the upper end of what is kept in memory
+SMALL = 15_000  # parameters: 60 KB, inside every message, the upper end of what is kept in memory
 MEDIUM = 125_000  # 0.5 MB, files
 LARGE = 8_000_000  # 32 MB
 

@@ -333,7 +333,7 @@ def test_a_model_whose_bytes_rotted_on_the_coordinators_disk_is_a_digest_error(
 ):
     run, model = start_training(coordinator, channel, "rot", initial)
     name = model.digest.removeprefix("blake3:")
-    stored = coordinator.data_dir / "blobs" / "models" / name[:2] / name
+    stored = coordinator.data_dir / "blobs" / f"models-{run}" / name[:2] / name
     with stored.open("r+b") as file:
         file.seek(SIZE // 2)
         file.write(b"rotten")

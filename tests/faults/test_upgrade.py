@@ -24,7 +24,7 @@ from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.channel.proxy import ProxySettings
 from septum.adapters.identity.http_signatures import Ed25519Signer
 from septum.adapters.store.migrate import newest_revision
-from septum.adapters.store.sqlite import DATABASE_NAME
+from septum.adapters.store.open import DATABASE_NAME
 from septum.cli.process import Process
 from septum.client import Client, operator_access
 from septum.errors import AuthError, VersionError

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from tests.golden.record_schema import HERE
 
 from septum.adapters.store.migrate import SCRIPTS
-from septum.adapters.store.sqlite import DATABASE_NAME
+from septum.adapters.store.open import DATABASE_NAME
 
 ORDER = [one.revision for one in ScriptDirectory(str(SCRIPTS)).walk_revisions()]  # from the newest on
 SCHEMAS = sorted(HERE.glob("schema-*"), key=lambda path: -ORDER.index(path.name.removeprefix("schema-")))

@@ -31,11 +31,12 @@ from tests.golden.silo_work import ROWS, key_of, report_on
 
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.identity.keys import public_bytes
-from septum.adapters.store.sqlite import DATABASE_NAME, Stores, open_store
+from septum.adapters.store.open import DATABASE_NAME, Stores, open_store
 from septum.coordinator.combining import Combiner
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
 from septum.ports.store import Transition
+from septum.protocol.audit import AuditEvent, Countersignature, SignedHead
 from septum.protocol.codec import kind_of, to_json, to_tagged_json
 from septum.protocol.description import SiloDescription
 from septum.protocol.facts import Fact
@@ -176,6 +177,7 @@ def stored_fields() -> dict[str, list[str]]:
     """The fields of every dataclass that is stored as JSON, and the values of every choice, by kind."""
     found: dict[str, list[str]] = {}
     waiting: list[object] = [Run, Combine, Discard, *get_args(Fact), SiloDescription, ModelVersion, Change]
+    waiting += [AuditEvent, SignedHead, Countersignature]
     while waiting:
         hint = waiting.pop()
         if isinstance(hint, type) and issubclass(hint, Enum):

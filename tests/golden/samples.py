@@ -6,6 +6,8 @@ public API answers, STORED_SAMPLES what lies on disk for a later septum: journal
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from septum.adapters.launch.frames import Done, Failed, Perform, Ready, Start
 from septum.ports.launcher import WorkerLimits
 from septum.protocol import facts
@@ -74,8 +76,10 @@ from septum.protocol.views import (
     PrunedRun,
     RunStatus,
     RunView,
+    Shredded,
     SiloDetail,
     SiloInRun,
+    SiloModelView,
     SiloStatus,
     SiloView,
 )
@@ -214,6 +218,7 @@ _VERSION = ModelVersion(
 VIEW_SAMPLES = (
     PrunedRun("r-1", 4, 4096),
     Pruned((PrunedRun("r-1", 4, 4096),), done=True),
+    SiloModelView("r-1", 7, "cleveland", _MODEL, 4_194_304, _MODEL, _PAYLOAD.digest, 0.25, _METRICS),
     RunView(
         id="r-1",
         name="heart-disease",
@@ -255,6 +260,11 @@ VIEW_SAMPLES = (
     InviteView("zurich", "septum1_token", 1_800_086_400.0),
     HealthView("0.1.0", 1_800_000_000.0, 1, 3),
 )
+VIEW_SAMPLES += tuple(
+    Shredded(replace(one, status=RunStatus.FINISHED, shredded_at=1_800_000_003.0, shredded_by="ada"), under_key=True)
+    for one in VIEW_SAMPLES
+    if isinstance(one, RunView)
+)
 
 _QUERY = Query(
     columns=(
@@ -292,6 +302,9 @@ STORED_SAMPLES = (
     facts.ModelLost(6, "it was changed on disk"),
     facts.ModelMade(7, Blob(_MODEL, 4_194_304)),
     facts.ModelMeasured(6, _METRICS, {"cleveland": _METRICS}),
+    facts.SiloModelsKept(
+        7, Blob(_MODEL, 4_194_304), {"cleveland": facts.SiloModel(Blob(_MODEL, 4_194_304), _PAYLOAD, 0.25)}
+    ),
     facts.StatisticsMade(_QUERY, _ANSWER),
     facts.RunPaused("no space left"),
     facts.RunResumed(),

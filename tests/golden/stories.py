@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from tests.protocol.driving import (
     APP,
@@ -18,10 +19,11 @@ from tests.protocol.driving import (
     masked_plan_of,
     plan_of,
     report_of,
+    result_of,
 )
 
 from septum.errors import ProtocolError
-from septum.protocol.facts import StatisticsMade
+from septum.protocol.facts import SiloModel, StatisticsMade
 from septum.protocol.messages import Await, Stage
 from septum.protocol.plan import EarlyStopping, Masking, Metric, Plan, Private, Start, Vote
 from septum.protocol.priority import Priority
@@ -315,6 +317,25 @@ def a_run_waits_in_the_queue() -> Play:
     return play
 
 
+def silos_own_models_are_kept() -> Play:
+    """Each silo's own model of both rounds is kept; Hungary misses the second, so of it there is none of that round."""
+    play = Play(plan_of(keep_silo_models=True, quorum=2))
+    play.join(SWITZERLAND, CLEVELAND, HUNGARY)
+    play.finish_stage()
+    for silos in (THREE, (CLEVELAND, SWITZERLAND)):
+        play.report(*silos)
+        if not play.run.combining:
+            play.after(100.5)
+        effect = play.combines[-1]
+        kept = {
+            silo: SiloModel(blob(f"{silo} {effect.round}"), given.payload, 0.5 * effect.round)
+            for silo, given in effect.contributions.items()
+        }
+        play.do(replace(result_of(effect), kept=kept))
+    play.finish_stage()
+    return play
+
+
 STORIES = (
     happy_path,
     straggler_and_deadline,
@@ -335,4 +356,5 @@ STORIES = (
     masked_a_query_is_answered_by_those_who_are_left,
     refusals_are_gathered_before_a_run_fails,
     a_run_waits_in_the_queue,
+    silos_own_models_are_kept,
 )

@@ -15,13 +15,17 @@ from tests.golden.silo_work import ROWS, key_of, report_on
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.identity.keys import public_bytes
 from septum.adapters.store.migrate import known_revisions
-from septum.adapters.store.sqlite import DATABASE_NAME, open_store
+from septum.adapters.store.open import DATABASE_NAME, open_store
 from septum.coordinator.driver import Driver, Pace
+from septum.coordinator.earlier_models import move_earlier_models
 from septum.coordinator.service import RunService
+from septum.protocol.audit import AuditFilter
 from septum.protocol.codec import from_json, union_from_json
 from septum.protocol.messages import Await, End, Instruction, Join
 from septum.protocol.run_state import Combine, Discard, Run
 from septum.testing.fakes import FakeClock
+
+pytestmark = pytest.mark.laws
 
 schemas = pytest.mark.parametrize("schema", SCHEMAS, ids=lambda path: path.name)
 
@@ -56,11 +60,20 @@ def test_silos_and_invitations_are_as_they_were(schema, tmp_path):
 
 
 @schemas
+def test_an_audit_log_goes_on_or_begins_at_the_upgrade(schema, tmp_path):
+    with open_store(data_dir_of(schema, tmp_path / "data")) as stores:
+        opened = stores.audit.page(AuditFilter(kind="coordinator.opened"), limit=1)[0]
+        assert ("an upgrade" in opened.about.get("because", "")) == (opened.seq == 1)
+        assert stores.audit.sign(at=1.0).head.size == stores.audit.check() == opened.seq
+
+
+@schemas
 def test_every_run_ends_at_the_model_that_it_would_have_ended_at_then(schema, tmp_path):
     data_dir = data_dir_of(schema, tmp_path / "data")
     expected = expected_of(schema)
     with open_store(data_dir) as stores:
         blobs = DirectoryBlobs(data_dir / "blobs")
+        move_earlier_models(stores.runs, blobs)
         driver = Driver(stores.runs, blobs, FakeClock(), Pace(hold_s=0.2, flush_s=0.02))
         service = RunService(driver, blobs, max_blob_bytes=1 << 20)
 

@@ -3,6 +3,8 @@
 import pytest
 from tests.privacy.canary import LIMIT_OFF, MUTATIONS, accounted, least_epsilon, mutated, shown
 
+pytestmark = pytest.mark.laws
+
 
 def test_what_the_canary_shows_is_within_what_is_accounted_and_not_nothing():
     assert 0.3 * accounted() < shown() <= accounted()

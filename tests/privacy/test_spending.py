@@ -14,6 +14,8 @@ from septum.privacy.accounting import Gaussian, SampledGaussian, noise_for
 from septum.privacy.spending import derive, noisy_count
 from septum.privacy.wanted import SPARE_ROUNDS, Wanted, count_noise
 
+pytestmark = pytest.mark.laws
+
 WANTED = Wanted(target_epsilon=5.0, delta=None, clip=1.0, batch=64, steps=2, rounds=10)
 SEEDED = np.random.default_rng(5).bytes  # os.urandom outside of tests
 

@@ -15,7 +15,7 @@ from septum.algorithms.roc_auc import bin_counts, roc_auc
 from septum.algorithms.rule import Need
 from septum.algorithms.strategy import strategy, strategy_names
 from septum.errors import TensorError
-from septum.protocol import combine, payload, tensors
+from septum.protocol import blocks, combine, payload, tensors
 from septum.protocol.combine import Weighted
 from septum.protocol.messages import Stage
 from septum.protocol.sources import layout_of, source_of
@@ -84,14 +84,14 @@ def test_a_block_of_many_silos_takes_no_more_memory_than_one_of_a_few(name):
         updates = [Weighted(update, 1)] * silos
         tracemalloc.start()
         for chunk in combine.next_model(strategy(name), source_of(model), None, updates, print):
-            assert len(chunk) <= 4 * combine.block_width(silos)
+            assert len(chunk) <= 4 * blocks.step_width(strategy(name), silos)
         peaks[silos] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     matrices = 4 * 8 * 400**2 if name == "multi-krum" else 0  # the Gram matrix, and what is made of it
     assert peaks[400] < peaks[32] + 500_000 + matrices
-    # One block; the median sorts a copy of it, and pieces of 2 MiB are summed to the Gram matrix.
-    blocks = {"fedavg": 1, "median": 2, "multi-krum": 1.5}[name]
-    assert peaks[400] < blocks * 4 * combine.BLOCK_FLOATS + 2_000_000 + matrices
+    # None where updates are added up; the median sorts a copy of one, and pieces of 2 MiB are summed to a Gram matrix.
+    held = {"fedavg": 0, "median": 2, "multi-krum": 1.5}[name]
+    assert peaks[400] < held * 4 * blocks.BLOCK_FLOATS + 2_000_000 + matrices
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_an_initial_model_is_the_file_that_its_tensors_encode_to_whatever_its_si
     part = source_of(tensors.encode(payload.prepared_tensors(sums, made)))
     chunks = list(combine.initial_model({"s": part}))
     assert b"".join(chunks) == tensors.encode(payload.model_tensors(made, sums))
-    assert max(len(chunk) for chunk in chunks) <= 4 * combine.BLOCK_WIDTH  # no copy of the whole anywhere
+    assert max(len(chunk) for chunk in chunks) <= 4 * blocks.WIDEST  # no copy of the whole anywhere
 
 
 def test_two_initial_models_none_or_unlike_statistics_are_refused():

@@ -14,6 +14,8 @@ from septum.errors import TensorError
 from septum.protocol import tensors
 from septum.protocol.layout import MAX_HEADER_BYTES, MAX_TENSORS, read_layout
 
+pytestmark = pytest.mark.laws
+
 NAMES = st.text("abcdefghij_.", min_size=1, max_size=8).filter(lambda name: name[0] not in "./-")
 DTYPES = st.sampled_from([np.float32, np.float64, np.int64, np.uint8, np.int32])
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, max_side=4)

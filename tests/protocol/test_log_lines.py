@@ -26,7 +26,7 @@ LINE = LogLine(1.0, LogLevel.INFO, LogOrigin.APP, "x")
     ("field", "value"),
     [
         ("at", float("nan")), ("at", -1.0), ("at", float("inf")), ("text", "x" * (MAX_LINE_CHARS + 1)), ("round", -1),
-        ("round", 10**9), ("origin", LogOrigin.COORDINATOR),
+        ("round", 10**9),
     ],
 )  # fmt: skip
 def test_a_line_that_cannot_be_is_none(field, value):

@@ -66,6 +66,8 @@ def test_the_newest_model_is_meant_and_says_that_it_was_not_measured():
     ("changed", "said"),
     [
         ({"masking": None}, "the coordinator saw what each silo sent"),
+        ({}, "silos' own models: none is at the coordinator"),
+        ({"masking": None, "keep_silo_models": True}, "the coordinator keeps those of each round"),
         ({"vote": Vote()}, "67% had to accept it, by log_loss"),
         ({"privacy": Privacy(5.0)}, "enforced, for each row of a silo epsilon 5 at most, delta a tenth of 1 / rows"),
         ({"privacy": Privacy(5.0, delta=1e-6)}, "delta 1e-06"),
@@ -74,6 +76,12 @@ def test_the_newest_model_is_meant_and_says_that_it_was_not_measured():
 )
 def test_what_is_promised_of_the_records_is_what_the_plan_says(changed, said):
     assert said in card(lineage_of("r-1", replace(PLAN, **changed), COURSE))
+
+
+def test_a_card_says_on_which_data_silo_by_silo_and_who_does_not_say():
+    text = card(lineage_of("r-1", PLAN, replace(COURSE, datasets={"east": "blake3:ea", "west": "blake3:fe"})))
+    for said in ("* east: `blake3:ea`", "* north: not said", "* west: `blake3:fe`"):
+        assert said in text
 
 
 def test_figures_with_noise_say_so():
@@ -99,3 +107,6 @@ def test_lineage_is_the_same_for_programs():
     assert (found["model"], found["round"], found["reported"]) == ("blake3:11", 1, ["east", "west"])
     assert (found["plan_digest"], found["hyper"], found["masked"]) == (PLAN.digest, dict(PLAN.hyper), True)
     assert found["metrics"]["roc_auc"] == 0.8125
+    kept = replace(PLAN, masking=None, keep_silo_models=True)
+    told = [lineage_json(lineage_of("r-1", plan, COURSE, 1))["keeps_silo_models"] for plan in (PLAN, kept)]
+    assert told == [False, True]

@@ -9,7 +9,7 @@ import pytest
 from tests.protocol.driving import APP, THREE, plan_of
 
 from septum.errors import ConfigError
-from septum.protocol.codec import to_json
+from septum.protocol.codec import from_json, to_json
 from septum.protocol.plan import (
     MAX_PLAN_BYTES,
     MAX_SILOS,
@@ -95,6 +95,7 @@ def test_anything_else_is_no_name_for_a_silo(name):
         {"attempts": 2},
         {"early_stopping": EarlyStopping(Metric.LOG_LOSS)},
         {"clip_norm": 1.0},
+        {"keep_silo_models": True},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -133,10 +134,29 @@ def test_what_is_private_makes_sense(private, problem):
     assert problem in caught.value.message
 
 
+def test_a_plan_that_keeps_no_silos_own_models_has_the_digest_that_it_had_before_there_was_such_a_thing():
+    assert "keep_silo_models" not in to_json(plan_of())
+    assert from_json(Plan, to_json(replace(plan_of(), keep_silo_models=True))).keep_silo_models
+
+
+def test_in_a_masked_run_there_are_no_silos_own_models_to_be_kept():
+    with pytest.raises(ConfigError, match="no silo's own model leaves it") as caught:
+        replace(plan_of(), masking=Masking(), keep_silo_models=True)
+    assert "leave out --keep-silo-models" in caught.value.hint
+
+
 def test_a_plan_without_anything_private_has_the_digest_that_it_had_before_there_was_such_a_thing():
     plan = plan_of()
     assert "private" not in to_json(plan)
     assert replace(plan, private=Private(("head.*",))).digest != plan.digest
+
+
+def test_a_plan_for_any_coordinator_has_the_digest_that_it_had_before_there_were_labels():
+    plan = plan_of()
+    assert "aggregator" not in to_json(plan)
+    assert replace(plan, aggregator="eu").digest != plan.digest
+    with pytest.raises(ConfigError, match="'EU 1' is no label"):
+        replace(plan, aggregator="EU 1")
 
 
 def test_a_vote_on_the_last_model_is_not_taken_by_what_silos_made_of_it():

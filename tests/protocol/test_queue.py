@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,15 @@ def test_a_run_whose_silos_have_room_begins_at_once():
     verdict = decide(dict.fromkeys(SILOS, Capacity(2)), [at_work("r-1")], [waiting("r-2")], 0.0)
 
     assert (verdict.begin, verdict.waits) == (("r-2",), {})
+
+
+def test_a_run_that_may_not_be_driven_here_waits_with_that_reason_and_keeps_nobody_waiting():
+    barred = replace(waiting("r-1", since=1.0), barred="it is for another coordinator")
+
+    verdict = decide(dict.fromkeys(SILOS, Capacity(1)), [], [barred, waiting("r-2", since=2.0)], 3.0)
+
+    assert verdict.begin == ("r-2",)
+    assert verdict.waits["r-1"].reason == "it is for another coordinator; position 1 in the queue"
 
 
 def test_a_full_silo_is_named_with_its_runs_and_the_place_in_the_queue():

@@ -10,8 +10,8 @@ from septum.errors import ConfigError
 from septum.protocol.comparing import best_round
 from septum.protocol.facts import Metrics
 from septum.protocol.plan import Metric
-from septum.protocol.retention import LEAST_NEWEST, superfluous
-from septum.protocol.views import ModelView
+from septum.protocol.retention import LEAST_NEWEST, superfluous, superfluous_of_silos
+from septum.protocol.views import ModelView, SiloModelView
 
 
 def model(round_, digest="", roc_auc=None, log_loss=0.7, measured=True):
@@ -35,6 +35,18 @@ def test_the_newest_and_the_best_by_each_metric_stay():
 def test_a_model_that_two_rounds_made_stays_when_one_of_them_does():
     models = [model(0, "same"), model(1), model(2), model(3), model(4, "same")]
     assert "same" not in {one.digest for one in superfluous(models, 2)}
+
+
+def of_silo(round_, base):
+    return SiloModelView("r1", round_, "east", f"own {round_}", 8, base, f"update {round_}", 1.0, None)
+
+
+def test_silos_own_models_stay_with_that_of_their_round_and_so_does_what_they_began_with():
+    models = [model(number, log_loss=0.1 if number == 2 else 0.7) for number in range(7)]
+    own = [of_silo(number, models[number - 1].digest) for number in range(1, 7)]
+    assert [one.round for one in superfluous_of_silos(models, 2, own)] == [1, 3, 4]  # 2 is the best by log loss
+    assert [one.round for one in superfluous(models, 2)] == [1, 3, 4]
+    assert [one.round for one in superfluous(models, 2, own)] == [3]  # 1 and 4 are what 2 and 5 began with
 
 
 def test_fewer_than_a_run_needs_to_be_resumed_are_refused():

@@ -80,6 +80,7 @@ def test_only_the_federations_administrator_may_do_everything():
     alone = RIGHTS[Role.FEDERATION_ADMIN].difference(*(RIGHTS[r] for r in Role if r is not Role.FEDERATION_ADMIN))
     assert alone == {
         Right.RUN_URGE,
+        Right.RUN_SHRED,
         Right.ORG_MANAGE,
         Right.APP_REMOVE,
         Right.MODEL_PRUNE,

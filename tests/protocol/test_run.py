@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.protocol.driving import CLEVELAND, HUNGARY, SWITZERLAND, THREE, Play, blob, plan_of, report_of, result_of
 
@@ -13,6 +15,8 @@ from septum.protocol.facts import (
     RunCreated,
     RunEnded,
     SiloJoined,
+    SiloModel,
+    SiloModelsKept,
     SiloReported,
     StageClosed,
     StageOpened,
@@ -370,6 +374,17 @@ def test_the_clock_never_goes_back():
 
     assert play.run.now == 50.0
     assert play.run.deadline == deadline
+
+
+def test_the_silos_own_models_of_a_round_are_a_fact_beside_the_model_that_was_made_of_them():
+    play = Play(plan_of(keep_silo_models=True)).open(Stage.TRAIN, 1)
+    play.report(*THREE)
+    base, kept = play.run.model, {silo: SiloModel(blob(silo), blob(f"of {silo}"), 1.0) for silo in THREE}
+    made = replace(result_of(play.combines[-1]), kept=kept)
+    play.do(made)
+    assert play.facts_of(SiloModelsKept) == [SiloModelsKept(1, base, kept)]
+    play.do(made)  # once more, and late
+    assert len(play.facts_of(SiloModelsKept)) == 1
 
 
 def test_states_keep_models_by_reference_and_not_their_bytes():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.protocol.driving import Play, answer_of, masked_plan_of, plan_of
 from tests.protocol.histories import SILOS, World, effects_of, is_over, lives, plans, play, serve
 
+from septum.protocol import stages
 from septum.protocol.closing import ENOUGH_S, enough
 from septum.protocol.codec import dumps, from_json, loads, to_json, to_tagged_json, union_from_json
 from septum.protocol.facts import ModelLost as ModelLostFact
@@ -38,6 +39,7 @@ from septum.protocol.run_state import (
     Combine,
     Combined,
     CombineFailed,
+    Dequeue,
     Discard,
     Effect,
     Event,
@@ -290,18 +292,22 @@ def test_the_order_in_which_silos_join_changes_nothing(plan, data):
 # --- states --------------------------------------------------------------------------------------------------------
 
 
+def waits(run):
+    return run.phase is Phase.QUEUED
+
+
 @laws
 @given(lives())
 def test_in_every_state_something_can_happen(world):
-    """A run that has not ended waits for a deadline, for its reports to be combined, or for its operator."""
+    """A run that has not ended waits for a deadline, for its reports, in the queue, or for its operator."""
     for run in (step.after for step in play(world.run.plan, world.history)):
         assert (run.phase is Phase.ENDED) == is_over(run)
         if run.retrying:
             assert run.paused
             assert run.combining or run.deadline is None
         else:
-            assert (run.deadline is None) == (is_over(run) or run.paused or run.combining)
-        assert (run.remaining_s is not None) == (run.paused and not run.combining)
+            assert (run.deadline is None) == (is_over(run) or run.paused or run.combining or waits(run))
+        assert (run.remaining_s is not None) == (run.paused and not run.combining and not waits(run))
         if run.stage is not None:
             assert run.combining == (run.awaited == ())
 
@@ -326,7 +332,8 @@ def test_time_and_deadlines_never_go_back(world):
         before, after = step.before, step.after
         assert after.now >= before.now
         same = (before.phase, before.round, before.attempt) == (after.phase, after.round, after.attempt)
-        if same and before.deadline is not None and after.deadline is not None and not enough(after):
+        hurried = enough(after) or stages.is_hopeless(after)
+        if same and before.deadline is not None and after.deadline is not None and not hurried:
             assert after.deadline >= before.deadline or _step_of(before) is not _step_of(after)
         if after.deadline is not None:
             assert after.deadline - after.now <= max(after.plan.gather_s, after.plan.deadline_s)
@@ -417,6 +424,8 @@ def test_a_silo_that_refused_is_not_asked_again_in_the_same_life(world):
 def _let_go_on(world: World) -> None:
     if world.run.paused or world.run.outcome in (Outcome.STOPPED, Outcome.FAILED):
         world.deliver(Resume())
+    if waits(world.run):
+        world.deliver(Dequeue())
     if world.run.combining:
         world.move(("combine", 6, 0.0))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.protocol.driving import CLEVELAND, HUNGARY, THREE, Play, plan_of
+from tests.protocol.driving import CLEVELAND, HUNGARY, THREE, Play, answer_of, masked_plan_of, plan_of, result_of
 
 from septum.errors import ProtocolError
 from septum.protocol import facts
@@ -12,7 +12,7 @@ from septum.protocol.priority import Priority
 from septum.protocol.queue import claim_of, takes_room, waiting_of
 from septum.protocol.resources import Resources
 from septum.protocol.run import create, instruction
-from septum.protocol.run_state import Dequeue, Phase, Presence, Prioritise, Resume
+from septum.protocol.run_state import Dequeue, Discard, OutOfSpace, Phase, Presence, Prioritise, Requeue, Resume
 
 
 def queued(**plan) -> Play:
@@ -119,6 +119,73 @@ def test_a_run_that_ended_is_resumed_into_the_queue_and_goes_on_from_its_last_ro
     play.do(Dequeue())
     play.join(*THREE)
     assert play.asked() == dict.fromkeys(THREE, Train(2, 2, model))
+
+
+def requeued(play: Play) -> Play:
+    play.do(Requeue(500.0, "nobody may drive it"))
+    return play
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_run_that_is_put_back_keeps_its_rounds_and_makes_the_open_one_again(masked):
+    plan = masked_plan_of() if masked else plan_of()
+    play = Play(plan).open(Stage.TRAIN, 2)
+    model, late = play.run.model, play.run
+
+    requeued(play)
+
+    assert (play.run.phase, play.run.finished, play.run.queued_at) == (Phase.QUEUED, 1, 500.0)
+    assert (play.run.deadline, play.run.awaited, play.run.exchange) == (None, (), None)
+    assert play.facts[-1] == facts.RunQueued("nobody may drive it")
+    assert play.discards[-1] == Discard(Stage.TRAIN, 2)
+    assert play.asked() == dict.fromkeys(plan.silos, End(Outcome.STOPPED, "the run waits in the queue"))
+    assert play.says(HUNGARY, answer_of(late, HUNGARY)) == ()  # it had not heard of it
+    play.do(Dequeue())
+    play.join(*plan.silos)
+    assert (play.run.phase, play.run.round, play.run.attempt, play.run.model) == (
+        Phase.TRAIN,
+        2,
+        late.attempt + 1,
+        model,
+    )
+    while play.run.outcome is None:
+        play.finish_stage()
+    assert play.run.outcome is Outcome.FINISHED
+
+
+def test_a_run_that_is_put_back_while_it_is_combined_is_not_combined():
+    play = Play().open(Stage.TRAIN, 1)
+    play.report(*THREE)
+    combined = result_of(play.combines[-1])
+
+    requeued(play)
+
+    assert not play.run.combining
+    play.do(Dequeue())
+    assert play.do(combined) == ()
+    assert play.run.finished == 0
+
+
+def test_a_pause_holds_in_the_queue_and_what_only_waited_for_space_does_not():
+    play = Play().open(Stage.TRAIN, 1)
+    play.pause()
+    requeued(play)
+    assert (play.run.paused, waiting_of(play.run)) == (True, None)
+    play.resume()
+    assert waiting_of(play.run) is not None
+
+    play = Play().open(Stage.TRAIN, 1)
+    play.do(OutOfSpace("no space left on device"))
+    requeued(play)
+    assert (play.run.paused, play.run.reason) == (False, "")
+
+
+def test_what_has_ended_or_waits_is_not_put_back():
+    for play in (queued(), Play().open(Stage.TRAIN, 1)):
+        play.stop()
+        before = play.run
+        assert play.do(Requeue(500.0, "again")) == ()
+        assert play.run == before
 
 
 def test_what_it_takes_is_what_its_plan_says_in_each_silo():

@@ -14,6 +14,7 @@ from tests.protocol.masking import evaluated, rows
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.identity.keys import public_bytes
 from septum.adapters.identity.masking_primitives import openssl
+from septum.coordinator.areas import models_area
 from septum.coordinator.combining import Combiner
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
@@ -154,7 +155,7 @@ class Parts:
         blobs = DirectoryBlobs(folder)
         shelf, spool = Shelf(blobs), Spool(blobs, self.run, complete=False)
         assert BASE.inline is not None
-        base = shelf.add(iter([BASE.inline]))
+        base = shelf.add(self.run, iter([BASE.inline]))
         contributions = {}
         for silo, result in results.items():
             spool.keep(result.payload, (1, 1))
@@ -162,7 +163,7 @@ class Parts:
         effect = Combine(Stage.TRAIN, 1, 1, base, None, contributions, exchange)
         made = Combiner(blobs, shelf).combine(effect, self.plan, self.run, spool)
         assert made.model is not None
-        return made, shelf.path(made.model.digest).read_bytes()
+        return made, blobs.get(models_area(self.run), made.model.digest)
 
 
 def refuses(parts: Parts, silo: str, asked: object) -> str:

@@ -15,7 +15,7 @@ from septum.protocol.messages import Await, Instruction, Leave, PollAnswer, Silo
 from septum.protocol.plan import digest_of
 from septum.silo.agent import Agent
 from septum.silo.log import Log
-from septum.silo.session import Tools
+from septum.silo.taking_part import Tools
 
 Answer = Instruction | SeptumError | Callable[[], Instruction]
 

@@ -40,7 +40,8 @@ from septum.protocol.resources import Capacity, Resources
 from septum.silo.agent import KEEP_STOPPED_S, Agent, Hooks
 from septum.silo.policy import Policy
 from septum.silo.run_files import RunFiles
-from septum.silo.session import AUTH_PAUSE_S, Session
+from septum.silo.session import Session
+from septum.silo.talking import AUTH_PAUSE_S
 
 FOUR = Capacity(4)
 BASE = blob_of(tensors.encode(payload.model_tensors({"w": np.zeros((1, 1), np.float32)}, {})))

@@ -45,6 +45,7 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
         max_rounds = 100
         strategies = ["fedavg", "fedprox"]
         require_masking = false
+        allow_silo_models = true
         send_error_texts = false
         keep_models = false
         [network]
@@ -59,7 +60,9 @@ def test_every_key_is_read_and_paths_are_relative_to_the_file(tmp_path: Path) ->
     assert config.limits.of_worker() == WorkerLimits(
         1.5, 2_000_000_000, 60, 10_000_000, 64, scratch_bytes=1_000_000_000
     )
-    assert config.policy == Policy(3, 100, ("fedavg", "fedprox"), require_masking=False, keep_models=False)
+    assert config.policy == Policy(
+        3, 100, ("fedavg", "fedprox"), require_masking=False, allow_silo_models=True, keep_models=False
+    )
     assert config.network == Network("http://proxy:3128", tmp_path / "site-ca.pem")
 
 

@@ -49,6 +49,7 @@ def decided(
 def test_a_plan_that_the_policy_allows_is_granted() -> None:
     assert decided(allowing(), PLAN) is None
     assert decided(allowing(require_masking=True), replace(PLAN, masking=Masking())) is None
+    assert decided(allowing(allow_silo_models=True), replace(PLAN, keep_silo_models=True)) is None
     assert decided(allowing(min_cohort=2, max_rounds=10, strategies=("fedavg",)), PLAN) is None
 
 
@@ -62,6 +63,13 @@ def test_a_plan_that_the_policy_allows_is_granted() -> None:
         (allowing(max_rounds=9), PLAN, "north", "policy.max_rounds", "10 rounds, at most 9"),
         (allowing(strategies=("fedprox",)), PLAN, "north", "policy.strategies", "'fedavg', allowed here: fedprox"),
         (allowing(require_masking=True), PLAN, "north", "policy.require_masking", "what this silo alone sends"),
+        (
+            allowing(),
+            replace(PLAN, keep_silo_models=True),
+            "north",
+            "policy.allow_silo_models",
+            "keep this silo's own model of each round.*without --keep-silo-models.*septum silo policy show",
+        ),
         (allowing(folders=False), PLAN, "north", "policy.folders", "'heart' is a folder here"),
         (allowing(columns=("age",)), PLAN, "north", "policy.columns", "the app reads chol, which no app may read"),
         (allowing(releases=("rows",)), PLAN, "north", "policy.releases", "with this app parameters would leave"),

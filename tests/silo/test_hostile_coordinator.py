@@ -41,7 +41,7 @@ from septum.silo.policy import Policy
 from septum.silo.private_budget import affordable
 from septum.silo.roster import Rosters
 from septum.silo.roster_rule import RosterRule
-from septum.silo.session import Tools
+from septum.silo.taking_part import Tools
 from septum.testing.hostile import HostileCoordinator, addresses_past
 
 pytestmark = pytest.mark.served
@@ -74,6 +74,7 @@ TRIES = {
     "apps.small.private": Try(app={"private": ("w",)}),
     "policy.min_cohort": Try(plan={"quorum": 1}),
     "policy.require_masking": Try(allowing(require_masking=True)),
+    "policy.allow_silo_models": Try(plan={"keep_silo_models": True}),
     "policy.max_rounds": Try(allowing(max_rounds=10), {"rounds": 11}),
     "policy.strategies": Try(allowing(strategies=("fedavg",)), {"strategy": StrategyRef("fedadam")}),
     "policy.folders": Try(allowing(folders=False)),
@@ -118,6 +119,8 @@ LOCAL = {
     "tell_budget_below",
     "logs",
     "system_every_s",
+    "tracking_hosts",
+    "traces",
 }  # these forbid no run
 
 

@@ -45,6 +45,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
     changed = {
         "min_cohort": 4,
         "require_masking": False,
+        "allow_silo_models": True,
         "max_rounds": 7,
         "strategies": ("fedavg",),
         "folders": False,
@@ -57,6 +58,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "require_roster": True,
         "min_sandbox": 2,
         "egress_hosts": ("blobs.example.org",),
+        "tracking_hosts": ("mlflow.example.org",),
         "tell_dataset": True,
         "tell_budget_below": 0.2,
         "hours": Hours(60, 120),
@@ -74,6 +76,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         "tell_rows": True,
         "logs": LogsLeave.APP,
         "system_every_s": 0,
+        "traces": "https://otel.example.org:4318",
     }
     assert set(changed) == {field.name for field in fields(Policy)} == set(explained(Policy()))
     words, digests = explained(Policy()), {Policy().digest}
@@ -100,6 +103,7 @@ def test_each_rule_is_explained_and_changes_the_digest():
         ({"system_every_s": 601}, "system_every_s is 601; 0"),
         ({"system_every_s": -1}, "system_every_s is -1; 0"),
         ({"egress_hosts": ("*.example.org",)}, r"egress_hosts has '\*\.example\.org', which is no host"),
+        ({"tracking_hosts": ("https://x",)}, "tracking_hosts has 'https://x', which is no host"),
     ],
 )
 def test_a_rule_that_cannot_hold_is_refused(rules, says):

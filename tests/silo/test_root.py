@@ -315,7 +315,7 @@ def test_a_second_agent_on_one_directory_names_the_first(
     second = run_agent()
     until(lambda: second.process.poll() is not None)
     assert second.end() == 1
-    assert f"already has an agent, with process id {agent.process.pid}" in second.text
+    assert f"is in use by the agent with process id {agent.process.pid}" in second.text
 
 
 def test_a_directory_that_is_not_enrolled_is_named(tmp_path: Path) -> None:

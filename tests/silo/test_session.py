@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.silo.scripted import Answer, ScriptedChannel, ScriptedStop, tools_for
 from tests.silo.small_app import approved, granted, write_app, write_data
 
@@ -35,9 +36,11 @@ from septum.protocol.plan import AppRef, Plan, digest_of
 from septum.protocol.privacy import Privacy
 from septum.protocol.silo import Denied, SiloRun
 from septum.sdk.package import digest_of as app_digest
+from septum.silo.alias import alias_by
 from septum.silo.policy import Hours
 from septum.silo.run_files import RunFiles
-from septum.silo.session import AUTH_PAUSE_S, Session
+from septum.silo.session import Session
+from septum.silo.talking import AUTH_PAUSE_S
 
 COUNTING = "with open(COUNT, 'a') as f: f.write('x')\nreturn {'w': p['w'] + np.float32(1)}"
 FINISHED = End(Outcome.FINISHED)
@@ -92,14 +95,14 @@ def reports(channel: ScriptedChannel) -> list[Report]:
 
 def test_the_digest_of_its_rows_is_told_where_the_policy_says_so_and_never_beside_a_ledger(tmp_path: Path) -> None:
     silo = Bench(tmp_path)
-    rows = granted(silo.app)
+    rows, alias = granted(silo.app), alias_by(Ed25519PrivateKey.generate())
     for plan, tells, told in (
-        (silo.plan, False, ""),
-        (silo.plan, True, rows.table.digest),
-        (replace(silo.plan, privacy=Privacy(5.0)), True, ""),
+        (silo.plan, None, ""),
+        (silo.plan, alias, alias(rows.table.digest)),
+        (replace(silo.plan, privacy=Privacy(5.0)), alias, ""),
     ):
         channel = ScriptedChannel(ScriptedStop(), End(Outcome.STOPPED))
-        tools = replace(tools_for(channel), tell_dataset=tells)
+        tools = replace(tools_for(channel), alias=tells)
         Session(
             tools, RunFiles(tmp_path / "runs" / plan.digest[-8:]), SiloRun("r1", "north", plan), lambda: rows
         ).serve()

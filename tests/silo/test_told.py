@@ -16,12 +16,14 @@ METHODS = {"info", "warning", "error", "exception"}
 
 # Decided to stay: of no run, or with nothing in them for others.
 STAYS = {
-    "agent_ended", "agent_failed", "app_approved", "budget_not_looked_at", "data_not_usable", "data_ready",
+    "agent_ended", "agent_failed", "app_approved", "audit_log_damaged", "audit_not_seen", "budget_not_looked_at",
+    "coordinator_has_no_audit_log", "coordinator_history_changed", "data_not_usable", "data_ready",
     "deployment", "deployments_ended", "deployments_failed", "deployments_not_followed", "ending",
-    "kept_model_unreadable", "leave_failed", "log_not_told", "not_accepted", "not_heeded", "package_folded",
-    "package_not_folded", "packages_swept", "poll_failed", "privacy_attested", "privacy_without_torch", "ready",
-    "roster_pinned", "roster_unreadable", "session_unreadable", "stance_unreadable", "system_not_seen",
-    "system_not_told",
+    "kept_model_unreadable", "leave_failed", "log_not_told", "metrics_not_written", "not_accepted",
+    "not_heeded", "not_tracked", "package_folded", "package_not_folded", "packages_swept", "poll_failed",
+    "privacy_attested", "privacy_without_torch", "ready", "roster_pinned", "roster_unreadable",
+    "session_unreadable", "stance_unreadable", "system_not_seen", "system_not_told", "tracking_dropped",
+    "tracking_refused", "tracking_waits",
 }  # fmt: skip
 KNOWN_ANYWAY = {"app", "rule", "stage", "round", "attempt", "step", "answer", "outcome"}
 

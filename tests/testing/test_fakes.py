@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 
 import pytest
 
-from septum.testing.fakes import FakeClock, MemoryBlobs
+from septum.testing.fakes import FakeClock
 
 
 def test_the_fake_clock_goes_on_only_when_told_to():
@@ -24,15 +23,6 @@ def test_only_the_unix_clock_jumps():
     assert (clock.unix(), clock.monotonic()) == (900.0, 5.0)
     with pytest.raises(ValueError, match="jump"):
         clock.advance(-1.0)
-
-
-def test_files_of_memory_blobs_go_with_the_object():
-    blobs = MemoryBlobs()
-    path = blobs.path("models", blobs.put("models", b"abc", durable=True))
-    assert path.read_bytes() == b"abc"
-    del blobs
-    gc.collect()
-    assert not path.parents[1].exists()
 
 
 @pytest.mark.processes

@@ -1,21 +1,25 @@
 /** What is the console made of? Its providers, and its pages by their paths. */
-import "./styles";
 import { Center, Loader, MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { setNonce } from "get-nonce";
-import { lazy, StrictMode, Suspense } from "react";
+import { StrictMode, Suspense } from "react";
 import { createRoot } from "react-dom/client";
 import { BrowserRouter, Route, Routes } from "react-router";
+import { PAGES } from "./addresses";
 import { ApiError } from "./api/client";
-import { SessionProvider } from "./api/session";
+import { SessionProvider, sessionQuery } from "./api/session";
 import { Door } from "./components/Door";
+import { later } from "./components/Later";
 import { Shell } from "./components/Shell";
+import { fetchParts, PARTS } from "./pages";
 import { Enter } from "./pages/Enter";
 import { NotFound } from "./pages/NotFound";
 import { colours, theme } from "./theme";
 
 const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce ?? "";
 setNonce(nonce); // of the styles that a modal's scroll lock makes
+
+const PATIENCE_MS = 2_000;
 
 const queries = new QueryClient({
   defaultOptions: {
@@ -29,21 +33,7 @@ const queries = new QueryClient({
   },
 });
 
-const Home = lazy(() => import("./pages/Home").then((page) => ({ default: page.Home })));
-const Runs = lazy(() => import("./pages/Runs").then((page) => ({ default: page.Runs })));
-const Run = lazy(() => import("./pages/run/Run").then((page) => ({ default: page.RunPage })));
-const NewRun = lazy(() => import("./pages/NewRun").then((page) => ({ default: page.NewRun })));
-const Compare = lazy(() => import("./pages/Compare").then((page) => ({ default: page.Compare })));
-const Models = lazy(() => import("./pages/Models").then((page) => ({ default: page.Models })));
-const Version = lazy(() => import("./pages/Version").then((page) => ({ default: page.VersionPage })));
-const Silos = lazy(() => import("./pages/Silos").then((page) => ({ default: page.Silos })));
-const Silo = lazy(() => import("./pages/Silo").then((page) => ({ default: page.SiloPage })));
-const Projects = lazy(() => import("./pages/Projects").then((page) => ({ default: page.Projects })));
-const Apps = lazy(() => import("./pages/Apps").then((page) => ({ default: page.Apps })));
-const App = lazy(() => import("./pages/App").then((page) => ({ default: page.AppPage })));
-const Activity = lazy(() => import("./pages/Activity").then((page) => ({ default: page.Activity })));
-const People = lazy(() => import("./pages/People").then((page) => ({ default: page.People })));
-const Account = lazy(() => import("./pages/Account").then((page) => ({ default: page.Account })));
+const ROUTES = PAGES.map(({ path, file }) => ({ path, Shown: later(PARTS[file]) }));
 
 const waiting = (
   <Center mih={240}>
@@ -51,8 +41,10 @@ const waiting = (
   </Center>
 );
 
-const root = document.getElementById("root");
-if (root)
+/** Once the page's file and the session are here: what React shows before it keeps for a while, and then builds anew. */
+async function open(root: HTMLElement): Promise<void> {
+  const late = new Promise((done) => setTimeout(done, PATIENCE_MS));
+  await Promise.race([Promise.allSettled([fetchParts(window.location.pathname), queries.prefetchQuery(sessionQuery)]), late]);
   createRoot(root).render(
     <StrictMode>
       <MantineProvider theme={theme} cssVariablesResolver={colours} defaultColorScheme="auto" getStyleNonce={() => nonce}>
@@ -68,22 +60,9 @@ if (root)
                       <Shell>
                         <Suspense fallback={waiting}>
                           <Routes>
-                            <Route index element={<Home />} />
-                            <Route path="runs" element={<Runs />} />
-                            <Route path="runs/new" element={<NewRun />} />
-                            <Route path="runs/compare" element={<Compare />} />
-                            <Route path="runs/:id/:tab?" element={<Run />} />
-                            <Route path="models" element={<Models />} />
-                            <Route path="models/:name/:version" element={<Version />} />
-                            <Route path="silos" element={<Silos />} />
-                            <Route path="silos/:name" element={<Silo />} />
-                            <Route path="projects" element={<Projects />} />
-                            <Route path="apps" element={<Apps />} />
-                            <Route path="apps/:digest" element={<App />} />
-                            <Route path="activity" element={<Activity />} />
-                            <Route path="people" element={<People />} />
-                            <Route path="account" element={<Account />} />
-                            <Route path="invitation" element={<Home />} />
+                            {ROUTES.map(({ path, Shown }) => (
+                              <Route key={path} path={path} element={<Shown />} />
+                            ))}
                             <Route path="*" element={<NotFound />} />
                           </Routes>
                         </Suspense>
@@ -98,3 +77,7 @@ if (root)
       </MantineProvider>
     </StrictMode>,
   );
+}
+
+const root = document.getElementById("root");
+if (root) void open(root);

@@ -1,6 +1,10 @@
 /** How does the console look? Mantine's components with one accent colour, and texts that everybody can read. */
 import { createTheme, type CSSVariablesResolver } from "@mantine/core";
 
+/** What is said of a field stands below it: so fields beside each other are on one line, however long it is. */
+const FIELDS = ["Autocomplete", "MultiSelect", "NumberInput", "PasswordInput", "Select", "TextInput"];
+const ORDER = ["label", "input", "description", "error"];
+
 export const theme = createTheme({
   primaryColor: "cyan",
   primaryShade: 9,
@@ -12,7 +16,9 @@ export const theme = createTheme({
   headings: { fontWeight: "600" },
   cursorType: "pointer",
   components: {
+    ...Object.fromEntries(FIELDS.map((name) => [name, { defaultProps: { inputWrapperOrder: ORDER } }])),
     Table: { defaultProps: { verticalSpacing: "xs", horizontalSpacing: "md" } },
+    TableScrollContainer: { defaultProps: { scrollAreaProps: { offsetScrollbars: "present" } } },
     Anchor: { defaultProps: { underline: "hover", inherit: true } },
     Modal: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     Drawer: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
@@ -33,5 +39,5 @@ export const colours: CSSVariablesResolver = (found) => ({
     "--mantine-color-placeholder": found.colors.gray[6],
     "--mantine-color-error": found.colors.red[9],
   },
-  dark: { "--mantine-color-dimmed": found.colors.dark[1], "--mantine-color-placeholder": found.colors.dark[2] },
+  dark: { "--mantine-color-gray-light": found.colors.dark[6], "--mantine-color-dimmed": found.colors.dark[1], "--mantine-color-placeholder": found.colors.dark[2] },
 });

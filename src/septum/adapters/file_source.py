@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from septum.errors import TensorError
+from septum.errors import StorageError, TensorError
 from septum.protocol.sources import Source
 
 
@@ -20,16 +20,21 @@ def file_source(path: Path, *, last: bool = False) -> Iterator[Source]:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield _source_in(descriptor, last=last)
+        yield source_in(descriptor, last=last)
     finally:
         os.close(descriptor)
 
 
-def _source_in(descriptor: int, *, last: bool) -> Source:
+def source_in(descriptor: int, *, last: bool = False) -> Source:
+    """An open file, as `file_source` gives it."""
+
     def read(offset: int, buffer: memoryview) -> None:
         done = 0
         while done < len(buffer):
-            got = os.preadv(descriptor, [buffer[done:]], offset + done)
+            try:
+                got = os.preadv(descriptor, [buffer[done:]], offset + done)
+            except OSError as error:
+                raise StorageError(f"a file cannot be read: {error.strerror}", hint="dmesg | tail") from error
             if got == 0:
                 raise TensorError(f"bytes {offset} to {offset + len(buffer)} were wanted, the file is shorter")
             done += got

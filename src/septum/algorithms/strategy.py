@@ -20,6 +20,7 @@ from septum.algorithms.geometric_median import GEOMETRIC_MEDIAN
 from septum.algorithms.krum import KRUM, MULTI_KRUM
 from septum.algorithms.norm_clipping import NORM_CLIPPING
 from septum.algorithms.rule import (
+    MEAN,
     Block,
     CoordinateWise,
     Factors,
@@ -33,7 +34,7 @@ from septum.algorithms.rule import (
     WeightGiving,
 )
 from septum.algorithms.trimmed_mean import MEDIAN, TRIMMED_MEAN
-from septum.algorithms.weighted_mean import weighted_sum
+from septum.algorithms.weighted_mean import Summands, mean_summands, sum_summands, weighted_sum
 from septum.errors import ConfigError, TensorError, did_you_mean
 
 _OF_THE_MEAN = (FEDAVG, FEDPROX, FEDAVGM, FEDADAGRAD, FEDADAM, FEDYOGI)
@@ -58,6 +59,8 @@ class Strategy:
         weigh: gram (silos, silos), weights (silos,) rows -> factors (silos,), which `combine` is then given as weights;
             None where it is given the rows themselves, and nobody needs a Gram matrix.
         combine: block (silos, width), weights (silos,) rows, or factors -> combined delta (width,).
+        summands: weights as `combine` takes them -> which silos' deltas it adds up, each times what: then it can be
+            done with one silo's at a time (`weighted_mean.add_up`). None where it needs a coordinate of all silos.
         start: width -> the state before the first round.
         step: base (width,), mean delta (width,), state -> the new model's block, the new state. Leaves its arguments
             as they are; raises TensorError when they do not fit together, or when a result is not finite.
@@ -74,6 +77,7 @@ class Strategy:
     combine: Callable[[Block, ArrayLike], Vector] = field(compare=False, repr=False)
     start: Callable[[int], dict[str, Vector]] = field(compare=False, repr=False)
     step: Callable[[Vector, Vector, State], tuple[Vector, dict[str, Vector]]] = field(compare=False, repr=False)
+    summands: Callable[[ArrayLike], Summands] | None = field(default=None, compare=False, repr=False)
     proximal_mu: float = field(default=0.0, compare=False)
     sees_updates: bool = field(default=True, compare=False)
     needs: Need = field(default=Need(1), compare=False, repr=False)
@@ -99,9 +103,11 @@ def strategy_of_rule(rule: Rule, settings: Mapping[str, float] = _NOTHING) -> St
     values = _resolve(rule, settings)
     weigh: Callable[[Gram, ArrayLike], Factors] | None = None
     combined: Callable[[Block, ArrayLike], Vector] = weighted_sum
+    summands: Callable[[ArrayLike], Summands] | None = sum_summands
     match rule.combine:
         case CoordinateWise(combine):
             combined = partial(combine, values)
+            summands = mean_summands if rule.combine == MEAN else None
         case WeightGiving(factors):
             weigh = partial(_checked_factors, rule.name, factors, values)
     return Strategy(
@@ -112,6 +118,7 @@ def strategy_of_rule(rule: Rule, settings: Mapping[str, float] = _NOTHING) -> St
         combine=combined,
         start=partial(rule.start, values),
         step=partial(_checked_step, rule, values),
+        summands=summands,
         proximal_mu=rule.proximal_mu(values),
         sees_updates=rule.sees_updates,
         needs=rule.needs(values),

@@ -25,6 +25,8 @@ from septum.algorithms.fedavg import fedavg_step
 from septum.algorithms.rule import Block, CoordinateWise, Need, Rule, Setting, Settings, Vector
 from septum.errors import TensorError
 
+_PIECE = 32 * 1024  # coordinates: a copy of a whole block would be memory that malloc gives back and asks for each time
+
 
 def trimmed_mean(block: Block, trim: int) -> Vector:
     """The mean of what is left of each coordinate without its `trim` smallest and `trim` largest values.
@@ -36,7 +38,7 @@ def trimmed_mean(block: Block, trim: int) -> Vector:
         trim: 0 to (silos - 1) // 2.
 
     Returns:
-        (width,) float32, a new array. One copy of the block is made.
+        (width,) float32, a new array. A piece of the block is copied at a time.
 
     Raises:
         TensorError: the block is not a float32 matrix, or nothing would be left of it.
@@ -49,20 +51,29 @@ def trimmed_mean(block: Block, trim: int) -> Vector:
     silos = len(block)
     if not 0 <= 2 * trim < silos:
         raise TensorError(f"of {silos} values nothing is left without the {trim} smallest and {trim} largest")
-    rows = list(block.copy())
-    smaller = np.empty_like(rows[0])  # (width,)
-    for low, high in _comparators(silos):
+    total: Vector = np.empty(block.shape[1], np.float32)
+    spare = np.empty((silos + 1, min(_PIECE, len(total))), np.float32)
+    for start in range(0, len(total), _PIECE):
+        piece = block[:, start : start + _PIECE]
+        _trim_into(total[start : start + _PIECE], piece, trim, spare[:, : piece.shape[1]])
+    return total
+
+
+def _trim_into(total: Vector, block: Block, trim: int, spare: Block) -> None:
+    """`trimmed_mean` of a piece; `spare` has room for it and one row more."""
+    np.copyto(spare[:-1], block)
+    *rows, smaller = spare
+    for low, high in _comparators(len(rows)):
         np.minimum(rows[low], rows[high], out=smaller)
         np.maximum(rows[low], rows[high], out=rows[high])
         rows[low], smaller = smaller, rows[low]
-    kept = rows[trim : silos - trim]
-    total: Vector = np.multiply(kept[0], np.float32(1 / len(kept)))
+    kept = rows[trim : len(rows) - trim]
+    np.multiply(kept[0], np.float32(1 / len(kept)), out=total)
     for row in kept[1:]:
         np.multiply(row, np.float32(1 / len(kept)), out=smaller)
         np.add(total, smaller, out=total)
     # Which of 0.0 and -0.0 is the smaller is not defined and may depend on the place in the row: both become one zero.
     np.add(total, np.float32(0), out=total)
-    return total
 
 
 @lru_cache(maxsize=16)  # a model passes through in hundreds of blocks

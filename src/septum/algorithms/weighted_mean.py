@@ -8,7 +8,7 @@ depend on the width of the block and on the number of threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from septum.errors import TensorError
 
 Vector: TypeAlias = NDArray[np.float32]  # (width,)
+Summands: TypeAlias = tuple[tuple[int, np.float32], ...]  # which silos' vectors are added up, each times what
 
 MAX_WEIGHT = 2**53  # rows; up to there float64 counts them exactly, and no sum of weights can overflow
 
@@ -43,8 +44,7 @@ def weighted_mean(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.
     >>> weighted_mean(np.array([[1, 4], [3, 0]], np.float32), [1, 3])
     array([2.5, 1. ], dtype=float32)
     """
-    rows = _one_for_each(block, weights)
-    return _sum(block, _shares(tuple(rows.tolist())))
+    return _added_up(block, mean_summands(_one_for_each(block, weights)))
 
 
 def weighted_sum(block: NDArray[np.float32], factors: ArrayLike) -> NDArray[np.float32]:
@@ -60,11 +60,57 @@ def weighted_sum(block: NDArray[np.float32], factors: ArrayLike) -> NDArray[np.f
     >>> weighted_sum(np.array([[1, 4], [3, 0]], np.float32), [0.5, 2])
     array([6.5, 2. ], dtype=float32)
     """
-    rounded = _one_for_each(block, factors).astype(np.float32)
-    chosen = np.flatnonzero(np.abs(rounded) >= np.finfo(np.float32).tiny)
-    if len(chosen) == 0:
-        return np.zeros(block.shape[1], np.float32)
-    return _sum([block[silo] for silo in chosen], tuple(rounded[chosen]))
+    return _added_up(block, sum_summands(_one_for_each(block, factors)))
+
+
+def mean_summands(weights: ArrayLike) -> Summands:
+    """What `weighted_mean` adds up: each silo's vector times its share. Raises TensorError for weights with no mean.
+
+    >>> [(silo, float(share)) for silo, share in mean_summands([1, 3])]
+    [(0, 0.25), (1, 0.75)]
+    """
+    return tuple(enumerate(_shares(tuple(np.asarray(weights, dtype=np.float64).tolist()))))
+
+
+def sum_summands(factors: ArrayLike) -> Summands:
+    """What `weighted_sum` adds up: the vectors whose factor counts. The others need not be read.
+
+    >>> [(silo, float(factor)) for silo, factor in sum_summands([0.5, 0, 2])]
+    [(0, 0.5), (2, 2.0)]
+    """
+    rounded = np.asarray(factors, dtype=np.float64).astype(np.float32)
+    return tuple((int(silo), rounded[silo]) for silo in np.flatnonzero(np.abs(rounded) >= np.finfo(np.float32).tiny))
+
+
+def add_up(summands: Summands, vector_of: Callable[[int, Vector], Vector], total: Vector, spare: Vector) -> None:
+    """Put sum_i f_i x_i into `total`, one vector after another, each multiplied and added as soon as it is there.
+
+    Args:
+        summands: silos in canonical order.
+        vector_of: silo, buffer -> its vector, which may be read into the buffer: `total` or `spare`, which the
+            processor's cache has.
+        total: (width,) the sum, afterwards.
+        spare: (width,) anything, afterwards.
+
+    >>> block = np.array([[1, 4], [3, 0]], np.float32)
+    >>> total, spare = np.empty((2, 2), np.float32)
+    >>> add_up(mean_summands([1, 3]), lambda silo, buffer: block[silo], total, spare); total
+    array([2.5, 1. ], dtype=float32)
+    """
+    if not summands:
+        total.fill(0)
+    for number, (silo, factor) in enumerate(summands):
+        # The first product starts the sum: 0 + x would turn a silo's -0.0 into 0.0.
+        product = spare if number else total
+        np.multiply(vector_of(silo, product), factor, out=product)
+        if number:
+            np.add(total, spare, out=total)
+
+
+def _added_up(block: NDArray[np.float32], summands: Summands) -> Vector:
+    total, spare = np.empty(block.shape[1], np.float32), np.empty(block.shape[1], np.float32)
+    add_up(summands, lambda silo, _: block[silo], total, spare)
+    return total
 
 
 def _one_for_each(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.float64]:
@@ -77,17 +123,7 @@ def _one_for_each(block: NDArray[np.float32], weights: ArrayLike) -> NDArray[np.
     return rows
 
 
-def _sum(vectors: Sequence[NDArray[np.float32]] | NDArray[np.float32], shares: Sequence[np.float32]) -> Vector:
-    # The first product starts the sum: 0 + x would turn a silo's -0.0 into 0.0.
-    accumulated: Vector = np.multiply(vectors[0], shares[0])  # (width,)
-    product = np.empty_like(accumulated)  # (width,)
-    for share, vector in zip(shares[1:], vectors[1:], strict=True):
-        np.multiply(vector, share, out=product)
-        np.add(accumulated, product, out=accumulated)
-    return accumulated
-
-
-@lru_cache(maxsize=16)  # a model passes through in hundreds of blocks with the same weights
+@lru_cache(maxsize=16)  # whoever sums block by block asks for each
 def _shares(rows: tuple[float, ...]) -> tuple[np.float32, ...]:
     """w_i / W as float32. `fsum` makes W independent of the order, so that order matters in one place only."""
     for silo, weight in enumerate(rows):

@@ -48,6 +48,7 @@ class Changes:
     strategy: str = ""
     strategy_settings: tuple[str, ...] = ()
     deadline_s: float | None = None
+    aggregator: str = ""
     name: str = ""
 
 
@@ -97,6 +98,7 @@ def changed(old: Plan, app: Described, changes: Changes) -> Plan:
         strategy=strategy,
         deadline_s=old.deadline_s if changes.deadline_s is None else changes.deadline_s,
         private=_private(old.private, app),
+        aggregator=changes.aggregator or old.aggregator,
     )
 
 

@@ -128,7 +128,8 @@ def coordinator(found: Found) -> tuple[Check, ...]:
             health = client.health()
     except SeptumError as error:
         return (Check("coordinator", Level.FAIL, error.message, error.hint or "septum config show --origin"),)
-    told = f"{found.url} runs septum {health.version}, {health.silos_online} silos online"
+    labelled = f", labelled {', '.join(health.labels)}" if health.labels else ""
+    told = f"{found.url} runs septum {health.version}{labelled}, {health.silos_online} silos online"
     if health.version == __version__:
         answers = Check("coordinator", Level.OK, told)
     else:

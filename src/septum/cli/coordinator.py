@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Annotated
 
 import typer
 
+from septum.cli import coordinator_key
 from septum.cli.command import Invocation, command, noun
 from septum.cli.output import Answer, Json
 from septum.cli.silo_system import Points, Since, began_at
+from septum.cli.stopping import StopTimeout, end_process
 from septum.errors import MissingExtraError
 
 app = noun("coordinator", "Run the coordinator.")
@@ -48,6 +51,10 @@ def start(
         str | None, typer.Option("--public-url", help="How others reach it, behind a proxy, say: https://HOST:PORT.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="What silos are told that they enrolled with.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="By which runs name the coordinators that may drive them; may be repeated."),
+    ] = None,
     console_port: Annotated[
         int | None,
         typer.Option(
@@ -77,6 +84,7 @@ def start(
         names=hostname or None,
         url=public_url,
         name=name,
+        labels=label or None,
         console_port=console_port,
         log_level=log_level or ("warning" if call.output.quiet else None),
     )
@@ -90,6 +98,9 @@ def start(
         if found.console_url:
             where["console_url"] = found.console_url
             shown += f"its console, for this machine alone: {found.console_url}\n"
+        if found.metrics_url:
+            where["metrics_url"] = found.metrics_url
+            shown += f"its metrics, for this machine alone: {found.metrics_url}/metrics\n"
         if first.exists():
             where["admin_password_file"] = str(first)
             call.output.note(f"the administrator's one-time password is in {first}: septum login admin")
@@ -103,6 +114,16 @@ def start(
 
 
 _DataDir = Annotated[Path, typer.Option("--data-dir", help="The coordinator's data directory.")]
+_Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings; coordinator.toml in the data directory if left out.")
+]
+
+
+@command(app, "stop")
+def stop(call: Invocation, data_dir: _DataDir = Path("coordinator-data"), timeout_s: StopTimeout = 60) -> Answer:
+    """End the coordinator of this directory on this machine, and wait until it has. Runs go on after its next start."""
+    del call
+    return end_process(data_dir, "the coordinator", timeout_s)
 
 
 @command(app, "backup")
@@ -110,15 +131,25 @@ def backup(
     call: Invocation,
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="A folder that is not there yet, or is empty.")],
     data_dir: _DataDir = Path("coordinator-data"),
+    config: _Config = None,
 ) -> Answer:
     """Copy a coordinator's data directory, also while it runs: database, models, keys, settings, of one moment.
 
     The copy holds the private keys and the operator's access: keep it as you keep the data directory.
     """
     need_coordinator()
-    from septum.coordinator.backup import back_up  # the database stack, an extra
+    from septum.coordinator.backup import Sources, back_up  # the database stack, an extra
+    from septum.coordinator.blob_place import open_bucket
+    from septum.coordinator.config import load_config
+    from septum.coordinator.secrets_config import blob_key, keys_of
 
-    made = back_up(data_dir.absolute(), target.absolute(), time.time(), call.output.note)
+    settings = load_config(data_dir.absolute(), config)
+    address = settings.store.address() if settings.store else None
+    key = blob_key(settings.secrets, keys_of(settings.data_dir, settings.secrets, make=False))
+    with ExitStack() as stack:
+        bucket = stack.enter_context(open_bucket(settings.blobs)) if settings.blobs else None
+        blobs = Sources(bucket, key)
+        made = back_up(data_dir.absolute(), target.absolute(), time.time(), call.output.note, address, blobs)
     found: dict[str, Json] = {
         "target": str(target.absolute()),
         "made_at": made.made_at,
@@ -131,7 +162,12 @@ def backup(
     shown = [f"backed up {data_dir} into {target}: {len(made.files)} files, {made.size_bytes / 1e6:.1f} MB"]
     if made.missing:
         lost = "\n".join(f"  {name}" for name in made.missing)
-        shown.append(f"{len(made.missing)} blobs were lost or had rotted in {data_dir} already:\n{lost}")
+        where = f"{data_dir} and in {settings.blobs.place.url}" if settings.blobs else str(data_dir)
+        shown.append(f"{len(made.missing)} blobs were lost or had rotted in {where} already:\n{lost}")
+        if settings.blobs and settings.store:
+            shown.append(
+                "payloads of open rounds are only on the machine whose coordinator works; silos offer them again"
+            )
     shown.append("it holds private keys and the operator's token; no other user of this machine can read it")
     return Answer(found, tuple(shown))
 
@@ -171,6 +207,47 @@ def restore(
     )
 
 
+@command(app, "migrate")
+def migrate(
+    call: Invocation,
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="An empty database: postgresql://USER@HOST/DATABASE.")],
+    data_dir: _DataDir = Path("coordinator-data"),
+    password_file: Annotated[
+        str, typer.Option("--password-file", help="A file with its password; or set SEPTUM_STORE_PASSWORD.")
+    ] = "",
+    ca_file: Annotated[str, typer.Option("--ca-file", help="PEM certificates to trust, if it has no public one.")] = "",
+) -> Answer:
+    """Move a stopped coordinator's SQLite database to PostgreSQL: everything, compared row by row afterwards.
+
+    Killed in the middle, it has changed nothing; run it again.
+    """
+    need_coordinator()
+    from septum.adapters.store.open import need_driver
+    from septum.adapters.store.postgres_address import read_address  # the database stack, an extra
+
+    need_driver()
+    from septum.adapters.store.moving import move_to_postgres
+
+    address = read_address(to, password_file, ca_file)
+    moved = move_to_postgres(data_dir.absolute(), address, call.output.note)
+    rows = sum(held.rows for held in moved.values())
+    files = {"password_file": password_file, "ca_file": ca_file}
+    settings = {"url": address.url, **{name: str(Path(file).absolute()) for name, file in files.items() if file}}
+    return Answer(
+        {
+            "data_dir": str(data_dir.absolute()),
+            "to": address.url,
+            "rows": rows,
+            "tables": {name: {"rows": held.rows, "sha256": held.digest} for name, held in moved.items()},
+        },
+        (
+            f"moved {rows} rows of {len(moved)} tables to the PostgreSQL database {address.shown}; all are there",
+            "in coordinator.toml, before it is started again:\n\n[store]",
+            *(f'{name} = "{value}"' for name, value in settings.items()),
+        ),
+    )
+
+
 @command(app, "system", remote=True)
 def system(call: Invocation, since: Since = "1h", points: Points = 20) -> Answer:
     """Show how busy the coordinator's own machine is: processors, memory, disk, network, GPUs."""
@@ -178,3 +255,6 @@ def system(call: Invocation, since: Since = "1h", points: Points = 20) -> Answer
 
     with call.client() as client:
         return load_views.series(client.loads.of_coordinator(since=began_at(since), points=points))
+
+
+coordinator_key.register(app, need_coordinator)

@@ -19,6 +19,7 @@ import typer
 from septum.cli.command import Invocation, command
 from septum.cli.coordinator import need_coordinator
 from septum.cli.demo_console import built, greet, need_console, stay
+from septum.cli.demo_tracker import DemoTracking, tracking_of, wait_until_stored
 from septum.cli.output import Answer
 from septum.errors import ConfigError, RunFailedError
 
@@ -54,6 +55,7 @@ class Options:
     metrics_epsilon: float | None
     console: bool = False
     open_browser: bool = False
+    tracking: DemoTracking | None = None
 
     @property
     def network(self) -> bool:
@@ -63,7 +65,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A federated run that went through: its journal, the model's file, and what it cost each silo's records."""
+    """A federated run that went through: its journal, the model's file, and what it cost each silo's records.
+
+    tracked  the experiments that it is stored in, by the tracker's name
+    """
 
     run: RunView
     journal: tuple[JournalView, ...]
@@ -71,6 +76,7 @@ class Finished:
     folder: Path | None
     separate_users: bool
     costs: Mapping[str, PrivateReceipt] = field(default_factory=dict)
+    tracked: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def register(app: typer.Typer) -> None:
@@ -115,6 +121,14 @@ def demo(
         bool, typer.Option("--console", help="Serve the web console, and stay up until Ctrl-C; without --compare.")
     ] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="With --console: open it in your browser.")] = False,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tracker",
+            metavar="NAME",
+            help="Store the run, and each hospital's part, in mlflow (MLFLOW_TRACKING_URI) or sagemaker (AWS_...).",
+        ),
+    ] = None,
 ) -> Answer:
     """Four hospitals train one heart-disease model over HTTPS, on this machine, in nine processes."""
     from septum.cli.demo_report import answer  # numpy: 100 ms that `--help` does not pay
@@ -123,7 +137,7 @@ def demo(
     signal.signal(signal.SIGTERM, _interrupt)  # or its processes would outlive it
     began = time.monotonic()
     asked = (data_dir, backend, inspect, target_epsilon, metrics_epsilon, console, open_browser)
-    options = Options(rounds, seed, keep, compare and not console, *asked)
+    options = Options(rounds, seed, keep, compare and not console, *asked, tracking_of(tracker or ()))
     if open_browser and not console:
         raise ConfigError("--open opens the console, which is not served", hint="septum demo --console --open")
     if console:
@@ -177,13 +191,25 @@ def _federate(call: Invocation, options: Options, loaded: LoadedApp, plan: Plan,
     target = _target(options.keep)
     base = target if options.keep else Path(tempfile.mkdtemp(prefix="septum-demo-"))
     base.chmod(0o711)  # each silo may reach its own folder in it, and list none
-    package = built(_app_dir(options), loaded, base / "packages") if options.console else None
+    packaged = options.console or options.tracking is not None  # of a package a tracker stores a model that predicts
+    package = built(_app_dir(options), loaded, base / "packages") if packaged else None
     if package is not None:
         plan = replace(plan, app=replace(plan.app, digest=package.digest))
     path = package.path if package else None
-    policy = {"require_masking": not options.inspect, "min_cohort": min(len(files), Policy().min_cohort)}
+    policy: dict[str, object] = {
+        "require_masking": not options.inspect,
+        "min_cohort": min(len(files), Policy().min_cohort),
+        "queries": [loaded.app.name] if options.console else [],
+    }
     with Federation(
-        base, _app_dir(options), loaded.app.name, files, policy=policy, package=path, console=options.console
+        base,
+        _app_dir(options),
+        loaded.app.name,
+        files,
+        policy=policy,
+        package=path,
+        console=options.console,
+        tracking=options.tracking,
     ) as federation:
         call.output.note(f"starting a coordinator and {len(files)} hospitals: {', '.join(sorted(files))}")
         finished = _run(call, options, federation, plan, target, base if options.keep else None)
@@ -229,7 +255,11 @@ def _run(
         path = target / MODEL_FILE
         client.download(ended.model, path)
     costs = {} if plan.privacy is None else _costs(federation, run.id)
-    return Finished(ended, journal, path, folder, federation.separate_users, costs)
+    tracked: Mapping[str, list[str]] = {}
+    if options.tracking is not None:
+        call.output.note(f"waiting until all have stored the run in {', '.join(options.tracking.tables)}")
+        tracked = wait_until_stored(options.tracking, federation, run.id, plan, journal[-1].seq)
+    return Finished(ended, journal, path, folder, federation.separate_users, costs, tracked)
 
 
 def _costs(federation: Federation, run: str) -> Mapping[str, PrivateReceipt]:

@@ -62,9 +62,9 @@ def greet(call: Invocation, federation: Federation, *, open_browser: bool) -> No
 
 
 def stay(call: Invocation) -> None:
-    """Stay up until Ctrl-C or SIGTERM."""
-    call.output.item({"event": "staying"}, "the federation stays up: Ctrl-C ends it")
+    """Stay up until Ctrl-C or SIGTERM, which may come as soon as it is said."""
     try:
+        call.output.item({"event": "staying"}, "the federation stays up: Ctrl-C ends it")
         threading.Event().wait()
     except KeyboardInterrupt:
         call.output.note("ending the federation")

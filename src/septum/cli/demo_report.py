@@ -56,6 +56,8 @@ def answer(finished: Finished, plan: Plan, compared: Mapping[str, ModelMeasured]
         "round_overhead_ms": overhead if plan.privacy is None else None,  # silos do not tell how long they worked
         "separate_users": finished.separate_users,
         "privacy": _privacy(finished, plan),
+        "run": finished.run.id,
+        "tracked": {name: list(experiments) for name, experiments in finished.tracked.items()},
         "kept": None if finished.folder is None else str(finished.folder.resolve()),
     }
     summary = f"time    {finished.run.finished_rounds} rounds in {rounds_s:.2f} s, {wall_s:.1f} s with everything"
@@ -140,6 +142,8 @@ def _row(name: str, ways: Sequence[Metrics]) -> tuple[str, ...]:
 def _explained(finished: Finished, plan: Plan, baselines: Mapping[str, ModelMeasured]) -> tuple[str, ...]:
     seen = "each hospital's own update" if plan.masking is None else "sums over the hospitals, no hospital's own"
     lines = [f"model   {finished.model_path}", f"digest  {finished.run.model}", f"seen    by the coordinator: {seen}"]
+    for name, experiments in finished.tracked.items():
+        lines.append(f"tracked in {name}: {', '.join(experiments)}")
     if finished.folder is not None:
         lines.append(f"kept    {finished.folder}/ (each process's folder and log)")
     legend = "ROC-AUC (accuracy) on the test rows."

@@ -12,10 +12,13 @@ import sys
 from collections.abc import Iterator
 from typing import get_args
 
+from septum.protocol.audit import AUDIT_SAYS, AuditKind
 from septum.protocol.codec import kind_of
 from septum.protocol.facts import Fact
 from septum.protocol.feed import RIGHT_TO_SEE, SAYS, Change, Kind, Noun
 from septum.protocol.timeline import STEPS, Doing
+from septum.silo.audit import SAYS as SILO_SAYS
+from septum.silo.audit import SiloKind
 
 _HEAD = """# Events
 
@@ -41,6 +44,15 @@ or that one may not see are missing. The newest `feed_entries` are kept, 100,000
 otherwise. One sees the changes of what one sees in its list, by the same right. Of tokens one is told that somebody has
 made or revoked one, where one may see that person; of its title and rights nothing.
 """
+_AUDIT = """## The audit log
+
+`GET /api/v1/audit` and `septum audit list`, with the right `audit.read`. An event has a number `seq`, from 1 without
+gaps, a time `at` (UTC), a `kind`, who did it (`by`: a person, `operator`, `silo:NAME`, or nobody) and what it is about.
+Nothing is ever removed or changed ([how that is checked](../how-to/verify-the-audit-log.md)). It has all kinds of the
+feed but those of silos that come and go, and these:
+"""
+_SILO = """A silo's own log, `septum silo audit list`, has these:
+"""
 _TIMELINE = """## The timeline
 
 `GET /api/v1/runs/RUN/timeline` and `septum run timeline RUN` say where a run's time went. It is computed from the
@@ -53,7 +65,7 @@ of its steps: how long they took tells something of its rows.
 
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([_HEAD, *_facts(), "", _FEED, *_kinds(), "", *_fields(), "", _TIMELINE, *_steps(), ""])
+    return "\n".join([_HEAD, *_facts(), "", _FEED, *_kinds(), "", *_fields(), "", *_audit(), _TIMELINE, *_steps(), ""])
 
 
 def _facts() -> Iterator[str]:
@@ -80,6 +92,15 @@ def _kinds() -> Iterator[str]:
     yield from ("| kind | what happened | seen with the right |", "|---|---|---|")
     for kind in Kind:
         yield f"| `{kind.value}` | {SAYS[kind]} | `{RIGHT_TO_SEE[kind.noun].value}` |"
+
+
+def _audit() -> Iterator[str]:
+    yield _AUDIT
+    yield from ("| kind | what happened |", "|---|---|")
+    yield from (f"| `{kind.value}` | {AUDIT_SAYS[kind.value]} |" for kind in AuditKind)
+    yield from ("", _SILO, "| kind | what happened |", "|---|---|")
+    yield from (f"| `{kind.value}` | {SILO_SAYS[kind]} |" for kind in SiloKind)
+    yield ""
 
 
 def _fields() -> Iterator[str]:

@@ -17,18 +17,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from septum.adapters.identity.keys import load_private_key, make_private_key
 from septum.adapters.identity.roster_keys import make_roster, public_text
 from septum.cli.process import Process
 from septum.client import Access, Client, operator_access
+from septum.coordinator.config import FILE_NAME
 from septum.protocol.roster import write_roster
 from septum.silo.config import CONFIG_NAME
 from septum.silo.line import KEY_NAME
 from septum.silo.packages import Packages
 from septum.silo.roster import Rosters
 from septum.silo.section import toml_value
+
+if TYPE_CHECKING:
+    from septum.cli.demo_tracker import DemoTracking
 
 START_S = 60.0  # a cold disk may need it; a process that exits is noticed at once
 FIRST_UID = 61_184  # systemd's range for dynamic users: not given to people or packages
@@ -52,6 +56,7 @@ class Federation:
     `sandbox`: the level of the silos' training processes; None for the best that this machine has. `policy`: what the
     silos' stewards change in the rules that a new silo has, by the key in silo.toml. `package`: the app as a
     package, which the coordinator offers and every steward has approved. `console`: it is served on loopback as well.
+    `tracking`: in which trackers all of them store their part in runs.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Federation:
         policy: Mapping[str, object] = MappingProxyType({}),
         package: Path | None = None,
         console: bool = False,
+        tracking: DemoTracking | None = None,
     ) -> None:
         self._changes = {rf"^{key} = .*$": f"{key} = {toml_value(value)}" for key, value in policy.items()}
         if sandbox is not None:
@@ -74,6 +80,10 @@ class Federation:
         self._app_name = app_name
         self._package = package
         self._console_port = 0 if console else -1
+        self._tracking = tracking
+        self._passed = {} if tracking is None else tracking.environment
+        if tracking is not None:
+            self._changes[r"^tracking_hosts = .*$"] = f"tracking_hosts = {toml_value(list(tracking.hosts))}"
         self.console_url = ""  # of this machine's own console, once the coordinator is up
         uids = own_uids(self.base, len(records))
         self.sites = tuple(
@@ -122,6 +132,9 @@ class Federation:
         `route` says by which URL a silo reaches the coordinator, given the silo's name and the coordinator's own URL.
         """
         self.operator_dir.mkdir(mode=0o700, exist_ok=True)  # it may hold a coordinator.toml
+        if self._tracking is not None:
+            with (self.operator_dir / FILE_NAME).open("a") as file:
+                file.write(self._tracking.toml())
         self.start_coordinator(port=0)
         access = operator_access(self.operator_dir)
         with Client(access) as client:
@@ -139,6 +152,8 @@ class Federation:
             config = site.folder / "state" / CONFIG_NAME
             for pattern, line in self._changes.items():
                 config.write_text(re.sub(pattern, line, config.read_text(), flags=re.MULTILINE))
+            if self._tracking is not None:
+                config.write_text(config.read_text() + self._tracking.toml())
         for site in self.sites:
             self.start_agent(site.name)
         return access
@@ -152,6 +167,9 @@ class Federation:
             Rosters(folders[site.name]).approve(signed.roster.digest, write_roster(signed))
             if site.uid is not None:
                 _give(folders[site.name] / "roster", site.uid)
+        if self.console_url:  # where people look at it
+            with Client(operator_access(self.operator_dir)) as client:
+                client.put_roster(write_roster(signed))
 
     def _approve_package(self) -> None:
         """As the silos' stewards would, once they have read it."""
@@ -171,7 +189,9 @@ class Federation:
         where = ["--data-dir", str(self.operator_dir), "--listen", f"127.0.0.1:{port}"]
         if self._console_port >= 0:
             where += ["--console-port", str(self._console_port)]
-        process = Process(["coordinator", "start", "--json", *where], self.base / f"{COORDINATOR}.log")
+        process = Process(
+            ["coordinator", "start", "--json", *where], self.base / f"{COORDINATOR}.log", more=self._passed
+        )
         self._processes[COORDINATOR] = process
         ready = process.wait_for_event("ready", START_S)
         self.console_url = str(ready.get("console_url", ""))
@@ -182,7 +202,7 @@ class Federation:
         """Start a silo's agent, also again after it ended."""
         site = self.site(silo)
         arguments = ["silo", "start", "--dir", str(site.folder / "state")]
-        self._processes[silo] = Process(arguments, self.base / f"{silo}.log", site.uid)
+        self._processes[silo] = Process(arguments, self.base / f"{silo}.log", site.uid, self._passed)
 
     def kill(self, name: str) -> None:
         """End a process as a power cut would."""

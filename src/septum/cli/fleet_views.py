@@ -45,6 +45,7 @@ def silo(detail: SiloDetail) -> Answer:
         f"organisation  {view.organisation}",
         f"enrolled      {when(view.enrolled_at) or 'never'}",
         f"seen          {when(view.seen_at) or 'never'}",
+        f"fingerprint   {view.fingerprint or 'none, it has not enrolled'}",
     ]
     if detail.standing.budget_low:
         lines.append(f"budget        of privacy nearly spent: {', '.join(map(one_line, detail.standing.budget_low))}")

@@ -26,8 +26,8 @@ def show(call: Invocation, run: str) -> Answer:
         (
             silo,
             str(_rounds(course, silo)),
-            course.datasets.get(silo, "not told"),
-            one_line(course.machines.get(silo, "")) or "not told",
+            course.datasets.get(silo, "not said"),
+            one_line(course.machines.get(silo, "")) or "not said",
         )
         for silo in plan.silos
     )
@@ -51,6 +51,7 @@ def _lineage(view: RunView, plan: Plan, course: Course) -> dict[str, Json]:
             for silo in plan.silos
         },
         "masked": view.masked,
+        "keeps_silo_models": view.keeps_silo_models,
         "privacy": to_json(view.privacy) if view.privacy else None,
     }
 

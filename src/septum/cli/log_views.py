@@ -66,7 +66,7 @@ def line_text(line: LogView) -> str:
     '1970-01-01 00:00:00.250 info    north app 3: loss 0.5'
     """
     at = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    who = f"{line.silo} {line.origin.value} {line.round}"
+    who = " ".join(word for word in (line.silo, line.origin.value, str(line.round)) if word)
     return f"{at} {line.level.value:7} {who}: {one_line(line.text)}"
 
 

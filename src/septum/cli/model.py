@@ -27,11 +27,19 @@ def list_(
     run: Annotated[
         str, typer.Option("--run", metavar="RUN", help="Every model of this run; else the newest model of each run.")
     ] = "",
+    silos: Annotated[
+        bool, typer.Option("--silos", help="With --run: the silos' own models, where the run keeps them.")
+    ] = False,
+    silo: Annotated[str, typer.Option("--silo", metavar="SILO", help="With --run: those of this silo alone.")] = "",
 ) -> Answer:
     """List models."""
-    from septum.cli import views  # protocol: blake3, which `--help` does not load
+    if (silos or silo) and not run:
+        raise ConfigError("--silos and --silo are about one run", hint="septum model list --run RUN --silos")
+    from septum.cli import silo_models, views  # protocol: blake3, which `--help` does not load
 
     with call.client() as client:
+        if silos or silo:
+            return silo_models.listed(client, run, silo)
         return views.models(client.models(run))
 
 
@@ -48,10 +56,21 @@ def download(
     best: Annotated[
         bool, typer.Option("--best", help="With --run: its best model, by the ROC-AUC of that very model.")
     ] = False,
+    silo: Annotated[
+        str,
+        typer.Option(
+            "--silo", metavar="SILO", help="With --run: this silo's own model, the newest if no --round is given."
+        ),
+    ] = "",
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("model.safetensors"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> Answer:
     """Download a model as a safetensors file. Its digest is checked before the file appears."""
+    if silo and (digest or best or not run):
+        raise ConfigError(
+            "--silo needs --run RUN, and neither a digest nor --best",
+            hint="septum model download --run RUN --silo SILO --round N",
+        )
     if digest and (round_ is not None or best):
         raise ConfigError("a digest and --round or --best", hint="septum model download --run RUN --round N")
     if not digest and not run:
@@ -65,6 +84,11 @@ def download(
         raise ConfigError("--best needs --run RUN, and no --round", hint="septum model download --run RUN --best")
     if out.exists() and not force:
         raise ConflictError(f"{out} is there already", hint="give another file with -o, or --force")
+    if silo:
+        from septum.cli import silo_models  # protocol: blake3, which `--help` does not load
+
+        with call.client() as client:
+            return silo_models.downloaded(client, run, silo, round_, out)
     with call.client() as client:
         wanted = digest or _model_of(client, run, round_, best=best).digest
         size_bytes = client.download(wanted, out, run=run)

@@ -47,7 +47,8 @@ def version(view: ModelVersionView) -> Answer:
         ModelStage.CANDIDATE: f"next: septum model approve {one.label}",
         ModelStage.APPROVED: f"next: septum model deploy {one.label} --group GROUP",
     }.get(view.stage)
-    return Answer(to_json(view), ("\n".join([*lines, *([following] if following else [])]),))
+    data = Table(("SILO", "DATASET"), tuple((silo, one.datasets.get(silo, "not said")) for silo in one.plan.silos))
+    return Answer(to_json(view), ("\n".join(lines), data, *([following] if following else [])))
 
 
 def deployments(found: Sequence[DeploymentView]) -> Answer:

@@ -8,13 +8,13 @@ import typer
 
 from septum.cli.command import Invocation, command
 from septum.cli.output import Answer
-from septum.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from septum.protocol.plan import Metric
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, such as heart.")]
 Number = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The number of the version.")]
+_Stage = Annotated[list[str] | None, typer.Option(help="Only those that have come so far; may be repeated.")]
 _OfName = Annotated[str, typer.Argument(metavar="[NAME]", help="Of this name; else of all.")]
 
 
@@ -72,12 +72,15 @@ def register_on(app: typer.Typer) -> None:
             return views.version(client.registered.retire(name, version))
 
     @command(app, "versions", remote=True)
-    def versions(call: Invocation, name: _OfName = "") -> Answer:
+    def versions(call: Invocation, name: _OfName = "", stage: _Stage = None) -> Answer:
         """List the registered versions: how far each has come, what made it, who uses it."""
         from septum.cli import model_version_views as views
+        from septum.cli.views import chosen
+        from septum.protocol.registered import ModelStage
 
+        stages = chosen(ModelStage, "--stage", stage or ())
         with call.client() as client:
-            return views.versions(client.registered.versions(name))
+            return views.versions(client.registered.versions(name, stages))
 
     @command(app, "deployments", remote=True)
     def deployments(call: Invocation, name: _OfName = "") -> Answer:
@@ -89,11 +92,7 @@ def register_on(app: typer.Typer) -> None:
 
 
 def _metric(text: str) -> Metric | None:
+    from septum.cli.views import chosen
     from septum.protocol.plan import Metric  # as above
 
-    known = {metric.value: metric for metric in Metric}
-    if not text:
-        return None
-    if text not in known:
-        raise ConfigError(f"--best {text}: {did_you_mean(text, known)}", hint=f"one of {', '.join(known)}")
-    return known[text]
+    return chosen(Metric, "--best", [text])[0] if text else None

@@ -49,6 +49,13 @@ Inspect = Annotated[
     bool,
     typer.Option("--inspect", help="No masking: the coordinator sees each silo's update, where every silo allows it."),
 ]
+KeepSiloModels = Annotated[
+    bool,
+    typer.Option(
+        "--keep-silo-models",
+        help="With --inspect: keep each silo's own model of each round at the coordinator, where every silo allows it.",
+    ),
+]
 MaxUpdate = Annotated[
     float,
     typer.Option("--max-update", metavar="NUMBER", help="Masked runs: bound on each coordinate of a silo's update."),
@@ -134,6 +141,10 @@ RunPriority = Annotated[
     typer.Option("--priority", metavar="low|normal|high", help="How soon it begins where silos have no room for all."),
 ]
 Attempts = Annotated[int, typer.Option("--attempts", min=1, help="How often a round is tried before the run fails.")]
+Aggregator = Annotated[
+    str,
+    typer.Option("--aggregator", metavar="LABEL", help="Only coordinators with this label may drive the run; or any."),
+]
 Name = Annotated[str, typer.Option("--name", help="A name for the run; the app's name if left out.")]
 Key = Annotated[
     str,
@@ -158,6 +169,7 @@ class RunOptions:
     deadline_s: float = 600.0
     gather_s: float = 60.0
     inspect: bool = False
+    keep_silo_models: bool = False
     max_update: float = 10.0
     max_weight: int = 100_000
     target_epsilon: float | None = None
@@ -174,6 +186,7 @@ class RunOptions:
     personalise: int = 0
     cpus: float | None = None
     memory_mb: int | None = None
+    aggregator: str = "any"
     gpus: int | None = None
 
 

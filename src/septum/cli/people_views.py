@@ -94,11 +94,12 @@ def tokens(found: Sequence[TokenView]) -> Answer:
     return Answer({"tokens": [to_json(view) for view in found]}, (table,))
 
 
-def made_token(made: MadeToken) -> Answer:
-    """A new token, with its secret."""
+def made_token(made: MadeToken, file: Path | None = None) -> Answer:
+    """A new token, with its secret; without it if `file` has it."""
     about = made.about
-    lines = f"{made.token}\n\nIt is shown this once, and holds until {when(about.expires_at)}: {_rights(about)}"
-    data: dict[str, Json] = {"token": made.token, "about": to_json(about)}
+    shown = f"{made.token}\n\nIt is shown this once, and" if file is None else f"The token is in {file}; it"
+    lines = f"{shown} holds until {when(about.expires_at)}: {_rights(about)}"
+    data: dict[str, Json] = {"token": made.token if file is None else None, "about": to_json(about)}
     return Answer(data, (lines,))
 
 

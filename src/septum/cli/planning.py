@@ -92,6 +92,8 @@ def make_plan(app: Described, silos: Sequence[str], options: RunOptions) -> Plan
         vote=vote(options.vote),
         private=_private(app, options),
         resources=resources(app, options),
+        keep_silo_models=options.keep_silo_models,
+        aggregator=options.aggregator,
     )
     strategy_for(plan)  # refuses one that needs more silos
     return plan

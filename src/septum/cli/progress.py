@@ -112,8 +112,8 @@ def _standing(fact: Fact) -> str:
             return f"paused: {reason}" if reason else "paused"
         case facts.RunResumed():
             return "resumed"
-        case facts.RunQueued():
-            return "in the queue: its silos have no room now"
+        case facts.RunQueued(why):
+            return f"in the queue: {why or 'its silos have no room now'}"
         case facts.RunDequeued():
             return "out of the queue: its silos are invited"
         case facts.RunPrioritised(priority):

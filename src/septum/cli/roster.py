@@ -184,6 +184,26 @@ def push(call: Invocation, file: File) -> Answer:
     return Answer(told, lines)
 
 
+@command(app, "list", remote=True)
+def list_(
+    call: Invocation,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 20,
+    before: Annotated[int, typer.Option("--before", min=0, help="Only those with a lower serial than this.")] = 0,
+) -> Answer:
+    """List the rosters that the coordinator passes on, newest first. Its word proves nothing: compare the digest."""
+    with call.client() as client:
+        found = client.rosters(limit=limit, before=before)
+    from septum.protocol.codec import to_json
+
+    rows = tuple(
+        (str(one.serial), one.digest, ", ".join(one.signed_by), str(len(one.silos)), "; ".join(one.changes))
+        for one in found
+    )
+    titles = ("SERIAL", "DIGEST", "SIGNED BY", "SILOS", "CHANGES")
+    table = Table(titles, rows, "no roster was handed to this coordinator: septum roster push FILE")
+    return Answer({"rosters": [to_json(one) for one in found]}, (table,))
+
+
 # --- what the commands share ---------------------------------------------------------------------------------------
 
 

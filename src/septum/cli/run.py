@@ -38,6 +38,7 @@ def submit(
     early_stopping: options.EarlyStop = "",
     clip_norm: options.ClipNorm = None,
     inspect: options.Inspect = False,
+    keep_silo_models: options.KeepSiloModels = False,
     max_update: options.MaxUpdate = 10.0,
     max_weight: options.MaxWeight = 100_000,
     target_epsilon: options.TargetEpsilon = None,
@@ -57,6 +58,7 @@ def submit(
     memory_mb: options.MemoryMb = None,
     gpus: options.Gpus = None,
     priority: options.RunPriority = "normal",
+    aggregator: options.Aggregator = "any",
     name: options.Name = "",
     key: options.Key = "",
     watch: Annotated[bool, typer.Option("--watch", help="Watch the run until it ends.")] = False,
@@ -76,6 +78,7 @@ def submit(
         early_stopping=early_stopping,
         clip_norm=clip_norm,
         inspect=inspect,
+        keep_silo_models=keep_silo_models,
         max_update=max_update,
         max_weight=max_weight,
         target_epsilon=target_epsilon,
@@ -94,6 +97,7 @@ def submit(
         cpus=cpus,
         memory_mb=memory_mb,
         gpus=gpus,
+        aggregator=aggregator,
         name=name,
     )
     where = submitting.Where(options.names(silos), project, submitting.priority_of(priority))
@@ -114,6 +118,9 @@ def clone(
     strategy: Annotated[str, typer.Option("--strategy", help="Another aggregation strategy.")] = "",
     strategy_set: options.StrategySet = None,
     deadline: Annotated[float | None, typer.Option("--deadline", help="Another deadline of a round, seconds.")] = None,
+    aggregator: Annotated[
+        str, typer.Option("--aggregator", metavar="LABEL", help="Another label of coordinators; or any.")
+    ] = "",
     name: options.Name = "",
     key: options.Key = "",
     watch: Annotated[bool, typer.Option("--watch", help="Watch the run until it ends.")] = False,
@@ -129,6 +136,7 @@ def clone(
         strategy=strategy,
         strategy_settings=tuple(strategy_set or ()),
         deadline_s=deadline,
+        aggregator=aggregator,
         name=name,
     )
     return again.clone(call, run, app_named, changes, key=key, watch=watch)
@@ -199,8 +207,9 @@ def list_(
 ) -> Answer:
     """List the runs that you may see, newest first."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
+    from septum.protocol.views import RunStatus
 
-    statuses = views.statuses(status or ())
+    statuses = views.chosen(RunStatus, "--status", status or ())
     with call.client() as client:
         found = client.runs(
             limit=limit,
@@ -273,6 +282,19 @@ def stop(
 
     with call.client() as client:
         return views.run(client.stop(run, reason=reason))
+
+
+@command(app, "shred", remote=True)
+def shred(
+    call: Invocation,
+    run: RunId,
+    really: Annotated[bool, typer.Option("--yes", help="Shred it. Without it this only says what would go.")] = False,
+) -> Answer:
+    """Delete a run's key, its models and all that silos had sent, for good. Journal, metrics, plan and audit stay."""
+    from septum.cli import shredding  # protocol: blake3, which `--help` does not load
+
+    with call.client() as client:
+        return shredding.shred(client, run, really=really)
 
 
 @command(app, "pause", remote=True)

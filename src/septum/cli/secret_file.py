@@ -6,10 +6,18 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from septum.errors import ConfigError
 
 MAX_BYTES = 64 * 1024
+
+TokenOut = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Write the token into this new file, for you alone, and do not print it."),
+]
 
 
 @contextmanager

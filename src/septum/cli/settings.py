@@ -13,9 +13,13 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from septum.adapters.readers.registry import READERS
+from septum.adapters.tracking.naming import DEFAULT_PARAMETERS
 from septum.cli.output import Output
+from septum.coordinator.blobs_config import BlobsConfig
 from septum.coordinator.config import CoordinatorConfig
 from septum.coordinator.oidc_config import OidcConfig
+from septum.coordinator.secrets_config import SecretsConfig
+from septum.coordinator.store_config import StoreConfig
 from septum.plugins.found import Group
 from septum.ports.reader import SettingKind
 from septum.silo.config import Limits
@@ -23,7 +27,19 @@ from septum.silo.deploy_rules import DeployRules
 from septum.silo.policy import Policy
 
 Keys = Mapping[str, str]
+BAR = "\\|"  # in a table of Markdown
 
+_EXPERIMENTS: Keys = {
+    "prefix": "what names of experiments begin with: PREFIX-server, PREFIX-client-RANK. Default: septum",
+    "parameters": "which hyper-parameter each parameter is, NAME=HYPER_PARAMETER, separated by commas; of "
+    f"several with \\| between them the first that the app has. Default: {DEFAULT_PARAMETERS.replace('|', BAR)}",
+    "silos": "whether the coordinator also stores each silo's own metrics, in runs without masks. Default: false",
+}
+_FAR: Keys = {
+    **_EXPERIMENTS,
+    "hosts": "the only hosts that it may reach, HOST or HOST:PORT, separated by commas; a silo's are in its policy. "
+    "Default: any",
+}
 TRACKERS: Mapping[str, Keys] = {
     "tracking.jsonl": {
         "path": "the file that lines are appended to; relative to the data directory. Default: runs.jsonl"
@@ -33,6 +49,19 @@ TRACKERS: Mapping[str, Keys] = {
         "secret_file": "a file with the shared secret, mode 0600; relative to the data directory",
         "on": "what is told, separated by commas. Default: ended",
         "ca_file": "a PEM file with the certificate to trust, if it is no public one",
+    },
+    "tracking.mlflow": {
+        "uri": "https://..., http://..., sqlite:///FILE relative to the data directory, or arn:aws:sagemaker:...",
+        "model": "whether the model that a run ended with is stored, as mlflow.pyfunc loads it. Default: true",
+        **_FAR,
+    },
+    "tracking.sagemaker": {
+        "region": "the AWS region. Default: the one that AWS_DEFAULT_REGION or the profile names",
+        **_FAR,
+    },
+    "tracking.tensorboard": {
+        "folder": "where the event files are, relative to the data directory. Default: tensorboard",
+        **_EXPERIMENTS,
     },
 }
 SILO: Mapping[str, Keys] = {
@@ -63,8 +92,16 @@ SILO: Mapping[str, Keys] = {
         "memory_mb": "memory that they may take, 10^6 bytes. Default: that of the machine",
         "gpus": "GPUs that they may take; 0 for none. Default: those of the machine",
     },
+    "tracking.NAME": {
+        "KEY": "of a tracker of this silo's own, mlflow, sagemaker, tensorboard or a plugin's: as in coordinator.toml, "
+        "but for hosts and silos; it reaches what `tracking_hosts` of the policy names"
+    },
     "labels": {"KEY": "by which the coordinator's people find this silo; they are told. Keys are free"},
     "worker": {"launcher": f"what starts training processes: septum's own, or a plugin's ({Group.LAUNCHERS.value})"},
+    "metrics": {
+        "file": "where the agent writes how it is, every 15 s, in Prometheus' text format; as NAME.prom in the folder"
+        " of node_exporter's textfile collector. Relative to silo.toml. Default: nowhere"
+    },
     "network": {
         "proxy": "http://HOST:PORT, if it is not the one that HTTPS_PROXY names",
         "ca_file": "PEM certificates to trust besides the coordinator's, as of a proxy that inspects TLS",
@@ -120,6 +157,7 @@ ENVIRONMENT: Keys = {
     "SEPTUM_NEW_PASSWORD": "`septum login`, `septum user password`: the new password",
     "SEPTUM_CODE": "`septum login`: the second factor's code",
     "SEPTUM_INVITATION": "`septum silo enroll`: the token; `septum login --invitation`: the link",
+    "SEPTUM_STORE_PASSWORD": "`septum coordinator`: the password of the PostgreSQL database in `[store]`",
     "SEPTUM_DEBUG": "1: tracebacks of errors on standard error",
 }
 _READER_KINDS = {
@@ -145,7 +183,20 @@ Which coordinator a command speaks to, and the files for that: [commands](comman
 
 def page() -> str:
     """The page as Markdown."""
-    lines = [_HEAD, "## coordinator.toml", "", *_of(CoordinatorConfig, without=("data_dir", "oidc", "tracking"))]
+    lines = [
+        _HEAD,
+        "## coordinator.toml",
+        "",
+        *_of(CoordinatorConfig, without=("data_dir", "store", "blobs", "oidc", "secrets", "tracking")),
+    ]
+    lines += [
+        *_titled("store"),
+        *_of(StoreConfig),
+        *_titled("blobs"),
+        *_of(BlobsConfig),
+        *_titled("secrets"),
+        *_of(SecretsConfig),
+    ]
     lines += [*_titled("oidc"), *_of(OidcConfig)]
     for title, keys in TRACKERS.items():
         lines += [*_titled(title), *_table(keys)]

@@ -9,6 +9,7 @@ import typer
 
 from septum.cli import (
     silo_app,
+    silo_audit,
     silo_data,
     silo_deploy,
     silo_journal,
@@ -19,13 +20,15 @@ from septum.cli import (
     silo_roster,
     silo_standing,
     silo_system,
+    silo_tracking,
 )
 from septum.cli.access import resolve_access
 from septum.cli.command import Invocation, command, noun
 from septum.cli.options import pairs
 from septum.cli.output import Answer, Json
-from septum.cli.secret_file import new_secret_file, read_secret_file
+from septum.cli.secret_file import TokenOut, new_secret_file, read_secret_file
 from septum.cli.silo_dir import SiloDir
+from septum.cli.stopping import StopTimeout, end_process
 from septum.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -118,6 +121,30 @@ def _token(given: str, file: Path | None) -> str:
     return given
 
 
+@command(app, "rekey")
+def rekey(
+    call: Invocation,
+    directory: SiloDir,
+    token: Annotated[
+        str,
+        typer.Option(
+            "--token", envvar="SEPTUM_INVITATION", help="The one-time token; --token-file keeps it out of sight."
+        ),
+    ] = "",
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="A file that holds the token: septum silo renew --out.")
+    ] = None,
+) -> Answer:
+    """Put a new key in place of this silo's, and pin the coordinator's certificate anew. All else of it stays."""
+    del call
+    from septum.silo.enroll import rekey as rekey_silo  # cryptography and the protocol
+
+    config = rekey_silo(directory.absolute(), _token(token, token_file))
+    told: dict[str, Json] = {"silo": config.name, "coordinator": config.coordinator, "dir": str(directory.absolute())}
+    lines = f"{config.name} has a new key, and the old one is refused from now on; start its agent again"
+    return Answer(told, (lines, f"next: septum silo key --dir {directory}, for the roster"))
+
+
 @command(app, "start")
 def start(
     call: Invocation,
@@ -129,6 +156,13 @@ def start(
 
     start_agent(directory.absolute())  # workers have folders of their own
     return Answer({"dir": str(directory.absolute())}, ("the agent has ended",))
+
+
+@command(app, "stop")
+def stop(call: Invocation, directory: SiloDir, timeout_s: StopTimeout = 60) -> Answer:
+    """End the agent of this silo, and wait until it has. It joins its runs again when it is started."""
+    del call
+    return end_process(directory, "the agent", timeout_s)
 
 
 @command(app, "list", remote=True)
@@ -154,10 +188,7 @@ def invite(
     call: Invocation,
     name: SiloName,
     org: Annotated[str, typer.Option("--org", help="The organisation that owns it; the first one if left out.")] = "",
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Write the token into this new file, for you alone, and do not print it."),
-    ] = None,
+    out: TokenOut = None,
 ) -> Answer:
     """Make a one-time token by which a silo enrols, and print the command to paste there."""
     from septum.cli import views  # protocol: blake3, which `--help` does not load
@@ -166,6 +197,21 @@ def invite(
         view = client.invite(name, org)
         keep(view.token)
         return views.invitation(view, resolve_access(call.access).url, out)
+
+
+@command(app, "renew", remote=True)
+def renew(
+    call: Invocation,
+    name: SiloName,
+    out: TokenOut = None,
+) -> Answer:
+    """Make a one-time token by which an enrolled silo brings a new key; its own counts until then."""
+    from septum.cli import views  # protocol: blake3, which `--help` does not load
+
+    with new_secret_file(out) as keep, call.client() as client:
+        view = client.renew(name)
+        keep(view.token)
+        return views.renewal(view, out)
 
 
 @command(app, "revoke", remote=True)
@@ -203,6 +249,7 @@ for below in (
     silo_journal.app,
     silo_model.app,
     silo_app.app,
+    silo_audit.app,
 ):
     app.add_typer(below)
 silo_roster.register(app)
@@ -210,3 +257,4 @@ silo_standing.register(app)
 silo_deploy.register(app)
 silo_prune.register(app)
 silo_system.register(app)
+silo_tracking.register(app)

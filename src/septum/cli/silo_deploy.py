@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from pathlib import Path
@@ -119,6 +118,7 @@ def serve(
     model: Model = "",
 ) -> Answer:
     """Answer requests for predictions on loopback until SIGTERM or Ctrl-C; they show the token in predict.token."""
+    from septum.adapters.ending import told_to_end
     from septum.silo.scorer import scoring_in  # numpy
     from septum.silo.serving import TOKEN_NAME, Desk, PredictionServer, check_loopback, token_in
 
@@ -126,16 +126,14 @@ def serve(
     scoring = scoring_in(directory.absolute())
     held = scoring.active(model)
     server = PredictionServer(Desk(scoring, model), token_in(directory), host, port)
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    told = told_to_end()
     thread = threading.Thread(target=server.serve, name="predictions")
     thread.start()
     shown = f"[{host}]" if ":" in host else host
     data: Json = {"url": f"http://{shown}:{server.port}", "model": held.order.name, "port": server.port}
     call.output.item({"serving": data}, f"http://{shown}:{server.port} answers with {held.order.label}")
     call.output.note(f"the token is in {directory / TOKEN_NAME}")
-    ending.wait()
+    told.get()
     server.stop()
     thread.join()
     return Answer(data, ("it answers no more",))

@@ -67,6 +67,7 @@ def check(call: Invocation, directory: SiloDir) -> Answer:
     hosts = [config.coordinator.removeprefix("https://"), *config.policy.egress_hosts]
     data: dict[str, Json] = {
         "hosts": list(hosts),
+        "tracking_hosts": list(config.policy.tracking_hosts) if config.tracking else [],
         "apps": [{"app": one.app, "kind": one.kind, "rule": one.rule, "why": one.why} for one in found],
         "sandbox": level,
         "min_sandbox": config.policy.min_sandbox,
@@ -74,6 +75,8 @@ def check(call: Invocation, directory: SiloDir) -> Answer:
     dialled = f"asks {hosts[0]} and no other host"
     if config.policy.egress_hosts:
         dialled = f"asks {hosts[0]}; gets a blob from {' or '.join(hosts[1:])} when it is sent there, unsigned"
+    if config.policy.tracking_hosts and config.tracking:
+        dialled += f"; its own trackers may reach {' and '.join(config.policy.tracking_hosts)}"
     return Answer(data, (table, note, dialled))
 
 

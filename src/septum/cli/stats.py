@@ -96,6 +96,24 @@ def run(
     return asking.ask(call, app_named, asked, asking.Terms(named, quorum, gather, deadline, project))
 
 
+@command(app, "list", remote=True)
+def list_(
+    call: Invocation,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 20,
+    after: Annotated[str, typer.Option("--after", metavar="RUN", help="Only what follows this run: older ones.")] = "",
+    project: Annotated[str, typer.Option("--project", metavar="PROJECT", help="Only those of this project.")] = "",
+    app_named: Annotated[
+        str, typer.Option("--app", metavar="APP", help="Only about this app's columns: NAME, or NAME==VERSION.")
+    ] = "",
+) -> Answer:
+    """List what was asked, as far as you may see it, newest first."""
+    from septum.cli import stats_views  # the protocol
+
+    with call.client() as client:
+        found = client.runs(limit=limit, after=after, project=project, app=app_named, asks=True)
+    return stats_views.questions(found)
+
+
 @command(app, "show", remote=True)
 def show(call: Invocation, run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run that asked.")]) -> Answer:
     """Show what a run was answered."""

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 
 from septum.cli.output import Answer, Json, Table
+from septum.cli.views import when
 from septum.protocol.codec import to_json
 from septum.protocol.query import ColumnAnswer, Noise, Query, QueryAnswer, QueryColumn, TableAnswer
+from septum.protocol.views import RunView
 
 HIDDEN = "hidden"
 DROWNED = "in the noise"
@@ -31,6 +33,28 @@ def statistics(run: str, query: Query, answer: QueryAnswer) -> Answer:
         "tables": [_table_json(query, table) for table in answer.tables],
     }
     return Answer(data, tuple(blocks))
+
+
+def questions(found: Sequence[RunView]) -> Answer:
+    """A page of runs that ask."""
+    rows = tuple(
+        (
+            view.id,
+            f"{view.app.name} {view.app.version}",
+            view.project or "-",
+            view.submitter or "-",
+            view.status.value,
+            str(len(view.silos)),
+            when(view.created_at),
+        )
+        for view in found
+    )
+    table = Table(
+        ("RUN", "APP", "PROJECT", "BY", "STATUS", "SILOS", "ASKED"),
+        rows,
+        "nothing was asked yet: septum stats run APP --columns A,B",
+    )
+    return Answer({"runs": [to_json(view) for view in found]}, (table,))
 
 
 def _head(run: str, query: Query, answer: QueryAnswer) -> str:

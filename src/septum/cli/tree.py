@@ -47,6 +47,7 @@ NOUNS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "app": ("app_build", "Write an app, try it, and look at it before it runs anywhere."),
         "run": ("run", "Submit runs, look at them, watch and steer them."),
         "log": ("log", "See what has happened in the federation, and what is told of runs."),
+        "audit": ("audit", "The coordinator's audit log: read it, check that nobody changed it, keep it elsewhere."),
         "model": ("model", "List the models that runs made, download them, and deploy them to silos."),
         "metric": ("metric", "Look at what was measured of each model of a run, and write it to a file."),
         "roster": ("roster", "Make and sign the list of a federation's silos and their keys."),

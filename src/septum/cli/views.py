@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 from septum.cli.output import Answer, Json, Table, one_line
 from septum.errors import ConfigError, did_you_mean
+from septum.protocol.aggregator import ANY
 from septum.protocol.codec import to_json
 from septum.protocol.facts import LARGE_BOUND, Metrics, MetricsNoise
 from septum.protocol.priority import Priority
-from septum.protocol.views import InviteView, ModelView, Pruned, RunStatus, RunView
+from septum.protocol.views import InviteView, ModelView, Pruned, RunView
+
+K = TypeVar("K", bound=Enum)
 
 
 def runs(found: Sequence[RunView]) -> Answer:
@@ -49,16 +54,16 @@ def day(text: str) -> float:
         raise ConfigError(f"--since {text}: this is no day", hint="for example --since 2026-11-29") from None
 
 
-def statuses(texts: Sequence[str]) -> tuple[RunStatus, ...]:
-    """What `--status` names. Raises ConfigError.
+def chosen(kind: type[K], option: str, texts: Sequence[str]) -> tuple[K, ...]:
+    """What an option names. Raises ConfigError.
 
-    >>> statuses(["paused"])
-    (<RunStatus.PAUSED: 'paused'>,)
+    >>> chosen(Priority, "--priority", ["high"])
+    (<Priority.HIGH: 'high'>,)
     """
-    known = {status.value: status for status in RunStatus}
+    known = {one.value: one for one in kind}
     for text in texts:
         if text not in known:
-            raise ConfigError(f"--status {text}: {did_you_mean(text, known)}", hint=f"one of {', '.join(known)}")
+            raise ConfigError(f"{option} {text}: {did_you_mean(text, known)}", hint=f"one of {', '.join(known)}")
     return tuple(known[text] for text in texts)
 
 
@@ -72,8 +77,11 @@ def run(view: RunView) -> Answer:
         f"app       {view.app.name} {view.app.version} ({view.app.digest})",
         f"status    {view.status.value}{f': {one_line(view.reason)}' if view.reason else ''}",
         *(_asking(view) if view.asks else _training(view)),
+        *((f"driven    by coordinators labelled {view.aggregator}",) if view.aggregator != ANY else ()),
         *((f"priority  {view.priority.value}",) if view.priority is not Priority.NORMAL or view.position else ()),
         f"created   {when(view.created_at)}",
+        *((f"ended     {when(view.ended_at)}",) if view.ended_at else ()),
+        *((f"shredded  {when(view.shredded_at)} by {view.shredded_by}",) if view.shredded_at else ()),
     ]
     silos = tuple(
         (silo.name, silo.presence.value, "yes" if silo.awaited else "", one_line(silo.problem)) for silo in view.silos
@@ -85,6 +93,7 @@ def _training(view: RunView) -> tuple[str, ...]:
     return (
         f"rounds    {_progress(view)}, attempt {view.attempt}, quorum {view.quorum} of {len(view.silos)}",
         f"privacy   {_privacy(view)}",
+        *_of_silos(view),
         *_vote(view),
         f"strategy  {view.strategy.name}{_settings(view.strategy.settings)}",
         f"hyper    {_settings(view.hyper)}",
@@ -100,6 +109,11 @@ def _asking(view: RunView) -> tuple[str, ...]:
         f"privacy   {_privacy(view)}",
         f"answer    septum stats show {view.id}",
     )
+
+
+def _of_silos(view: RunView) -> tuple[str, ...]:
+    told = f"silos     each one's own models are kept: septum model list --run {view.id} --silos"
+    return (told,) if view.keeps_silo_models else ()
 
 
 def _vote(view: RunView) -> tuple[str, ...]:
@@ -122,33 +136,42 @@ def models(found: Sequence[ModelView]) -> Answer:
 def pruned(found: Pruned) -> Answer:
     """What went of the models of ended runs, or would go."""
     models, size_bytes = sum(run.models for run in found.runs), sum(run.size_bytes for run in found.runs)
+    of_silos = sum(run.silo_models for run in found.runs)
     data: Json = {
         "runs": [to_json(run) for run in found.runs],
         "done": found.done,
         "models": models,
+        "silo_models": of_silos,
         "size_bytes": size_bytes,
     }
-    rows = tuple((run.run, str(run.models), str(run.size_bytes)) for run in found.runs)
+    rows = tuple((run.run, str(run.models), str(run.silo_models), str(run.size_bytes)) for run in found.runs)
     table = Table(
-        ("RUN", "MODELS", "BYTES"), rows, "nothing to remove: septum model prune --older-than 0 takes newer runs"
+        ("RUN", "MODELS", "OF SILOS", "BYTES"),
+        rows,
+        "nothing to remove: septum model prune --older-than 0 takes newer runs",
     )
-    say = f"{models} models with {size_bytes} bytes "
+    also = f" and {of_silos} of single silos" if of_silos else ""
+    say = f"{models} models{also} with {size_bytes} bytes "
     say += "were removed" if found.done else "would go; the same command with --yes removes them"
     return Answer(data, (table, say) if rows else (table,))
 
 
 def invitation(view: InviteView, url: str, file: Path | None = None) -> Answer:
     """A one-time token, and the command that uses it. It is shown this once; not at all if `file` has it."""
+    return _token_answer(view, "may enrol once", f"septum silo enroll --url {url}", file, {"url": url})
+
+
+def renewal(view: InviteView, file: Path | None = None) -> Answer:
+    """A one-time token for a new key, and the command that uses it; as for an invitation."""
+    return _token_answer(view, "may bring a new key once", "septum silo rekey", file, {})
+
+
+def _token_answer(view: InviteView, may: str, program: str, file: Path | None, more: Mapping[str, Json]) -> Answer:
     token = f"--token {view.token}" if file is None else f"--token-file {file}"
-    command = f"septum silo enroll --url {url} {token} --dir ./{view.silo}"
-    lines = f"{view.silo} may enrol once, until {when(view.expires_at)}. In the silo:\n\n  {command}\n"
-    data: Json = {
-        "silo": view.silo,
-        "token": view.token if file is None else None,
-        "expires_at": view.expires_at,
-        "url": url,
-        "command": command,
-    }
+    command = f"{program} {token} --dir ./{view.silo}"
+    lines = f"{view.silo} {may}, until {when(view.expires_at)}. In the silo:\n\n  {command}\n"
+    shown = view.token if file is None else None
+    data: Json = {"silo": view.silo, "token": shown, "expires_at": view.expires_at, **more, "command": command}
     return Answer(data, (lines,))
 
 

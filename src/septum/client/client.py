@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx
 
 from septum.client.access import Access
+from septum.client.audit import AuditClient
 from septum.client.download import Piece, piece_of, save
 from septum.client.feed import FeedClient
 from septum.client.people import PeopleClient
@@ -32,6 +33,7 @@ from septum.protocol.codec import MAX_MESSAGE_BYTES, Json, Scalar, dumps, from_j
 from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.plan import Plan
 from septum.protocol.priority import Priority
+from septum.protocol.roster_views import RosterView
 from septum.protocol.timeline import RoundLine
 from septum.protocol.views import (
     AppView,
@@ -42,7 +44,9 @@ from septum.protocol.views import (
     Pruned,
     RunStatus,
     RunView,
+    Shredded,
     SiloDetail,
+    SiloModelView,
     SiloStatus,
     SiloView,
 )
@@ -58,8 +62,8 @@ class Client:
     """The coordinator's public API.
 
     `people` are organisations, people, sessions and tokens; `groups` those of silos; `projects` what runs belong to;
-    `registered` models under a name, and their deployments; `feed` is what changes; `logs` those of runs; `loads` how
-    busy machines are.
+    `registered` models under a name, and their deployments; `feed` is what changes; `audit` what was recorded; `logs`
+    those of runs; `loads` how busy machines are.
 
     Every method raises ConnectionFailedError when the coordinator cannot be reached, AuthError when the token is not
     accepted, and otherwise the error that the coordinator answered, of the same class as there.
@@ -67,17 +71,21 @@ class Client:
 
     def __init__(self, access: Access, *, timeout_s: float = 60.0) -> None:
         self._url = access.url.rstrip("/")
-        self._http = httpx.Client(
+        self._connect = partial(
+            httpx.Client,
             base_url=self._url + API,
             headers={"authorization": f"Bearer {access.token}"} if access.token else {},  # none yet: to sign in
             timeout=timeout_s,
             verify=_trust(access.ca_file),
         )
+        self._http = self._connect()
+        self._streams: set[httpx.Client] = set()
         self.people = PeopleClient(self._json)
         self.groups = GroupsClient(self._json)
         self.projects = ProjectsClient(self._json)
         self.registered = RegisteredClient(self._json)
         self.feed = FeedClient(self._json, self._lines)
+        self.audit = AuditClient(self._json)
         self.logs = LogsClient(self._json, self._lines)
         self.loads = LoadsClient(self._json)
 
@@ -90,8 +98,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections, those of streams as well."""
+        for http in (self._http, *self._streams):
+            http.close()
 
     def submit(self, plan: Plan, *, key: str, project: str = "", priority: Priority = Priority.NORMAL) -> RunView:
         """Start a run, in a project or in none. It waits in the queue where its silos have no room for it.
@@ -116,17 +125,21 @@ class Client:
         submitter: str = "",
         since: float = 0.0,
         text: str = "",
+        asks: bool = False,
     ) -> tuple[RunView, ...]:
         """Runs, newest first, at most `limit`, those that follow the run id `after`: the older ones.
 
         Of a project; of an app, NAME or NAME==VERSION; in one of these statuses; of a name; of a submitter; submitted
-        since a Unix time; with `text` in id, name, app or submitter: whatever is given has to hold.
+        since a Unix time; with `text` in id, name, app or submitter; that ask for statistics: whatever is given has
+        to hold.
         """
         given = {"after": after, "project": project, "app": app, "name": name, "submitter": submitter, "q": text}
         params: dict[str, str | list[str]] = {key: value for key, value in given.items() if value}
         params |= {"limit": str(limit), "status": [one.value for one in statuses]}
         if since:
             params["since"] = repr(since)
+        if asks:
+            params["asks"] = "true"
         return list_of(RunView, self._json("GET", "/runs", params=params))
 
     def run(self, run_id: str) -> RunView:
@@ -148,6 +161,10 @@ class Client:
     def resume(self, run_id: str) -> RunView:
         """Go on: after a pause where it stood, after a stop or failure from the last finished round."""
         return from_json(RunView, self._json("POST", f"/runs/{quote(run_id, safe='')}/resume"))
+
+    def shred(self, run_id: str) -> Shredded:
+        """Delete the key and all files of a run that has ended, for good. Raises ConflictError, NotFoundError."""
+        return from_json(Shredded, self._json("POST", f"/runs/{quote(run_id, safe='')}/shred"))
 
     def prioritise(self, run_id: str, priority: Priority) -> RunView:
         """Let a run that waits begin before others, or after them. Raises ProtocolError when it has begun."""
@@ -208,7 +225,17 @@ class Client:
         A download that is cut is taken up again where it stopped, for up to `patience_s` seconds without success; what
         has come stays beside `path`, and the next download of the same model goes on with it.
         """
-        return save(lambda start: self._piece(digest, start, run), digest, path, patience_s=patience_s)
+        where, params = f"/models/{quote(digest, safe=':')}", {"run": run} if run else {}
+        return save(lambda start: self._piece(where, start, params), digest, path, patience_s=patience_s)
+
+    def silo_models(self, run: str, silo: str = "") -> tuple[SiloModelView, ...]:
+        """Silos' own models that a run without masks keeps, by round and silo; those of one silo."""
+        return all_of(SiloModelView, self._json, f"/runs/{quote(run, safe='')}/silo-models", silo=silo)
+
+    def download_silo_model(self, model: SiloModelView, path: Path, *, patience_s: float = 60.0) -> int:
+        """Write a silo's own model into `path`, as `download` does; its size in bytes."""
+        where = f"/runs/{quote(model.run, safe='')}/silo-models/{model.round}/{quote(model.silo, safe='')}"
+        return save(lambda start: self._piece(where, start, {}), model.digest, path, patience_s=patience_s)
 
     def prune(self, *, newest: int = 2, older_than_days: float = 30.0, really: bool = False) -> Pruned:
         """What can go of the models of runs that ended long ago; `really`: it goes. Raises ConfigError."""
@@ -285,6 +312,11 @@ class Client:
         """The newest signed roster, to the byte. Raises NotFoundError where the coordinator was handed none."""
         return self._raw("GET", "/roster")
 
+    def rosters(self, *, limit: int = 100, before: int = 0) -> tuple[RosterView, ...]:
+        """The rosters that the coordinator was handed, newest first; those with a serial below `before`, if given."""
+        params = {"limit": str(limit), **({"after": str(before)} if before else {})}
+        return list_of(RosterView, self._json("GET", "/roster/history", params=params))
+
     def put_roster(self, document: bytes) -> None:
         """Hand the coordinator a signed roster. Raises AuthError for too few signatures, ConflictError."""
         self._raw("PUT", "/roster", document)
@@ -312,6 +344,10 @@ class Client:
         params = {"organisation": organisation} if organisation else {}
         return from_json(InviteView, self._json("POST", f"/silos/{quote(name, safe='')}/invite", params=params))
 
+    def renew(self, name: str) -> InviteView:
+        """Let an enrolled silo bring another key, once; its own counts until then. Raises NotFoundError."""
+        return from_json(InviteView, self._json("POST", f"/silos/{quote(name, safe='')}/renew"))
+
     def revoke(self, name: str) -> None:
         """Refuse a silo from now on. Raises NotFoundError."""
         self._json("DELETE", f"/silos/{quote(name, safe='')}")
@@ -320,14 +356,17 @@ class Client:
         """Whether the coordinator answers, and what it carries."""
         return from_json(HealthView, self._json("GET", "/health"))
 
+    def metrics(self) -> str:
+        """How the coordinator is doing, in Prometheus' text format."""
+        return self._raw("GET", "/metrics").decode()
+
     def error_page(self) -> str:
         """What each kind of error means, in Markdown; no token is needed."""
         return self._raw("GET", "/errors").decode()
 
     @contextmanager
-    def _piece(self, digest: str, start: int, run: str) -> Iterator[Piece]:
+    def _piece(self, where: str, start: int, params: Mapping[str, str]) -> Iterator[Piece]:
         """A model's bytes from `start` on."""
-        params, where = {"run": run} if run else {}, f"/models/{quote(digest, safe=':')}"
         headers = {"accept-encoding": "identity", **({"range": f"bytes={start}-"} if start else {})}
         try:
             with self._http.stream("GET", where, params=params, headers=headers) as response:
@@ -343,15 +382,23 @@ class Client:
     def _lines(
         self, where: str, after: int, params: Mapping[str, str | list[str]] | None = None
     ) -> Iterator[Iterator[str]]:
-        """The lines of a stream of events, from entry `after` (exclusive) on."""
+        """The lines of a stream of events, from entry `after` (exclusive) on.
+
+        On connections of its own: a stream that nobody reads on may be ended by the garbage collector, at any place in
+        another request, where the lock of the connections is held that both would share.
+        """
         headers = {"accept": "text/event-stream", "last-event-id": str(after)}
+        http = self._connect()
+        self._streams.add(http)
         try:
-            with self._http.stream("GET", where, headers=headers, params=params) as response:
+            with http, http.stream("GET", where, headers=headers, params=params) as response:
                 if response.status_code != httpx.codes.OK:
                     raise error_from(response.status_code, response.read())
                 yield response.iter_lines()
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
+        finally:
+            self._streams.discard(http)
 
     def _json(
         self,

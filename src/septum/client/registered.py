@@ -8,7 +8,7 @@ from urllib.parse import quote
 from septum.client.wire import Ask, all_of
 from septum.protocol.codec import from_json, to_json
 from septum.protocol.plan import Metric
-from septum.protocol.registered import DeploymentView, ModelVersionView, NewDeployment, NewVersion
+from septum.protocol.registered import DeploymentView, ModelStage, ModelVersionView, NewDeployment, NewVersion
 
 
 class RegisteredClient:
@@ -17,9 +17,12 @@ class RegisteredClient:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
-    def versions(self, name: str = "") -> tuple[ModelVersionView, ...]:
-        """Those that one may see, by name and number; of one name, or of all."""
-        return all_of(ModelVersionView, self._ask, "/models/versions", name=name)
+    def versions(
+        self, name: str = "", stages: Sequence[ModelStage] = (), *, text: str = ""
+    ) -> tuple[ModelVersionView, ...]:
+        """Those that one may see, by name and number; of one name, of these stages, with `text` in their name."""
+        wanted = [one.value for one in stages]
+        return all_of(ModelVersionView, self._ask, "/models/versions", name=name, stage=wanted, q=text)
 
     def version(self, name: str, version: int) -> ModelVersionView:
         """One of them. Raises NotFoundError."""

@@ -14,6 +14,7 @@ from septum.protocol.codec import from_json, loads
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 10.0
+MAX_EVENT_BYTES = 2 * 1024 * 1024  # a fact with something of each of 1,000 silos is a few hundred KB
 T = TypeVar("T")
 
 Lines = Callable[[str, int, Mapping[str, str | list[str]]], AbstractContextManager[Iterator[str]]]
@@ -73,7 +74,7 @@ def entries(cls: type[T], lines: Iterable[str]) -> Iterator[T]:
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif not line and data:
-            yield from_json(cls, loads("\n".join(data).encode()))
+            yield from_json(cls, loads("\n".join(data).encode(), limit=MAX_EVENT_BYTES))
             data = []
 
 

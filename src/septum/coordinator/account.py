@@ -7,8 +7,8 @@ import secrets
 
 from septum.coordinator import totp
 from septum.coordinator.attempts import PER_PAIR, Attempts
+from septum.coordinator.audit import Audit
 from septum.coordinator.caller import Caller
-from septum.coordinator.effects import Performer
 from septum.coordinator.feed import Feed
 from septum.coordinator.login import TOKEN_PREFIX, Login, secret_hash
 from septum.coordinator.passwords import check_new
@@ -17,6 +17,7 @@ from septum.ports.clock import Clock
 from septum.ports.credentials import Credentials, CredentialStore
 from septum.ports.people import check_title
 from septum.ports.sessions import ApiToken, SessionStore
+from septum.protocol.audit import AuditKind, Record
 from septum.protocol.feed import Change, Kind
 from septum.protocol.people_views import ConfirmTotp, MadeToken, NewPassword, NewToken, TokenView, TotpView
 from septum.protocol.rights import Right
@@ -35,18 +36,19 @@ class Account:
         credentials: CredentialStore,
         sessions: SessionStore,
         login: Login,
-        performer: Performer,
         clock: Clock,
         issuer: str,
         feed: Feed,
+        audit: Audit,
     ) -> None:
         self._credentials = credentials
         self._sessions = sessions
         self._login = login
-        self._performer = performer
+        self._performer = feed.performer
         self._clock = clock
         self._issuer = issuer
         self._feed = feed
+        self._audit = audit
         self._attempts = Attempts(per_account=PER_PAIR)
 
     async def change_password(self, caller: Caller, wanted: NewPassword) -> None:
@@ -54,7 +56,8 @@ class Account:
         await self._proven(caller, wanted.password)
         check_new(wanted.new_password, caller.name)
         kept = await self._login.passwords.hash(wanted.new_password)
-        await self._performer.write(self._credentials.choose_password, caller.name, kept)
+        record = Record(AuditKind.PASSWORD_CHANGED, caller.name, {"person": caller.name})
+        await self._audit.write(record, self._credentials.choose_password, caller.name, kept)
         log.info("password_changed", extra={"person": caller.name})
 
     def offer_totp(self, caller: Caller) -> TotpView:
@@ -73,14 +76,16 @@ class Account:
             )
         codes = totp.new_recovery_codes()
         hashes = [totp.recovery_hash(code) for code in codes]
-        await self._performer.write(self._credentials.set_totp, caller.name, secret, step, hashes)
+        await self._audit.write(
+            _second_factor(caller, "on"), self._credentials.set_totp, caller.name, secret, step, hashes
+        )
         log.info("second_factor_on", extra={"person": caller.name})
         return codes
 
     async def drop_totp(self, caller: Caller, password: str) -> None:
         """Ask for no second factor any more. Raises AuthError for a wrong password."""
         await self._proven(caller, password)
-        await self._performer.write(self._credentials.set_totp, caller.name, b"", 0, ())
+        await self._audit.write(_second_factor(caller, "off"), self._credentials.set_totp, caller.name, b"", 0, ())
         log.warning("second_factor_off", extra={"person": caller.name})
 
     async def tokens(self, caller: Caller) -> tuple[TokenView, ...]:
@@ -120,6 +125,10 @@ class Account:
             raise AuthError("this is not your password", hint="an administrator can reset it: septum user reset")
         self._attempts.forgive(caller.name, "")
         return known
+
+
+def _second_factor(caller: Caller, now: str) -> Record:
+    return Record(AuditKind.SECOND_FACTOR, caller.name, {"person": caller.name, "is": now})
 
 
 def _change(kind: Kind, caller: Caller, token_id: str) -> Change:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from septum.coordinator.apps import Apps
-from septum.coordinator.asgi import Scope, Send, headers_of, send_body, send_span
+from septum.coordinator.asgi import Scope, Send, headers_of, send_blob, send_body
 from septum.coordinator.gate import Gate
 from septum.errors import NotFoundError
 from septum.protocol.codec import encode
@@ -47,7 +47,8 @@ class AppApi:
         found = next((view for view in await self._apps.views() if view.blob.digest == blob), None)
         if found is None:
             raise NotFoundError(f"there is no package with the bytes {blob[:100]}", hint="septum app list")
-        await send_span(scope, send, await self._apps.path(found.digest), headers.get("range", ""))
+        async with self._apps.file(found.digest) as opened:
+            await send_blob(scope, send, opened, headers.get("range", ""))
 
 
 def _offer(view: AppView) -> AppOffer:

@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from septum.adapters.identity.app_signatures import Signed, verified
+from septum.coordinator.areas import APPS
 from septum.coordinator.effects import Performer
 from septum.coordinator.feed import Feed
 from septum.coordinator.pipe import Pipe, Room, pour
 from septum.errors import ConflictError, DigestError, NotFoundError, SeptumError, TooLargeError
 from septum.ports.apps import AppRecord, AppRegistry
-from septum.ports.blobs import BlobStore
+from septum.ports.blobs import BlobStore, OpenBlob
 from septum.ports.clock import Clock
 from septum.protocol.codec import Scalar, dumps, to_json
 from septum.protocol.feed import Change, Kind
 from septum.protocol.messages import Blob
+from septum.protocol.sources import SourceFile
 from septum.protocol.views import AppView
-from septum.sdk.package_file import description_in, read_description, read_package
+from septum.sdk.package_file import description_of, read_description, read_opened
 from septum.sdk.presets import check_preset
 
 log = logging.getLogger("septum.coordinator.apps")
 
-AREA = "apps"
 MAX_SIGNATURES_BYTES = 64 * 1024
 MAX_PRESETS = 100  # given to one package; every list of packages carries them
 MAX_PRESET_BYTES = 16 * 1024
@@ -47,14 +49,14 @@ class PackageFacts:
 class Verify:
     """How packages are looked at.
 
-    package     all of a file is verified; raises a SeptumError for one that is not sound
+    package     all of a file is verified, which errors call so; raises a SeptumError for one that is not sound
     signatures  the sidecar's JSON, for these facts and this digest; raises AuthError for one that is wrong
     preset      a preset's name and values, for the package in a file; the checked values, or a SeptumError
     """
 
-    package: Callable[[Path], PackageFacts]
+    package: Callable[[OpenBlob, str], PackageFacts]
     signatures: Callable[[bytes, PackageFacts, str], None]
-    preset: Callable[[Path, str, Mapping[str, object]], dict[str, Scalar]]
+    preset: Callable[[OpenBlob, str, Mapping[str, object]], dict[str, Scalar]]
 
 
 class Apps:
@@ -89,7 +91,7 @@ class Apps:
         try:
             if came.digest != digest:
                 raise DigestError(f"{digest} was announced, and the bytes that came have the digest {came.digest}")
-            facts = await self._performer.compute(self._verify.package, self._blobs.path(AREA, came.blob))
+            facts = await self._performer.compute(self._verified, came)
             kept = await self._feed.write(
                 _change(Kind.APP_PUSHED, by, facts), self._add, came, facts, self._clock.unix()
             )
@@ -134,8 +136,8 @@ class Apps:
         of a preset in the package, TooLargeError.
         """
         record = await self._performer.read(self._registry.get, digest)
-        path = self._blobs.path(AREA, record.blob)
-        checked = await self._performer.read(self._verify.preset, path, name, values)
+        async with self._opened(record) as file:
+            checked = await self._performer.read(self._verify.preset, file, name, values)
         if (size := len(dumps(to_json(checked)))) > MAX_PRESET_BYTES:
             raise TooLargeError(f"preset {name!r} has {size} bytes as JSON, at most {MAX_PRESET_BYTES}")
         if name not in record.presets and len(record.presets) >= MAX_PRESETS:
@@ -166,12 +168,21 @@ class Apps:
 
     async def description(self, digest: str) -> bytes:
         """What a package says of itself, JSON: hyper-parameters, contract, what leaves, presets, wheels."""
-        return await self._performer.read(description_in, await self.path(digest))
+        async with self.file(digest) as file:
+            return await self._performer.read(_description, file)
 
-    async def path(self, digest: str) -> Path:
-        """The file of a package, to be read only. Raises NotFoundError."""
-        record = await self._performer.read(self._registry.get, digest)
-        return self._blobs.path(AREA, record.blob)
+    @asynccontextmanager
+    async def file(self, digest: str) -> AsyncIterator[OpenBlob]:
+        """The bytes of a package. Raises NotFoundError."""
+        async with self._opened(await self._performer.read(self._registry.get, digest)) as opened:
+            yield opened
+
+    def _opened(self, record: AppRecord) -> AbstractAsyncContextManager[OpenBlob]:
+        return self._performer.opened(self._blobs.open(APPS, record.blob))
+
+    def _verified(self, came: _Came) -> PackageFacts:
+        with self._blobs.open(APPS, came.blob) as opened:
+            return self._verify.package(opened, came.digest)
 
     async def _stored(self, chunks: AsyncIterator[bytes]) -> _Came:
         return await pour(self._room, chunks, lambda pipe: self._performer.compute(self._store, pipe))
@@ -187,18 +198,18 @@ class Apps:
                 yield chunk
 
         try:
-            blob = self._blobs.put(AREA, digested(), durable=True, limit=self._limit_bytes)
+            blob = self._blobs.put(APPS, digested(), durable=True, limit=self._limit_bytes)
         finally:
             pipe.abandon()
         return _Came(f"sha256:{hasher.hexdigest()}", blob, size_bytes)
 
     def _remove(self, record: AppRecord) -> None:
         """The bytes first: a kill in between leaves a record, by which the removal is repeated."""
-        self._blobs.discard(AREA, [record.blob])
+        self._blobs.discard(APPS, [record.blob])
         self._registry.remove(record.digest)
 
     def _add(self, came: _Came, facts: PackageFacts, at: float) -> AppRecord:
-        self._blobs.size_bytes(AREA, came.blob)  # it may have been removed meanwhile: then this push failed
+        self._blobs.size_bytes(APPS, came.blob)  # it may have been removed meanwhile: then this push failed
         known = next((one for one in self._registry.all() if one.digest == came.digest), None)
         signatures = "[]" if known is None else known.signatures
         return self._registry.add(
@@ -208,7 +219,7 @@ class Apps:
     def _discard(self, blob: str) -> None:
         """Remove the bytes of a package that was refused, unless they are those of one that is known."""
         if all(one.blob != blob for one in self._registry.all()):
-            self._blobs.discard(AREA, [blob])
+            self._blobs.discard(APPS, [blob])
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +243,8 @@ def _change(kind: Kind, by: str, app: PackageFacts | AppRecord, preset: str = ""
     return Change(kind, by, app=f"{app.name}=={app.version}", preset=preset)
 
 
-def _package(path: Path) -> PackageFacts:
-    package = read_package(path)
+def _package(file: OpenBlob, called: str) -> PackageFacts:
+    package = read_opened(SourceFile(file.source), file.size_bytes, Path(called))
     return PackageFacts(package.name, package.version)
 
 
@@ -241,8 +252,12 @@ def _signatures(signatures: bytes, facts: PackageFacts, digest: str) -> None:
     verified(signatures, Signed(facts.name, facts.version, digest))
 
 
-def _preset(path: Path, name: str, values: Mapping[str, object]) -> dict[str, Scalar]:
-    return check_preset(read_description(description_in(path)), name, values)
+def _preset(file: OpenBlob, name: str, values: Mapping[str, object]) -> dict[str, Scalar]:
+    return check_preset(read_description(_description(file)), name, values)
+
+
+def _description(file: OpenBlob) -> bytes:
+    return description_of(SourceFile(file.source), file.size_bytes)
 
 
 VERIFY = Verify(_package, _signatures, _preset)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
-from pathlib import Path
 from typing import cast
 
 from septum.adapters.channel.wire_errors import RETRY_AFTER, RETRY_STATUSES, error_body
 from septum.coordinator.ranges import Span, range_of
 from septum.errors import ConnectionFailedError, NotFoundError, SeptumError, TooLargeError
+from septum.ports.blobs import OpenBlob
 
 Scope = MutableMapping[str, object]
 Message = MutableMapping[str, object]
@@ -103,36 +103,47 @@ async def send_error(send: Send, error: SeptumError, status: int | None = None) 
     await send_body(send, answered, error_body(error), headers=headers)
 
 
-async def send_file(scope: Scope, send: Send, path: Path, size_bytes: int, span: Span | None = None) -> None:
-    """A file: whole by the server itself where it can, which takes no memory; of a span at most RANGE_BYTES.
+async def send_blob(
+    scope: Scope,
+    send: Send,
+    blob: OpenBlob,
+    asked: str,
+    headers: Headers = ((b"content-type", b"application/octet-stream"),),
+    *,
+    whole_ranges: bool = False,
+) -> None:
+    """A blob, or the part of it that a Range header asks for: at most RANGE_BYTES of that, but for `whole_ranges`.
 
-    That an answer may hold less than was asked for: RFC 9110, section 15.3.7. The client asks on.
+    That an answer may hold less than was asked for: RFC 9110, section 15.3.7. Silos ask on.
     """
-    fields = [(b"content-type", b"application/octet-stream"), (b"accept-ranges", b"bytes")]
-    if span is not None:
-        span = Span(span.start, min(span.stop, span.start + RANGE_BYTES), span.whole_bytes)
-        fields += [(b"content-range", span.content_range.encode())]
-    size = size_bytes if span is None else span.size_bytes
-    fields += [(b"content-length", str(size).encode())]
-    await send({"type": "http.response.start", "status": 200 if span is None else 206, "headers": fields})
-    if span is None and "http.response.pathsend" in cast("Mapping[str, object]", scope.get("extensions") or {}):
-        await send({"type": "http.response.pathsend", "path": str(path)})
-        return
-    loop = asyncio.get_running_loop()
-    with path.open("rb", buffering=0) as file:
-        file.seek(0 if span is None else span.start)
-        while size and (chunk := await loop.run_in_executor(None, file.read, min(size, FILE_CHUNK_BYTES))):
-            size -= len(chunk)
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def send_span(scope: Scope, send: Send, path: Path, asked: str) -> None:
-    """A file, or the part of it that a Range header asks for."""
-    size = path.stat().st_size
+    size = blob.size_bytes
     span = range_of(asked, size)
     if span is not None and not span.size_bytes:
         error = NotFoundError(f"this blob has {size} bytes; there is no {asked[:100]}")
         await send_body(send, 416, error_body(error), headers=((b"content-range", span.content_range.encode()),))
         return
-    await send_file(scope, send, path, size, span)
+    if span is not None and not whole_ranges:
+        span = Span(span.start, min(span.stop, span.start + RANGE_BYTES), span.whole_bytes)
+    await _send_part(scope, send, blob, span, headers)
+
+
+async def _send_part(scope: Scope, send: Send, blob: OpenBlob, span: Span | None, headers: Headers) -> None:
+    """The whole of a file by the server itself where it can, which takes no memory; all else in chunks."""
+    fields = [*headers, (b"accept-ranges", b"bytes")]
+    if span is not None:
+        fields.append((b"content-range", span.content_range.encode()))
+    size = blob.size_bytes if span is None else span.size_bytes
+    fields.append((b"content-length", str(size).encode()))
+    await send({"type": "http.response.start", "status": 200 if span is None else 206, "headers": fields})
+    extensions = cast("Mapping[str, object]", scope.get("extensions") or {})
+    if span is None and blob.file is not None and "http.response.pathsend" in extensions:
+        await send({"type": "http.response.pathsend", "path": str(blob.file)})
+        return
+    loop, first = asyncio.get_running_loop(), 0 if span is None else span.start
+    for start in range(first, first + size, FILE_CHUNK_BYTES):
+        chunk = bytearray(min(FILE_CHUNK_BYTES, first + size - start))
+        if not blob.read_now(start, memoryview(chunk)):  # another thread costs as much as all else together
+            await loop.run_in_executor(None, blob.source.read, start, memoryview(chunk))
+        await send({"type": "http.response.body", "body": bytes(chunk), "more_body": True})
+        await asyncio.sleep(0)  # others have their turn also where the client takes it all at once
+    await send({"type": "http.response.body", "body": b""})

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from septum.adapters.blobs.writing import BUFFER_BYTES, Digester, digest_start, write
+from septum.adapters.blobs.writing import BUFFER_BYTES, Digester, PlainFile, digest_start, write
 from septum.errors import ConfigError, MessageError, StorageError
 from septum.protocol.codec import Json, dumps, from_json, loads, to_json
 from septum.protocol.versions import Sides, Wire
@@ -70,7 +70,7 @@ class Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of the backup in `folder`, and see that all of it is on disk."""
     body = FORMAT.mark(cast("dict[str, object]", to_json(manifest)))
-    with open(folder / MANIFEST, "xb", opener=_private) as file:
+    with open(folder / MANIFEST, "xb", opener=private) as file:
         file.write(dumps(cast("dict[str, Json]", body)) + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -119,9 +119,9 @@ def copy_open(source: int, target: Path) -> Entry:
     make_folders(target.parent)
     mode = stat.S_IMODE(os.fstat(source).st_mode) & 0o700 or 0o600  # what is in here is nobody else's business
     digester = Digester()
-    with os.fdopen(source, "rb", buffering=0) as reader, open(target, "xb", buffering=0, opener=_private) as writer:
+    with os.fdopen(source, "rb", buffering=0) as reader, open(target, "xb", buffering=0, opener=private) as writer:
         chunks = iter(partial(reader.read, BUFFER_BYTES), b"")
-        write(writer.fileno(), chunks, digester, limit=0, guard=nullcontext)
+        write(PlainFile(writer.fileno()), chunks, digester, limit=0, guard=nullcontext)
         os.fchmod(writer.fileno(), mode)
         os.fsync(writer.fileno())
     return Entry(digester.digest, digester.size_bytes, f"{mode:04o}")
@@ -171,5 +171,6 @@ def translated(doing: str) -> Iterator[None]:
         ) from error
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """Open a new file for its owner alone; an `opener` for `open`."""
     return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -5,6 +5,8 @@
     GET uploads/DIGEST                           how much of one is here, in Upload-Offset and Upload-Complete: the
                                                  fields of draft-ietf-httpbis-resumable-upload
     GET blobs/DIGEST    [Range: bytes=a-]        a model, or what is left of one
+    GET blobs/DIGEST    Septum-Takes-From: HOST, HOST    307 to one of these hosts, if a model lies there; asked once
+                                                 more, the model itself
 
 Of two uploads of one blob by one silo the newer goes on: the older one's connection is broken, and only the coordinator
 does not know it yet. So does a question for the offset end an upload, for the answer has to stay true.
@@ -19,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from septum.adapters.channel.elsewhere import TAKES_FROM
 from septum.adapters.channel.wire_errors import error_body
 from septum.coordinator.asgi import (
     Receive,
@@ -27,8 +30,8 @@ from septum.coordinator.asgi import (
     chunks_of,
     declared_size,
     headers_of,
+    send_blob,
     send_body,
-    send_span,
 )
 from septum.coordinator.gate import Gate
 from septum.coordinator.live import Live
@@ -41,9 +44,11 @@ from septum.ports.blobs import OffsetError
 UPLOAD_THREADS = 32  # a slow upload holds one; more at one time wait their turn
 READ_ON_BYTES = 1024 * 1024  # of an upload that is refused, or its sender may lose the answer (RFC 9112, section 9.6)
 READ_ON_S = 2.0
+MAX_HOSTS = 32  # of those from which a silo takes blobs
 UPLOADS_A_SILO = 4  # under way at one time: no silo may take all threads with slow ones
 
 _Key = tuple[str, str, str]  # run, silo, digest
+_NOT_KEPT = ((b"cache-control", b"no-store"),)
 _REPLACED = ConnectionFailedError("another request for the same blob took the place of this one")
 
 
@@ -111,14 +116,20 @@ class BlobApi:
         offset, complete = self._service.arrived(live, asker.silo, digest)
         if complete:
             self._service.uploaded(live, asker.silo, digest, mark)
-        await send_body(send, 200, b"{}", headers=(*_offset(offset, complete), (b"cache-control", b"no-store")))
+        await send_body(send, 200, b"{}", headers=(*_offset(offset, complete), *_NOT_KEPT))
 
     async def download(self, scope: Scope, send: Send, run: str, digest: str) -> None:
         """Send a model, or a part of one."""
         headers = headers_of(scope)
         asker = self._gate.verified(scope, headers)
-        path = await self._service.blob_path(asker.silo, run, digest, whole="range" not in headers)
-        await send_span(scope, send, path, headers.get("range", ""))
+        if "range" not in headers:  # what was cut goes on here
+            hosts = [host.strip() for host in headers.get(TAKES_FROM.lower(), "").split(",")[:MAX_HOSTS]]
+            location = await self._service.model_elsewhere(asker.silo, run, digest, list(filter(None, hosts)))
+            if location:
+                await send_body(send, 307, b"{}", headers=((b"location", location.encode()), *_NOT_KEPT))
+                return
+        async with self._service.model_for(asker.silo, run, digest, whole="range" not in headers) as blob:
+            await send_blob(scope, send, blob, headers.get("range", ""))
 
     def _start_of(self, headers: Mapping[str, str]) -> int:
         """Which byte comes first. Raises TooLargeError before anything was read, MessageError."""

@@ -10,11 +10,11 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from septum.adapters.file_source import file_source
 from septum.adapters.identity.masking_primitives import openssl
+from septum.coordinator.areas import optimizer_area, silo_models_area
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
 from septum.errors import SecAggError, SeptumError
@@ -23,9 +23,10 @@ from septum.ports.blobs import BlobStore
 from septum.protocol import masked_combine, metrics_combine, query_combine
 from septum.protocol.combine import Blobs, Writer, perform
 from septum.protocol.masked import scale_of
-from septum.protocol.messages import Blob
+from septum.protocol.messages import Blob, Stage
 from septum.protocol.plan import Plan
 from septum.protocol.run_state import Combine, Combined
+from septum.protocol.silo_models import kept_model
 from septum.secagg.context import Place, Terms, threshold
 from septum.secagg.masks import Masker
 from septum.secagg.messages import Reveal
@@ -54,9 +55,9 @@ class Combiner:
         with ExitStack() as stack:
             blobs = Blobs(
                 payload=lambda blob: stack.enter_context(spool.source(blob)),
-                model=lambda blob: stack.enter_context(self.shelf.source(blob, last=True)),
-                optimizer=lambda blob: stack.enter_context(file_source(self.blobs.path(area, blob.digest))),
-                keep_model=self.shelf.add,
+                model=lambda blob: stack.enter_context(self.shelf.source(run_id, blob, last=True)),
+                optimizer=lambda blob: stack.enter_context(self.blobs.open(area, blob.digest)).source,
+                keep_model=partial(self.shelf.add, run_id),
                 open_optimizer=lambda: _pushed(lambda chunks: self.blobs.put(area, chunks, durable=True)),
             )
             strategy = strategy_of(plan.strategy)
@@ -64,10 +65,21 @@ class Combiner:
             if metrics_combine.asked_of(plan, effect.stage):
                 return metrics_combine.perform(effect, plan, blobs, unmask)
             if plan.masking is None:
-                return perform(effect, strategy, blobs)
+                return _keeping(effect, plan, blobs, spool, perform(effect, strategy, blobs))
             if plan.query is not None:
                 return query_combine.perform(effect, plan.query, blobs, unmask)
             return masked_combine.perform(effect, strategy, blobs, scale_of(plan), unmask)
+
+
+def _keeping(effect: Combine, plan: Plan, blobs: Blobs, spool: Spool, combined: Combined) -> Combined:
+    """With each silo's own model, where the plan has them kept: what the silos sent stays, and is not copied."""
+    if not plan.keep_silo_models or effect.stage is not Stage.TRAIN or effect.base is None:
+        return combined
+    base, kept = blobs.model(effect.base), {}
+    for silo, given in sorted(effect.contributions.items()):
+        kept[silo] = kept_model(base, blobs.payload(given.payload), given.payload)
+        spool.share(given.payload, silo_models_area(spool.run_id))
+    return replace(combined, kept=kept)
 
 
 def _unmasker(effect: Combine, plan: Plan, run_id: str, layout: str) -> Masker:
@@ -109,15 +121,6 @@ def _well_formed(transcript: Transcript, reveals: Mapping[str, Reveal]) -> dict[
     if wrong and len(found) < threshold(len(transcript.silos)):
         raise SecAggError("; ".join(wrong))
     return found
-
-
-def optimizer_area(run_id: str) -> str:
-    """Where a run keeps its server optimizer's state: an area of its own, for two runs may have equal states.
-
-    >>> optimizer_area("r1")
-    'optimizer-r1'
-    """
-    return f"optimizer-{run_id}"
 
 
 def _pushed(put: Callable[[Iterable[bytes]], str]) -> Writer:

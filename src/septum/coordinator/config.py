@@ -10,12 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from septum.adapters.tracing.open import check_endpoint
+from septum.coordinator.blobs_config import BlobsConfig, read_blobs
 from septum.coordinator.oidc_config import OidcConfig, read_oidc
+from septum.coordinator.secrets_config import SecretsConfig, read_secrets
+from septum.coordinator.store_config import StoreConfig, read_store
 from septum.errors import ConfigError, did_you_mean
 from septum.ports.telemetry import Kept
+from septum.protocol.aggregator import check_labels
 from septum.protocol.codec import Scalar
 
 FILE_NAME = "coordinator.toml"
+_TABLES = ("data_dir", "store", "blobs", "oidc", "secrets")  # what is no plain key of the file
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -27,6 +33,7 @@ class CoordinatorConfig:
     names            host names and IP addresses by which silos and people reach it; its certificate is made for them
     url              how others reach it, if not by the first of `names` and the port (behind a proxy, say)
     name             what silos are told they enrolled with
+    labels           by which runs name the coordinators that may drive them: `septum run submit --aggregator LABEL`
     certificate, key PEM files of one's own, signed by a public authority; without them septum makes a private one
     hold_s           how long a request waits for news before it is answered with none; a poll twice as long
     max_blob_mb      largest payload of a silo, and so largest model, in MiB
@@ -39,9 +46,16 @@ class CoordinatorConfig:
     approve_own      whether people may approve a model that they registered themselves, before it is deployed
     console_port     where the console and the API are served to this machine alone, on 127.0.0.1 and without TLS
                      (docs/decisions/0029); 0 takes any free port, -1 none: then they are at `listen` alone
+    metrics_port     where /metrics, /healthz and /readyz are served to this machine alone, on 127.0.0.1, without TLS
+                     and without a token: for a Prometheus beside it; 0 takes any free port, -1 none
+    traces_endpoint  an OpenTelemetry collector that is told of each round as a trace, `https://HOST:PORT`, by OTLP over
+                     HTTP; empty: none. Needs the extra `otel`
     log_level        debug, info, warning or error
     logs_days        for how many days what silos tell of the runs' logs is kept
     logs_mb          and how much of it at most, in MiB; the oldest goes
+    secrets          the key that seals secrets in the database, `[secrets]`: coordinator/secrets_config.py; None: none
+    store            a PostgreSQL database, `[store]`: coordinator/store_config.py; None for the file in `data_dir`
+    blobs            a bucket of S3, `[blobs]`: coordinator/blobs_config.py; None for the directory in `data_dir`
     oidc             an identity provider, `[oidc]`: coordinator/oidc_config.py; None without one
     tracking         where runs are recorded besides: the settings of each tracker by its name, `[tracking.jsonl]`
     """
@@ -51,6 +65,7 @@ class CoordinatorConfig:
     names: tuple[str, ...] = ("localhost", "127.0.0.1")
     url: str = ""
     name: str = "septum"
+    labels: tuple[str, ...] = ()
     certificate: str = ""
     key: str = ""
     hold_s: float = 25.0
@@ -63,9 +78,14 @@ class CoordinatorConfig:
     session_hours: int = 12
     approve_own: bool = False
     console_port: int = -1
+    metrics_port: int = -1
+    traces_endpoint: str = ""
     log_level: str = "info"
     logs_days: int = 30
     logs_mb: int = 1024
+    secrets: SecretsConfig | None = None
+    store: StoreConfig | None = None
+    blobs: BlobsConfig | None = None
     oidc: OidcConfig | None = None
     tracking: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
 
@@ -82,6 +102,14 @@ class CoordinatorConfig:
             raise ConfigError("names is empty: silos need a name to reach the coordinator by", hint='names = ["host"]')
         if self.url and not self.url.startswith("https://"):
             raise ConfigError(f"url {self.url!r} does not begin with https://; septum speaks nothing else")
+        if self.traces_endpoint:
+            check_endpoint(self.traces_endpoint, "traces_endpoint")
+        if self.blobs is not None and self.blobs.presigned and self.secrets is not None and self.secrets.blobs:
+            raise ConfigError(
+                "blobs.presigned has silos fetch models from the bucket itself, where they lie sealed",
+                hint="[secrets] blobs = false leaves them as they are; or take blobs.presigned out",
+            )
+        check_labels(self.labels)
         if self.log_level not in LEVELS:
             raise ConfigError(f"log_level {self.log_level!r}: {did_you_mean(self.log_level, LEVELS)}")
         _in_range("hold_s", self.hold_s, 0.1, 30)  # silos give up after 45 s of silence, in a poll after 70
@@ -92,6 +120,7 @@ class CoordinatorConfig:
         _in_range("streams_per_person", self.streams_per_person, 1, 65_536)
         _in_range("idle_logout_min", self.idle_logout_min, 1, 24 * 60)
         _in_range("console_port", self.console_port, -1, 65_535)
+        _in_range("metrics_port", self.metrics_port, -1, 65_535)
         _in_range("session_hours", self.session_hours, 1, 30 * 24)
         _in_range("logs_days", self.logs_days, 1, 36_500)
         _in_range("logs_mb", self.logs_mb, 16, 1024 * 1024)
@@ -146,10 +175,17 @@ def _read(path: Path) -> dict[str, object]:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint=f"ls -l {path}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    provider = content.pop("oidc", None)
+    provider, key = content.pop("oidc", None), content.pop("secrets", None)
+    store, blobs = content.pop("store", None), content.pop("blobs", None)
     settings = _checked(content, str(path))
+    if store is not None:
+        settings["store"] = read_store(store, path.parent, str(path))
+    if blobs is not None:
+        settings["blobs"] = read_blobs(blobs, path.parent, str(path))
     if provider is not None:
         settings["oidc"] = read_oidc(provider, path.parent, str(path))
+    if key is not None:
+        settings["secrets"] = read_secrets(key, path.parent, str(path))
     for name in ("certificate", "key"):  # relative to the file that names them
         if settings.get(name):
             settings[name] = str(path.parent / str(settings[name]))
@@ -162,9 +198,7 @@ def _make(data_dir: Path, settings: Mapping[str, object]) -> CoordinatorConfig:
 
 def _checked(settings: Mapping[str, object], where: str) -> dict[str, object]:
     """The settings with their types as declared. Raises ConfigError naming the key."""
-    fields = {
-        one.name: one.default for one in dataclasses.fields(CoordinatorConfig) if one.name not in ("data_dir", "oidc")
-    }
+    fields = {one.name: one.default for one in dataclasses.fields(CoordinatorConfig) if one.name not in _TABLES}
     checked: dict[str, object] = {}
     for name, value in settings.items():
         if name not in fields:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from septum.coordinator.asgi import Scope, Send, headers_of, send_body, send_span
+from septum.coordinator.asgi import Scope, Send, headers_of, send_blob, send_body
 from septum.coordinator.gate import Gate
 from septum.coordinator.registered import Registered
 from septum.errors import NotFoundError
@@ -32,7 +32,7 @@ class DeploymentApi:
             case []:
                 await send_body(send, 200, encode(await self._registered.orders(silo), self._wire))
             case ["blobs", blob]:
-                path = await self._registered.model_path(silo, blob)
-                await send_span(scope, send, path, headers.get("range", ""))
+                async with self._registered.model_for(silo, blob) as opened:
+                    await send_blob(scope, send, opened, headers.get("range", ""))
             case _:
                 raise NotFoundError(f"there is nothing at deployments/{'/'.join(which)[:100]}")

@@ -17,19 +17,22 @@ from dataclasses import dataclass, replace
 
 from septum.coordinator.effects import Performer
 from septum.coordinator.held import POLL, Held, HeldRequests
-from septum.coordinator.live import Discarded, Live, revive
+from septum.coordinator.inviting import invitation, is_open, takes_other_room
+from septum.coordinator.live import Discarded, Live, Told, revive
 from septum.coordinator.queueing import Queue
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.space import Space
 from septum.coordinator.spool import Spool, mark_of
 from septum.errors import ConflictError, NotFoundError, ProtocolError, SeptumError
-from septum.ports.blobs import BlobStore
+from septum.ports.audit import UNRECORDED, Recording
+from septum.ports.blobs import AwayError, BlobStore
 from septum.ports.clock import Clock
 from septum.ports.feed import UNTOLD, Telling
 from septum.ports.store import Pending, RunStore, Transition
+from septum.protocol.audit import Record
 from septum.protocol.closing import is_asked_again
 from septum.protocol.feed import Change
-from septum.protocol.messages import Evaluate, Instruction, Invitation, Masked, Report, Result, Train, Wait
+from septum.protocol.messages import Evaluate, Instruction, Masked, Report, Result, Train, Wait
 from septum.protocol.run import instruction, step
 from septum.protocol.run_state import (
     Combine,
@@ -42,13 +45,14 @@ from septum.protocol.run_state import (
     ModelLost,
     PayloadsLost,
     Phase,
-    Presence,
+    Requeue,
     Resume,
     Run,
     Tick,
 )
 
 log = logging.getLogger("septum.coordinator.driver")
+Committed = Callable[[float, Sequence[tuple[Run, Sequence[Told]]]], None]  # seconds, and what journals got, by run
 
 MAX_LIVES = 256  # ended runs leave the memory above this; a state is some KiB
 QUEUE_S = 60.0  # how often the queue is looked at though nothing has happened: runs that wait grow older
@@ -98,11 +102,18 @@ class Driver:
     """All runs at work. Everything but the constructor belongs in one event loop."""
 
     def __init__(
-        self, store: RunStore, blobs: BlobStore, clock: Clock, pace: Pace | None = None, feed: Telling = UNTOLD
+        self,
+        store: RunStore,
+        blobs: BlobStore,
+        clock: Clock,
+        pace: Pace | None = None,
+        feed: Telling = UNTOLD,
+        audit: Recording = UNRECORDED,
     ) -> None:
         self.pace = pace or Pace()
         self.store = store
         self.feed = feed
+        self.audit = audit
         self.clock = clock
         self.shelf = Shelf(blobs)
         self.held = HeldRequests(hold_s=self.pace.hold_s, per_silo=self.pace.per_silo)
@@ -124,6 +135,7 @@ class Driver:
         self.closing: SeptumError | None = None
         self.on_drain: list[Callable[[SeptumError], None]] = []
         self.on_facts: list[Callable[[str], None]] = []  # a run has something new in its journal, for good
+        self.on_committed: list[Committed] = []  # before anybody is answered
         self.on_changes: list[Callable[[], None]] = []  # the feed has something new, for good
 
     async def start(self) -> None:
@@ -135,13 +147,23 @@ class Driver:
             for lost in losses:
                 self.post(live, lost)
             self.adopt(live)
+            taken_up = self._take_up(live)
             if live.run.retrying and not live.run.combining:
                 self.space.wait_for(live)
             for entry in pending:
-                if not (losses and isinstance(entry.effect, Combine)):
+                if not isinstance(entry.effect, Combine) or (taken_up and not losses):
                     self.performer.start(live, entry)
         self._work = asyncio.create_task(self._run(), name="septum-driver")
         self._wake.set()
+
+    def _take_up(self, live: Live) -> bool:
+        """Whether this coordinator drives a run that had begun; where it may not, the run waits in the queue."""
+        why = self.queue.barred(live.run) if is_open(live.run) else ""
+        if why:
+            log.warning("run_not_driven", extra={"run_id": live.run.id, "reason": why})
+            self.post(live, Requeue(self.clock.unix(), why))
+            self._flush_now = True
+        return not why
 
     async def wait(self) -> None:
         """Until `close`, or until the driver failed; then its error is raised."""
@@ -286,7 +308,7 @@ class Driver:
         except SeptumError as error:
             item.fail(error)
             return
-        if isinstance(item.event, PayloadsLost | ModelLost) and before.combining and not run.combining:
+        if isinstance(item.event, PayloadsLost | ModelLost | Requeue) and before.combining and not run.combining:
             assert before.stage is not None
             live.settle(before.stage, before.round, before.attempt)
         for combine in live.take(run, effects, at=self.clock.unix(), by=item.by):
@@ -295,7 +317,7 @@ class Driver:
             live.look.update(held.silo for held in self.held.of_run(run.id))
         if not is_open(before) and is_open(run):
             self._invite(live)
-        self._reckon = self._reckon or _takes_other_room(before, run)
+        self._reckon = self._reckon or takes_other_room(before, run)
         if item.held is not None:
             live.look.add(item.held.silo)
         if item.reply is not None:
@@ -318,6 +340,12 @@ class Driver:
                 live.spool.keep(report.payload, mark_of(report.stage, report.round))
             case Combined() | CombineFailed() | CombineRefused():
                 live.settle(event.stage, event.round, event.attempt)
+            case Resume() if live.shredded_at is not None:
+                raise ConflictError(
+                    f"run {run.id} was shredded, and there is no model to go on from", hint=f"septum run clone {run.id}"
+                )
+            case Resume() if live.shredding:
+                raise ConflictError(f"run {run.id} is being shredded", hint=f"septum run shred {run.id} --yes")
             case PayloadsLost(silos=silos):
                 live.spool.lost(run.reports[silo].payload.digest for silo in silos if silo in run.reports)
             case _:
@@ -360,8 +388,10 @@ class Driver:
         unsaved = [(live.spool, live.spool.unsaved(live.run)) for live in dirty]
         transitions = tuple(live.transition() for live in dirty)
         changes = [change for live in dirty for change in live.changes()]
+        added, began = [(live.run, live.facts) for live in dirty], self.clock.monotonic()
+        records = [record for live in dirty for record in live.records]
         try:
-            saved, pending = await self.performer.write(self._store, unsaved, transitions, changes)
+            saved, pending = await self.performer.write(self._store, unsaved, transitions, changes, records)
         except (ConflictError, NotFoundError):
             raise
         except SeptumError as error:  # no space, say: nothing is acknowledged, everybody waits, and it is tried again
@@ -374,6 +404,8 @@ class Driver:
             for live in self.lives.values():
                 live.clock_gap -= self.clock.monotonic() - self._stuck_at
             self.stuck, self._stuck_at = "", None
+        for hear in self.on_committed:
+            hear(self.clock.monotonic() - began, added)
         self._flush_now = False
         if "flush" in self._timers:
             self._timers.pop("flush").cancel()
@@ -398,11 +430,12 @@ class Driver:
         unsaved: Sequence[tuple[Spool, list[bytes]]],
         transitions: Sequence[Transition],
         changes: Sequence[Change],
+        records: Sequence[Record],
     ) -> tuple[list[list[str]], Sequence[Sequence[Pending]]]:
         saved, at = [spool.save(payloads) for spool, payloads in unsaved], self.clock.unix()
-        if not changes:
+        if not changes and not records:
             return saved, self.store.commit(transitions, at=at)
-        with self.feed.telling(changes, at=at):
+        with self.feed.telling(changes, at=at), self.audit.recording(records, at=at, sign=bool(records)):
             return saved, self.store.commit(transitions, at=at)
 
     # --- answering -----------------------------------------------------------------------------------------------
@@ -429,9 +462,12 @@ class Driver:
     def _give(self, live: Live, held: Held, answer: Instruction) -> None:
         try:
             held.give(self._filled(live, answer))
+        except AwayError as error:  # the silo waits on, until it can be read again
+            self.space.missed(live, error, 0)
         except SeptumError as error:  # the silo waits on, for what the run says without this model
-            log.critical("model_unreadable", extra={"run_id": live.run.id, "error": error.message, "hint": error.hint})
             assert isinstance(answer, Train | Evaluate)
+            where = {"run_id": live.run.id, "round": answer.round}
+            log.critical("model_unreadable", extra={**where, "error": error.message, "hint": error.hint})
             self.post(live, ModelLost(answer.model.digest, error.message))
 
     def _filled(self, live: Live, answer: Instruction) -> Instruction:
@@ -439,9 +475,9 @@ class Driver:
         if not isinstance(answer, Train | Evaluate):
             return answer
         if answer.sealed:  # for this silo alone
-            return replace(answer, model=self.shelf.filled(answer.model))
+            return replace(answer, model=self.shelf.filled(live.run.id, answer.model))
         if live.filled is None or live.filled[0] != answer:
-            live.filled = (answer, replace(answer, model=self.shelf.filled(answer.model)))
+            live.filled = (answer, replace(answer, model=self.shelf.filled(live.run.id, answer.model)))
         return live.filled[1]
 
     def _invite(self, live: Live) -> None:
@@ -472,26 +508,3 @@ def _too_early(silo: str, report: Result, run: Run) -> ProtocolError:
         f"silo {silo!r} reported {what} before it was asked for; it may send it again",
         hint=f"septum run show {run.id}",
     )
-
-
-def is_open(run: Run) -> bool:
-    """Whether silos are invited to a run: it has begun, and has not ended."""
-    return run.outcome is None and run.phase is not Phase.QUEUED
-
-
-def _takes_other_room(before: Run, run: Run) -> bool:
-    """Whether a run takes more room than before or less, or waits for it in another way."""
-    queued = Phase.QUEUED in (before.phase, run.phase)
-    if is_open(before) != is_open(run) or (queued and before is not run):
-        return True
-    return before.presence is not run.presence and _refused(before) != _refused(run)
-
-
-def _refused(run: Run) -> int:
-    return sum(presence is Presence.REFUSED for presence in run.presence.values())
-
-
-def invitation(run: Run, silo: str, serving: Sequence[str]) -> Invitation | None:
-    """An invitation for `silo`, if the run is at work, wants it, and it does not serve it yet."""
-    wanted = is_open(run) and run.presence.get(silo, Presence.REFUSED) is not Presence.REFUSED
-    return Invitation(run.id, run.plan) if wanted and run.id not in serving else None

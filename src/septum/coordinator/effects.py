@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import ParamSpec, Protocol, TypeVar
 
-from septum.coordinator.combining import Combiner, optimizer_area
+from septum.coordinator.areas import optimizer_area
+from septum.coordinator.combining import Combiner
 from septum.coordinator.live import Discarded, Live
 from septum.coordinator.rot import Inspector
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import mark_of
 from septum.errors import ConfigError, PluginError, SeptumError, StorageError
-from septum.ports.blobs import BlobStore
+from septum.ports.blobs import AwayError, BlobStore
 from septum.ports.store import Pending
 from septum.protocol.codec import to_json
 from septum.protocol.messages import Outcome
@@ -62,6 +65,15 @@ class Performer:
         """Do what takes long."""
         return await self._in(self._compute, job, *args, **kwargs)
 
+    @asynccontextmanager
+    async def opened(self, opening: AbstractContextManager[T]) -> AsyncIterator[T]:
+        """What a context manager gives that may take its time, as a store that fetches. It is closed here."""
+        found = await self.read(opening.__enter__)
+        try:
+            yield found
+        finally:
+            opening.__exit__(None, None, None)
+
     async def _in(self, pool: ThreadPoolExecutor, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.wrap_future(pool.submit(job, *args, **kwargs))
 
@@ -74,27 +86,28 @@ class Performer:
 
     def start_combine(self, live: Live, effect: Combine) -> None:
         """Combine reports; posts Combined, or why not."""
-        self._spawn(self._combine(live, effect))
+        self._spawn(live, self._combine(live, effect))
 
     def start_discard(self, live: Live, entry: Pending) -> None:
         """Remove payloads; posts Discarded. All that a run has when it has ended."""
-        self._spawn(self._discard(live, entry))
+        self._spawn(live, self._discard(live, entry))
 
     def discard_payloads(self, live: Live, digests: list[str]) -> None:
         """Remove payloads that no report will refer to; all that a run has when it has ended."""
-        self._spawn(self._quietly(live, lambda: live.spool.discard(digests, ended=live.run.outcome is not None)))
+        self._spawn(live, self._quietly(live, lambda: live.spool.discard(digests, ended=live.run.outcome is not None)))
 
     def discard_optimizers(self, live: Live) -> None:
         """Remove server optimizer states that a commit has made useless."""
         stale, live.optimizers = live.optimizers, []
         if stale:
             area = optimizer_area(live.run.id)
-            self._spawn(self._quietly(live, self._blobs.discard, area, stale))
+            self._spawn(live, self._quietly(live, self._blobs.discard, area, stale))
 
-    async def settle(self) -> None:
-        """Wait for what is going on."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+    async def settle(self, run_id: str = "") -> None:
+        """Wait for what is going on; of one run, if it is named."""
+        tasks = [task for task in self._tasks if run_id in ("", task.get_name())]
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """Finish what is going on, and take nothing more."""
@@ -102,26 +115,36 @@ class Performer:
         for pool in (self._compute, self._readers, self._writer):
             pool.shutdown(wait=True)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, live: Live, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=live.run.id)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def losses(self, live: Live) -> tuple[ModelLost | PayloadsLost, ...]:
-        """What the run has lost of its bytes; each is logged. Takes as long as reading them all."""
+        """What the run has lost of its bytes; each is logged. Takes as long as reading them all. Raises AwayError."""
         found = await self.compute(self.inspector.losses, live.run, live.spool)
         for lost in found:
             log.critical("bytes_lost", extra={"run_id": live.run.id, "lost": to_json(lost)})
         return found
 
+    async def _known_losses(self, live: Live) -> tuple[ModelLost | PayloadsLost, ...]:
+        """As `losses`; none where that cannot be told now."""
+        try:
+            return await self.losses(live)
+        except AwayError:
+            return ()
+
     async def _combine(self, live: Live, effect: Combine) -> None:
         live.busy += 1
         try:
-            run = live.run
-            self._post(live, await self.compute(self._combiner.combine, effect, run.plan, run.id, live.spool))
+            run, began = live.run, time.monotonic()
+            combined = await self.compute(self._combiner.combine, effect, run.plan, run.id, live.spool)
+            told = {"silos": len(effect.contributions), "seconds": time.monotonic() - began}
+            log.info("combined", extra=_where(live, effect) | told)
+            self._post(live, combined)
         except SeptumError as error:
             log.error("combine_failed", extra=_where(live, effect) | {"error": error.message, "hint": error.hint})  # noqa: TRY400
-            for event in await self.losses(live) or (_failure(effect, error),):
+            for event in await self._known_losses(live) or (_failure(effect, error),):
                 self._post(live, event)
         except Exception as error:  # recorded: the run pauses with it as the reason
             log.exception("combine_failed", extra=_where(live, effect))

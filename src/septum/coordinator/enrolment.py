@@ -43,17 +43,34 @@ class Enrolment:
 
         Raises ConflictError when the silo is enrolled or is another organisation's, NotFoundError for an unknown one.
         """
+        return await self._invite(silo, organisation, by, renew=False)
+
+    async def renew(self, silo: str, by: str = "") -> InviteView:
+        """A one-time token with which an enrolled silo brings another key, in whose place it then is.
+
+        Raises NotFoundError for one that was never invited.
+        """
+        return await self._invite(silo, self._silos.detail(silo).silo.organisation, by, renew=True)
+
+    async def _invite(self, silo: str, organisation: str, by: str, *, renew: bool) -> InviteView:
         secret, expires_at = new_secret(), self._clock.unix() + INVITATION_S
         token = make_token(check_silo_name(silo), secret, self._ca_digest)
-        await self._silos.invite(silo, _stored(secret), expires_at=expires_at, organisation=organisation, by=by)
-        log.info("silo_invited", extra={"silo": silo, "organisation": organisation, "expires_at": expires_at})
+        await self._silos.invite(
+            silo, _stored(secret), expires_at=expires_at, organisation=organisation, by=by, renew=renew
+        )
+        told = {"silo": silo, "organisation": organisation, "expires_at": expires_at, "renew": renew}
+        log.info("silo_invited", extra=told)
         return InviteView(silo, token, expires_at, self._url)
 
     async def enroll(self, message: Enroll) -> Enrolled:
         """Check the proof, burn the token and know the key, all or nothing. Raises AuthError, ConfigError."""
         token = check_enrolment(message)
+        before = self._silos.public_key(token.silo)
         record = await self._silos.enroll(token.silo, _stored(token.secret), message.public_key)
         log.info("silo_enrolled", extra={"silo": record.name})
+        if before not in (None, record.public_key):
+            hint = f"septum silo start, in the silo; if nobody there did this: septum silo revoke {record.name}"
+            self._end(record.name, AuthError(f"the key of silo {record.name!r} was replaced by another one", hint=hint))
         return Enrolled(record.name, self._name)
 
     async def revoke(self, silo: str, by: str = "") -> None:
@@ -62,9 +79,13 @@ class Enrolment:
         log.warning("silo_revoked", extra={"silo": silo})
         hint = f"septum silo invite {silo}, on the coordinator"
         error = AuthError(f"the key of silo {silo!r} was revoked", hint=hint)
-        for end in self.on_revoked:
+        self._end(silo, error)
+        await self._service.revoked(silo)
+
+    def _end(self, silo: str, error: SeptumError) -> None:
+        """End what a silo has open."""
+        for end in (*self.on_revoked, self._service.end_held):
             end(silo, error)
-        await self._service.revoked(silo, error)
 
 
 def _stored(secret: bytes) -> bytes:

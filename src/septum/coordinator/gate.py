@@ -40,6 +40,6 @@ class Gate:
         """A body may take its time, and the silo be revoked meanwhile. Raises AuthError."""
         if self._silos.public_key(asker.silo) != asker.key:
             raise AuthError(
-                f"the key of silo {asker.silo!r} was revoked while this request arrived",
+                f"the key of silo {asker.silo!r} was revoked or replaced while this request arrived",
                 hint=f"septum silo invite {asker.silo}, on the coordinator",
             )

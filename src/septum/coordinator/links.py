@@ -51,4 +51,4 @@ class Links:
         name = await self._login.in_session(link.session) if link and self._clock.monotonic() < link.until else ""
         if not name:
             raise AuthError("this link was used, is void or has expired", hint="septum open makes another")
-        return await self._login.open(name, cookie=True)
+        return await self._login.open(name, cookie=True, proven="link")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from septum.coordinator.spool import Spool, mark_of
 from septum.ports.store import Pending, StoredRun, Transition
-from septum.protocol.facts import Fact
+from septum.protocol.audit import AuditKind, Record
+from septum.protocol.codec import Json, dumps, to_json
+from septum.protocol.facts import Fact, ModelMade, RunEnded, StatisticsMade
 from septum.protocol.feed import Change, change_of
 from septum.protocol.messages import Instruction, Result, Stage
 from septum.protocol.run_state import Combine, Contribution, Discard, Effect, Note, Run
@@ -37,9 +40,13 @@ class Live:
     version    of the stored state
     project    to which it belongs; empty: to none
     submitter  who submitted it; empty: not known
+    ended_at   when it ended last, Unix seconds; None where it never did
+    shredded_at, shredded_by  when its key was deleted, Unix seconds, and by whom; None and empty: it was not
+    shredding  whether it was shredded or is being shredded: it is not resumed
     clock_gap  engine time minus monotonic clock, seconds: engine time goes on where the stored state left it, so
                deadlines pause while the coordinator is down
     effects    not yet in the outbox
+    records    what the next commit adds to the audit log, besides what the feed tells
     outbox     committed, and not known to be performed
     optimizers digests of server optimizer states that the next commit makes useless
     replies    how many wait for the next commit
@@ -58,8 +65,13 @@ class Live:
     spool: Spool
     project: str = ""
     submitter: str = ""
+    ended_at: float | None = None
+    shredded_at: float | None = None
+    shredded_by: str = ""
+    shredding: bool = False
     effects: list[Combine | Discard] = field(default_factory=list)
     facts: list[Told] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     performed: list[int] = field(default_factory=list)
     outbox: dict[int, Combine | Discard] = field(default_factory=dict)
     optimizers: list[str] = field(default_factory=list)
@@ -109,8 +121,10 @@ class Live:
             match effect:
                 case Note(fact):
                     self.facts.append(Told(fact, at, by))
+                    self.records += _recorded(run, fact)
                 case Combine():
                     self.effects.append(effect)
+                    self.records += _unmasked(run, effect)
                     combines.append(effect)
                 case Discard(stage, round_):
                     if self.spool.forget(mark_of(stage, round_)) or run.outcome is not None:
@@ -147,7 +161,10 @@ class Live:
         """The store has it. Returns the discards that may be performed now."""
         self.version += 1
         self.stored = self.run
-        self.effects, self.performed, self.facts, self.dirty = [], [], [], False
+        for told in self.facts:
+            if isinstance(told.fact, RunEnded):
+                self.ended_at = told.at
+        self.effects, self.performed, self.facts, self.records, self.dirty = [], [], [], [], False
         self.outbox.update((entry.id, entry.effect) for entry in pending)
         return [entry for entry in pending if isinstance(entry.effect, Discard)]
 
@@ -167,7 +184,48 @@ class Live:
 def revive(stored: StoredRun, spool: Spool, *, monotonic: float) -> Live:
     """A run as the store has it. A list that silos were asked to sign may be signed, though that was not stored."""
     run = replace(stored.run, burned=stored.run.begun)
-    return Live(run, stored.version, stored.created_at, run.now - monotonic, spool, stored.project, stored.submitter)
+    gap = run.now - monotonic
+    return Live(
+        run,
+        stored.version,
+        stored.created_at,
+        gap,
+        spool,
+        project=stored.project,
+        submitter=stored.submitter,
+        ended_at=stored.ended_at,
+        shredded_at=stored.shredded_at,
+        shredded_by=stored.shredded_by,
+        shredding=stored.shredded_at is not None,
+    )
+
+
+def _recorded(run: Run, fact: Fact) -> list[Record]:
+    """What the audit log has of a fact that the feed does not tell: what was learnt from the silos' rows."""
+    match fact:
+        case ModelMade(round_, model):
+            return [Record(AuditKind.MODEL_MADE, about={"run": run.id, "round": str(round_), "model": model.digest})]
+        case StatisticsMade(query, _):
+            digest = sha256(dumps(to_json(query))).hexdigest()
+            return [Record(AuditKind.STATISTICS_MADE, about={"run": run.id, "query": f"sha256:{digest}"})]
+        case _:
+            return []
+
+
+def _unmasked(run: Run, effect: Combine) -> list[Record]:
+    if effect.exchange is None:
+        return []
+    exchange = replace(effect.exchange, sealed={}, reveals={})  # what silos said to one another, and shares
+    said: dict[str, Json] = {"exchange": to_json(exchange), "survivors": [*sorted(effect.contributions)]}
+    about = {
+        "run": run.id,
+        "stage": effect.stage.value,
+        "round": str(effect.round),
+        "attempt": str(effect.attempt),
+        "silos": str(len(effect.contributions)),
+        "transcript": f"sha256:{sha256(dumps(said)).hexdigest()}",
+    }
+    return [Record(AuditKind.SUM_UNMASKED, about=about)]
 
 
 def _optimizers(run: Run) -> set[str]:

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 from septum.coordinator import totp
 from septum.coordinator.attempts import Attempts
+from septum.coordinator.audit import Audit
 from septum.coordinator.caller import OPERATOR, Caller, Via
-from septum.coordinator.effects import Performer
 from septum.coordinator.feed import Feed
 from septum.coordinator.operator import token_digest
 from septum.coordinator.passwords import MAX_CHARS, Passwords, check_new
-from septum.errors import AuthError, MessageError, PasswordChangeError, SecondFactorError, SeptumError
+from septum.errors import AuthError, MessageError, PasswordChangeError, RateLimitedError, SecondFactorError, SeptumError
 from septum.ports.clock import Clock
 from septum.ports.credentials import Credentials, CredentialStore
 from septum.ports.sessions import Session, SessionStore
+from septum.protocol.audit import AuditKind, Record
 from septum.protocol.feed import Change, Kind
 from septum.protocol.people_views import Invited, SessionView, SignIn
 
@@ -31,7 +32,7 @@ log = logging.getLogger("septum.coordinator.login")
 
 SESSION_PREFIX = "septum_s_"
 TOKEN_PREFIX = "septum_t_"  # noqa: S105 - what tokens begin with
-MOST_SESSIONS = 20  # of one person; the oldest ends
+MOST_SESSIONS = 20  # of one person; the one that was not used for longest ends
 SEEN_EVERY_S = 60.0  # how often it is noted that a session was used: a commit each
 TOKEN_SEEN_EVERY_S = 600.0
 CODES = 5  # wrong ones in 15 minutes: who has the password guesses one with 0.15 % in a day
@@ -52,18 +53,19 @@ class Login:
         self,
         credentials: CredentialStore,
         sessions: SessionStore,
-        performer: Performer,
         clock: Clock,
         operator_digest: bytes,
         feed: Feed,
+        audit: Audit,
         lifetimes: Lifetimes | None = None,
     ) -> None:
         self._credentials = credentials
         self._sessions = sessions
-        self._performer = performer
+        self._performer = feed.performer
         self._clock = clock
         self._operator_digest = operator_digest
         self._feed = feed
+        self._audit = audit
         self._lifetimes = lifetimes or Lifetimes()
         self._attempts = Attempts()
         self._codes = Attempts(per_account=CODES)
@@ -77,7 +79,11 @@ class Login:
         """
         if max(len(proof.name), len(proof.password), len(proof.code)) > MAX_CHARS:
             raise MessageError(f"names and passwords have at most {MAX_CHARS} characters")
-        self._attempts.take(proof.name, address, self._clock.monotonic())
+        try:
+            self._attempts.take(proof.name, address, self._clock.monotonic())
+        except RateLimitedError:
+            await self._refused("", address, "tried too often")
+            raise
         known = await self._performer.read(self._credentials.credentials, proof.name)
         if known is None or not _is_one_time(known, proof.password):
             known = await self._checked(known, proof, address)
@@ -85,13 +91,19 @@ class Login:
             await self._choose(known, proof, address)
         self._attempts.forgive(proof.name, address)
         log.info("signed_in", extra={"person": known.name, "address": address})
-        return await self.open(known.name, cookie=proof.cookie)
+        return await self.open(known.name, cookie=proof.cookie, proven="password", address=address)
+
+    async def _refused(self, person: str, address: str, why: str) -> None:
+        """Record that somebody was not let in. Of a name that is nobody's there is nothing: it may be a password."""
+        about = {"person": person, "address": address, "because": why}
+        await self._audit.refused(Record(AuditKind.SIGN_IN_REFUSED, about=about))
 
     async def _checked(self, known: Credentials | None, proof: SignIn, address: str) -> Credentials:
         fits = await self.passwords.fits(known.password_hash if known else "", proof.password)
         if known is None or not fits or known.suspended:
             # Not the name: people type their password there.
             log.warning("sign_in_refused", extra={"person": known.name if known else "", "address": address})
+            await self._refused(known.name if known else "", address, "name and password")
             raise AuthError(
                 "this name and password do not belong together", hint="septum user reset, by an administrator"
             )
@@ -101,6 +113,7 @@ class Login:
     async def _choose(self, known: Credentials, proof: SignIn, address: str) -> None:
         """A password in place of the one-time one, which is right."""
         if known.suspended or self._clock.unix() >= known.until:
+            await self._refused(known.name, address, "one-time password")
             raise AuthError("this one-time password has expired", hint=f"septum user reset {known.name}")
         if not proof.new_password:
             self._attempts.take_back(known.name, address)
@@ -139,16 +152,18 @@ class Login:
             log.warning("recovery_code_used", extra={"person": known.name})
             return
         log.warning("second_factor_refused", extra={"person": known.name})
+        await self._refused(known.name, address, "second factor")
         raise SecondFactorError(
             "this code does not fit, or was used before",
             hint="wait for the next one; compare `date -u` on both machines",
         )
 
-    async def open(self, name: str, *, cookie: bool) -> SessionView:
-        """A session of somebody who has proven themselves."""
+    async def open(self, name: str, *, cookie: bool, proven: str, address: str = "") -> SessionView:
+        """A session of somebody who has proven themselves; `proven`: by what, for the audit log."""
         secret, now = SESSION_PREFIX + secrets.token_urlsafe(32), self._clock.unix()
         session = Session(name, now, now, now + self._lifetimes.session_s)
-        await self._performer.write(self._sessions.open, secret_hash(secret), session, most=MOST_SESSIONS)
+        record = Record(AuditKind.SIGNED_IN, name, {"with": proven, "address": address})
+        await self._audit.write(record, self._sessions.open, secret_hash(secret), session, most=MOST_SESSIONS)
         csrf = csrf_of(secret) if cookie else ""
         return SessionView(name, secret, csrf, session.expires_at, self._lifetimes.idle_s)
 
@@ -166,7 +181,7 @@ class Login:
             raise AuthError(
                 f"there is no session to end: this is a {caller.via.value}'s token", hint="septum token list"
             )
-        await self._performer.write(self._sessions.close, caller.secret_hash)
+        await self._audit.write(Record(AuditKind.SIGNED_OUT, caller.name), self._sessions.close, caller.secret_hash)
         log.info("signed_out", extra={"person": caller.name})
 
     async def caller(self, secret: str) -> Caller:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from septum.coordinator.service import RunService
+from septum.ports.blobs import OpenBlob
 from septum.protocol.messages import Instruction, Poll, PollAnswer, SiloMessage
 
 CHUNK_BYTES = 1 << 20
@@ -35,9 +37,15 @@ class MemoryService:
         self._service.store_payload(live, _chunks(path), digest)
         self._loop.call_soon_threadsafe(self._service.uploaded, live, silo, digest, mark)
 
-    def blob_path(self, silo: str, run: str, digest: str) -> Path:
-        """The file of a blob that this silo may read."""
-        return self._in_loop(self._service.blob_path(silo, run, digest))
+    @contextmanager
+    def blob(self, silo: str, run: str, digest: str) -> Iterator[OpenBlob]:
+        """A blob that this silo may read."""
+        opening = self._service.model_for(silo, run, digest)
+        opened = self._in_loop(opening.__aenter__())
+        try:
+            yield opened
+        finally:
+            self._in_loop(opening.__aexit__(None, None, None))
 
     def release(self, silo: str) -> None:
         """Answer the silo's calls that are being held at once, with Wait. Later calls are as before."""

@@ -189,7 +189,7 @@ class Oidc:
         if person.suspended:
             raise _nobody()
         log.info("signed_in", extra={"person": name, "issuer": issuer})
-        return await self._login.open(name, cookie=cookie)
+        return await self._login.open(name, cookie=cookie, proven=issuer)
 
     async def _accept(self, invited: Invited, issuer: str, subject: str, known: str) -> str:
         """Tie the provider's person to the one who was invited."""

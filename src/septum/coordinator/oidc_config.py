@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from septum.errors import ConfigError, did_you_mean
+from septum.coordinator.config_table import values_in
+from septum.errors import ConfigError
 from septum.protocol.rights import FIRST_ORGANISATION, Grant, read_grant
 
 
@@ -47,27 +47,11 @@ class OidcConfig:
 
 def read_oidc(table: object, folder: Path, where: str) -> OidcConfig:
     """The settings in a table `[oidc]`. Raises ConfigError naming the key."""
-    known = {one.name for one in dataclasses.fields(OidcConfig)}
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}: oidc is a table", hint="[oidc]")
-    given: dict[str, object] = {}
-    for name, value in table.items():
-        if name not in known:
-            raise ConfigError(f"{where}: unknown key 'oidc.{name}'; {did_you_mean(name, known)}")
-        if name == "groups":
-            given[name] = _groups(value, where)
-        elif name == "scopes":
-            given[name] = tuple(_texts(value, f"{where}: oidc.scopes"))
-        elif not isinstance(value, str):
-            raise ConfigError(f"{where}: oidc.{name} is a text, not {value!r}")
-        else:
-            given[name] = str(folder / value) if name in ("client_secret_file", "ca_file") and value else value
-    for name in ("issuer", "client_id"):
-        if name not in given:
-            raise ConfigError(
-                f"{where}: oidc.{name} is missing", hint="as the identity provider's administrator has it"
-            )
-    return OidcConfig(**given)  # type: ignore[arg-type] # compared above
+    needed = dict.fromkeys(("issuer", "client_id"), "as the identity provider's administrator has it")
+    values = values_in(table, "oidc", OidcConfig, folder, where, needed)
+    if "groups" in values:
+        values["groups"] = _groups(values["groups"], where)
+    return OidcConfig(**values)  # type: ignore[arg-type] # `values_in` has compared the types
 
 
 def _groups(value: object, where: str) -> dict[str, tuple[Grant, ...]]:

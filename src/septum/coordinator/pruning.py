@@ -1,30 +1,42 @@
 """How is room made on the coordinator's disk? Models of runs that ended long ago go, but for the newest and the best.
 
-Nothing that a run at work refers to goes, also where an ended run made the very same model, and nothing that was
-registered under a name and is not retired. What a run was, its metrics
-and every model's digest stay in its journal.
+Nothing of a run at work goes, and nothing that was registered under a name and is not retired. Each run's models lie
+apart from others', so what another run made does not matter. Silos' own models go with those of their round. What a run
+was, its metrics and every model's digest stay in its journal.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
+from septum.coordinator.areas import models_area, silo_models_area
 from septum.coordinator.driver import Driver
 from septum.coordinator.registered import Registered
-from septum.coordinator.shelf import AREA
 from septum.errors import NotFoundError
 from septum.ports.blobs import BlobStore
 from septum.ports.clock import Clock
 from septum.ports.store import StoredRun
 from septum.protocol import facts
 from septum.protocol.facts import Fact
-from septum.protocol.retention import superfluous
-from septum.protocol.views import ModelView, Pruned, PrunedRun, models_of
+from septum.protocol.retention import superfluous, superfluous_of_silos
+from septum.protocol.views import ModelView, Pruned, PrunedRun, SiloModelView, models_of, silo_models_of
 
 log = logging.getLogger("septum.coordinator.pruning")
 
 RUNS_A_PAGE, ENTRIES_A_PAGE = 100, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Stale:
+    """What one run can do without. `own`: the digests of all that is kept for the silos' own models `of_silos`."""
+
+    run: str
+    models: tuple[ModelView, ...]
+    of_silos: tuple[SiloModelView, ...]
+    own: tuple[str, ...]
 
 
 class Pruning:
@@ -39,49 +51,51 @@ class Pruning:
     async def prune(self, *, newest: int, older_than_s: float, really: bool) -> Pruned:
         """What goes of runs that ended more than `older_than_s` ago; `really`: it goes now. Raises ConfigError."""
         superfluous((), newest)  # refuses a number that cannot be
-        needed = await self._digests_of(self._unfinished()) | await self._registered.needed()
         until = self._clock.unix() - older_than_s
-        found: list[tuple[str, tuple[ModelView, ...]]] = []
-        gone: set[str] = set()
+        found: list[_Stale] = []
         async for stored in self._ended():
             journal = await self._journal(stored.run.id)
             ended_at = max((at for at, fact in journal if isinstance(fact, facts.RunEnded)), default=until)
-            models = models_of(stored.run.id, (fact for _, fact in journal))
-            if ended_at > until:
-                needed |= {model.digest for model in models}
-                continue
-            stale = superfluous(models, newest)
-            needed |= {model.digest for model in models} - {model.digest for model in stale}
-            found.append((stored.run.id, stale))
+            if ended_at <= until:
+                about = [fact for _, fact in journal]
+                found.append(_stale(stored.run.id, models_of(stored.run.id, about), about, newest))
         pruned = []
-        for run_id, stale in found:
-            there = [one for one in stale if one.digest not in needed | gone and await self._is_there(one.digest)]
-            gone |= {model.digest for model in there}
-            if there:
-                pruned.append(PrunedRun(run_id, len(there), sum(model.size_bytes for model in there)))
+        async with self._registered.keeping:
+            needed = await self._registered.needed()
+            for stale in found:
+                one = await self._prune(stale, needed, really=really)
+                if one is not None:
+                    pruned.append(one)
         if really:
-            async with self._registered.keeping:
-                await self._remove(gone)
+            log.info("models_pruned", extra={"models": sum(one.models for one in pruned)})
         return Pruned(tuple(pruned), really)
 
-    async def _remove(self, digests: Iterable[str]) -> None:
-        """Whoever began a run meanwhile and made one of these again loses it, notices, and makes it once more."""
-        needed = await self._digests_of(self._unfinished()) | await self._registered.needed()
-        going = sorted(set(digests) - needed)
-        for digest in going:
-            self._driver.shelf.forget(digest)
-        await self._driver.performer.compute(self._blobs.discard, AREA, going)
-        log.info("models_pruned", extra={"models": len(going)})
+    async def _prune(self, stale: _Stale, needed: Collection[tuple[str, str]], *, really: bool) -> PrunedRun | None:
+        """What goes of one run, if it has not been resumed meanwhile."""
+        live = self._driver.lives.get(stale.run)
+        if live is not None and live.run.outcome is None:
+            return None
+        compute, area, own_area = self._driver.performer.compute, models_area(stale.run), silo_models_area(stale.run)
+        wanted = {model.digest for model in stale.models if (stale.run, model.digest) not in needed}
+        sizes = await self._driver.performer.read(self._sizes, area, sorted(wanted))
+        own = await self._driver.performer.read(self._sizes, own_area, stale.own)
+        if not sizes and not own:
+            return None
+        if really:
+            for digest in sizes:
+                self._driver.shelf.forget(stale.run, digest)
+            await compute(self._blobs.discard, area, sorted(sizes))
+            await compute(self._blobs.discard, own_area, sorted(own))
+        size_bytes = sum(sizes.values()) + sum(own.values())
+        return PrunedRun(stale.run, len(sizes), size_bytes, sum(one.update in own for one in stale.of_silos))
 
-    async def _is_there(self, digest: str) -> bool:
-        try:
-            await self._driver.performer.read(self._blobs.size_bytes, AREA, digest)
-        except NotFoundError:
-            return False
-        return True
-
-    def _unfinished(self) -> tuple[str, ...]:
-        return tuple(live.run.id for live in self._driver.lives.values() if live.run.outcome is None)
+    def _sizes(self, area: str, digests: Iterable[str]) -> dict[str, int]:
+        """Of those that are there."""
+        found = {}
+        for digest in digests:
+            with suppress(NotFoundError):
+                found[digest] = self._blobs.size_bytes(area, digest)
+        return found
 
     async def _ended(self) -> AsyncIterator[StoredRun]:
         before = ""
@@ -99,11 +113,17 @@ class Pruning:
             after = page[-1].seq
         return found
 
-    async def _digests_of(self, runs: Iterable[str]) -> set[str]:
-        """Every model that these runs have named."""
-        return {
-            fact.model.digest
-            for run_id in runs
-            for _, fact in await self._journal(run_id)
-            if isinstance(fact, facts.ModelMade)
-        }
+
+def _stale(run_id: str, models: Sequence[ModelView], about: Sequence[Fact], newest: int) -> _Stale:
+    """Of a round that was made again, what its silos had sent before goes as well."""
+    every = silo_models_of(run_id, about)
+    going = superfluous_of_silos(models, newest, every)
+    staying = {digest for one in every if one not in going for digest in (one.digest, one.update)}
+    known = {
+        blob.digest
+        for fact in about
+        if isinstance(fact, facts.SiloModelsKept)
+        for one in fact.silos.values()
+        for blob in (one.model, one.update)
+    }
+    return _Stale(run_id, superfluous(models, newest, every), going, tuple(sorted(known - staying)))

@@ -1,4 +1,4 @@
-"""Which runs begin, and why do the others wait? What silos offer and what runs take, as the coordinator knows them.
+"""Which runs begin, and why do the others wait? By what silos offer, what runs take, and which it may drive at all.
 
 The rule is protocol/queue.py. It is asked again whenever something has changed that it depends on, in the driver's
 event loop; nothing of a round at work does.
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from septum.coordinator.live import Live
 from septum.ports.clock import Clock
+from septum.protocol.aggregator import barred, check_known
 from septum.protocol.plan import Plan
 from septum.protocol.queue import (
     Claim,
@@ -33,10 +34,15 @@ def _nobody_says() -> Mapping[str, Capacity]:
 
 
 class Queue:
-    """What waits. For the driver's event loop. `offers`: what each silo gives that says so."""
+    """What waits. For the driver's event loop.
+
+    offers  what each silo gives that says so
+    labels  that this coordinator carries
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.offers: Offers = _nobody_says
+        self.labels: frozenset[str] = frozenset()
         self.waits: Mapping[str, Wait] = {}  # of each run that waits, as it was decided last
         self._clock = clock
         self._entering: dict[str, Claim] = {}  # runs that begin and are just being stored
@@ -52,11 +58,16 @@ class Queue:
         """When a run that would begin now begins to wait, Unix seconds; None if its silos have room for it."""
         now = self._clock.unix()
         at_work, waiting = self._sorted(live for live in lives if live.run.id != run.id)
-        here = Waiting(claim_of(run), run.priority, now)
+        here = Waiting(claim_of(run), run.priority, now, self.barred(run))
         return None if run.id in decide(self.offers(), at_work, [*waiting, here], now).begin else now
 
+    def barred(self, run: Run) -> str:
+        """Why this coordinator may not drive a run; empty: it may. Who takes a run up asks this, and nothing else."""
+        return barred(run.plan.aggregator, self.labels)
+
     def check(self, plan: Plan) -> None:
-        """Raises ConfigError for a run that some silo can never have room for."""
+        """Raises ConfigError for a run that no coordinator may drive, or some silo can never have room for."""
+        check_known(plan.aggregator, self.labels)
         check_possible(self.offers(), Claim("", plan.silos, plan.resources or NOTHING))
 
     @contextmanager
@@ -71,5 +82,5 @@ class Queue:
     def _sorted(self, lives: Iterable[Live]) -> tuple[list[Claim], list[Waiting]]:
         known = [(live.run, live.project) for live in lives]
         at_work = [claim_of(run, where) for run, where in known if takes_room(run) and run.id not in self._entering]
-        waiting = [one for run, where in known if (one := waiting_of(run, where)) is not None]
+        waiting = [one for run, where in known if (one := waiting_of(run, where, self.barred(run))) is not None]
         return [*at_work, *self._entering.values()], waiting

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 from septum.coordinator.caller import Caller
@@ -15,6 +15,7 @@ from septum.coordinator.feed import Feed
 from septum.coordinator.projects import Projects
 from septum.coordinator.service import JOURNAL_PAGE, RunService
 from septum.errors import ConfigError, ConnectionFailedError, NotFoundError
+from septum.ports.blobs import OpenBlob
 from septum.ports.clock import Clock
 from septum.ports.groups import GroupStore
 from septum.ports.registered import ModelRegistry
@@ -28,6 +29,7 @@ from septum.protocol.registered import (
     Act,
     Deployment,
     DeploymentView,
+    ModelStage,
     ModelVersion,
     ModelVersionView,
     NewDeployment,
@@ -82,7 +84,7 @@ class Registered:
         self._feed = feed
         self._performer = feed.performer
         self._clock = clock
-        self._approve_own = approve_own
+        self.approve_own = approve_own
         self._known: _Known | None = None  # each silo asks again and again
         self._changes = 0
         self._telling: Counter[tuple[str, int]] = Counter()
@@ -91,12 +93,15 @@ class Registered:
 
     # --- people ------------------------------------------------------------------------------------------------------
 
-    async def versions(self, caller: Caller, name: str = "") -> tuple[ModelVersionView, ...]:
-        """Those that the caller may see, by name and number; of one `name`, or of all."""
+    async def versions(
+        self, caller: Caller, name: str = "", stages: Collection[ModelStage] = ()
+    ) -> tuple[ModelVersionView, ...]:
+        """Those that the caller may see, by name and number; of one `name`, and of these stages, or of all."""
         where = await self._projects.where(caller, Right.MODEL_READ)
         found = [one for one in await self._versions() if name in ("", one.name)]
         by = await self._used_by()
-        return tuple(_view(one, by) for one in found if where is None or one.project in where)
+        seen = [_view(one, by) for one in found if where is None or one.project in where]
+        return tuple(view for view in seen if not stages or view.stage in stages)
 
     async def version(self, name: str, version: int) -> ModelVersionView:
         """One of them. Raises NotFoundError."""
@@ -132,7 +137,7 @@ class Registered:
         size_bytes = next(one.size_bytes for one in models_of(run, facts) if one.digest == found.model)
         new = version_of(found, wanted.name, Blob(found.model, size_bytes), project, self._act(caller))
         async with self.keeping:
-            self._service.model_path(found.model)  # raises for one whose file is gone
+            await self._service.check_model(run, found.model)
             change = Change(Kind.MODEL_REGISTERED, caller.name, run, project=project, model=wanted.name)
             kept = await self._changed(self._feed.write(change, self._registry.register, new))
         log.info("model_registered", extra={"model": kept.label, "run_id": kept.run, "by": caller.name})
@@ -143,7 +148,7 @@ class Registered:
         act = self._act(caller)
         change = await self._change(Kind.MODEL_APPROVED, caller, name, version)
         kept = await self._changed(
-            self._feed.write(change, self._registry.approve, name, version, act, own=self._approve_own)
+            self._feed.write(change, self._registry.approve, name, version, act, own=self.approve_own)
         )
         log.info("model_approved", extra={"model": kept.label, "by": caller.name})
         return _view(kept, await self._used_by())
@@ -216,17 +221,24 @@ class Registered:
             extra={"silo": silo, "deployment": told.deployment, "state": told.state.value, "reason": told.reason},
         )
 
-    async def model_path(self, silo: str, digest: str) -> Path:
-        """The file of a model that a silo is to use. Raises NotFoundError for any other."""
-        if all(order.model.digest != digest for order in await self._orders(silo)):
+    @asynccontextmanager
+    async def model_for(self, silo: str, digest: str) -> AsyncIterator[OpenBlob]:
+        """A model that a silo is to use. Raises NotFoundError for any other."""
+        runs = [order.run for order in await self._orders(silo) if order.model.digest == digest]
+        if not runs:
             raise NotFoundError(f"no deployment for silo {silo!r} has the model {digest[:100]}")
-        return self._service.model_path(digest)
+        async with self._service.model(runs[0], digest) as opened:
+            yield opened
 
     # --- the disk ----------------------------------------------------------------------------------------------------
 
-    async def needed(self) -> frozenset[str]:
-        """The digests of models that are not to be removed."""
-        return frozenset(one.model.digest for one in await self._versions() if one.retired is None)
+    async def needed(self) -> frozenset[tuple[str, str]]:
+        """Models that are not to be removed, each by its run's id and its digest."""
+        return frozenset((one.run, one.model.digest) for one in await self._versions() if one.retired is None)
+
+    async def kept_of(self, run: str) -> tuple[str, ...]:
+        """The versions of a run's models that are not retired, by name and number."""
+        return tuple(one.label for one in await self._versions() if one.run == run and one.retired is None)
 
     def _take_turn(self, silo: str, deployment: int) -> None:
         turn = (silo, deployment)

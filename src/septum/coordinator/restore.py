@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from septum.adapters.store.lock import refuse_owned
-from septum.adapters.store.migrate import known_revisions, newer_schema
+from septum.adapters.files import replace_file
+from septum.adapters.ownership import refuse_owned
 from septum.coordinator.backup_files import (
     Entry,
     Manifest,
@@ -24,8 +25,20 @@ from septum.coordinator.backup_files import (
     translated,
 )
 from septum.errors import ConflictError, DigestError
+from septum.ports.audit import AuditLog
+from septum.protocol.audit import AuditKind, Record, utc
+from septum.protocol.codec import dumps, from_json, loads, to_json
 
 MAX_NAMED = 3
+RESTORED_NAME = "restored.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """From which backup a data directory was made: when that was, Unix seconds, and its epoch."""
+
+    made_at: float
+    epoch: int
 
 
 def restore(backup: Path, data_dir: Path) -> Manifest:
@@ -35,6 +48,8 @@ def restore(backup: Path, data_dir: Path) -> Manifest:
     not empty, DigestError when files of the backup are not what they were, StorageError when it cannot be written.
     Nothing is left behind then.
     """
+    from septum.adapters.store.migrate import known_revisions, newer_schema  # Alembic: a coordinator at work needs none
+
     manifest = read_manifest(backup)
     if manifest.schema not in known_revisions():
         raise newer_schema(f"the database in {backup}", manifest.schema, manifest.made_by)
@@ -46,14 +61,26 @@ def restore(backup: Path, data_dir: Path) -> Manifest:
         stack.callback(shutil.rmtree, part, ignore_errors=True)
         for name, expected in manifest.files.items():
             _copy(backup / name, part / name, expected)
+        replace_file(part / RESTORED_NAME, dumps(to_json(Restored(manifest.made_at, manifest.epoch))))
         sync_folders(part)
         part.rename(data_dir)
         stack.pop_all()
     return manifest
 
 
+def record_restored(data_dir: Path, audit: AuditLog, now: float) -> None:
+    """Record that this data directory was made from a backup, if it was and nobody has recorded it yet."""
+    path = data_dir / RESTORED_NAME
+    if not path.exists():
+        return
+    found = from_json(Restored, loads(path.read_bytes()))
+    about = {"made_at": utc(found.made_at), "epoch": str(found.epoch)}
+    audit.append([Record(AuditKind.RESTORED, about=about)], at=now)
+    path.unlink()
+
+
 def _refuse_used(data_dir: Path) -> None:
-    refuse_owned(data_dir)
+    refuse_owned(data_dir, "the coordinator")
     if data_dir.exists() and not (data_dir.is_dir() and not any(data_dir.iterdir())):
         raise ConflictError(
             f"there is something at {data_dir} already; nothing was changed",

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from septum.adapters.files import replace_file
 from septum.adapters.identity.roster_keys import verify
 from septum.errors import NotFoundError, StorageError
 from septum.protocol.roster import MAX_SERIAL, Roster, check_first, check_next, read_roster
+from septum.protocol.roster_views import RosterView, roster_view
 
 log = logging.getLogger("septum.coordinator.rosters")
 
@@ -23,9 +25,13 @@ FOLDER = "roster"
 
 
 class Rosters:
-    """The signed rosters that silos may ask for. Methods block, and may be called from any thread."""
+    """The signed rosters that silos may ask for. Methods block, and may be called from any thread.
 
-    def __init__(self, data_dir: Path) -> None:
+    `keep` is called with the name and the bytes of each before its file is written, for who keeps it elsewhere as well.
+    """
+
+    def __init__(self, data_dir: Path, keep: Callable[[str, bytes], None] = lambda _name, _document: None) -> None:
+        self._keep = keep
         self._folder = data_dir / FOLDER
         self._lock = threading.Lock()
 
@@ -57,6 +63,17 @@ class Rosters:
         except OSError as error:
             raise StorageError(f"{self._path(found)} cannot be read: {error.strerror}") from error
 
+    def history(self, *, limit: int, before: int = 0) -> tuple[RosterView, ...]:
+        """At most `limit` rosters, newest first, those with a serial below `before`; 0: from the newest on."""
+        serials = sorted((one for one in self._serials() if not before or one < before), reverse=True)[:limit]
+        return tuple(self._view(serial) for serial in serials)
+
+    def _view(self, serial: int) -> RosterView:
+        document, earlier = self.get(serial), self.get(serial - 1) if serial > 1 else None
+        if document is None:
+            raise StorageError(f"{self._path(serial)} has gone", hint="septum coordinator restore")
+        return roster_view(read_roster(document), read_roster(earlier).roster if earlier else None, verify)
+
     def _newest(self) -> Roster | None:
         document = self.get()
         return None if document is None else read_roster(document).roster
@@ -74,6 +91,7 @@ class Rosters:
     def _write(self, serial: int, document: bytes) -> None:
         """Whole or not at all, and on the disk before it is acknowledged."""
         path = self._path(serial)
+        self._keep(path.name, document)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             replace_file(path, document, durable=True)

@@ -7,14 +7,13 @@ after a start, when combining fails, and when a silo could not use what it was g
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from septum.adapters.blobs.writing import Digester, digest_start
-from septum.coordinator.combining import optimizer_area
-from septum.coordinator.shelf import AREA, Shelf
+from septum.adapters.blobs.writing import digest_of_source
+from septum.coordinator.areas import models_area, optimizer_area
+from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
-from septum.errors import DigestError, SeptumError, StorageError
-from septum.ports.blobs import BlobStore
+from septum.errors import DigestError, SeptumError
+from septum.ports.blobs import AwayError, BlobStore
 from septum.protocol.messages import Blob
 from septum.protocol.run_state import ModelLost, PayloadsLost, Run
 
@@ -27,7 +26,10 @@ class Inspector:
     shelf: Shelf
 
     def losses(self, run: Run, spool: Spool) -> tuple[ModelLost | PayloadsLost, ...]:
-        """What an unfinished run has lost: its model, or else reports of the open attempt. Empty if all is well."""
+        """What an unfinished run has lost: its model, or else reports of the open attempt. Empty if all is well.
+
+        Raises AwayError where that cannot be told now.
+        """
         if run.outcome is not None:
             return ()
         lost = self.lost_model(run)
@@ -40,14 +42,20 @@ class Inspector:
         return (PayloadsLost(run.stage, run.round, run.attempt, silos),)
 
     def lost_model(self, run: Run) -> ModelLost | None:
-        """Whether the newest model, or the optimizer's state beside it, is lost, and how."""
-        for area, blob in ((AREA, run.model), (optimizer_area(run.id), run.optimizer)):
+        """Whether the newest model, or the optimizer's state beside it, is lost, and how.
+
+        Raises AwayError where that cannot be told now.
+        """
+        models = models_area(run.id)
+        for area, blob in ((models, run.model), (optimizer_area(run.id), run.optimizer)):
             if blob is not None:
                 try:
-                    check_file(self.blobs.path(area, blob.digest), blob.digest)
+                    check_blob(self.blobs, area, blob.digest)
+                except AwayError:
+                    raise
                 except SeptumError as error:
-                    if area == AREA:
-                        self.shelf.forget(blob.digest)
+                    if area == models:
+                        self.shelf.forget(run.id, blob.digest)
                     return ModelLost(blob.digest, error.message)
         return None
 
@@ -55,19 +63,19 @@ class Inspector:
         if spool.is_in_memory(payload.digest):
             return True
         try:
-            check_file(self.blobs.path(spool.area, payload.digest), payload.digest)
+            check_blob(self.blobs, spool.area, payload.digest)
         except SeptumError:
             return False
         return True
 
 
-def check_file(path: Path, digest: str) -> None:
-    """Raise DigestError when a file's bytes are not those of its digest, StorageError when it cannot be read."""
-    digester = Digester()
-    try:
-        with path.open("rb", buffering=0) as file:
-            digest_start(file.fileno(), digester)
-    except OSError as error:
-        raise StorageError(f"the file {path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
-    if digester.digest != digest:
-        raise DigestError(f"the file {path} has rotted: its bytes have the digest {digester.digest}", hint=f"rm {path}")
+def check_blob(blobs: BlobStore, area: str, digest: str) -> None:
+    """Read all of a blob. Raises DigestError for other bytes than its digest's, NotFoundError, StorageError."""
+    with blobs.open(area, digest) as opened:
+        found = digest_of_source(opened.source).digest
+        where = f"the file {opened.file}" if opened.file else f"blob {digest} in {area!r}"
+    if found != digest:
+        raise DigestError(
+            f"{where} has rotted: its bytes have the digest {found}",
+            hint=f"rm {opened.file}" if opened.file else "restore a backup: septum coordinator restore",
+        )

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from blake3 import blake3
 
-from septum.adapters.file_source import file_source
-from septum.coordinator.driver import Driver, invitation, is_open
+from septum.adapters.blobs.names import check_digest
+from septum.adapters.channel.elsewhere import place_of
+from septum.coordinator.driver import Driver
 from septum.coordinator.held import POLL, Held
 from septum.coordinator.hub import Hubs
+from septum.coordinator.inviting import invitation, is_open
 from septum.coordinator.journals import RunJournal
 from septum.coordinator.live import Live, revive
 from septum.coordinator.spool import Mark, mark_of
 from septum.coordinator.timelines import rounds_of
 from septum.errors import (
+    ConfigError,
     ConflictError,
     ConnectionFailedError,
+    DigestError,
     NotFoundError,
     ProtocolError,
     SeptumError,
@@ -29,7 +33,9 @@ from septum.errors import (
     TensorError,
 )
 from septum.plugins.strategies import strategy_for
-from septum.ports.blobs import BlobStore
+from septum.ports.blobs import BlobStore, OpenBlob
+from septum.ports.channel import EgressError
+from septum.ports.run_keys import shredded
 from septum.ports.store import ALL_RUNS, Listed, RunFilter, StoredRun
 from septum.protocol import metrics_combine
 from septum.protocol.codec import dumps, to_json
@@ -56,7 +62,7 @@ from septum.protocol.plan import Plan
 from septum.protocol.priority import Priority
 from septum.protocol.query_combine import check_sums
 from septum.protocol.run import create
-from septum.protocol.run_state import Effect, Event, FromSilo, Note, Phase, Presence, Run
+from septum.protocol.run_state import Effect, Event, FromSilo, Note, Phase, Presence, Resume, Run
 from septum.protocol.sources import Source, source_of
 from septum.protocol.stages import is_maker
 from septum.protocol.timeline import RoundLine
@@ -72,6 +78,7 @@ from septum.protocol.views import (
 
 JOURNAL_PAGE = 1000
 BEHIND_S = 1.0
+ELSEWHERE_BYTES = 8 * 2**20  # of a model: for less, another connection is not worth it
 LEAVE_EVERY_S = 5.0  # of one silo and run
 
 
@@ -89,6 +96,8 @@ class RunService:
         driver.on_facts.append(self.journals.wake)
         driver.on_drain.append(self.journals.end)
         self.machine_of: Callable[[str], str] = lambda _: ""  # what a silo said of its software and processor
+        self.address_of: Callable[[str, str], str] | None = None  # where else a model may be read, by run and digest
+        self.on_refused: Callable[[SeptumError], None] = lambda _: None  # a report was
 
     # --- silos ---------------------------------------------------------------------------------------------------
 
@@ -117,6 +126,14 @@ class RunService:
 
         Raises NotFoundError, ProtocolError as the run machine does, TensorError for a payload that cannot be combined.
         """
+        try:
+            return await self._exchange(silo, run_id, message)
+        except SeptumError as error:
+            if isinstance(message, Result):
+                self.on_refused(error)
+            raise
+
+    async def _exchange(self, silo: str, run_id: str, message: SiloMessage) -> Instruction:
         live = await self._taking_part(silo, run_id)
         if isinstance(message, Leave):
             await self._in_its_turn(live, silo)
@@ -184,13 +201,13 @@ class RunService:
 
     def _check_file(self, live: Live, run: Run, silo: str, report: Result) -> None:
         live.spool.check(report.payload)
-        with file_source(self._blobs.path(live.spool.area, report.payload.digest)) as source:
-            self._check_source(run, silo, report, source, live.spool.finite_from(report.payload.digest))
+        with self._blobs.open(live.spool.area, report.payload.digest) as blob:
+            self._check_source(run, silo, report, blob.source, live.spool.finite_from(report.payload.digest))
 
     def _check_source(
         self, run: Run, silo: str, report: Result, source: Source, finite_from: int | None = None
     ) -> None:
-        base = self._driver.shelf.layout(run.model) if report.stage is Stage.TRAIN and run.model else None
+        base = self._driver.shelf.layout(run.id, run.model) if report.stage is Stage.TRAIN and run.model else None
         masked = isinstance(report, Masked)
         noisy = metrics_combine.asked_of(run.plan, report.stage)
         check(
@@ -206,8 +223,13 @@ class RunService:
             check_sums(run.plan.query, source)
 
     async def upload_to(self, silo: str, run_id: str) -> tuple[Live, Mark]:
-        """Where a payload of this silo may go now. Raises NotFoundError, or ProtocolError when none is expected."""
+        """Where a payload of this silo may go now. Raises NotFoundError, or ProtocolError when none is expected.
+
+        On the way down the error that says so: nobody would wait for the rest of it.
+        """
         live = await self._taking_part(silo, run_id)
+        if self._driver.closing is not None:
+            raise self._driver.closing
         if live.run.outcome is not None:
             raise ProtocolError(f"run {run_id} has ended ({live.run.outcome.value})", hint=f"septum run show {run_id}")
         return live, mark_of(live.run.stage, live.run.round)
@@ -254,8 +276,9 @@ class RunService:
         if stale:
             self._driver.performer.discard_payloads(live, stale)
 
-    async def blob_path(self, silo: str, run_id: str, digest: str, *, whole: bool = True) -> Path:
-        """The file of the run's newest model, the only one that a silo may read. Raises NotFoundError.
+    @asynccontextmanager
+    async def model_for(self, silo: str, run_id: str, digest: str, *, whole: bool = True) -> AsyncIterator[OpenBlob]:
+        """The run's newest model, the only one that a silo may read. Raises NotFoundError.
 
         A silo that asks for the `whole` of it a second time could not use what it got: then the file is looked at.
         """
@@ -266,7 +289,27 @@ class RunService:
             for lost in await self._driver.performer.losses(live):
                 self._driver.post(live, lost)
         live.given[silo] = digest
-        return self._driver.shelf.path(digest)
+        async with self.model(run_id, digest) as opened:
+            yield opened
+
+    async def model_elsewhere(self, silo: str, run_id: str, digest: str, hosts: Sequence[str]) -> str:
+        """Where else a silo may read the run's newest model, if it takes it from these hosts; empty: nowhere.
+
+        A silo that asks a second time could not use what it found there, and gets it here.
+        """
+        live = await self._taking_part(silo, run_id)
+        model, address_of = live.run.model, self.address_of
+        if address_of is None or not hosts or model is None or model.digest != digest:
+            return ""
+        if model.size_bytes < ELSEWHERE_BYTES or live.given.get(silo) == digest or live.shredded_at is not None:
+            return ""
+        location = await self._driver.performer.read(address_of, run_id, digest)
+        try:
+            place_of(location, hosts)
+        except (EgressError, ConfigError):  # or a rule that is none
+            return ""
+        live.given[silo] = digest
+        return location
 
     async def plan_of_silo(self, silo: str, run_id: str) -> Plan:
         """The plan of a run in which a silo takes part. Raises NotFoundError, ProtocolError for another's run."""
@@ -278,9 +321,12 @@ class RunService:
             raise ProtocolError(f"silo {silo!r} is not part of run {run_id}", hint=f"septum run show {run_id}")
         return live
 
-    async def revoked(self, silo: str, error: SeptumError) -> None:
-        """A silo's key counts no more: its open requests end with `error`, and the runs go on without it."""
+    def end_held(self, silo: str, error: SeptumError) -> None:
+        """A silo's key counts no more: what is held for it is answered with `error`."""
         self._driver.held.end_silo(silo, error)
+
+    async def revoked(self, silo: str) -> None:
+        """A silo takes no part any more: the runs go on without it."""
         for live in tuple(self._driver.lives.values()):
             if silo in live.run.presence and live.run.outcome is None:
                 await self._driver.tell(live, FromSilo(silo, Leave("this silo's key was revoked")))
@@ -343,8 +389,14 @@ class RunService:
             return self._driver.store.create(run, facts, at=at, project=project, submitter=by)
 
     async def command(self, run_id: str, event: Event, by: str = "") -> RunView:
-        """Stop, Pause or Resume a run, as somebody wants. Raises NotFoundError, ProtocolError for one that cannot."""
+        """Stop, Pause or Resume a run, as somebody wants. Raises NotFoundError, ProtocolError for one that cannot.
+
+        A run whose model cannot be read now, which is an AwayError, is not resumed.
+        """
         live = await self._driver.load(run_id)
+        if isinstance(event, Resume) and live.run.model is not None:
+            with suppress(NotFoundError, DigestError):  # it is lost, which the run is told when a silo needs it
+                await self._driver.performer.read(self._driver.shelf.filled, run_id, live.run.model)
         await self._driver.tell(live, event, by)
         return self._view(live)
 
@@ -356,6 +408,10 @@ class RunService:
         """What a run was settled to do. Raises NotFoundError."""
         return (await self._driver.load(run_id)).run.plan
 
+    def is_here(self, run_id: str) -> bool:
+        """Whether a run is in memory: one at work always is."""
+        return run_id in self._driver.lives
+
     def has_ended(self, run_id: str) -> bool:
         """Whether a run is in memory and over, maybe a moment before the store says so."""
         live = self._driver.lives.get(run_id)
@@ -364,13 +420,7 @@ class RunService:
     async def times(self, run_id: str) -> tuple[float, float | None]:
         """When a run began and when it ended, Unix seconds; None while it has not. Raises NotFoundError."""
         live = await self._driver.load(run_id)
-        if live.stored.outcome is None:
-            return live.created_at, None
-        last = 0.0
-        after = 0
-        while entries := await self.journal(run_id, after=after, limit=JOURNAL_PAGE):
-            after, last = entries[-1].seq, entries[-1].at
-        return live.created_at, last
+        return live.created_at, None if live.stored.outcome is None else live.ended_at
 
     async def project_of(self, run_id: str) -> str:
         """The project of a run, empty for none. Raises NotFoundError."""
@@ -382,13 +432,19 @@ class RunService:
         statuses: frozenset[RunStatus] = frozenset(),
         wanted: RunFilter = ALL_RUNS,
         *,
+        asks: bool = False,
         limit: int,
         before: str = "",
     ) -> tuple[Listed, ...]:
-        """Runs that are wanted, newest first, each with its view and newest model; of `statuses`, if there are any."""
+        """Runs that are wanted, newest first, each with its view and newest model; of `statuses`, if there are any.
+
+        `asks`: those alone that ask for statistics.
+        """
+        lives = self._driver.lives.values()  # what has not ended is here
+        if asks:
+            wanted = replace(wanted, asking=frozenset(live.run.id for live in lives if live.run.plan.query is not None))
         if statuses:
             ended = frozenset(Outcome(status.value) for status in statuses if status.ended)
-            lives = self._driver.lives.values()  # what has not ended is here
             these = frozenset(live.run.id for live in lives if self._view(live).status in statuses)
             wanted = replace(wanted, ended=ended, these=these)
         page = await self._driver.performer.read(self._driver.store.listed, limit=limit, before=before, wanted=wanted)
@@ -406,8 +462,15 @@ class RunService:
 
     def _view(self, live: Live) -> RunView:
         """What is in the store: nobody is told what a crash could undo. A run that cannot be committed says so."""
-        about = {"project": live.project, "submitter": live.submitter}
-        view = run_view(live.stored, created_at=live.created_at, **about)
+        view = run_view(
+            live.stored,
+            created_at=live.created_at,
+            project=live.project,
+            submitter=live.submitter,
+            ended_at=live.ended_at,
+            shredded_at=live.shredded_at,
+            shredded_by=live.shredded_by,
+        )
         if live.dirty and self._driver.stuck:
             return replace(view, status=RunStatus.PAUSED, reason=self._driver.stuck)
         wait = self._driver.queue.waits.get(live.run.id) if view.status is RunStatus.QUEUED else None
@@ -421,9 +484,36 @@ class RunService:
             after = entries[-1].seq
         return models_of(run_id, facts)
 
-    def model_path(self, digest: str) -> Path:
-        """The file of a model. Raises NotFoundError, DigestError for what is no digest."""
-        return self._driver.shelf.path(digest)
+    @asynccontextmanager
+    async def model(self, run_id: str, digest: str) -> AsyncIterator[OpenBlob]:
+        """The bytes of a run's model. Raises NotFoundError on entering, DigestError for what is no digest."""
+        await self.refuse_shredded(run_id)
+        async with self._driver.performer.opened(self._driver.shelf.open(run_id, digest)) as opened:
+            yield opened
+
+    async def check_model(self, run_id: str, digest: str) -> None:
+        """Raise NotFoundError for a run that is none and a model whose bytes are gone; DigestError for no digest."""
+        await self.refuse_shredded(run_id)
+        await self._driver.performer.read(self._driver.shelf.check, run_id, digest)
+
+    async def refuse_shredded(self, run_id: str) -> None:
+        """Raise NotFoundError, with the reason, for a run that was shredded: a file of it may be left."""
+        live = await self._driver.load(run_id)
+        if live.shredded_at is not None:
+            raise shredded(run_id, live.shredded_by, live.shredded_at)
+
+    async def run_with(self, digest: str) -> str:
+        """A run that has made this model, and has its bytes. Raises NotFoundError, DigestError for no digest."""
+        check_digest(digest)
+        gone = NotFoundError(f"no run has made a model {digest}")
+        for run_id in await self._driver.performer.read(self._driver.store.runs_with_model, digest):
+            try:
+                await self.check_model(run_id, digest)
+            except NotFoundError as error:
+                gone = error
+            else:
+                return run_id
+        raise gone
 
     async def journal(
         self, run_id: str, *, after: int, limit: int, kinds: Collection[type[Fact]] = ()
@@ -447,6 +537,10 @@ class RunService:
         return tuple(
             sorted(live.run.id for live in lives if live.run.outcome is None and live.run.plan.app.digest == app_digest)
         )
+
+    def statuses(self) -> Iterator[RunStatus]:
+        """Of each run that has not ended, what it is doing."""
+        return (self._view(live).status for live in self._driver.lives.values() if live.stored.outcome is None)
 
     @property
     def unfinished(self) -> int:

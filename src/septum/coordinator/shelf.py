@@ -5,84 +5,95 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 
-from septum.adapters.file_source import file_source
-from septum.ports.blobs import BlobStore
+from septum.coordinator.areas import models_area
+from septum.ports.blobs import BlobStore, OpenBlob
 from septum.protocol.layout import Layout
 from septum.protocol.messages import INLINE_LIMIT_BYTES, Blob
 from septum.protocol.sources import Source, layout_of, source_of
 
-AREA = "models"
 KEPT = 64  # small models in memory, 64 KiB each: as many as runs that are likely to be at work at one time
+_Name = tuple[str, str]  # a run, and a digest
 
 
 class Shelf:
-    """Models by digest. May be used by several threads."""
+    """Models by run and digest. May be used by several threads."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._lock = threading.Lock()
-        self._small: OrderedDict[str, Blob] = OrderedDict()
-        self._layouts: OrderedDict[str, Layout] = OrderedDict()
+        self._small: OrderedDict[_Name, Blob] = OrderedDict()
+        self._layouts: OrderedDict[_Name, Layout] = OrderedDict()
 
-    def add(self, chunks: Iterable[bytes]) -> Blob:
-        """Store a model, so that it survives a power loss; a reference without the bytes."""
+    def add(self, run_id: str, chunks: Iterable[bytes]) -> Blob:
+        """Store a model of a run, so that it survives a power loss; a reference without the bytes."""
         copy = _Copy(chunks)
-        digest = self._blobs.put(AREA, copy, durable=True)
+        digest = self._blobs.put(models_area(run_id), copy, durable=True)
         blob = Blob(digest, copy.size_bytes)
         if copy.size_bytes <= INLINE_LIMIT_BYTES:
-            self._remember(Blob(digest, copy.size_bytes, b"".join(copy.kept)))
+            self._remember(run_id, Blob(digest, copy.size_bytes, b"".join(copy.kept)))
         return blob
 
-    def filled(self, blob: Blob) -> Blob:
+    def filled(self, run_id: str, blob: Blob) -> Blob:
         """The reference with the bytes inside, if they are few enough to travel in a message."""
         if blob.size_bytes > INLINE_LIMIT_BYTES:
             return blob
         with self._lock:
-            found = self._small.get(blob.digest)
+            found = self._small.get((run_id, blob.digest))
             if found is not None:
-                self._small.move_to_end(blob.digest)
+                self._small.move_to_end((run_id, blob.digest))
                 return found
-        return self._remember(Blob(blob.digest, blob.size_bytes, self._blobs.get(AREA, blob.digest)))
+        data = self._blobs.get(models_area(run_id), blob.digest)
+        return self._remember(run_id, Blob(blob.digest, blob.size_bytes, data))
 
     @contextmanager
-    def source(self, blob: Blob, *, last: bool = False) -> Iterator[Source]:
+    def source(self, run_id: str, blob: Blob, *, last: bool = False) -> Iterator[Source]:
         """A model, to be read; `last`: for the last time, most likely."""
-        small = self.filled(blob).inline
+        small = self.filled(run_id, blob).inline
         if small is not None:
             yield source_of(small)
             return
-        with file_source(self.path(blob.digest), last=last) as source:
-            yield source
+        with self.open(run_id, blob.digest, last=last) as opened:
+            yield opened.source
 
-    def layout(self, blob: Blob) -> Layout:
+    def layout(self, run_id: str, blob: Blob) -> Layout:
         """Where each tensor lies in a model."""
         with self._lock:
-            found = self._layouts.get(blob.digest)
+            found = self._layouts.get((run_id, blob.digest))
         if found is None:
-            with self.source(blob) as source:
+            with self.source(run_id, blob) as source:
                 found = layout_of(source)
             with self._lock:
-                self._layouts[blob.digest] = found
+                self._layouts[run_id, blob.digest] = found
                 while len(self._layouts) > KEPT:
                     self._layouts.popitem(last=False)
         return found
 
-    def forget(self, digest: str) -> None:
+    def forget(self, run_id: str, digest: str) -> None:
         """Its file is no longer what it was: what memory holds of it counts no more."""
         with self._lock:
-            self._small.pop(digest, None)
-            self._layouts.pop(digest, None)
+            self._small.pop((run_id, digest), None)
+            self._layouts.pop((run_id, digest), None)
 
-    def path(self, digest: str) -> Path:
-        """The file of a model, to be read only. Raises NotFoundError."""
-        return self._blobs.path(AREA, digest)
-
-    def _remember(self, blob: Blob) -> Blob:
+    def forget_run(self, run_id: str) -> None:
+        """Nothing of a run is to be in memory."""
         with self._lock:
-            self._small[blob.digest] = blob
+            for kept in (self._small, self._layouts):
+                for name in [name for name in kept if name[0] == run_id]:
+                    del kept[name]
+
+    def open(self, run_id: str, digest: str, *, last: bool = False) -> AbstractContextManager[OpenBlob]:
+        """A model, to be read while it is open. Raises NotFoundError on entering."""
+        return self._blobs.open(models_area(run_id), digest, last=last)
+
+    def check(self, run_id: str, digest: str) -> None:
+        """Raise NotFoundError for a model that is not there."""
+        self._blobs.size_bytes(models_area(run_id), digest)
+
+    def _remember(self, run_id: str, blob: Blob) -> Blob:
+        with self._lock:
+            self._small[run_id, blob.digest] = blob
             while len(self._small) > KEPT:
                 self._small.popitem(last=False)
         return blob

@@ -17,6 +17,7 @@ from septum.adapters.identity.http_signatures import ContentDigest
 from septum.coordinator.app_api import AppApi
 from septum.coordinator.apps import Apps
 from septum.coordinator.asgi import (
+    Headers,
     Message,
     Receive,
     Scope,
@@ -27,6 +28,8 @@ from septum.coordinator.asgi import (
     send_body,
     send_error,
 )
+from septum.coordinator.audit import Audit
+from septum.coordinator.audit_api import AuditApi
 from septum.coordinator.blob_api import BlobApi
 from septum.coordinator.deployment_api import DeploymentApi
 from septum.coordinator.enrolment import Enrolment
@@ -38,8 +41,10 @@ from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters, serial_of
 from septum.coordinator.service import RunService
 from septum.coordinator.silos import Silos
-from septum.errors import NotFoundError, SeptumError
+from septum.coordinator.traces import Traces
+from septum.errors import AuthError, NotFoundError, SeptumError
 from septum.ports.clock import Clock
+from septum.protocol.audit import AuditKind, Record
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_COORDINATOR, decode_versioned, encode
 from septum.protocol.deploying import Told
 from septum.protocol.description import SiloDescription, Standing
@@ -57,7 +62,11 @@ ENCODED = 8  # answers kept encoded: all silos of a run are told the same
 
 @dataclass(frozen=True, slots=True)
 class SiloApiParts:
-    """What the routes need. `ca_path` is the certificate authority's file; None where it is a public one."""
+    """What the routes need.
+
+    ca_path  the certificate authority's file; None where it is a public one
+    traces   None where nobody wants them
+    """
 
     service: RunService
     silos: Silos
@@ -71,6 +80,8 @@ class SiloApiParts:
     max_blob_bytes: int
     logs: Logs
     loads: Loads
+    audit: Audit
+    traces: Traces | None = None
     wire: Wire = SEPTUM
 
 
@@ -83,6 +94,7 @@ class SiloApi:
         self._blobs = BlobApi(parts.service, self._gate, parts.max_blob_bytes)
         self._apps = AppApi(parts.apps, self._gate, parts.wire)
         self._deployments = DeploymentApi(parts.registered, self._gate, parts.wire)
+        self._audit = AuditApi(parts.audit, parts.wire)
         self._encoded: list[tuple[object, int, bytes]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,12 +104,13 @@ class SiloApi:
             self._check_version(scope)
             await self._route(scope, receive, send)
         except SeptumError as error:
-            log.info(
-                "silo_refused", extra={"path": str(scope["path"])[:200], "code": error.code, "error": error.message}
-            )
+            log.info("silo_refused", extra={**_where(scope), "code": error.code, "error": error.message})
+            if isinstance(error, AuthError):
+                about = {"asked": f"{scope['method']} {scope['path']}", "because": error.message}
+                await self._parts.audit.refused(Record(AuditKind.SILO_NOT_KNOWN, about=about))
             await send_error(send, error)
         except Exception:
-            log.exception("silo_request_failed", extra={"path": scope["path"]})
+            log.exception("silo_request_failed", extra=_where(scope))
             await send_error(send, SeptumError("internal error; the coordinator's log has the details"))
 
     def drain(self, error: SeptumError) -> None:
@@ -128,9 +141,12 @@ class SiloApi:
                 silo, body = await self._signed_body(scope, receive)
                 said, version = self._read(SiloMessage, body)
                 told = self._parts.service.exchange(silo, run, cast("SiloMessage", said))
-                await self._answer(receive, send, told, version)
+                await self._answer(receive, send, told, version, (run, silo))
             case "POST", ["account"] | ["system"] | ["over"] | ["runs", _, "logs"]:
                 await self._told(scope, receive, send, parts)
+            case "POST", ["audit"]:
+                silo, body = await self._signed_body(scope, receive)
+                await self._audit.show(send, silo, self._parts.silos.public_key(silo) or b"", body)
             case "GET", ["apps", *which]:
                 await self._app(scope, send, which)
             case "GET", ["deployments", *which]:
@@ -237,7 +253,14 @@ class SiloApi:
         self._gate.check_again(asker)
         return asker.silo, body
 
-    async def _answer(self, receive: Receive, send: Send, answer: Awaitable[object], version: int) -> None:
+    async def _answer(
+        self,
+        receive: Receive,
+        send: Send,
+        answer: Awaitable[object],
+        version: int,
+        within: tuple[str, str] | None = None,
+    ) -> None:
         """Wait for an answer that may be held for long; give up when the client goes away."""
         me = asyncio.current_task()
         assert me is not None
@@ -251,8 +274,15 @@ class SiloApi:
             raise
         finally:
             watch.stop()
-        await send_body(send, 200, body)
+        await send_body(send, 200, body, headers=self._trace(within))
         await self._parts.silos.note()
+
+    def _trace(self, within: tuple[str, str] | None) -> Headers:
+        """The traceparent of what a silo is asked, where there is a trace."""
+        if self._parts.traces is None or within is None:
+            return ()
+        traceparent = self._parts.traces.traceparent(*within)
+        return ((b"traceparent", traceparent.encode()),) if traceparent else ()
 
     def _encode(self, answer: object, version: int) -> bytes:
         for known, spoken, body in self._encoded:
@@ -261,6 +291,15 @@ class SiloApi:
         body = encode(answer, self._parts.wire, version)
         self._encoded = [(answer, version, body), *self._encoded[: ENCODED - 1]]
         return body
+
+
+def _where(scope: Scope) -> dict[str, object]:
+    """What was asked, for the log; of which run, where it is about one."""
+    path = str(scope["path"])[:200]
+    match path.removeprefix(PREFIX).split("/"):
+        case ["runs", run, *_]:
+            return {"path": path, "run_id": run}
+    return {"path": path}
 
 
 def _nothing_at(scope: Scope) -> NotFoundError:

@@ -13,6 +13,7 @@ from septum.ports.accounts import NOTHING_SAID, SiloAccount
 from septum.ports.clock import Clock
 from septum.ports.registry import SiloRecord, SiloRegistry
 from septum.protocol.feed import Change, Kind
+from septum.protocol.roster import fingerprint, key_text
 from septum.protocol.views import SiloDetail, SiloView, silo_status
 
 log = logging.getLogger("septum.coordinator.silos")
@@ -74,10 +75,13 @@ class Silos:
             self._unnoted.update(silos)
             log.warning("seen_not_noted", extra={"error": error.message})
 
-    async def invite(self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str, by: str) -> None:
+    async def invite(
+        self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str, by: str, renew: bool = False
+    ) -> None:
         """Let a silo of an organisation enrol once. Raises ConflictError when it is enrolled, or is another one's."""
-        invite, change = self._registry.invite, Change(Kind.SILO_INVITED, by, silo=silo, organisation=organisation)
-        await self._feed.write(change, invite, silo, token_hash, expires_at=expires_at, organisation=organisation)
+        change = Change(Kind.SILO_INVITED, by, silo=silo, organisation=organisation)
+        invite, terms = self._registry.invite, (silo, token_hash)
+        await self._feed.write(change, invite, *terms, expires_at=expires_at, organisation=organisation, renew=renew)
         await self.load()
 
     async def enroll(self, silo: str, token_hash: bytes, public_key: bytes) -> SiloRecord:
@@ -136,6 +140,7 @@ class Silos:
             paused=account.standing.paused,
             now=now,
         )
-        view = SiloView(record.name, status, record.enrolled_at, seen_at, record.organisation)
+        own = fingerprint(key_text(record.public_key)) if record.public_key else ""
+        view = SiloView(record.name, status, record.enrolled_at, seen_at, record.organisation, fingerprint=own)
         said = account.description
         return view if said is None else replace(view, septum=said.septum, labels=said.labels)

@@ -37,8 +37,9 @@ class Space:
 
     def missed(self, live: Live, error: StorageError, size_bytes: int) -> None:
         """An upload of so many bytes (0: not known) had no room."""
-        log.error("upload_not_stored", extra={"run_id": live.run.id, "error": error.message, "hint": error.hint})
-        self._post(live, OutOfSpace(f"{error.message}; the run goes on by itself once there is room"))
+        where = {"run_id": live.run.id, "round": live.run.round}
+        log.error("upload_not_stored", extra={**where, "error": error.message, "hint": error.hint})
+        self._post(live, OutOfSpace(f"{error.message}; the run goes on by itself once that is over"))
         self.wait_for(live, size_bytes)
 
     def wait_for(self, live: Live, size_bytes: int = 0) -> None:

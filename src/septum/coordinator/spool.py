@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from septum.adapters.file_source import file_source
+from septum.coordinator.areas import spool_area
 from septum.errors import MessageError, NotFoundError
 from septum.ports.blobs import BlobStore
 from septum.protocol.messages import Blob, Stage
@@ -29,15 +29,6 @@ def mark_of(stage: Stage | None, round_: int) -> Mark:
     return (-1 if stage is None else list(Stage).index(stage), round_)
 
 
-def spool_area(run_id: str) -> str:
-    """Where the payloads of a run lie.
-
-    >>> spool_area("r1")
-    'spool-r1'
-    """
-    return f"spool-{run_id}"
-
-
 class Spool:
     """The payloads of one run.
 
@@ -45,6 +36,7 @@ class Spool:
     """
 
     def __init__(self, blobs: BlobStore, run_id: str, *, complete: bool) -> None:
+        self.run_id = run_id
         self.area = spool_area(run_id)
         self.complete = complete
         self._blobs = blobs
@@ -108,8 +100,16 @@ class Spool:
         if memory is not None:
             yield source_of(memory[0])
             return
-        with file_source(self._blobs.path(self.area, payload.digest)) as source:
-            yield source
+        with self._blobs.open(self.area, payload.digest) as opened:
+            yield opened.source
+
+    def share(self, payload: Blob, area: str) -> None:
+        """Have a payload in another area as well, for good. For another thread. Raises NotFoundError."""
+        memory = self._memory.get(payload.digest)
+        if memory is not None:
+            self._blobs.put(area, memory[0], durable=True)
+        else:
+            self._blobs.share(self.area, payload.digest, area)
 
     def is_in_memory(self, digest: str) -> bool:
         """Whether memory holds a payload, which nothing can take."""

@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import queue
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +19,25 @@ from pathlib import Path
 from septum.adapters.tracking.registry import TRACKERS
 from septum.coordinator.driver import Driver
 from septum.coordinator.feed import Feed
+from septum.coordinator.one_thread import OneThread
+from septum.coordinator.silos_told import silos_told
 from septum.errors import MessageError, NotFoundError
 from septum.plugins.found import Group, chosen
 from septum.ports.store import JournalEntry, RunStore, StoredRun
-from septum.ports.tracker import Listener, RoundMeasured, RunEnded, RunStarted, Told, Tracker, TrackerSettings
+from septum.ports.tracker import (
+    BatchTracker,
+    FindModel,
+    Listener,
+    RoundMeasured,
+    RunEnded,
+    RunStarted,
+    SiloTold,
+    SiloTracker,
+    Told,
+    Tracker,
+    TrackerSettings,
+    no_model,
+)
 from septum.protocol import facts
 from septum.protocol.codec import MAX_MESSAGE_BYTES, Scalar, loads
 
@@ -33,17 +46,30 @@ log = logging.getLogger("septum.coordinator.tracking")
 FOLDER = "tracking"
 FEED = "feed"
 PAGE = 200  # journal entries at one time
+COUNTED = 1000
+TOLD = (facts.RunCreated, facts.ModelMeasured, facts.RunEnded)  # what a tracker hears of a run's journal
 KEPT = 2000  # runs whose place is kept, the latest first; an older one that is resumed is told from its start again
 RETRY_S = 10.0
+GATHER_S = 0.5  # what happens meanwhile is told together: to tell of each round costs more than a short round itself
 CLOSE_S = 5.0  # for what a tracker is being told when the coordinator ends; it hears it again after the next start
 
 
-def make_trackers(tables: Mapping[str, Mapping[str, Scalar]], data_dir: Path) -> dict[str, Tracker]:
+def make_trackers(
+    tables: Mapping[str, Mapping[str, Scalar]], data_dir: Path, find: FindModel = no_model
+) -> dict[str, Tracker]:
     """The trackers that coordinator.toml names. Raises ConfigError, PluginError."""
     return {
-        name: chosen(Group.TRACKERS, name, TRACKERS)(TrackerSettings(data_dir, values))
+        name: chosen(Group.TRACKERS, name, TRACKERS)(TrackerSettings(data_dir, values, find=find))
         for name, values in sorted(tables.items())
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long what happens is gathered before it is told, and when it is told again after a failure."""
+
+    gather_s: float = GATHER_S
+    retry_s: float = RETRY_S
 
 
 class Tracking:
@@ -55,11 +81,11 @@ class Tracking:
         trackers: Mapping[str, Tracker],
         data_dir: Path,
         feed: Feed | None = None,
-        retry_s: float = RETRY_S,
+        pace: Pace = Pace(),
     ) -> None:
         folder = data_dir / FOLDER
         self._followers = [
-            _Follower(driver, name, tracker, _Place(folder, name), feed, retry_s) for name, tracker in trackers.items()
+            _Follower(driver, name, tracker, _Place(folder, name), feed, pace) for name, tracker in trackers.items()
         ]
         if trackers:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -76,6 +102,25 @@ class Tracking:
         """Stop. What was not told yet is told after the next start."""
         for follower in self._followers:
             await follower.close()
+
+    @property
+    def pending(self) -> int:
+        """How many runs there are that a tracker was not told all of; one more for each that waits to hear changes."""
+        return sum(follower.pending for follower in self._followers)
+
+    @property
+    def failures(self) -> int:
+        """How often a tracker could not be told."""
+        return sum(follower.failures for follower in self._followers)
+
+    @property
+    def refused(self) -> int:
+        """How many records trackers' services refused for good."""
+        return sum(follower.refused for follower in self._followers)
+
+    async def waiting(self) -> int:
+        """How many starts, measured rounds and ends of runs are in journals that a tracker was not told of."""
+        return sum([await follower.waiting() for follower in self._followers])
 
     def _wake(self, run_id: str) -> None:
         for follower in self._followers:
@@ -98,41 +143,88 @@ class _Place:
         return self.folder / f"{self.name}.feed.json"
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """How much of a run is to be told, counted when it was woken with this mark."""
+
+    mark: object
+    count: int
+
+
 class _Follower:
     """One tracker, and how far it was told of each run, and of the feed if it listens to that."""
 
     def __init__(
-        self, driver: Driver, name: str, tracker: Tracker, place: _Place, feed: Feed | None, retry_s: float
+        self, driver: Driver, name: str, tracker: Tracker, place: _Place, feed: Feed | None, pace: Pace
     ) -> None:
         self._driver = driver
         self._name = name
         self._tracker = tracker
         self._path = place.runs
-        self._retry_s = retry_s
+        self._pace = pace
         self._told = _read_places(place.runs)
         self._feed = feed if isinstance(tracker, Listener) and tracker.kinds else None
         self._feed_path = place.feed
         self._heard = _read_places(place.feed).get(FEED)
         self._changed = self._feed is not None
-        self._woken: dict[str, None] = dict.fromkeys(self._told)
+        self._woken: dict[str, object] = {run_id: object() for run_id in self._told}  # another mark each time
         self._awake = asyncio.Event()
-        self._worker = _Worker(f"septum-tracker-{name}")
+        self._gathering: asyncio.TimerHandle | None = None
+        self._worker = OneThread(f"septum-tracker-{name}")
         self._task: asyncio.Task[None] | None = None
+        self._at = ""  # the run that is told now
+        self._counted: dict[str, _Counted] = {}
+        self.failures = 0
+        self.refused = 0
+
+    async def waiting(self) -> int:
+        """What waits in the journals of the runs that wait. Each is counted once, until it changes."""
+        at, counted = self._at, dict[str, _Counted]()
+        for run_id, mark in [(run_id, mark) for run_id, mark in self._woken.items() if run_id != at]:
+            known = self._counted.get(run_id)
+            if known is None or known.mark is not mark:
+                known = _Counted(mark, await self._count(run_id))
+            counted[run_id] = known
+        self._counted = counted
+        now = await self._count(at) if at else 0  # its place moves
+        return now + sum(one.count for one in counted.values())
+
+    async def _count(self, run_id: str) -> int:
+        store, read = self._driver.store, self._driver.performer.read
+        count, after = 0, self._told.get(run_id, 0)
+        with suppress(NotFoundError):
+            while entries := await read(store.journal, run_id, after=after, limit=COUNTED, kinds=TOLD):
+                count, after = count + len(entries), entries[-1].seq
+        return count
+
+    @property
+    def pending(self) -> int:
+        return len(self._woken.keys() | ({self._at} - {""})) + self._changed
 
     def start(self) -> None:
         self._awake.set()
         self._task = asyncio.create_task(self._run(), name=f"septum-tracker-{self._name}")
 
     def wake(self, run_id: str) -> None:
-        self._woken[run_id] = None
-        self._awake.set()
+        self._woken[run_id] = object()
+        self._gather()
 
     def wake_for_changes(self) -> None:
         if self._feed is not None:
             self._changed = True
-            self._awake.set()
+            self._gather()
+
+    def _gather(self) -> None:
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(self._pace.gather_s, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._gathering = None
+        self._awake.set()
 
     async def close(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -143,23 +235,32 @@ class _Follower:
         while True:
             await self._awake.wait()
             self._awake.clear()
-            while self._woken or self._changed:
-                run_id = next(iter(self._woken), "")
-                self._woken.pop(run_id, None)
-                try:
-                    if run_id:
-                        await self._catch_up(run_id)
-                    else:
-                        await self._hear_changes()
-                except Exception as error:  # noqa: BLE001  a tracker may raise anything; nothing of it reaches a run
-                    why = f"{type(error).__name__}: {error}"[:500]
-                    log.warning("tracker_failed", extra={"tracker": self._name, "run_id": run_id, "error": why})
-                    if run_id:
-                        self._woken[run_id] = None
-                    else:
-                        self._changed = True
-                    asyncio.get_running_loop().call_later(self._retry_s, self._awake.set)
+            for run_id in [*self._woken, *([""] if self._changed else [])]:  # what comes meanwhile is gathered
+                if not await self._told_of(run_id):
+                    asyncio.get_running_loop().call_later(self._pace.retry_s, self._awake.set)
                     break
+
+    async def _told_of(self, run_id: str) -> bool:
+        """Tell of a run, or of changes in the federation where there is no id; whether that went well."""
+        self._woken.pop(run_id, None)
+        self._at = run_id
+        try:
+            if run_id:
+                await self._catch_up(run_id)
+            else:
+                await self._hear_changes()
+        except Exception as error:  # noqa: BLE001  a tracker may raise anything; nothing of it reaches a run
+            self.failures += 1
+            why = f"{type(error).__name__}: {error}"[:500]
+            log.warning("tracker_failed", extra={"tracker": self._name, "run_id": run_id, "error": why})
+            if run_id:
+                self._woken[run_id] = object()
+            else:
+                self._changed = True
+            return False
+        finally:
+            self._at = ""
+        return True
 
     async def _hear_changes(self) -> None:
         """Tell what this tracker was not told of the feed; of what was before its first start nothing."""
@@ -192,12 +293,29 @@ class _Follower:
         if run_id not in self._told:  # so that it is looked at after a restart, even if it has ended by then
             await self._note(run_id, 0)
         while entries := await read(store.journal, run_id, after=self._told[run_id], limit=PAGE):
+            told: list[Told] = []
             for entry in entries:
                 model = await read(_last_model, store, run_id, entry.seq) if _is_end(entry) else ""
-                told = _told_of(stored, entry, model)
-                if told is not None:
-                    await self._worker.do(partial(self._tracker.tell, told))
+                one = _told_of(stored, entry, model)
+                if one is not None:
+                    told.append(one)
+            await self._tell(told)
+            await self._tell_silos(stored, entries)
             await self._note(run_id, entries[-1].seq)
+
+    async def _tell(self, told: Sequence[Told]) -> None:
+        if isinstance(self._tracker, BatchTracker):
+            if told:
+                self.refused += await self._worker.do(partial(self._tracker.tell_all, told))
+            return
+        for one in told:
+            await self._worker.do(partial(self._tracker.tell, one))
+
+    async def _tell_silos(self, stored: StoredRun, entries: Sequence[JournalEntry]) -> None:
+        if isinstance(self._tracker, SiloTracker) and self._tracker.hears_silos:
+            told = [one for entry in entries for one in silos_told(stored.run.id, stored.run.plan, entry)]
+            if told:
+                self.refused += await self._worker.do(partial(_tell_silos, self._name, self._tracker, told))
 
     async def _note(self, run_id: str, seq: int) -> None:
         self._told.pop(run_id, None)
@@ -206,6 +324,13 @@ class _Follower:
             del self._told[next(iter(self._told))]
         places = dict(self._told)
         await self._worker.do(partial(_write_places, self._path, places))
+
+
+def _tell_silos(name: str, tracker: SiloTracker, told: Sequence[SiloTold]) -> int:
+    refused = tracker.tell_silos(told)
+    if refused:
+        log.warning("tracking_refused", extra={"tracker": name, "refused": refused, "run_id": told[0].run})
+    return refused
 
 
 def _is_end(entry: JournalEntry) -> bool:
@@ -253,59 +378,3 @@ def _write_places(path: Path, places: Mapping[str, int]) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(places))
     part.replace(path)
-
-
-class _Worker:
-    """One thread that does one thing after another. It does not keep the process from ending."""
-
-    def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
-
-    async def do(self, job: Callable[[], object]) -> None:
-        """Do something there, and wait for it. Raises what it raises."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def run() -> None:
-            try:
-                job()
-            except BaseException as error:  # noqa: BLE001  raised where it is waited for
-                failed: BaseException | None = error
-            else:
-                failed = None
-            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-                loop.call_soon_threadsafe(_settle, done, failed)
-
-        self._jobs.put(run)
-        await done
-
-    def last(self, job: Callable[[], object]) -> None:
-        """Do this, and then nothing more."""
-
-        def run() -> None:
-            try:
-                job()
-            except Exception as error:  # noqa: BLE001  there is nobody left to be told
-                log.warning("tracker_failed", extra={"tracker": self._thread.name, "error": repr(error)[:500]})
-
-        self._jobs.put(run)
-        self._jobs.put(None)
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the end, but not for ever."""
-        self._thread.join(timeout_s)
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-
-
-def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
-    if done.done():  # given up meanwhile
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)

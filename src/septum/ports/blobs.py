@@ -6,12 +6,16 @@ taken their place, room is short, or the area is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from septum.errors import ConflictError
+from septum.errors import ConflictError, StorageError
+from septum.protocol.sources import Source, chunks_of
 
+CHUNK_BYTES = 1024 * 1024
 KEPT_OF_SENDER = 4  # cut uploads: as many as a silo may have under way when its line breaks
 
 
@@ -23,14 +27,50 @@ class OffsetError(ConflictError):
         self.offset = offset
 
 
+class AwayError(StorageError):
+    """Where blobs are kept cannot be asked now. What is kept there is not lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A blob's bytes, as long as it is open.
+
+    source    reads them anywhere; DigestError or TensorError for bytes that rotted, StorageError for a broken disk
+    file      the file in which they lie as they are, so that a server can send it by itself; None where they do not
+    read_now  does what `source.read` does if no disk is to be waited for, as in an event loop; else False, and nothing
+              of the buffer counts
+    """
+
+    source: Source
+    file: Path | None = None
+    read_now: Callable[[int, memoryview], bool] = lambda _offset, _buffer: False
+
+    @property
+    def size_bytes(self) -> int:
+        """How many they are."""
+        return self.source.size_bytes
+
+    def chunks(self, start: int = 0, stop: int | None = None, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """Those from `start` to `stop` (exclusive), or to the end, in order.
+
+        >>> from septum.protocol.sources import source_of
+        >>> list(OpenBlob(source_of(b"abcd")).chunks(1))
+        [b'bcd']
+        """
+        return chunks_of(self.source, start, self.size_bytes if stop is None else stop, chunk_bytes)
+
+
 class BlobStore(Protocol):
-    """Bytes by digest, in named areas (`models`, and one spool per run).
+    """Bytes by digest, in named areas (`apps`, and a few of each run).
 
     Contract: a blob is either whole and of its digest or not there; a wrong upload leaves nothing behind, and of a cut
     one only `append` keeps what came. Putting the same bytes again changes nothing. `durable` blobs survive a power
     loss once `put` returned; others survive a kill. Memory use does not grow with the size of a blob. A name of an area
     or a sender that is not letters, digits, '.', '_' and '-' (no dot first) is a ConfigError, a digest that is none a
     DigestError: no name leads out of the store. Methods may be called from any thread.
+
+    A store on another machine raises AwayError from any of them while it cannot be asked; what `put` and `share` were
+    to store is then there whole, as when only the answer was lost, or not at all.
     """
 
     def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
@@ -55,20 +95,35 @@ class BlobStore(Protocol):
     def kept_bytes(self, area: str, digest: str, *, sender: str) -> int:
         """How many bytes of a sender's cut upload are here."""
 
+    def share(self, area: str, digest: str, into: str) -> None:
+        """Have a blob in another area as well, durably; its bytes are not copied where that can be helped.
+
+        Each area forgets its own. Raises NotFoundError.
+        """
+
     def get(self, area: str, digest: str) -> bytes:
         """All bytes of a small blob. Raises NotFoundError, and DigestError when they rotted on disk."""
 
-    def path(self, area: str, digest: str) -> Path:
-        """The file that holds a blob, to be read only. Raises NotFoundError."""
+    def open(self, area: str, digest: str, *, last: bool = False) -> AbstractContextManager[OpenBlob]:
+        """A blob, to be read while it is open, whatever becomes of it meanwhile. Raises NotFoundError on entering.
+
+        `last`: most likely nobody reads it again soon, so no memory is to be kept for it.
+        """
 
     def size_bytes(self, area: str, digest: str) -> int:
         """The size of a blob. Raises NotFoundError."""
+
+    def digests(self, area: str) -> Sequence[str]:
+        """Every blob of an area, in the order of their digests; none of an area that is not there."""
 
     def discard(self, area: str, digests: Sequence[str]) -> None:
         """Forget these blobs; those that are not there are ignored."""
 
     def free_bytes(self) -> int:
         """About how many bytes can be stored now."""
+
+    def used_bytes(self) -> int:
+        """About how many bytes are taken by what is here, cut uploads too. Takes as long as looking at every file."""
 
     def drop(self, area: str) -> None:
         """Forget a whole area, and the uploads into it that were cut."""

@@ -67,6 +67,7 @@ class WorkerSpec:
                 tell the app to train so by itself
     private     patterns of the names of the parameters that are the silo's own
     personalise local rounds after the last round; 0 for none
+    train_loss  tell how what was trained does on the train rows, too: a number that stays in the silo
     scores      apply models to rows without a target: the state of each `evaluate` task is a table of them, and its
                 payload their logits, which stay in the silo. `data_path` is not read
     """
@@ -89,6 +90,7 @@ class WorkerSpec:
     private: tuple[str, ...] = ()
     personalise: int = 0
     scores: bool = False
+    train_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ class TaskResult:
     """What a task made: weight in rows, seconds per step, whether state is carried on, and the payload.
 
     A payload of up to INLINE_LIMIT_BYTES is here itself; of a larger one, which is in the output file, the digest.
-    `attested` is what the app says of its own training with differential privacy.
+    `attested` is what the app says of its own training with differential privacy. `train_loss`, the mean log loss on
+    the train rows of what was trained on them, is there where it was asked for and could be found.
     """
 
     weight: int
@@ -144,6 +147,7 @@ class TaskResult:
     has_state: bool
     payload: bytes | Blob
     attested: Attested | None = None
+    train_loss: float | None = None
 
 
 class Worker(Protocol):

@@ -41,12 +41,19 @@ class SiloRegistry(Protocol):
     """
 
     def invite(
-        self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str = FIRST_ORGANISATION
+        self,
+        silo: str,
+        token_hash: bytes,
+        *,
+        expires_at: float,
+        organisation: str = FIRST_ORGANISATION,
+        renew: bool = False,
     ) -> None:
         """Let a silo of this organisation come in once. A newer invitation replaces an older one.
 
         Raises NotFoundError for an unknown organisation, ConflictError when the silo is enrolled or is another one's.
-        A revoked silo may be invited again; it stays revoked until it enrols.
+        A revoked silo may be invited again; it stays revoked until it enrols. With `renew` an enrolled one is invited,
+        to come with another key: it keeps its key until then.
         """
 
     def enroll(self, silo: str, token_hash: bytes, public_key: bytes, *, at: float) -> SiloRecord:

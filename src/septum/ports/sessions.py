@@ -46,7 +46,7 @@ class SessionStore(Protocol):
     """
 
     def open(self, secret_hash: bytes, session: Session, *, most: int) -> None:
-        """Keep a session. Of one person's, the oldest beyond `most` end; so do those of anybody that have expired."""
+        """Keep a session. Of one person's, the longest unused beyond `most` end; so do all that have expired."""
 
     def session(self, secret_hash: bytes) -> tuple[Session, Person] | None:
         """The session and its person; None when there is none."""

@@ -29,6 +29,8 @@ class StoredRun:
     created_at  Unix time, seconds
     project     to which it belongs, for ever; empty: to none
     submitter   the name of who submitted it; empty: an older septum did not ask
+    ended_at    when it ended, as its journal has it, Unix time, seconds; None while it has not
+    shredded_at, shredded_by  when its key was deleted and by whom (ports/run_keys.py); None and empty: it was not
     """
 
     run: Run
@@ -36,6 +38,9 @@ class StoredRun:
     created_at: float
     project: str = ""
     submitter: str = ""
+    ended_at: float | None = None
+    shredded_at: float | None = None
+    shredded_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,16 @@ def listed_of(stored: StoredRun) -> Listed:
     """A run as lists show it. Of one at work there is nothing to keep."""
     if stored.run.outcome is None:
         return Listed(stored.run.id)
-    about = {"project": stored.project, "submitter": stored.submitter}
-    view, model = run_view(stored.run, created_at=stored.created_at, **about), newest_model(stored.run)
+    view = run_view(
+        stored.run,
+        created_at=stored.created_at,
+        project=stored.project,
+        submitter=stored.submitter,
+        ended_at=stored.ended_at,
+        shredded_at=stored.shredded_at,
+        shredded_by=stored.shredded_by,
+    )
+    model = newest_model(stored.run)
     return Listed(stored.run.id, dumps(to_json(view)), dumps(to_json(model)) if model else b"")
 
 
@@ -73,6 +86,7 @@ class RunFilter:
     submitter  this person submitted them
     since      submitted then or later, Unix time, seconds
     text       it is in their id, name, app or submitter; upper and lower case of ASCII letters are the same
+    asking     they asked for statistics and have ended, or are one of these, by id
     """
 
     projects: frozenset[str] | None = None
@@ -84,6 +98,7 @@ class RunFilter:
     submitter: str = ""
     since: float = 0.0
     text: str = ""
+    asking: frozenset[str] | None = None
 
 
 ALL_RUNS = RunFilter()
@@ -143,6 +158,9 @@ class RunStore(Protocol):
 
     def project_of(self, run_id: str) -> str:
         """The project of a run, without reading its state. Raises NotFoundError with the ids that are close."""
+
+    def runs_with_model(self, digest: str) -> Sequence[str]:
+        """The ids of the runs whose journals have a ModelMade of this digest, newest first as in `page`."""
 
     def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
         """Runs that are `wanted`, newest first by (created_at, id), at most `limit`, starting after the run `before`.

@@ -31,7 +31,10 @@ class LogStore(Protocol):
     """
 
     def add(self, run: str, silo: str, batch: LogBatch, *, at: float) -> tuple[LogView, ...]:
-        """Add lines of a silo, which came `at` this Unix time; those that are new, with what is said of a gap."""
+        """Add lines of a silo, which came `at` this Unix time; those that are new, with what is said of a gap.
+
+        The coordinator's own have an empty name in its place.
+        """
 
     def page(
         self, run: str, wanted: LogFilter, *, limit: int, after: int = 0, before: int | None = None

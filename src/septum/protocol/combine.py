@@ -1,7 +1,7 @@
 """How the silos' payloads become statistics, a model and metrics: block by block, the same bits at any width.
 
-Nothing here holds a whole model: updates and the base are read through `Source`s into one (silos, width) block, the
-new model leaves as chunks. Silos are in canonical order (sorted by name), which the caller keeps.
+Nothing here holds a whole model: updates and the base are read through `Source`s block by block (blocks.py), the new
+model leaves as chunks. Silos are in canonical order (sorted by name), which the caller keeps.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from septum.algorithms.gram import gram_matrix
 from septum.algorithms.strategy import Strategy, too_few
 from septum.errors import TensorError
 from septum.protocol import contents, payload, tensors
+from septum.protocol.blocks import Region, block_width, deltas, room, step_width, update_blocks
 from septum.protocol.facts import Metrics, ModelMeasured
 from septum.protocol.layout import Layout, write_header
 from septum.protocol.messages import Blob, Stage
@@ -24,7 +25,6 @@ from septum.protocol.run_state import Combine, Combined
 from septum.protocol.sources import BLOCK_WIDTH, Source, layout_of, read_bytes, small_tensors
 from septum.protocol.tensors import DTYPES, Array
 
-BLOCK_FLOATS = 2**20  # of all silos in a block: with many silos, blocks are narrower, and take no more memory
 OPTIMIZER = "optimizer"  # the one tensor of a server optimizer's file: (coordinates, state vectors)
 
 
@@ -86,13 +86,12 @@ def keep_next(
     effect: Combine, strategy: Strategy, blobs: Blobs, base: Source, updates: Sequence[Weighted]
 ) -> tuple[Blob, Blob | None]:
     """The next model, stored, and the server optimizer's state beside it if there is one."""
-    width = block_width(len(updates))
     if not strategy.state_names:
-        return blobs.keep_model(next_model(strategy, base, None, updates, _no_state, width)), None
+        return blobs.keep_model(next_model(strategy, base, None, updates, _no_state)), None
     before = None if effect.optimizer is None else blobs.optimizer(effect.optimizer)
     writer = blobs.open_optimizer()
     try:
-        model = blobs.keep_model(next_model(strategy, base, before, updates, writer.write, width))
+        model = blobs.keep_model(next_model(strategy, base, before, updates, writer.write))
     except BaseException:
         writer.abort()
         raise
@@ -161,7 +160,7 @@ def initial_model(prepared: Mapping[str, Source]) -> Iterator[bytes]:
 
 def model_file(source: Source, layout: Layout, statistics: Mapping[str, Array]) -> Iterator[bytes]:
     """The statistics, then the initial parameters as they lie in the silo's file: by name, with or without prefix."""
-    first, count = _float_region(layout, contents.INITIAL)
+    first, count = float_region(layout, contents.INITIAL)
     order = tensors.file_order(statistics)
     yield write_header(
         [(name, tensors.dtype_of(name, statistics[name]), statistics[name].shape) for name in order]
@@ -185,15 +184,6 @@ def _add(sums: dict[str, payload.Doubles], own: Mapping[str, payload.Doubles], s
         sums[name] = sums[name] + array if name in sums else array
 
 
-def block_width(silos: int) -> int:
-    """How many coordinates are combined at one time. Any width gives the same bits.
-
-    >>> block_width(4), block_width(1000)
-    (32768, 1048)
-    """
-    return max(1, min(BLOCK_WIDTH, BLOCK_FLOATS // max(1, silos)))
-
-
 def next_model(
     strategy: Strategy,
     base: Source,
@@ -209,26 +199,40 @@ def next_model(
     updates than the strategy needs.
     """
     names = strategy.state_names
-    first, count = _float_region(layout_of(base), "")
-    regions = [_Region(update.source, *_float_region(layout_of(update.source), contents.UPDATE)) for update in updates]
+    first, count = float_region(layout_of(base), "")
+    regions = [Region(update.source, *float_region(layout_of(update.source), contents.UPDATE)) for update in updates]
     if any(region.count != count for region in regions):
         raise TensorError(f"the model has {count} parameters, the updates {sorted({r.count for r in regions})}")
-    width = width or block_width(len(updates))
-    weights = _weights(strategy, regions, [update.weight for update in updates], width)
+    weights = _weights(strategy, regions, [update.weight for update in updates], width or block_width(len(updates)))
     yield read_bytes(base, 0, first)  # the header, and the statistics that the model carries
     head = write_header([(OPTIMIZER, "F32", (count, len(names)))]) if names else b""
     if names:
         keep_state(head)
-    state = None if optimizer is None else _Region(optimizer, len(head), count, len(names))
-    for block in _blocks(regions, _Region(base, first, count), state, width):
-        delta = strategy.combine(block.updates, weights)
-        model, after = strategy.step(block.base, delta, _columns(strategy, block))
+    width = width or step_width(strategy, len(updates))
+    state = None if optimizer is None else Region(optimizer, len(head), count, len(names))
+    parameters, memory = Region(base, first, count), room((1 + 2 * len(names)) * min(width, count))
+    starts = range(0, count, width)
+    for start, delta in zip(starts, deltas(strategy, regions, weights, width), strict=True):
+        own, rows, columns = _cut(memory, len(delta), len(names))
+        if state is None:
+            before = strategy.start(len(delta))
+        else:
+            columns[...] = state.fill(start, rows).T
+            before = dict(zip(names, columns, strict=True))
+        model, after = strategy.step(parameters.fill(start, own), delta, before)
         yield model.tobytes()
         if names:
-            keep_state(np.stack([after[name] for name in names], axis=1).tobytes())
+            np.stack([after[name] for name in names], axis=1, out=rows)
+            keep_state(rows.tobytes())
 
 
-def _weights(strategy: Strategy, regions: Sequence[_Region], rows: Sequence[int], width: int) -> ArrayLike:
+def _cut(memory: payload.Floats, size: int, vectors: int) -> tuple[payload.Floats, payload.Floats, payload.Floats]:
+    """Arrays of a block, one after another: base (size,), state (size, vectors), and its vectors (vectors, size)."""
+    state, end = (1 + vectors) * size, (1 + 2 * vectors) * size
+    return memory[:size], memory[size:state].reshape(size, vectors), memory[state:end].reshape(vectors, size)
+
+
+def _weights(strategy: Strategy, regions: Sequence[Region], rows: Sequence[int], width: int) -> ArrayLike:
     """What the strategy combines the updates by: the silos' rows, or what it makes of their Gram matrix.
 
     The matrix takes a pass of its own over the updates. One update may be the mean of many, where a strategy needs no
@@ -239,75 +243,7 @@ def _weights(strategy: Strategy, regions: Sequence[_Region], rows: Sequence[int]
         raise TensorError(why, hint=strategy.needs.hint)
     if strategy.weigh is None:
         return rows
-    return strategy.weigh(gram_matrix(_update_blocks(regions, width), len(regions)), rows)
-
-
-def _update_blocks(regions: Sequence[_Region], width: int) -> Iterator[payload.Floats]:
-    """The updates alone, block by block (silos, width), in one buffer."""
-    count = regions[0].count
-    buffer = np.empty(len(regions) * min(width, count), np.float32)
-    for start in range(0, count, width):
-        size = min(width, count - start)
-        block = buffer[: len(regions) * size].reshape(len(regions), size)
-        for region, row in zip(regions, block, strict=True):
-            region.fill(start, row)
-        yield block
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """The same coordinates of all that a step reads. Its arrays hold until the next block is asked for.
-
-    updates  (silos, width)
-    base     (width,)
-    state    (width, vectors), one row a coordinate; None before the first round
-    """
-
-    updates: payload.Floats
-    base: payload.Floats
-    state: payload.Floats | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Region:
-    """Coordinates that lie in one piece in a file, `vectors` float32 each."""
-
-    source: Source
-    offset: int
-    count: int
-    vectors: int = 1
-
-    def fill(self, start: int, out: payload.Floats) -> None:
-        """The coordinates from `start` on, as many as `out` has room for."""
-        self.source.read(self.offset + 4 * self.vectors * start, out.data.cast("B"))
-
-
-def _blocks(updates: Sequence[_Region], base: _Region, state: _Region | None, width: int) -> Iterator[_Block]:
-    """Everything that a step reads, block by block, in one buffer."""
-    vectors = 0 if state is None else state.vectors
-    buffer = np.empty((len(updates) + 1 + vectors) * min(width, base.count), np.float32)
-    for start in range(0, base.count, width):
-        block = _block(buffer, len(updates), min(width, base.count - start), vectors)
-        for region, row in zip(updates, block.updates, strict=True):
-            region.fill(start, row)
-        base.fill(start, block.base)
-        if state is not None and block.state is not None:
-            state.fill(start, block.state)
-        yield block
-
-
-def _block(buffer: payload.Floats, silos: int, size: int, vectors: int) -> _Block:
-    """A block's arrays in a buffer, one after another."""
-    updates, base, end = silos * size, (silos + 1) * size, (silos + 1 + vectors) * size
-    state = buffer[base:end].reshape(size, vectors) if vectors else None
-    return _Block(buffer[:updates].reshape(silos, size), buffer[updates:base], state)
-
-
-def _columns(strategy: Strategy, block: _Block) -> dict[str, payload.Floats]:
-    """The state vectors of a block, by name."""
-    if block.state is None:
-        return strategy.start(len(block.base))
-    return {name: np.ascontiguousarray(block.state[:, column]) for column, name in enumerate(strategy.state_names)}
+    return strategy.weigh(gram_matrix(update_blocks(regions, width), len(regions)), rows)
 
 
 def evaluation_in(source: Source) -> Evaluation:
@@ -326,7 +262,7 @@ def _own(one: Evaluation) -> Metrics:
     return Metrics(one.rows, one.correct / one.rows, one.log_loss_sum / one.rows, one.roc_auc)
 
 
-def _float_region(layout: Layout, prefix: str) -> tuple[int, int]:
+def float_region(layout: Layout, prefix: str) -> tuple[int, int]:
     """First byte and number of the float32 elements under `prefix`, which lie in one piece."""
     specs = [spec for spec in layout.region(prefix) if spec.dtype == "F32"]
     if not specs:

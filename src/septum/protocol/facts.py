@@ -51,7 +51,7 @@ class RunCreated:
 class SiloJoined:
     """A silo checked the plan and takes part.
 
-    dataset  digest of its rows, where its policy lets that be told
+    dataset  digest of its rows, hashed with a key of its own, where its policy lets that be told
     machine  what it said of its software and processor; nothing of this is proven
     """
 
@@ -178,6 +178,29 @@ class ModelMade:
 
 
 @dataclass(frozen=True, slots=True)
+class SiloModel:
+    """One silo's own model of a round: the model that the round began with, plus the silo's update.
+
+    model        its file, which is made when it is first asked for (silo_models.py)
+    update       what the silo sent, as it is kept
+    update_norm  L2 norm of the update
+    """
+
+    model: Blob
+    update: Blob
+    update_norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class SiloModelsKept:
+    """Each silo's own model of round `round` is kept. `base`: the model that the round began with."""
+
+    round: int
+    base: Blob
+    silos: Mapping[str, SiloModel]
+
+
+@dataclass(frozen=True, slots=True)
 class StatisticsMade:
     """What was asked of the silos' data, and the answer over all of them."""
 
@@ -221,7 +244,12 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True)
 class RunQueued:
-    """Its silos have no room for it: it waits in the queue."""
+    """It waits in the queue.
+
+    why  no coordinator that is here may drive it; empty: its silos have no room for it
+    """
+
+    why: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +288,7 @@ Fact = (
     | ModelLost
     | ModelMade
     | ModelMeasured
+    | SiloModelsKept
     | StatisticsMade
     | RunPaused
     | RunResumed

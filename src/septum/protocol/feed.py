@@ -43,6 +43,7 @@ class Kind(Enum):
     RUN_ENDED = "run.ended"
     RUN_QUEUED = "run.queued"
     RUN_PRIORITISED = "run.prioritised"
+    RUN_SHREDDED = "run.shredded"
     MODEL_REGISTERED = "model.registered"
     MODEL_APPROVED = "model.approved"
     MODEL_DEPLOYED = "model.deployed"
@@ -91,8 +92,9 @@ SAYS: Mapping[Kind, str] = types.MappingProxyType(
         Kind.RUN_PAUSED: "A run hands out no new work: `by` wants it so, or there is a reason.",
         Kind.RUN_RESUMED: "A run goes on, after a pause or after its end.",
         Kind.RUN_ENDED: "A run is over; `outcome` says how.",
-        Kind.RUN_QUEUED: "A run waits until its silos have room for it.",
+        Kind.RUN_QUEUED: "A run waits until its silos have room for it, or a coordinator is there that may drive it.",
         Kind.RUN_PRIORITISED: "A run is to begin sooner than others, or later.",
+        Kind.RUN_SHREDDED: "A run's key and its files were deleted: its models, and all that silos had sent, for good.",
         Kind.MODEL_REGISTERED: "A run's model was given a name, and is a new version under it.",
         Kind.MODEL_APPROVED: "Somebody else has said that a version of a model may be used.",
         Kind.MODEL_DEPLOYED: "Silos are to use a version of a model.",
@@ -284,8 +286,8 @@ def change_of(run: Run, project: str, fact: facts.Fact, by: str = "") -> Change 
             return Change(Kind.RUN_PAUSED, by, run.id, app=_app(run), project=project, reason=reason)
         case facts.RunResumed():
             return Change(Kind.RUN_RESUMED, by, run.id, app=_app(run), project=project)
-        case facts.RunQueued():
-            return Change(Kind.RUN_QUEUED, "", run.id, app=_app(run), project=project)
+        case facts.RunQueued(why):
+            return Change(Kind.RUN_QUEUED, "", run.id, app=_app(run), project=project, reason=why)
         case facts.RunPrioritised(priority):
             return Change(Kind.RUN_PRIORITISED, by, run.id, app=_app(run), project=project, reason=priority.value)
         case facts.RunEnded(outcome, reason):

@@ -42,7 +42,7 @@ class LogLevel(Enum):
 
 
 class LogOrigin(Enum):
-    """Who said it: a silo's agent, the app in its training process, or the coordinator about what it was told."""
+    """Who said it: a silo's agent, the app in its training process, or the coordinator."""
 
     AGENT = "agent"
     APP = "app"
@@ -66,8 +66,6 @@ class LogLine:
             raise MessageError(f"a line of {len(self.text)} characters, at most {MAX_LINE_CHARS} are told")
         if not 0 <= self.round <= MAX_ROUND:
             raise MessageError(f"a line of a log is of round {self.round}, out of 0 to {MAX_ROUND}")
-        if self.origin is LogOrigin.COORDINATOR:
-            raise MessageError("a silo tells what it says itself, not what the coordinator says")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +93,18 @@ class LogBatch:
         """The number of the next line."""
         return self.first + len(self.lines)
 
+    def check_told(self) -> None:
+        """Whether a silo may tell this. Raises MessageError."""
+        if any(line.origin is LogOrigin.COORDINATOR for line in self.lines):
+            raise MessageError("a silo tells what it says itself, not what the coordinator says")
+
 
 @dataclass(frozen=True, slots=True)
 class LogView:
     """A line as people and tools see it.
 
     seq          grows with each line that the coordinator was told, over all runs
-    silo         who told it
+    silo         who told it; empty: the coordinator itself
     at           Unix time, seconds: as the silo says, and never later than it came
     """
 
@@ -169,6 +172,15 @@ def cut(text: str, size: int | None = None) -> str:
         return text
     kept = text[: MAX_LINE_CHARS - 60]
     return f"{kept} ... (the first {len(kept)} of {size} are told)"
+
+
+def missing(count: int, silo: str) -> str:
+    """What is said in place of lines that did not come, of a silo or of the coordinator itself.
+
+    >>> missing(3, "north")
+    '3 lines of this silo are missing here'
+    """
+    return f"{count} lines {'of this silo' if silo else 'of the coordinator'} are missing here"
 
 
 _ERROR = re.compile(

@@ -12,6 +12,7 @@ from septum.algorithms.roc_auc import binned_auc, counts_of_dense, finer_edges
 from septum.algorithms.strategy import Strategy
 from septum.errors import TensorError
 from septum.protocol import combine, payload
+from septum.protocol.blocks import block_width
 from septum.protocol.combine import Blobs, Weighted
 from septum.protocol.contents import INITIAL, STATISTICS, SUMS, UPDATE, VOTE, WEIGHT
 from septum.protocol.facts import LARGE_BOUND, Metrics, ModelMeasured, Votes
@@ -36,7 +37,7 @@ def perform(effect: Combine, strategy: Strategy, blobs: Blobs, scale: Scale, unm
     sources = [blobs.payload(given.payload) for _, given in sorted(effect.contributions.items())]
     layout = layout_of(sources[0])
     masker = None if unmask is None else unmask(layout_digest(layout, Asked(effect.against, effect.edges)))
-    total = sums(sources, masker, combine.block_width(1))
+    total = sums(sources, masker, block_width(1))
     where = (effect.stage, effect.round, effect.attempt)
     if effect.stage is Stage.PREPARE:
         return Combined(*where, model=blobs.keep_model(_initial_model(sources, total)))

@@ -75,6 +75,7 @@ def lineage_json(found: Lineage) -> dict[str, Json]:
         "reported": list(found.reported),
         "datasets": dict(found.datasets),
         "masked": plan.masking is not None,
+        "keeps_silo_models": plan.keep_silo_models,
         "privacy": to_json(plan.privacy) if plan.privacy else None,
         "metrics": to_json(found.metrics) if found.metrics else None,
     }
@@ -103,7 +104,8 @@ def card(found: Lineage, names: Sequence[str] = ()) -> str:
         "## Training data",
         f"The records of {len(plan.silos)} silos, which stayed there: {', '.join(plan.silos)}. {_who(found)} Which "
         "records these were is in each silo's receipt of the run, with the digest of its data "
-        "(`septum silo receipt list`). " + _told(found),
+        "(`septum silo receipt list`). What the silos said of it, each hashed with a key of its own:",
+        _list({silo: _said(found.datasets.get(silo, "")) for silo in plan.silos}),
         "## How it does",
         _measured(found),
         "## Privacy",
@@ -115,11 +117,8 @@ def card(found: Lineage, names: Sequence[str] = ()) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _told(found: Lineage) -> str:
-    if not found.datasets:
-        return "The coordinator does not know it."
-    told = ", ".join(f"{silo} `{digest}`" for silo, digest in sorted(found.datasets.items()))
-    return f"Told it was, by the policies of these silos: {told}."
+def _said(digest: str) -> str:
+    return f"`{digest}`" if digest else "not said"
 
 
 def _who(found: Lineage) -> str:
@@ -164,10 +163,17 @@ def _privacy(plan: Plan) -> str:
             "secure aggregation": "yes: the coordinator learnt sums over the silos, and no silo's own numbers"
             if plan.masking is not None
             else "no: the coordinator saw what each silo sent",
+            "silos' own models": _of_silos(plan),
             "differential privacy": _promise(plan.privacy),
             **({"vote": _vote(plan.vote)} if plan.vote else {}),
         }
     )
+
+
+def _of_silos(plan: Plan) -> str:
+    if plan.keep_silo_models:
+        return "the coordinator keeps those of each round, and each holds what was learnt from one silo's rows alone"
+    return "none is at the coordinator"
 
 
 def _promise(wanted: Privacy | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from septum.protocol.codec import LATER
 from septum.protocol.rights import FIRST_ORGANISATION, Grant, Right
 
 
@@ -179,7 +180,10 @@ class Entering:
 
 @dataclass(frozen=True, slots=True)
 class WhoView:
-    """Who asks, by what (`operator`, `session` or `token`), and what they may do somewhere."""
+    """Who asks, by what (`operator`, `session` or `token`), and what they may do somewhere.
+
+    approve_own  whether whoever registers a model here may approve it too
+    """
 
     name: str
     full_name: str
@@ -189,6 +193,7 @@ class WhoView:
     rights: tuple[Right, ...]
     totp: bool
     csrf: str = field(default="", repr=False)
+    approve_own: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from septum.algorithms.partition import check_patterns
 from septum.errors import ConfigError, MessageError
+from septum.protocol.aggregator import ANY, check_label
 from septum.protocol.codec import LATER, Scalar, dumps, to_json
 from septum.protocol.privacy import Privacy
 from septum.protocol.query import Query
@@ -185,6 +186,8 @@ class Plan:
     vote        how a masked run's silos judge each new model; None where it is kept whatever it is
     private     what is each silo's own: parameters that never leave it, a model personalised there; None for nothing
     resources   what the run takes in each of its silos; None where nothing has to be reckoned
+    keep_silo_models  whether each silo's own model of each round is kept at the coordinator (docs/decisions/0030)
+    aggregator  the label of the coordinators that may drive the run; "any": every one
     """
 
     name: str
@@ -206,6 +209,8 @@ class Plan:
     vote: Vote | None = field(default=None, metadata=LATER)
     private: Private | None = field(default=None, metadata=LATER)
     resources: Resources | None = field(default=None, metadata=LATER)
+    keep_silo_models: bool = field(default=False, metadata=LATER)
+    aggregator: str = field(default=ANY, metadata=LATER)
 
     def __post_init__(self) -> None:
         for silo in self.silos:
@@ -216,6 +221,7 @@ class Plan:
             raise ConfigError(f"the silos of a plan are sorted and each named once, not {', '.join(self.silos)}")
         if self.quorum == 0:
             object.__setattr__(self, "quorum", len(self.silos))
+        check_label(self.aggregator)
         _in_range("quorum", self.quorum, 1, len(self.silos))
         _in_range("rounds", self.rounds, 1, MAX_ROUNDS)
         _in_range("seed", self.seed, 0, 2**63 - 1)
@@ -251,6 +257,11 @@ class Plan:
 
 def _check_masked(plan: Plan) -> None:
     """Whether a sum can be unmasked at all, and without the help of silos that the quorum does not ask for."""
+    if plan.keep_silo_models:
+        raise ConfigError(
+            "in a masked run no silo's own model leaves it, so the coordinator can keep none",
+            hint="leave out --keep-silo-models; or --inspect, where every silo's policy allows both",
+        )
     silos = len(plan.silos)
     if not 2 <= silos <= MAX_MASKED_SILOS:
         raise ConfigError(

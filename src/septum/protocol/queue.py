@@ -37,11 +37,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A run that has not begun. `since`: when it was submitted, Unix seconds."""
+    """A run that has not begun.
+
+    since   when it was submitted, Unix seconds
+    barred  why this coordinator may not drive it; empty: it may
+    """
 
     claim: Claim
     priority: Priority
     since: float
+    barred: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +82,15 @@ def decide(offers: Mapping[str, Capacity], at_work: Sequence[Claim], waiting: Se
         claim = one.claim
         never = _never(offers, claim)
         full = [silo for silo in claim.silos if silo in offers and not silos[silo].has_room(claim.needs, offers[silo])]
-        if never or full:
+        if one.barred or never or full:
             position = len(waits) + 1
             shown = [_why(silo, claim, offers[silo], silos[silo]) for silo in full[:SILOS_IN_REASON]]
             more = [f"and {len(full) - len(shown)} more silos"] if len(full) > len(shown) else []
-            why = some(never) or "; ".join([*shown, *more])
+            why = one.barred or some(never) or "; ".join([*shown, *more])
             waits[claim.run] = Wait(position, f"{why}; position {position} in the queue")
         else:
             begin.append(claim.run)
-        if not never:  # what cannot begin at all keeps nobody else waiting
+        if not (one.barred or never):  # what cannot begin at all keeps nobody else waiting
             for silo in claim.silos:
                 silos[silo].take(claim, begun=not full)
     return Verdict(tuple(begin), waits)
@@ -97,11 +102,11 @@ def claim_of(run: Run, project: str = "") -> Claim:
     return Claim(run.id, silos, run.plan.resources or NOTHING, project)
 
 
-def waiting_of(run: Run, project: str = "") -> Waiting | None:
+def waiting_of(run: Run, project: str = "", barred: str = "") -> Waiting | None:
     """A run as one that waits; None where it does not, or is not to begin now."""
     if run.phase is not Phase.QUEUED or run.paused:
         return None
-    return Waiting(claim_of(run, project), run.priority, run.queued_at)
+    return Waiting(claim_of(run, project), run.priority, run.queued_at, barred)
 
 
 def takes_room(run: Run) -> bool:

@@ -7,10 +7,11 @@ version is deployed is nowhere stored: it follows from the deployments, so it ca
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from septum.errors import ConflictError, ForbiddenError, NotFoundError
+from septum.protocol.codec import LATER
 from septum.protocol.deploying import DeploymentOrder, Told
 from septum.protocol.facts import Metrics
 from septum.protocol.messages import Blob
@@ -45,6 +46,7 @@ class ModelVersion:
     reported   the silos whose updates made it
     metrics    of this very model, on the silos' test rows; None where it was not measured
     project    of its run, empty for none
+    datasets   digests of the rows of those silos that tell them; of the others nothing is known
     """
 
     name: str
@@ -59,6 +61,7 @@ class ModelVersion:
     registered: Act
     approved: Act | None = None
     retired: Act | None = None
+    datasets: Mapping[str, str] = field(default_factory=dict, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_name(self.name, "model")
@@ -137,7 +140,17 @@ class DeploymentView:
 def version_of(found: Lineage, name: str, model: Blob, project: str, registered: Act) -> ModelVersion:
     """A version of a model that a run made; the store gives it its number."""
     return ModelVersion(
-        name, 0, found.run, found.round, model, found.plan, found.reported, found.metrics, project, registered
+        name=name,
+        version=0,
+        run=found.run,
+        round=found.round,
+        model=model,
+        plan=found.plan,
+        reported=found.reported,
+        metrics=found.metrics,
+        project=project,
+        registered=registered,
+        datasets=found.datasets,
     )
 
 

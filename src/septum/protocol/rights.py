@@ -25,9 +25,11 @@ class Right(Enum):
     RUN_SUBMIT = "run.submit"
     RUN_STEER = "run.steer"
     RUN_URGE = "run.urge"
+    RUN_SHRED = "run.shred"
     LOG_READ = "log.read"
     MODEL_READ = "model.read"
     MODEL_DOWNLOAD = "model.download"
+    MODEL_INSPECT = "model.inspect"
     MODEL_PRUNE = "model.prune"
     MODEL_REGISTER = "model.register"
     MODEL_APPROVE = "model.approve"
@@ -49,6 +51,8 @@ class Right(Enum):
     ORG_MANAGE = "org.manage"
     USER_READ = "user.read"
     USER_MANAGE = "user.manage"
+    METRICS_READ = "metrics.read"
+    AUDIT_READ = "audit.read"
 
 
 class Role(Enum):
@@ -80,6 +84,7 @@ _SEES = frozenset(
         Right.PROJECT_READ,
         Right.ROSTER_READ,
         Right.ORG_READ,
+        Right.METRICS_READ,
     }
 )
 
@@ -87,7 +92,15 @@ RIGHTS: Mapping[Role, frozenset[Right]] = types.MappingProxyType(
     {
         Role.FEDERATION_ADMIN: frozenset(Right),
         Role.SILO_ADMIN: _SEES
-        | {Right.LOG_READ, Right.SILO_INVITE, Right.SILO_REVOKE, Right.USER_READ, Right.USER_MANAGE},
+        | {
+            Right.LOG_READ,
+            Right.MODEL_INSPECT,
+            Right.SILO_INVITE,
+            Right.SILO_REVOKE,
+            Right.USER_READ,
+            Right.USER_MANAGE,
+            Right.AUDIT_READ,
+        },
         Role.RESEARCHER: _SEES
         | {
             Right.RUN_SUBMIT,
@@ -98,8 +111,8 @@ RIGHTS: Mapping[Role, frozenset[Right]] = types.MappingProxyType(
             Right.APP_PUSH,
             Right.APP_PRESET,
         },
-        Role.REVIEWER: _SEES | {Right.LOG_READ, Right.MODEL_DOWNLOAD, Right.MODEL_APPROVE},
-        Role.AUDITOR: _SEES | {Right.LOG_READ, Right.USER_READ},
+        Role.REVIEWER: _SEES | {Right.LOG_READ, Right.MODEL_DOWNLOAD, Right.MODEL_INSPECT, Right.MODEL_APPROVE},
+        Role.AUDITOR: _SEES | {Right.LOG_READ, Right.USER_READ, Right.AUDIT_READ},
         Role.VIEWER: _SEES,
     }
 )
@@ -111,7 +124,7 @@ WHO: Mapping[Role, str] = types.MappingProxyType(
         Role.SILO_ADMIN: "Looks after an organisation: brings its silos and its people in and out.",
         Role.RESEARCHER: "Pushes apps, submits runs and steers them, downloads and registers models.",
         Role.REVIEWER: "Looks at apps, runs and models before others use them, and approves models.",
-        Role.AUDITOR: "Sees everything that is told, people as well, and changes nothing.",
+        Role.AUDITOR: "Sees everything that is told, people and the audit log as well, and changes nothing.",
         Role.VIEWER: "Sees runs, models, apps and silos, and changes nothing.",
     }
 )

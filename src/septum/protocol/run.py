@@ -8,7 +8,8 @@ do, and facts for the journal.
     QUEUED -> GATHER -> PREPARE -> TRAIN round 1 .. R -> EVALUATE -> ENDED
                  ^_________|_________|   quorum lost: wait for silos to return
 
-QUEUED is for runs whose silos have no room for them (queue.py decides); the others begin with GATHER.
+QUEUED is for runs whose silos have no room for them (queue.py decides), and for those that no coordinator may drive
+(aggregator.py); the others begin with GATHER.
 
 A run that asks for statistics (`plan.query`) goes from PREPARE to ENDED: what silos prepare are the sums of its answer.
 How the steps of a masked attempt follow each other is in closing.py.
@@ -59,6 +60,7 @@ from septum.protocol.run_state import (
     Phase,
     Presence,
     Prioritise,
+    Requeue,
     Resume,
     Run,
     SpaceIsBack,
@@ -98,6 +100,8 @@ def step(run: Run, event: Event, now: float) -> Step:
             return _space(run, event)
         case Dequeue():
             return _dequeue(run)
+        case Requeue(queued_at, why):
+            return _requeue(run, queued_at, why)
         case Pause() | Resume() | Prioritise() | Stop():
             return _operated(run, event)
 
@@ -325,6 +329,8 @@ def _combined(run: Run, result: Combined) -> Step:
         optimizer = result.optimizer.without_bytes() if result.optimizer else None
         run = replace(run, model=model, finished=result.round, optimizer=optimizer, previous=before)
         notes.append(Note(facts.ModelMade(result.round, model)))
+        if result.kept and before.model is not None:
+            notes.append(Note(facts.SiloModelsKept(result.round, before.model, result.kept)))
     if result.edges and not run.edges:
         return stages.then((run, tuple(notes)), lambda r: stages.count_again(r, result.edges))
     if result.stage is Stage.EVALUATE:
@@ -490,13 +496,29 @@ def _resume_ended(run: Run, queued_at: float | None) -> Step:
 
     A silo that had joined may never have heard of the end, so it is taken for absent: any word of it brings it back.
     """
-    back = {Presence.ACTIVE: Presence.ABSENT, Presence.REFUSED: Presence.INVITED}
-    presence = {silo: back.get(was, was) for silo, was in run.presence.items()}
-    run = replace(run, phase=Phase.GATHER, outcome=None, reason="", presence=presence, forgiven=run.attempt)
+    run = _anew(replace(run, phase=Phase.GATHER, outcome=None, reason=""))
     if queued_at is None:
         return stages.wait(run, run.plan.gather_s), (Note(facts.RunResumed()),)
     waiting = replace(run, phase=Phase.QUEUED, queued_at=queued_at)
     return waiting, (Note(facts.RunResumed()), Note(facts.RunQueued()))
+
+
+def _anew(run: Run) -> Run:
+    """With silos that have to come again, and all attempts again."""
+    back = {Presence.ACTIVE: Presence.ABSENT, Presence.REFUSED: Presence.INVITED}
+    presence = {silo: back.get(was, was) for silo, was in run.presence.items()}
+    return replace(run, presence=presence, forgiven=run.attempt)
+
+
+def _requeue(run: Run, queued_at: float, why: str) -> Step:
+    """Break off what is under way, and wait in the queue. A pause that an operator wants holds there, too."""
+    if run.outcome is not None or run.phase is Phase.QUEUED:
+        return run, ()
+    held = run.paused and not run.retrying
+    down, discards = stages.broken_off(run)
+    reason = run.reason if held else ""
+    waiting = _anew(replace(down, phase=Phase.QUEUED, queued_at=queued_at, paused=held, reason=reason))
+    return waiting, (*discards, Note(facts.RunQueued(why)))
 
 
 def _dequeue(run: Run) -> Step:

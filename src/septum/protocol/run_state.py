@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from septum.protocol.codec import LATER
-from septum.protocol.facts import Fact, Metrics, ModelMeasured, StatisticsMade
+from septum.protocol.facts import Fact, Metrics, ModelMeasured, SiloModel, StatisticsMade
 from septum.protocol.messages import Blob, Outcome, SiloMessage, Stage
 from septum.protocol.plan import Plan
 from septum.protocol.priority import Priority
@@ -256,6 +256,7 @@ class Combined:
     measured   the metrics of the model that the reports evaluated; None for `prepare`
     answered   the statistics that were asked
     edges      for `evaluate`: how to count the scores once more, since too many lie in one bin; empty if they need not
+    kept       each silo's own model, of a `train` whose plan has them kept
     """
 
     stage: Stage
@@ -266,6 +267,7 @@ class Combined:
     measured: ModelMeasured | None = None
     answered: StatisticsMade | None = None
     edges: tuple[int, ...] = field(default=(), metadata=LATER)
+    kept: Mapping[str, SiloModel] = field(default_factory=dict, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +345,17 @@ class Dequeue:
 
 
 @dataclass(frozen=True, slots=True)
+class Requeue:
+    """No coordinator that is here may drive it: it waits in the queue, and goes on after the last finished round.
+
+    queued_at  the moment, Unix seconds, from which it waits
+    """
+
+    queued_at: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prioritise:
     """An operator wants it to begin sooner, or later."""
 
@@ -369,6 +382,7 @@ Event = (
     | Pause
     | Resume
     | Dequeue
+    | Requeue
     | Prioritise
     | Stop
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,3 +64,47 @@ def read_bytes(source: Source, offset: int, size: int) -> bytes:
     buffer = bytearray(size)
     source.read(offset, memoryview(buffer))
     return bytes(buffer)
+
+
+def chunks_of(source: Source, start: int, stop: int, chunk_bytes: int) -> Iterator[bytes]:
+    """The bytes from `start` to `stop` (exclusive), in chunks of this size and what is left.
+
+    >>> list(chunks_of(source_of(b"abcdefg"), 1, 6, 2))
+    [b'bc', b'de', b'f']
+    """
+    for offset in range(start, stop, chunk_bytes):
+        yield read_bytes(source, offset, min(chunk_bytes, stop - offset))
+
+
+class SourceFile:
+    """A source for what reads files from one place on.
+
+    >>> file = SourceFile(source_of(b"abcdefg"))
+    >>> file.seek(2), file.read(3), file.tell(), file.read(9), file.read(9)
+    (2, b'cde', 5, b'fg', b'')
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._at = 0
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes; fewer at the end."""
+        data = bytearray(size)
+        return bytes(memoryview(data)[: self.readinto(memoryview(data))])
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill a buffer with the next bytes; how many there were."""
+        count = min(len(buffer), self._source.size_bytes - self._at)
+        self._source.read(self._at, buffer[:count])
+        self._at += count
+        return count
+
+    def seek(self, place: int, /) -> int:
+        """Go to a place."""
+        self._at = min(place, self._source.size_bytes)
+        return self._at
+
+    def tell(self) -> int:
+        """The place."""
+        return self._at

@@ -185,13 +185,17 @@ def pause(run: Run, reason: str) -> Step:
 
 
 def end(run: Run, outcome: Outcome, reason: str) -> Step:
-    """The run is over, and what silos reported is no longer needed."""
-    discard: tuple[Effect, ...] = () if run.attempt == 0 else (Discard(*_last(run)),)
-    ended = replace(
+    """The run is over."""
+    run, discards = broken_off(run)
+    ended = replace(run, phase=Phase.ENDED, outcome=outcome, reason=reason)
+    return ended, (*discards, Note(facts.RunEnded(outcome, reason)))
+
+
+def broken_off(run: Run) -> Step:
+    """The run without the attempt that is under way: what silos reported in it is no longer needed."""
+    discards: tuple[Effect, ...] = () if run.attempt == 0 else (Discard(*_last(run)),)
+    broken = replace(
         run,
-        phase=Phase.ENDED,
-        outcome=outcome,
-        reason=reason,
         cohort=(),
         reports={},
         failures={},
@@ -204,7 +208,7 @@ def end(run: Run, outcome: Outcome, reason: str) -> Step:
         deadline=None,
         remaining_s=None,
     )
-    return ended, (*discard, Note(facts.RunEnded(outcome, reason)))
+    return broken, discards
 
 
 def _last(run: Run) -> tuple[Stage, int]:

@@ -215,7 +215,7 @@ class _Attempt:
             case facts.PayloadsLost(silos=silos):  # they are asked again, in the same attempt
                 self.closed_at = None
                 self.reports = {silo: known for silo, known in self.reports.items() if silo not in silos}
-            case facts.ModelMade() | facts.ModelMeasured() | facts.StatisticsMade():
+            case facts.ModelMade() | facts.ModelMeasured() | facts.SiloModelsKept() | facts.StatisticsMade():
                 self.combined_at = at
             case facts.RunPaused() if self.paused_at is None:
                 self.paused_at = at

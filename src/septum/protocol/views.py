@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from septum.protocol.aggregator import ANY
 from septum.protocol.codec import LATER, Scalar
 from septum.protocol.description import SiloDescription, Standing
-from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured
+from septum.protocol.facts import Fact, Metrics, ModelMade, ModelMeasured, SiloModelsKept
 from septum.protocol.html import value_html
 from septum.protocol.messages import Blob
 from septum.protocol.plan import AppRef, Plan, StrategyRef, Vote
@@ -89,6 +90,11 @@ class RunView:
     priority         how soon it is to begin, compared with others that wait in the queue
     position         its place in the queue, from 1; 0 where it does not wait there. `reason` says for what it waits
     submitter        the name of who submitted it; empty: an older septum did not ask
+    ended_at         Unix time, seconds; None while it has not ended
+    keeps_silo_models  whether each silo's own model of each round is kept at the coordinator
+    shredded_at      when all files of what it made and got were removed, and their key with them, Unix time, seconds
+    shredded_by      by whom; empty: it was not shredded
+    aggregator       the label of the coordinators that may drive it; "any": every one
     """
 
     id: str
@@ -117,9 +123,26 @@ class RunView:
     priority: Priority = field(default=Priority.NORMAL, metadata=LATER)
     position: int = field(default=0, metadata=LATER)
     submitter: str = field(default="", metadata=LATER)
+    ended_at: float | None = field(default=None, metadata=LATER)
+    keeps_silo_models: bool = field(default=False, metadata=LATER)
+    aggregator: str = field(default=ANY, metadata=LATER)
+    shredded_at: float | None = field(default=None, metadata=LATER)
+    shredded_by: str = field(default="", metadata=LATER)
 
     def _repr_html_(self) -> str:
         return value_html(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Shredded:
+    """A run was shredded.
+
+    under_key  whether the coordinator seals files: then what was sealed under the run's key opens nowhere any more, on
+               whatever disk it is. Else its files were removed, and what a disk keeps of them may be under no key
+    """
+
+    run: RunView
+    under_key: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +160,38 @@ class ModelView:
 
 
 @dataclass(frozen=True, slots=True)
+class SiloModelView:
+    """A silo's own model of a round, which a run without masks was to keep (docs/decisions/0030).
+
+    digest       of its file, in the safetensors layout
+    base         digest of the federation's model that the round began with
+    update       digest of what the silo sent
+    update_norm  L2 norm of how the silo changed the model: one unlike the others' is worth a look
+    federation   the federation's model of that round on this silo's test rows; None while it is not measured
+    """
+
+    run: str
+    round: int
+    silo: str
+    digest: str
+    size_bytes: int
+    base: str
+    update: str
+    update_norm: float
+    federation: Metrics | None
+
+    def _repr_html_(self) -> str:
+        return value_html(self)
+
+
+@dataclass(frozen=True, slots=True)
 class PrunedRun:
-    """Of a run: how many models go, and their bytes."""
+    """Of a run: how many models go, how many of single silos, and their bytes, updates included."""
 
     run: str
     models: int
     size_bytes: int
+    silo_models: int = field(default=0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +217,7 @@ class SiloView:
     """A silo. Times are Unix seconds, 0 if it never happened; `seen_at` may lag by some seconds.
 
     septum, labels  as the silo says; empty while it has said nothing
+    fingerprint     of the key that it enrolled with, as `septum silo key` prints it there; empty before
     """
 
     name: str
@@ -177,6 +227,7 @@ class SiloView:
     organisation: str = field(default=FIRST_ORGANISATION, metadata=LATER)
     septum: str = field(default="", metadata=LATER)
     labels: Mapping[str, str] = field(default_factory=dict, metadata=LATER)
+    fingerprint: str = field(default="", metadata=LATER)
 
     def _repr_html_(self) -> str:
         return value_html(self)
@@ -237,16 +288,29 @@ class InviteView:
 
 @dataclass(frozen=True, slots=True)
 class HealthView:
-    """That the coordinator answers, which version it is, and what it carries."""
+    """That the coordinator answers, which version it is, and what it carries.
+
+    labels  by which runs name the coordinators that may drive them
+    """
 
     version: str
     started_at: float
     runs_unfinished: int
     silos_online: int
+    labels: tuple[str, ...] = field(default=(), metadata=LATER)
 
 
-def run_view(run: Run, *, created_at: float, project: str = "", submitter: str = "") -> RunView:
-    """What people see of a run's state."""
+def run_view(
+    run: Run,
+    *,
+    created_at: float,
+    project: str = "",
+    submitter: str = "",
+    ended_at: float | None = None,
+    shredded_at: float | None = None,
+    shredded_by: str = "",
+) -> RunView:
+    """What people see of a run's state. `ended_at`: when it ended last; it may go on since."""
     plan = run.plan
     awaited = () if run.combining else run.awaited
     return RunView(
@@ -277,6 +341,11 @@ def run_view(run: Run, *, created_at: float, project: str = "", submitter: str =
         project=project,
         priority=run.priority,
         submitter=submitter,
+        ended_at=None if run.outcome is None else ended_at,
+        keeps_silo_models=plan.keep_silo_models,
+        aggregator=plan.aggregator,
+        shredded_at=shredded_at,
+        shredded_by=shredded_by,
     )
 
 
@@ -340,6 +409,35 @@ def models_of(run_id: str, facts: Iterable[Fact]) -> tuple[ModelView, ...]:
     return tuple(
         ModelView(run_id, round_, model.digest, model.size_bytes, measured.get(round_))
         for round_, model in sorted(made.items())
+    )
+
+
+def silo_models_of(run_id: str, facts: Iterable[Fact]) -> tuple[SiloModelView, ...]:
+    """Every silo's own model that a run kept, by round and silo, from its journal.
+
+    Of a round that was made again, those of the last time.
+    """
+    kept: dict[int, SiloModelsKept] = {}
+    measured: dict[int, Mapping[str, Metrics]] = {}
+    for fact in facts:
+        if isinstance(fact, SiloModelsKept):
+            kept[fact.round] = fact
+        elif isinstance(fact, ModelMeasured):
+            measured[fact.round] = fact.silos
+    return tuple(
+        SiloModelView(
+            run_id,
+            round_,
+            silo,
+            one.model.digest,
+            one.model.size_bytes,
+            fact.base.digest,
+            one.update.digest,
+            one.update_norm,
+            measured.get(round_, {}).get(silo),
+        )
+        for round_, fact in sorted(kept.items())
+        for silo, one in sorted(fact.silos.items())
     )
 
 

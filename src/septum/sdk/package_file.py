@@ -131,7 +131,7 @@ def _built(
         members += [(f"app/{path}", content) for path, content in files.items()]
         stored_zip.write(cast("IO[bytes]", part), [*members, *opened])
         part.flush()
-        package = _read(target, cast("IO[bytes]", part))
+        package = _read(target, cast("IO[bytes]", part), os.fstat(part.fileno()).st_size)
         os.chmod(part.name, 0o644)
         os.replace(part.name, target)
     return package
@@ -141,9 +141,15 @@ def read_package(path: Path) -> Package:
     """A package, all of it verified. Raises AppError naming the file and what is wrong, TooLargeError."""
     try:
         with path.open("rb") as file:
-            return _read(path, file)
+            return read_opened(file, os.fstat(file.fileno()).st_size, path)
     except OSError as error:
         raise AppError(f"{path} cannot be read: {error.strerror}", hint="septum app build APP_DIR") from error
+
+
+def read_opened(file: stored_zip.Source, size_bytes: int, path: Path) -> Package:
+    """The package in an open file of so many bytes, as `read_package` does; `path`: where it lies, or its name."""
+    try:
+        return _read(path, file, size_bytes)
     except SeptumError as error:
         raise type(error)(f"{path.name}: {error.message}", hint=error.hint) from error
 
@@ -165,7 +171,12 @@ class Description:
 def description_in(path: Path) -> bytes:
     """The description, canonical JSON, in a package that was verified when it came."""
     with path.open("rb") as file:
-        return _whole(file, stored_zip.first(file, os.fstat(file.fileno()).st_size))
+        return description_of(file, os.fstat(file.fileno()).st_size)
+
+
+def description_of(file: stored_zip.Source, size_bytes: int) -> bytes:
+    """The description in the open file, of so many bytes, of such a package."""
+    return _whole(file, stored_zip.first(file, size_bytes))
 
 
 def read_description(data: bytes) -> Description:
@@ -224,9 +235,9 @@ def remove(folder: Path) -> None:
     shutil.rmtree(going, ignore_errors=True)
 
 
-def _read(path: Path, file: IO[bytes]) -> Package:
+def _read(path: Path, file: stored_zip.Source, size_bytes: int) -> Package:
     came, whole = _Contents(), stored_zip.Hashed(file)
-    members = stored_zip.read(whole, os.fstat(file.fileno()).st_size, came.sink_of)
+    members = stored_zip.read(whole, size_bytes, came.sink_of)
     _check_order([member.name for member in members])
     said = b"".join(came.description)
     description = _json(said)
@@ -377,7 +388,7 @@ def _bytes(path: Path, member: stored_zip.Member) -> bytes:
         return _whole(file, member)
 
 
-def _whole(file: IO[bytes], member: stored_zip.Member, limit: int = MAX_BYTES) -> bytes:
+def _whole(file: stored_zip.Source, member: stored_zip.Member, limit: int = MAX_BYTES) -> bytes:
     _check_size(member, limit)
     return b"".join(stored_zip.content(file, member))
 

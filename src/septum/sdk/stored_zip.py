@@ -60,7 +60,7 @@ class Source(Protocol):
 class Hashed:
     """A file that is digested while it is read, once, from its start to its end."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Source) -> None:
         self._file = file
         self._hash = hashlib.sha256()
         self._file.seek(0)

@@ -17,6 +17,7 @@ from septum.protocol.plan import AppRef, Plan
 from septum.protocol.privacy import Mode
 from septum.protocol.resources import NOTHING, Capacity, lacking
 from septum.protocol.silo import Denied
+from septum.silo.audit import SiloKind
 from septum.silo.consent import ApprovedApp, Granted, consider, enough_rows
 from septum.silo.log import Log
 from septum.silo.policy import Policy
@@ -42,6 +43,8 @@ class Admission:
     sandbox  the level of training processes
     withdrawn   whether the steward has left this run
     affordable  whether the privacy that a run asks for can be paid
+    known       whether the coordinator's audit log is the one that this silo has seen; not asked of a run at work
+    record      adds to the audit log: a kind of event, and what it is about
     capacity    what this silo gives to all runs together; None where it does not reckon
     """
 
@@ -57,6 +60,8 @@ class Admission:
     withdrawn: Callable[[str], Denied | None] = lambda run: None  # noqa: ARG005
     affordable: Callable[[Plan, ApprovedApp], Denied | None] = lambda plan, app: None  # noqa: ARG005
     capacity: Capacity | None = None
+    known: Callable[[], Denied | None] = lambda: None
+    record: Callable[..., object] = lambda kind, **about: None  # noqa: ARG005
 
     def admit(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
         """Whether the run is served.
@@ -70,6 +75,7 @@ class Admission:
         about = {"run_id": run, "app": plan.app.name, "app_digest": plan.app.digest, "plan_digest": plan.digest}
         if isinstance(decision, Denied):
             self.log.warning("consent_denied", rule=decision.rule, reason=decision.reason, **about)
+            self.record(SiloKind.RUN_REFUSED, run=run, app_digest=plan.app.digest, rule=decision.rule)
         else:
             self.log.info("consent_granted", dataset=decision.table.digest, rows=decision.table.rows, **about)
         return decision
@@ -77,7 +83,12 @@ class Admission:
     def _decide(self, run: str, plan: Plan, kept: Path) -> Granted | Denied:
         if self.silo not in plan.silos:
             return Denied("silo.name", f"the plan is for {', '.join(plan.silos)}, this silo is {self.silo}")
-        denied = self.withdrawn(run) or self.roster(plan) or _too_much(self.capacity, plan)
+        denied = (
+            self.withdrawn(run)
+            or (None if kept.exists() else self.known())
+            or self.roster(plan)
+            or _too_much(self.capacity, plan)
+        )
         if denied is not None:
             return denied
         app = self.library.find(plan.app)
@@ -102,7 +113,18 @@ class Admission:
         if denied is not None:
             kept.unlink(missing_ok=True)
             return denied
-        self.receipts.add(self._receipt(run, plan, app, table))
+        receipt = self._receipt(run, plan, app, table)
+        self.receipts.add(receipt)
+        self.record(
+            SiloKind.DATA_OPENED,
+            run=run,
+            app=receipt.app,
+            app_digest=app.digest,
+            dataset=table.digest,
+            rows=str(table.rows),
+            columns=" ".join(sorted(app.columns)),
+            policy=receipt.policy,
+        )
         return Granted(app, table)
 
     def _let_in(self, run: str, kept: Path) -> Table | None:

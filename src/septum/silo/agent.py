@@ -24,8 +24,10 @@ from septum.protocol.resources import NOTHING, Capacity, fits, lacking, load_of
 from septum.protocol.silo import Denied, SiloPhase, SiloRun
 from septum.silo.consent import Granted
 from septum.silo.run_files import RunFiles
-from septum.silo.session import AUTH_PAUSE_S, Session, Tools, private_query, private_run
+from septum.silo.session import Session
 from septum.silo.stance import Stance, denied
+from septum.silo.taking_part import Tools, private_query, private_run
+from septum.silo.talking import AUTH_PAUSE_S
 
 PAUSED_S = 1.0  # how soon a silo that is paused sees that it is to go on
 ASK_AFTER_S = 5.0  # what a silo does for a run is worth so much before it asks whether anybody waits for it
@@ -168,6 +170,8 @@ class Agent:
         self._tools.channel.close()
         for _, thread in serving:
             thread.join(LEAVE_S)
+        if self._tools.traces is not None:
+            self._tools.traces.close()
         self._log.info("agent_ended")
 
     def _resume(self) -> None:

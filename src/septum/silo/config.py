@@ -13,6 +13,7 @@ from pathlib import Path
 
 from septum.errors import ConfigError, did_you_mean
 from septum.ports.launcher import Level, WorkerLimits
+from septum.protocol.codec import Scalar
 from septum.protocol.description import check_labels
 from septum.protocol.plan import check_silo_name
 from septum.protocol.privacy import Strength
@@ -125,10 +126,11 @@ class Network:
 class SiloConfig:
     """The whole of a silo's configuration. `launcher`: what starts training processes, septum's or a plugin's.
 
-    labels  by which the coordinator's people find it; they are told
-    deploy  which deployed models predict here
-    labels    by which the coordinator's people find it; they are told
-    capacity  what it gives to all runs together; the coordinator is told
+    deploy        which deployed models predict here
+    labels        by which the coordinator's people find it; they are told
+    capacity      what it gives to all runs together; the coordinator is told
+    tracking      where its own part in runs is stored besides: the settings of each tracker by its name
+    metrics_file  where the agent writes how it is; None: nowhere
     """
 
     name: str
@@ -142,6 +144,8 @@ class SiloConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     deploy: DeployRules = field(default_factory=DeployRules)
     capacity: Gives = Gives()
+    tracking: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    metrics_file: Path | None = None
 
     def dataset_of(self, app: AppSettings) -> Dataset:
         """What an app of this silo is trained on."""
@@ -182,6 +186,8 @@ def _read(path: Path) -> SiloConfig:
         labels=_labels(top.section("labels")),
         deploy=read_deploy(top.section("deploy")),
         capacity=_capacity(top.section("capacity")),
+        tracking=_tracking(top.section("tracking")),
+        metrics_file=_metrics_file(top.section("metrics"), path.parent),
     )
     silo.end()
     worker.end()
@@ -208,8 +214,10 @@ def write_config(path: Path, config: SiloConfig) -> None:
         "capacity": {name: getattr(config.capacity, name) for name in Gives.__dataclass_fields__},
         "policy": dict(policy.as_json()),
         "deploy": {} if config.deploy == DeployRules() else dict(deploy_json(config.deploy)),
+        **{f"tracking.{_key(name)}": dict(values) for name, values in config.tracking.items()},
         "worker": {"launcher": None if config.launcher == OWN_LAUNCHER else config.launcher},
         "network": {"proxy": network.proxy or None, "ca_file": network.ca_file and str(network.ca_file)},
+        "metrics": {"file": config.metrics_file and str(config.metrics_file)},
     }
     lines = []
     for title, keys in sections.items():
@@ -293,12 +301,26 @@ def _capacity(section: Section) -> Gives:
     return gives
 
 
+def _tracking(section: Section) -> Mapping[str, Mapping[str, Scalar]]:
+    """`[tracking.NAME]`, whose keys are the tracker's to check."""
+    found: dict[str, dict[str, Scalar]] = {}
+    for name in list(section.content):
+        table = section.section(name)
+        found[name] = {}
+        for key, value in table.content.items():
+            if not isinstance(value, bool | int | float | str):
+                raise ConfigError(f"{table.where}: {key} is {value!r}; a text, a number, true or false is needed")
+            found[name][key] = value
+    return found
+
+
 def _policy(section: Section) -> Policy:
     off = Policy()
     hours = section.text("hours", "")
     policy = Policy(
         min_cohort=section.whole("min_cohort", off.min_cohort) or off.min_cohort,
         require_masking=section.flag("require_masking", off.require_masking),
+        allow_silo_models=section.flag("allow_silo_models", off.allow_silo_models),
         max_rounds=section.whole("max_rounds", off.max_rounds),
         strategies=section.texts("strategies"),
         folders=section.flag("folders", off.folders),
@@ -311,6 +333,7 @@ def _policy(section: Section) -> Policy:
         require_roster=section.flag("require_roster", off.require_roster),
         min_sandbox=section.whole("min_sandbox", off.min_sandbox) or off.min_sandbox,
         egress_hosts=section.texts("egress_hosts") or (),
+        tracking_hosts=section.texts("tracking_hosts") or (),
         hours=hours_of(hours, section.where) if hours else None,
         send_error_texts=section.flag("send_error_texts", off.send_error_texts),
         require_privacy=section.flag("require_privacy", off.require_privacy),
@@ -327,6 +350,7 @@ def _policy(section: Section) -> Policy:
         tell_budget_below=section.finite("tell_budget_below"),
         tell_rows=section.flag("tell_rows", off.tell_rows),
         logs=_logs(section),
+        traces=section.text("traces", ""),
         system_every_s=off.system_every_s if (every_s := section.count("system_every_s")) is None else every_s,
     )
     section.end()
@@ -362,3 +386,13 @@ def _network(section: Section, folder: Path) -> Network:
     network = Network(proxy=section.text("proxy", ""), ca_file=folder / ca_file if ca_file else None)
     section.end()
     return network
+
+
+def _metrics_file(section: Section, folder: Path) -> Path | None:
+    file = section.text("file", "")
+    section.end()
+    if file and not (folder / file).parent.is_dir():
+        raise ConfigError(
+            f"{section.where}: file is {file!r}, and its folder is not there", hint="mkdir it, or mend it"
+        )
+    return folder / file if file else None

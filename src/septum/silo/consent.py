@@ -189,6 +189,12 @@ def _of_plan(policy: Policy, plan: Plan) -> Denied | None:
         return denied
     if policy.require_masking and plan.masking is None:
         return Denied("policy.require_masking", "this run would show the coordinator what this silo alone sends")
+    if plan.keep_silo_models and not policy.allow_silo_models:
+        return Denied(
+            "policy.allow_silo_models",
+            "this run would keep this silo's own model of each round at the coordinator; submit it without "
+            "--keep-silo-models, or its steward allows it in silo.toml (septum silo policy show)",
+        )
     if policy.max_rounds is not None and plan.rounds > policy.max_rounds:
         return Denied("policy.max_rounds", f"{plan.rounds} rounds, at most {policy.max_rounds} are allowed here")
     if policy.strategies is not None and plan.strategy.name not in policy.strategies:

@@ -33,7 +33,7 @@ from septum.silo.deployed import Deployed, DeployedModels, Held, Words
 from septum.silo.gauge import Gauge, WrongModelError
 from septum.silo.log import Log
 from septum.silo.policy import Policy
-from septum.silo.session import minute_of_the_day
+from septum.silo.taking_part import minute_of_the_day
 
 DAY_S = 86_400.0
 LOOK_S = 30.0  # a silo that is paused, or has no room for runs, asks for none and looks so often

@@ -7,7 +7,7 @@ that the coordinator itself has named.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,17 +17,20 @@ from septum.silo.log import Log
 
 
 class WatchedChannel:
-    """A Channel that tells of refusals to fetch."""
+    """A Channel that tells of refusals to fetch. `answered`: called when the coordinator has answered."""
 
-    def __init__(self, channel: Channel, log: Log) -> None:
+    def __init__(self, channel: Channel, log: Log, answered: Callable[[], None] = lambda: None) -> None:
         self._channel = channel
+        self._answered = answered
         self._log = log
         self._lock = threading.Lock()
         self._refused: dict[str, EgressError] = {}
 
     def poll(self, serving: Sequence[str]) -> PollAnswer:
         """Ask for a run to take part in, other than `serving`."""
-        return self._channel.poll(serving)
+        answer = self._channel.poll(serving)
+        self._answered()
+        return answer
 
     def exchange(self, run: str, message: SiloMessage) -> Instruction:
         """Say something in a run; why its model was not fetched, if that is why the work failed."""
@@ -36,7 +39,9 @@ class WatchedChannel:
                 refused = self._refused.pop(run, None)
             if refused is not None:
                 message = replace(message, reason=refused.message[:MAX_REASON_CHARS])
-        return self._channel.exchange(run, message)
+        answer = self._channel.exchange(run, message)
+        self._answered()
+        return answer
 
     def send_blob(self, run: str, digest: str, path: Path) -> None:
         """Send a file that a report will refer to."""

@@ -1,4 +1,7 @@
-"""How does a machine become a silo? With a one-time token: a key made here, the coordinator's CA, and `silo.toml`."""
+"""How does a machine become a silo? With a one-time token: a key made here, the coordinator's CA, and `silo.toml`.
+
+With another one it brings a new key in place of the old one, and pins the coordinator's CA anew; all else stays.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from septum.adapters.channel import enroll as wire
+from septum.adapters.files import sync_folder
 from septum.adapters.identity.keys import load_private_key, make_private_key
+from septum.adapters.identity.roster_keys import public_text
 from septum.adapters.identity.token import read_token
 from septum.errors import ConfigError, ConflictError
-from septum.silo.config import CONFIG_NAME, AppSettings, Network, SiloConfig, check_url, write_config
+from septum.silo.audit import SiloKind, record
+from septum.silo.config import CONFIG_NAME, AppSettings, Network, SiloConfig, check_url, read_config, write_config
 from septum.silo.line import CA_NAME, KEY_NAME, proxies_of
 from septum.silo.policy import Policy
+
+NEXT_KEY_NAME = "silo.key.next"
 
 
 def enroll(
@@ -52,12 +62,41 @@ def enroll(
         raise ConfigError(f"{silo_dir} cannot be made: {error.strerror}") from error
     key_path = silo_dir / KEY_NAME
     key = load_private_key(key_path) if key_path.exists() else make_private_key(key_path)
+    _bring(silo_dir, config, token, key)
+    write_config(silo_dir / CONFIG_NAME, config)
+    about = {"silo": config.name, "coordinator": config.coordinator, "key": public_text(key)}
+    record(silo_dir, SiloKind.ENROLLED, **about)
+    return config
+
+
+def rekey(silo_dir: Path, token: str) -> SiloConfig:
+    """Put a new key in place of this silo's, with a token that was made to renew it; its configuration.
+
+    The old key counts no more once the coordinator has answered; an agent that runs has to be started again. When that
+    answer is lost, the same call again finishes: the new key waits beside the old one. Raises ConfigError for a
+    directory that is not enrolled and for a token of another silo, AuthError and ConnectionFailedError as they are met.
+    """
+    config = read_config(silo_dir / CONFIG_NAME)
+    if (invited := read_token(token).silo) != config.name:
+        raise ConfigError(
+            f"the token is for silo {invited!r}, {silo_dir} is {config.name!r}", hint=f"septum silo renew {config.name}"
+        )
+    next_path = silo_dir / NEXT_KEY_NAME
+    key = load_private_key(next_path) if next_path.exists() else make_private_key(next_path)
+    _bring(silo_dir, config, token, key)
+    next_path.replace(silo_dir / KEY_NAME)
+    sync_folder(silo_dir)
+    record(silo_dir, SiloKind.KEY_RENEWED, key=public_text(key))
+    return config
+
+
+def _bring(silo_dir: Path, config: SiloConfig, token: str, key: Ed25519PrivateKey) -> None:
+    """Show the token and prove the key; pin the coordinator's CA."""
+    network = config.network
     proxies = proxies_of(network.proxy, os.environ)
     enrolment = wire.enroll(config.coordinator, token, key, extra_ca=network.ca_file, proxies=proxies)
     if enrolment.ca_pem is not None:
         (silo_dir / CA_NAME).write_bytes(enrolment.ca_pem)
-    write_config(silo_dir / CONFIG_NAME, config)
-    return config
 
 
 def _absolute(apps: Mapping[str, AppSettings]) -> dict[str, AppSettings]:

@@ -34,6 +34,7 @@ from septum.errors import ConfigError, NotFoundError, SecAggError, SeptumError, 
 from septum.protocol.codec import dumps, from_json, loads, to_json, to_tagged_json
 from septum.secagg.context import Place
 from septum.secagg.journal import conflict
+from septum.silo import audit
 from septum.silo.lines import MAX_LINE_BYTES, add_record, append_line, record, whole_lines
 
 FILE_NAME, HEAD_NAME = "releases.jsonl", "releases.head"
@@ -258,6 +259,9 @@ def forgive(silo_dir: Path, kind: str, digest: str, by: str, reason: str, at: fl
         )
     for query in meant:
         append_line(silo_dir / FILE_NAME, dumps(to_tagged_json(Forgiven(at, query, by, reason.strip()))))
+        audit.record(
+            silo_dir, audit.SiloKind.SUMS_FORGIVEN, by, about=kind, digest=digest, app=query.app, because=reason.strip()
+        )
     return meant
 
 

@@ -18,10 +18,9 @@ file system without working locks is not supported.
 from __future__ import annotations
 
 import fcntl
-import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -46,6 +45,7 @@ from septum.privacy.ledger import (
     step,
 )
 from septum.protocol.codec import dumps, from_json, loads, to_json
+from septum.silo.file_lock import locked
 from septum.silo.lines import MAX_LINE_BYTES, append_line, whole_lines
 from septum.silo.private_receipts import FILE_NAME as RECEIPTS_NAME
 
@@ -96,8 +96,15 @@ class Ledger:
     where the disk does not take an entry: it may be there all the same, and then it counts.
     """
 
-    def __init__(self, silo_dir: Path, accountant: Accountant, clock: Callable[[], float]) -> None:
-        self._dir, self._accountant, self._clock = silo_dir, accountant, clock
+    def __init__(
+        self,
+        silo_dir: Path,
+        accountant: Accountant,
+        clock: Callable[[], float],
+        record: Callable[[Head, Event], object] = lambda head, event: None,  # noqa: ARG005
+    ) -> None:
+        """`record` is called with each new entry and the head that it makes, once both are on the disk."""
+        self._dir, self._accountant, self._clock, self._record = silo_dir, accountant, clock, record
 
     def reserve(self, charge: Charge, budget: Budget) -> str:
         """Count a charge as spent before it is, if the budget can pay; its id, for `settle`. BudgetError if not."""
@@ -134,6 +141,7 @@ class Ledger:
         line, head = _line(head, Entry(head.number + 1, self._clock(), event))
         append_line(self._dir / FILE_NAME, line)
         _write_head(self._dir, head)
+        self._record(head, event)
 
     @contextmanager
     def _locked(self) -> Iterator[Contents]:
@@ -271,16 +279,5 @@ def _damaged(silo_dir: Path, what: str) -> LedgerError:
     )
 
 
-@contextmanager
-def _lock(silo_dir: Path, mode: int) -> Iterator[None]:
-    try:
-        descriptor = os.open(silo_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise StorageError(
-            f"the privacy ledger in {silo_dir} cannot be locked: {error.strerror}", hint=f"ls -ld {silo_dir}"
-        ) from error
-    try:
-        fcntl.flock(descriptor, mode)
-        yield
-    finally:
-        os.close(descriptor)
+def _lock(silo_dir: Path, mode: int) -> AbstractContextManager[None]:
+    return locked(silo_dir / LOCK_NAME, "the privacy ledger", mode)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from septum.adapters.channel.https import HttpsChannel
@@ -26,7 +26,9 @@ def proxies_of(config_proxy: str, environment: Mapping[str, str]) -> ProxySettin
     return ProxySettings(config_proxy, found.no_proxy) if config_proxy else found
 
 
-def open_line(silo_dir: Path, config: SiloConfig) -> HttpsChannel:
+def open_line(
+    silo_dir: Path, config: SiloConfig, on_traceparent: Callable[[str, str], None] | None = None
+) -> HttpsChannel:
     """A line to the coordinator; nothing is connected yet. Raises ConfigError."""
     ca_file = silo_dir / CA_NAME
     return HttpsChannel(
@@ -36,4 +38,5 @@ def open_line(silo_dir: Path, config: SiloConfig) -> HttpsChannel:
         extra_ca=config.network.ca_file,
         proxies=proxies_of(config.network.proxy, os.environ),
         egress_hosts=config.policy.egress_hosts,
+        on_traceparent=on_traceparent,
     )

@@ -20,7 +20,7 @@ from septum.errors import (
 from septum.protocol.log_lines import LogBatch
 from septum.silo.log import Log
 from septum.silo.log_outbox import LogOutbox
-from septum.silo.session import StopSignal
+from septum.silo.taking_part import StopSignal
 
 GATHER_S = 1.0  # lines that come together go together: one batch of each run in this time at most
 _PASSING = (AuthError, ConnectionFailedError, RateLimitedError, StorageError, TimedOutError)

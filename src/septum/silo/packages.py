@@ -39,6 +39,7 @@ from septum.errors import (
 from septum.sdk.package import digest_of
 from septum.sdk.package_file import Package, description_in, read_description, read_package, remove, unpack
 from septum.sdk.stored_zip import MAX_BYTES
+from septum.silo.audit import SiloKind, record
 from septum.silo.lines import add_record, records
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -84,6 +85,7 @@ class Packages:
     """The packages of one silo."""
 
     def __init__(self, silo_dir: Path) -> None:
+        self._silo_dir = silo_dir
         self._folder = silo_dir / "packages"
         self._approvals = self._folder / "approvals.jsonl"
 
@@ -315,6 +317,8 @@ class Packages:
     def _say(self, verdict: Verdict, digest: str, title: tuple[str, str], by: str) -> Approval:
         word = Approval(time.time(), verdict, digest, " ".join(title), by)
         add_record(self._approvals, word)
+        kind = SiloKind.APP_APPROVED if verdict is Verdict.APPROVED else SiloKind.APP_REVOKED
+        record(self._silo_dir, kind, by, app=" ".join(title), digest=digest)
         return word
 
     def _last_word(self, digest: str) -> Approval | None:

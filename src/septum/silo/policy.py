@@ -14,6 +14,7 @@ from enum import Enum
 from blake3 import blake3
 
 from septum.adapters.channel.elsewhere import host_of
+from septum.adapters.tracing.open import check_endpoint
 from septum.errors import ConfigError
 from septum.privacy.accounting import check_delta
 from septum.privacy.ledger import Budget
@@ -83,6 +84,9 @@ class Policy:
     min_cohort         a run that may close a round with fewer silos is refused: a sum over few says much about each;
                        and no masked sum is signed that would, with earlier ones, tell something about fewer
     require_masking    whether a run is refused that would show the coordinator this silo's own updates and metrics
+    allow_silo_models  whether a run without masks may keep this silo's own model of each round at the coordinator,
+                       where its reviewers can download it. A coordinator that sees an update could keep it anyway: this
+                       rule is about what is done openly, and `require_masking` about what can be
     max_rounds         a run of more rounds is refused
     strategies         aggregation strategies that are allowed
     folders            whether an app may be a folder of this silo's, for development; else only packages run
@@ -97,6 +101,7 @@ class Policy:
     min_sandbox        the sandbox level that a training process has to have: 1 or 2
     egress_hosts       hosts besides the coordinator, `host` or `host:port`, from which a blob may be fetched when the
                        coordinator says that it is there
+    tracking_hosts     hosts, `host` or `host:port`, that this silo's own trackers may reach, `[tracking.NAME]`
     hours              when this silo works for others; outside of them it waits
     send_error_texts   whether the coordinator is told what went wrong with a piece of work, traceback included, or only
                        that it failed: such a text can quote a cell of the data, whoever wrote the app
@@ -112,14 +117,17 @@ class Policy:
     require_noise      whether queries without noise are refused: those with noise are paid from the ledger. What an app
                        lets leave in training, its own statistics too, is for `require_privacy`
     min_cell           statistics without noise that tell counts of fewer people over all silos are refused
-    tell_dataset       whether the coordinator is told the digest of the rows of a run without differential privacy: so
-                       people see whether two runs had the same ones. Whoever guesses all rows can check that by it
+    tell_dataset       whether the coordinator is told the digest of the rows of a run without differential privacy,
+                       hashed with a key of the silo's own: so people see whether two runs here had the same ones, and
+                       nobody can check a guess of the rows by it
     tell_budget_below  a share of the epsilon budget, between 0 and 1: the names of datasets with less left are told,
                        and nothing else of the ledger; none without it
     tell_rows          whether the coordinator is told how many rows an offered dataset has, to its first digit
     logs               which lines of a run's log the coordinator is told
     system_every_s     every how many seconds is looked at how busy this machine is, for the coordinator; 0: never.
                        Never, too, while a run with differential privacy is at work, or where only such may run
+    traces             an OpenTelemetry collector that is told how long this silo's work took, `https://HOST:PORT`, by
+                       OTLP over HTTP; empty: none. Needs the extra `otel`; the coordinator does not hear of it
     """
 
     min_cohort: int = 3
@@ -135,9 +143,11 @@ class Policy:
     require_roster: bool = False
     min_sandbox: int = 1
     egress_hosts: tuple[str, ...] = ()
+    tracking_hosts: tuple[str, ...] = ()
     hours: Hours | None = None
     send_error_texts: bool = False
     require_masking: bool = True
+    allow_silo_models: bool = False
     require_privacy: bool = False
     privacy_strength: Strength = Strength.ENFORCED
     max_epsilon: float = 10.0
@@ -153,6 +163,7 @@ class Policy:
     tell_rows: bool = False
     logs: LogsLeave = LogsLeave.AGENT
     system_every_s: int = 10
+    traces: str = ""
 
     def __post_init__(self) -> None:
         for signer in self.signers:
@@ -165,6 +176,8 @@ class Policy:
                 raise ConfigError(f"[policy]: releases has {name!r}; possible are {', '.join(LEAVES)}")
         for host in self.egress_hosts:
             host_of(host)
+        for host in self.tracking_hosts:
+            host_of(host, "[policy]: tracking_hosts")
         Budget(self.epsilon_budget, self.budget_delta)  # refuses what is none
         check_delta(self.max_delta)
         if not self.max_epsilon > 0:
@@ -174,6 +187,8 @@ class Policy:
         if self.min_sandbox not in (1, 2):
             raise ConfigError(f"[policy]: min_sandbox is {self.min_sandbox}, 1 or 2 are possible")
         self._check_told()
+        if self.traces:
+            check_endpoint(self.traces, "[policy]: traces")
 
     def _check_told(self) -> None:
         """Whether what is told fits the other rules. Raises ConfigError."""
@@ -235,6 +250,9 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "require_masking": "masked runs only"
         if policy.require_masking
         else "also runs that show the coordinator what this silo sends",
+        "allow_silo_models": "a run may keep this silo's own models at the coordinator"
+        if policy.allow_silo_models
+        else "no run keeps this silo's own models at the coordinator",
         "max_rounds": "any number of rounds" if policy.max_rounds is None else f"at most {policy.max_rounds} rounds",
         "strategies": f"strategies: {any_of(policy.strategies)}",
         "folders": "apps in folders and packages run" if policy.folders else "only packages run",
@@ -251,6 +269,8 @@ def explained(policy: Policy) -> Mapping[str, str]:
         "min_sandbox": f"sandbox level {policy.min_sandbox} at least",
         "egress_hosts": "blobs come from the coordinator"
         + (f", and from {', '.join(policy.egress_hosts)} when it says so" if policy.egress_hosts else " alone"),
+        "tracking_hosts": "this silo's own trackers may reach "
+        + (", ".join(policy.tracking_hosts) or "no other machine"),
         "hours": "works at any time" if policy.hours is None else f"works {policy.hours}, local time",
         "require_privacy": "runs with differential privacy, and statistics with noise, only"
         if policy.require_privacy
@@ -289,6 +309,9 @@ def explained(policy: Policy) -> Mapping[str, str]:
         " told; not while a run with differential privacy is at work, nor with require_privacy"
         if policy.system_every_s
         else "how busy this machine is stays here",
+        "traces": f"the collector at {policy.traces} is told how long work took"
+        if policy.traces
+        else "no collector is told how long work took",
     }
 
 

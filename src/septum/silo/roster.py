@@ -27,6 +27,7 @@ from septum.protocol.roster import (
     read_roster,
     write_roster,
 )
+from septum.silo.audit import SiloKind, record
 
 __all__ = ["Proposal", "Rosters", "check_silos"]
 
@@ -154,6 +155,8 @@ class Rosters:
         self._write(self._current, document)
         with suppress(FileNotFoundError):
             self._pending.unlink()
+        about = {"serial": str(signed.roster.serial), "digest": signed.roster.digest}
+        record(self._folder.parent, SiloKind.ROSTER_PINNED, **about)
 
     def _read(self, path: Path) -> SignedRoster | None:
         try:

@@ -20,6 +20,7 @@ from septum.errors import ConfigError, SeptumError, StorageError
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.description import Standing
 from septum.protocol.silo import Denied
+from septum.silo.audit import SiloKind, record
 from septum.silo.herald import Herald
 from septum.silo.log import Log
 
@@ -68,12 +69,16 @@ def stance_of(silo_dir: Path) -> Stance:
 def pause(silo_dir: Path, reason: str, *, leave: bool) -> Stance:
     """Begin no new run; with `leave` be in none either. Raises MessageError for a reason that cannot be told."""
     Standing(paused=True, reason=reason)
-    return _change(silo_dir, lambda stance: replace(stance, paused=True, reason=reason, leave=leave))
+    changed = _change(silo_dir, lambda stance: replace(stance, paused=True, reason=reason, leave=leave))
+    record(silo_dir, SiloKind.PAUSED, because=reason)
+    return changed
 
 
 def resume(silo_dir: Path) -> Stance:
     """Take runs again. Those that were left for good stay left."""
-    return _change(silo_dir, lambda stance: Stance(withdrawn=stance.withdrawn))
+    changed = _change(silo_dir, lambda stance: Stance(withdrawn=stance.withdrawn))
+    record(silo_dir, SiloKind.RESUMED)
+    return changed
 
 
 def withdraw(silo_dir: Path, run: str) -> Stance:
@@ -83,7 +88,9 @@ def withdraw(silo_dir: Path, run: str) -> Stance:
         kept = tuple(other for other in stance.withdrawn if other != run)
         return replace(stance, withdrawn=(*kept, run)[-MAX_WITHDRAWN:])
 
-    return _change(silo_dir, without)
+    changed = _change(silo_dir, without)
+    record(silo_dir, SiloKind.WITHDRAWN, run=run)
+    return changed
 
 
 def denied(run: str, stance: Stance) -> Denied | None:

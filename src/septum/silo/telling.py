@@ -20,12 +20,13 @@ from septum.protocol.silo import Denied
 from septum.protocol.system import SystemReport
 from septum.silo.admission import is_accounted
 from septum.silo.consent import ApprovedApp, Granted
+from septum.silo.health import Health
 from septum.silo.log import Log
 from septum.silo.log_outbox import LogOutbox
 from septum.silo.log_shipping import LogShipping
 from septum.silo.policy import LogsLeave, Policy
-from septum.silo.session import StopSignal
 from septum.silo.system_telling import SystemTelling
+from septum.silo.taking_part import StopSignal
 
 LOGS = "logs"  # as [leaves] of an app names it
 
@@ -41,14 +42,18 @@ class Line(Protocol):
 
 
 class Telling:
-    """Logs and load of one agent. Make it first: its `log` is the one whose lines leave."""
+    """Logs and load of one agent. Make it first: its `log` is the one whose lines leave.
 
-    def __init__(self, policy: Policy, log: Log) -> None:
+    health  counts the lines of the log, too; None where nobody wants to know
+    """
+
+    def __init__(self, policy: Policy, log: Log, health: Health | None = None) -> None:
         self._policy = policy
         self._outbox = LogOutbox(os.urandom(8).hex(), time.time, time.monotonic)
         self._accounted: set[str] = set()
         self._lock = threading.Lock()
-        self.log = log if policy.logs is LogsLeave.NONE else log.heard_by(self._outbox.agent)
+        heard = None if policy.logs is LogsLeave.NONE else self._outbox.agent
+        self.log = log.heard_by(health.hearing(heard) if health else heard)
 
     def heard(self, run: str, chunk: bytes) -> None:
         """The app of a run has printed something."""

@@ -85,7 +85,7 @@ def _perform(control: socket.socket, workplace: Workplace, message: Perform) -> 
         send(control, Failed.of(told.message, told.hint, told.details))
         return
     sizes = bytes_of(made.large), bytes_of(made.state)
-    send(control, Done(made.weight, made.durations_s, made.small, *sizes, made.attested))
+    send(control, Done(made.weight, made.durations_s, made.small, *sizes, made.attested, made.train_loss))
     send_pieces(control, pieces_of(made.large))
     send_pieces(control, pieces_of(made.state))
 

@@ -24,7 +24,7 @@ from septum.adapters.channel.http1 import StaleLineError
 from septum.adapters.channel.wire_errors import error_of
 from septum.adapters.identity.http_signatures import Ed25519Signer, content_digest
 from septum.adapters.identity.keys import public_bytes
-from septum.adapters.store.sqlite import open_store
+from septum.adapters.store.open import open_store
 from septum.adapters.tls import client_context
 from septum.errors import ConnectionFailedError, SeptumError, TimedOutError
 from septum.protocol.codec import encode

@@ -7,30 +7,29 @@ them says something about the real ones. They are not mocks: nothing is recorded
 from __future__ import annotations
 
 import hmac
-import shutil
-import tempfile
+import secrets
 import threading
-import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from septum.adapters.blobs.names import check_area, check_digest, check_sender
 from septum.adapters.store.missing import not_found, preset_not_found, taken
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, TooLargeError
 from septum.ports.accounts import NOTHING_SAID, SiloAccount
 from septum.ports.apps import AppRecord
-from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
+from septum.ports.blobs import KEPT_OF_SENDER, OffsetError, OpenBlob
 from septum.ports.registry import SiloRecord, not_theirs
+from septum.ports.run_keys import SALT_BYTES, shredded
 from septum.ports.store import ALL_RUNS, JournalEntry, Listed, Pending, RunFilter, StoredRun, Transition, listed_of
 from septum.protocol.codec import Scalar, dumps, to_json
 from septum.protocol.description import SiloDescription, Standing
-from septum.protocol.facts import Fact
+from septum.protocol.facts import Fact, ModelMade, RunEnded
 from septum.protocol.feed import Change, FeedEntry, FeedFilter, Kind, Sight
 from septum.protocol.plan import digest_of
 from septum.protocol.rights import FIRST_ORGANISATION
 from septum.protocol.run_state import Phase, Run
+from septum.protocol.sources import source_of
 from septum.protocol.views import JournalView
 
 
@@ -75,12 +74,14 @@ class _RunRecord:
 
 
 class MemoryRunStore:
-    """Runs in memory. See `ports.store.RunStore` for the contract; nothing is durable beyond the object."""
+    """Runs and their salts in memory. See `ports.store.RunStore` and `ports.run_keys.RunKeyStore` for the contracts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._runs: dict[str, _RunRecord] = {}
         self._effects = 0
+        self._salts: dict[str, bytes] = {}
+        self._with_files: set[str] = set()
 
     def create(
         self, run: Run, facts: Sequence[Fact], *, at: float, project: str = "", submitter: str = ""
@@ -91,6 +92,7 @@ class MemoryRunStore:
                 raise ConflictError(f"there is already a run {run.id!r}", hint=f"septum run show {run.id}")
             record = self._runs[run.id] = _RunRecord(StoredRun(run, 1, at, project, submitter))
             _note(record, facts, at)
+            self._salts[run.id] = secrets.token_bytes(SALT_BYTES)
             return record.stored
 
     def commit(self, transitions: Sequence[Transition], *, at: float) -> tuple[tuple[Pending, ...], ...]:
@@ -130,6 +132,38 @@ class MemoryRunStore:
     def project_of(self, run_id: str) -> str:
         """The project of a run. Raises NotFoundError with the ids that are close."""
         return self.get(run_id).project
+
+    def runs_with_model(self, digest: str) -> Sequence[str]:
+        """The ids of the runs that have made a model, newest first."""
+        with self._lock:
+            found = [record.stored for record in self._runs.values() if digest in _made(record)]
+            return [stored.run.id for stored in sorted(found, key=_age, reverse=True)]
+
+    def salt(self, run_id: str) -> bytes | None:
+        """A run's salt: `ports.run_keys.RunKeyStore`."""
+        with self._lock:
+            record = self._runs.get(run_id)
+            if record is not None and record.stored.shredded_at is not None:
+                raise shredded(run_id, record.stored.shredded_by, record.stored.shredded_at)
+            return self._salts.get(run_id)
+
+    def shred(self, run_id: str, *, by: str, at: float) -> None:
+        """Delete a run's salt for good."""
+        with self._lock:
+            record = self._known(run_id)
+            if record.stored.run.phase is not Phase.ENDED:
+                raise ConflictError(f"run {run_id} has not ended", hint=f"septum run stop {run_id}")
+            if self._salts.pop(run_id, None) is not None:
+                record.stored = replace(record.stored, shredded_at=at, shredded_by=by)
+                self._with_files.add(run_id)
+
+    def with_files(self) -> Sequence[str]:
+        """The shredded runs of which files may be left."""
+        return sorted(self._with_files)
+
+    def files_gone(self, run_id: str) -> None:
+        """No file of a shredded run is left."""
+        self._with_files.discard(run_id)
 
     def page(self, *, limit: int, before: str = "", wanted: RunFilter = ALL_RUNS) -> Sequence[StoredRun]:
         """Runs that are `wanted`, newest first, at most `limit`, starting after the run id `before`."""
@@ -179,6 +213,13 @@ def _note(record: _RunRecord, facts: Sequence[Fact], at: float, times: Sequence[
     happened = zip(facts, times or [at] * len(facts), strict=True)
     first = len(record.journal) + 1
     record.journal.extend(JournalEntry(seq, when, fact) for seq, (fact, when) in enumerate(happened, start=first))
+    ends = [entry.at for entry in record.journal if isinstance(entry.fact, RunEnded)]
+    ended_at = ends[-1] if ends and record.stored.run.phase is Phase.ENDED else None
+    record.stored = replace(record.stored, ended_at=ended_at)
+
+
+def _made(record: _RunRecord) -> set[str]:
+    return {entry.fact.model.digest for entry in record.journal if isinstance(entry.fact, ModelMade)}
 
 
 def _is_wanted(stored: StoredRun, wanted: RunFilter) -> bool:
@@ -191,11 +232,16 @@ def _is_wanted(stored: StoredRun, wanted: RunFilter) -> bool:
         and wanted.name in ("", stored.run.plan.name)
         and wanted.submitter in ("", stored.submitter)
         and stored.created_at >= wanted.since
+        and (wanted.asking is None or _asked(stored) or stored.run.id in wanted.asking)
         and any(
             wanted.text.lower() in one.lower()
             for one in (stored.run.id, stored.run.plan.name, app.name, stored.submitter)
         )
     )
+
+
+def _asked(stored: StoredRun) -> bool:
+    return stored.run.outcome is not None and stored.run.plan.query is not None
 
 
 def _age(stored: StoredRun) -> tuple[float, str]:
@@ -335,14 +381,20 @@ class MemoryRegistry:
         self._invitations: dict[str, _Invitation] = {}
 
     def invite(
-        self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str = FIRST_ORGANISATION
+        self,
+        silo: str,
+        token_hash: bytes,
+        *,
+        expires_at: float,
+        organisation: str = FIRST_ORGANISATION,
+        renew: bool = False,
     ) -> None:
         """Let `silo` come in once. Raises ConflictError when it is enrolled and not revoked, or is another one's."""
         with self._lock:
             known = self._silos.setdefault(silo, SiloRecord(silo, b"", 0.0, 0.0, organisation=organisation))
             if known.organisation != organisation:
                 raise not_theirs(silo)
-            if known.public_key and not known.revoked:
+            if known.public_key and not known.revoked and not renew:
                 raise ConflictError(f"silo {silo!r} is already enrolled", hint=f"septum silo revoke {silo}")
             self._invitations[silo] = _Invitation(token_hash, expires_at)
 
@@ -417,19 +469,52 @@ class MemoryAccounts:
         return dict(sorted(self._accounts.items()))
 
 
-class MemoryBlobs:
-    """Blobs in memory. See `ports.blobs.BlobStore` for the contract.
+@dataclass(slots=True)
+class FakeSpan:
+    """A span as it was told. `ended_at`: None while it is open."""
 
-    Only `path` touches a disk: the first call makes a temporary directory and puts the one blob there that was asked
-    for. It goes with the object.
-    """
+    name: str
+    parent: str
+    began_at: float
+    about: Mapping[str, str | int]
+    ended_at: float | None = None
+    problem: str = ""
+
+
+class MemorySpans:
+    """Spans in memory, by traceparent. See `ports.spans.Spans` for the contract."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, FakeSpan] = {}
+        self.closed = False
+
+    def begin(self, name: str, *, at: float, parent: str = "", about: Mapping[str, str | int] | None = None) -> str:
+        """A span; its traceparent has that of its trace in it."""
+        number = len(self.spans) + 1
+        trace = parent.split("-")[1] if parent else f"{number:032x}"
+        traceparent = f"00-{trace}-{number:016x}-01"
+        self.spans[traceparent] = FakeSpan(name, parent, at, dict(about or {}))
+        return traceparent
+
+    def end(self, traceparent: str, *, at: float, problem: str = "") -> None:
+        """It is over."""
+        span = self.spans.get(traceparent)
+        if span is not None and span.ended_at is None:
+            span.ended_at, span.problem = at, problem
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self.closed = True
+
+
+class MemoryBlobs:
+    """Blobs in memory. See `ports.blobs.BlobStore` for the contract."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._areas: dict[str, dict[str, bytes]] = {}
         self._cut: dict[tuple[str, str, str], bytes] = {}  # area, digest, sender; the newest last
         self._appending: set[tuple[str, str, str]] = set()
-        self._directory: Path | None = None
 
     def put(self, area: str, data: bytes | Iterable[bytes], *, durable: bool, digest: str = "", limit: int = 0) -> str:
         """Store bytes; their digest. Raises DigestError if a given `digest` differs, TooLargeError over `limit`."""
@@ -493,6 +578,12 @@ class MemoryBlobs:
             for one in others[:-KEPT_OF_SENDER]:
                 del self._cut[one]
 
+    def share(self, area: str, digest: str, into: str) -> None:
+        """Have a blob in another area as well. Raises NotFoundError."""
+        check_area(into)
+        with self._lock:
+            self._areas.setdefault(into, {})[digest] = self._known(area, digest)
+
     def kept_bytes(self, area: str, digest: str, *, sender: str) -> int:
         """How many bytes of a sender's cut upload are here."""
         key = (check_area(area), check_digest(digest), check_sender(sender))
@@ -504,37 +595,42 @@ class MemoryBlobs:
         with self._lock:
             return self._known(area, digest)
 
-    def path(self, area: str, digest: str) -> Path:
-        """A file that holds a blob, to be read only. Raises NotFoundError."""
+    @contextmanager
+    def open(self, area: str, digest: str, *, last: bool = False) -> Iterator[OpenBlob]:
+        """A blob, to be read. Raises NotFoundError."""
+        del last
         with self._lock:
             data = self._known(area, digest)
-            if self._directory is None:
-                self._directory = Path(tempfile.mkdtemp(prefix="septum-blobs-"))
-                weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
-            path = self._directory / area / check_digest(digest)
-            if not path.exists():
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(data)
-            return path
+        yield OpenBlob(source_of(data))
 
     def size_bytes(self, area: str, digest: str) -> int:
         """The size of a blob. Raises NotFoundError."""
         with self._lock:
             return len(self._known(area, digest))
 
+    def digests(self, area: str) -> Sequence[str]:
+        """Every blob of an area, in order."""
+        with self._lock:
+            return sorted(self._areas.get(check_area(area), ()))
+
     def free_bytes(self) -> int:
         """As if it were a disk."""
         return 2**40
 
+    def used_bytes(self) -> int:
+        """The sizes of all blobs, and of what is kept of cut uploads."""
+        with self._lock:
+            blobs = [data for area in self._areas.values() for data in area.values()]
+            return sum(map(len, [*blobs, *self._cut.values()]))
+
     def discard(self, area: str, digests: Sequence[str]) -> None:
         """Forget these blobs; those that are not there are ignored."""
         check_area(area)
-        names = {digest: check_digest(digest) for digest in digests}
+        for digest in digests:
+            check_digest(digest)
         with self._lock:
-            for digest, name in names.items():
+            for digest in digests:
                 self._areas.get(area, {}).pop(digest, None)
-                if self._directory is not None:
-                    (self._directory / area / name).unlink(missing_ok=True)
 
     def drop(self, area: str) -> None:
         """Forget a whole area."""
@@ -543,8 +639,6 @@ class MemoryBlobs:
             self._areas.pop(area, None)
             self._cut = {key: data for key, data in self._cut.items() if key[0] != area}
             self._appending = {key for key in self._appending if key[0] != area}
-            if self._directory is not None:
-                shutil.rmtree(self._directory / area, ignore_errors=True)
 
     def _known(self, area: str, digest: str) -> bytes:
         check_digest(digest)

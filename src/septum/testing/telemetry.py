@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from septum.ports.telemetry import Kept
-from septum.protocol.log_lines import LogBatch, LogFilter, LogLevel, LogOrigin, LogView
+from septum.protocol.log_lines import LogBatch, LogFilter, LogLevel, LogOrigin, LogView, missing
 from septum.protocol.system import SystemPoint, SystemReport, SystemSeries
 
 OLDEST_SAMPLE_S = 3_600.0
@@ -41,9 +41,9 @@ class MemoryLogs:
                 return ()
             views: list[LogView] = []
             if batch.first > expected:
-                missing = f"{batch.first - expected} lines of this silo are missing here"
+                gap = missing(batch.first - expected, silo)
                 views.append(
-                    self._view(silo, new[0].at, at, LogLevel.WARNING, LogOrigin.COORDINATOR, new[0].round, missing)
+                    self._view(silo, new[0].at, at, LogLevel.WARNING, LogOrigin.COORDINATOR, new[0].round, gap)
                 )
             for line in new:
                 text = line.text.replace("\0", "\ufffd")

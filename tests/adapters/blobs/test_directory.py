@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from septum.adapters.blobs.cut import FOLDER
 from septum.adapters.blobs.directory import INCOMING, DirectoryBlobs
-from septum.adapters.blobs.writing import COLLECTED_BYTES, EARLY_BYTES, Digester, write
+from septum.adapters.blobs.writing import COLLECTED_BYTES, EARLY_BYTES, Digester, PlainFile, write
 from septum.errors import DigestError, NotFoundError, SeptumError
 from septum.protocol.plan import digest_of
 
@@ -36,7 +36,7 @@ def test_a_blob_lies_at_its_area_and_digest(tmp_path):
 def test_rotten_bytes_are_never_returned(tmp_path):
     blobs = DirectoryBlobs(tmp_path)
     digest = blobs.put("models", b"abc", durable=False)
-    blobs.path("models", digest).write_bytes(b"abd")
+    blobs.stored_file("models", digest).write_bytes(b"abd")
     with pytest.raises(DigestError, match=f"{digest.removeprefix('blake3:')} has rotted"):
         blobs.get("models", digest)
 
@@ -44,18 +44,9 @@ def test_rotten_bytes_are_never_returned(tmp_path):
 def test_putting_the_right_bytes_again_mends_a_rotten_blob(tmp_path):
     blobs = DirectoryBlobs(tmp_path)
     digest = blobs.put("run-1", b"abc", durable=False)
-    blobs.path("run-1", digest).write_bytes(b"")  # what a power loss leaves of a blob that was not durable
+    blobs.stored_file("run-1", digest).write_bytes(b"")  # what a power loss leaves of a blob that was not durable
     blobs.put("run-1", b"abc", durable=False)
     assert blobs.get("run-1", digest) == b"abc"
-
-
-def test_a_reader_keeps_its_bytes_when_the_blob_is_discarded(tmp_path):
-    blobs = DirectoryBlobs(tmp_path)
-    digest = blobs.put("run-1", b"abc", durable=False)
-    with blobs.path("run-1", digest).open("rb") as reader:
-        blobs.put("run-1", b"abc", durable=False)
-        blobs.drop("run-1")
-        assert reader.read() == b"abc"
 
 
 def test_nobody_else_may_read_blobs(tmp_path):
@@ -107,7 +98,7 @@ def test_durable_means_synced_before_and_after_it_gets_its_name(tmp_path, monkey
 
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(os, "rename", note_rename)
-    path = blobs.path("models", blobs.put("models", b"abc", durable=durable))
+    path = blobs.stored_file("models", blobs.put("models", b"abc", durable=durable))
     if not durable:
         assert happened == ["renamed"]
         return
@@ -313,7 +304,7 @@ def test_chunks_of_any_size_are_written_and_digested_in_their_order(tmp_path_fac
     chunks = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
     path, digester = tmp_path_factory.mktemp("write") / "file", Digester()
     with path.open("wb", buffering=0) as file:
-        write(file.fileno(), iter(chunks), digester, limit=0, guard=nullcontext)
+        write(PlainFile(file.fileno()), iter(chunks), digester, limit=0, guard=nullcontext)
     data = b"".join(chunks)
     assert path.read_bytes() == data
     assert (digester.digest, digester.size_bytes) == (digest_of(data), len(data))
@@ -331,3 +322,19 @@ def test_what_has_to_be_on_the_disk_at_the_end_begins_to_go_there_before(tmp_pat
     expected = [(n * EARLY_BYTES, EARLY_BYTES, os.POSIX_FADV_DONTNEED) for n in range(2)]
     assert begun == (expected if durable else [])
     assert synced[:1] == ([2] if durable else [])
+
+
+def test_what_is_fetched_while_its_area_is_dropped_is_not_there_afterwards(tmp_path):
+    blobs = DirectoryBlobs(tmp_path)
+    digest = digest_of(b"of a shredded run")
+
+    def coming():
+        yield b"of a "
+        blobs.drop("models-r-1")
+        yield b"shredded run"
+
+    with pytest.raises(NotFoundError, match="there is no blob"):
+        blobs.adopt("models-r-1", digest, coming())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    blobs.adopt("models-r-1", digest, [b"of a shredded run"])  # who uses the area again may
+    assert blobs.get("models-r-1", digest) == b"of a shredded run"

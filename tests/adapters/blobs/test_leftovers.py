@@ -57,7 +57,7 @@ def test_a_discarded_blob_is_not_there_any_more(tmp_path):
 def test_who_reads_a_discarded_blob_reads_all_of_it(tmp_path, when):
     blobs = DirectoryBlobs(tmp_path / "blobs")
     digest = upload(blobs, OLD)
-    path, link = blobs.path(RUN, digest), tmp_path / "link"
+    path, link = blobs.stored_file(RUN, digest), tmp_path / "link"
     if when == "after it was linked":  # as a backup does
         os.link(path, link)
         path = link

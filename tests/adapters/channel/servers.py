@@ -22,6 +22,7 @@ from septum.adapters.identity.http_signatures import ContentDigest, NonceCache, 
 from septum.adapters.identity.token import check_enrolment, token_hash
 from septum.adapters.tls import ensure_server_certificate
 from septum.errors import AuthError, ConflictError, DigestError, NotFoundError, ProtocolError, SeptumError, WorkerError
+from septum.ports.blobs import OpenBlob
 from septum.protocol.codec import TO_COORDINATOR, decode, encode
 from septum.protocol.deploying import DeploymentOrders, Told
 from septum.protocol.description import SiloDescription, Standing
@@ -46,6 +47,7 @@ from septum.protocol.messages import (
     blob_of,
 )
 from septum.protocol.plan import AppRef, Plan, digest_of
+from septum.protocol.sources import source_of
 from septum.protocol.system import SystemReport
 
 NAMES = ("localhost", "127.0.0.1", "fl.example.org")
@@ -96,11 +98,12 @@ class SmallCoordinator:
             raise DigestError(f"blob {digest}: other bytes came")
         shutil.copy(path, self.directory / digest)
 
-    def blob_path(self, silo: str, run: str, digest: str) -> Path:
+    @contextmanager
+    def blob(self, silo: str, run: str, digest: str) -> Iterator[OpenBlob]:
         self._check(silo, run)
         if not (self.directory / digest).exists():
             raise NotFoundError(f"no blob {digest} in run {run}")
-        return self.directory / digest
+        yield OpenBlob(source_of((self.directory / digest).read_bytes()))
 
     def release(self, silo: str) -> None:
         with self._change:
@@ -198,7 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.status, self.fields = 307, {"Location": self.server.blobs_at}
                 return b""
             if self.command == "GET":
-                return self._range_of(service.blob_path(silo, *blob.groups()).read_bytes())
+                with service.blob(silo, *blob.groups()) as opened:
+                    return self._range_of(b"".join(opened.chunks()))
             part = service.directory / f"part-{threading.get_ident()}"
             part.write_bytes(self._with_what_came_before(blob[2], body))
             service.put_blob(silo, *blob.groups(), part)

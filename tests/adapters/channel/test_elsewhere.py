@@ -50,6 +50,15 @@ def test_a_model_is_fetched_from_a_host_that_the_policy_names(server, storage, c
     assert len(server.connections) == 1
 
 
+def test_the_coordinator_is_told_where_a_silo_would_go_and_nobody_else_is(server, storage, channel, connect, target):
+    server.scripts.append(storage.redirect())
+    fetch(channel, target)
+    connect().fetch_blob("r-1", BLOB, target, size_bytes=len(MODEL))
+    told = [headers.get("Septum-Takes-From") for _, path, headers in server.requests if "blobs" in path]
+    assert told == [storage.rule, None]
+    assert ["Septum-Takes-From" in headers for *_, headers in storage.requests] == [False]
+
+
 def test_a_package_is_fetched_there_too(server, storage, channel, target):
     offer = AppOffer("sha256:" + "0" * 64, "small", "1", blob_of(MODEL).without_bytes(), "")
     server.scripts.append(storage.redirect())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from septum.adapters.store.sqlite import open_store
+from septum.adapters.store.open import open_store
 from septum.errors import NotFoundError
 from septum.ports.store import Transition
 from septum.protocol.facts import SiloJoined

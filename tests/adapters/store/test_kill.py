@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from septum.adapters.store.sqlite import open_store
+from septum.adapters.store.open import open_store
 from septum.errors import ConflictError
 from septum.protocol.facts import SiloJoined
 

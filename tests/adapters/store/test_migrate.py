@@ -7,6 +7,8 @@ import os
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -14,8 +16,9 @@ from sqlalchemy import create_engine
 
 from septum import __version__
 from septum.adapters.store import migrate
-from septum.adapters.store.schema import METADATA
-from septum.adapters.store.sqlite import DATABASE_NAME, open_store
+from septum.adapters.store.newest import to_newest_schema
+from septum.adapters.store.open import DATABASE_NAME, open_store
+from septum.adapters.store.schema import REVISION
 from septum.errors import ConfigError
 from septum.testing.contracts.samples import new_run
 
@@ -30,6 +33,7 @@ def upgrade() -> None:
     op.create_table("notes", sa.Column("id", sa.Integer(), primary_key=True))
     op.execute("DELETE FROM journal")
     op.execute("DELETE FROM run_views")
+    op.execute("DELETE FROM run_keys")
     op.execute("DELETE FROM run_index")
     op.execute("DELETE FROM runs")
 """
@@ -43,18 +47,38 @@ def query(data_dir, sql):
         return connection.execute(sql).fetchall()
 
 
-def test_the_migrations_arrive_at_the_schema_that_the_code_uses(tmp_path):
-    open_store(tmp_path).close()
-    engine = create_engine(f"sqlite:///{tmp_path / 'expected.sqlite'}")
-    METADATA.create_all(engine)
+def test_the_migrations_arrive_at_the_schema_and_the_rows_of_a_new_database(tmp_path):
+    made, migrated = contents(tmp_path / "made", to_newest_schema), contents(tmp_path / "migrated", migrate.migrate)
+    assert migrated == made
+    assert made["schema"]
+    assert made["alembic_version"] == [(HEAD,)] == [(REVISION,)]
+
+
+def contents(data_dir, bring):
+    """The schema and all rows of an empty database that was brought to the newest schema."""
+    data_dir.mkdir()
+    engine = create_engine(f"sqlite:///{data_dir / DATABASE_NAME}")
+    with engine.begin() as connection:
+        bring(connection, data_dir)
     engine.dispose()
-    with closing(sqlite3.connect(tmp_path / "expected.sqlite")) as expected:
-        assert tidy(query(tmp_path, SCHEMA)) == tidy(expected.execute(SCHEMA).fetchall())
+    tables = query(data_dir, SCHEMA)
+    # White space aside, of which SQLite writes less for a column that was added.
+    found = {"schema": [(name, " ".join(sql.split())) for name, sql in tables]}
+    names = [name for name, sql in tables if sql.startswith("CREATE TABLE")]
+    return found | {name: query(data_dir, f"SELECT * FROM {name}") for name in (*names, "alembic_version")}
 
 
-def tidy(tables):
-    """Without the white space, of which SQLite writes less for a column that was added."""
-    return [(name, " ".join(sql.split())) for name, sql in tables]
+@pytest.mark.processes
+def test_a_database_that_is_new_or_at_the_newest_schema_is_opened_without_alembic(tmp_path):
+    program = f"""if True:
+        import sys
+        from pathlib import Path
+        from septum.adapters.store.open import open_store
+        open_store(Path({str(tmp_path)!r})).close()
+        sys.exit("alembic" in sys.modules and "it is loaded")
+    """
+    for _ in range(2):  # new, then as it is
+        subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_database_of_a_newer_septum_is_refused_and_left_as_it_is(tmp_path):
@@ -93,15 +117,16 @@ def test_the_newest_openings_are_remembered(tmp_path, monkeypatch):
 
 @pytest.fixture
 def next_script(tmp_path, monkeypatch):
-    """The migration scripts with one more, whose text a test may change."""
+    """A database that is there, then the migration scripts with one more, whose text a test may change."""
+    with open_store(tmp_path / "data") as stores:
+        stores.runs.create(new_run("run-a"), (), at=1.0)
     shutil.copytree(migrate.SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(migrate, "SCRIPTS", tmp_path / "scripts")
+    monkeypatch.setattr("septum.adapters.store.newest.REVISION", "next")
     return tmp_path / "scripts" / "versions" / "next_notes.py"
 
 
 def test_an_older_database_is_migrated_when_it_is_opened(tmp_path, next_script):
-    with open_store(tmp_path / "data") as stores:
-        stores.runs.create(new_run("run-a"), (), at=1.0)
     next_script.write_text(NEXT)
     with open_store(tmp_path / "data") as stores:
         assert stores.runs.page(limit=9) == []
@@ -110,8 +135,6 @@ def test_an_older_database_is_migrated_when_it_is_opened(tmp_path, next_script):
 
 
 def test_a_migration_that_fails_in_the_middle_changes_nothing(tmp_path, next_script):
-    with open_store(tmp_path / "data") as stores:
-        stores.runs.create(new_run("run-a"), (), at=1.0)
     next_script.write_text(NEXT + "    raise RuntimeError('half way')\n")
     with pytest.raises(RuntimeError, match="half way"):
         open_store(tmp_path / "data")

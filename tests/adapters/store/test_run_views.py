@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from septum.adapters.store.sqlite import DATABASE_NAME, open_store
+from septum.adapters.store.open import DATABASE_NAME, open_store
 from septum.ports.store import Listed, Transition, listed_of
 from septum.testing.contracts.samples import busy_run, ended_run, new_run
 

@@ -8,13 +8,16 @@ from contextlib import closing
 
 import pytest
 
-from septum.adapters.store.lock import refuse_owned
+from septum.adapters.ownership import refuse_owned
+from septum.adapters.store.open import DATABASE_NAME, open_store
 from septum.adapters.store.snapshot import copy_database, needs_of
-from septum.adapters.store.sqlite import DATABASE_NAME, open_store
 from septum.errors import ConfigError, ConflictError, StorageError
 from septum.ports.store import Transition
-from septum.protocol.facts import ModelMade
+from septum.protocol.facts import ModelMade, SiloModel, SiloModelsKept
+from septum.protocol.messages import blob_of
 from septum.testing.contracts.samples import COMBINE, CONTRIBUTIONS, MODEL, busy_run, ended_run, new_run
+
+UPDATE = blob_of(b"an update").without_bytes()
 
 
 def versions_in(database):
@@ -82,11 +85,14 @@ def test_what_each_run_needs_is_read_from_states_outboxes_and_journals(tmp_path)
         stores.runs.create(busy_run("busy"), (), at=1.0)
         stores.runs.create(new_run("combining"), (), at=1.0)
         stores.runs.commit([Transition(new_run("combining"), 1, (COMBINE,))], at=2.0)
-        stores.runs.create(ended_run("ended"), (ModelMade(0, MODEL),), at=1.0)
+        kept = SiloModelsKept(1, MODEL, {"north": SiloModel(MODEL, UPDATE, 1.0)})
+        stores.runs.create(ended_run("ended"), (ModelMade(0, MODEL), kept), at=1.0)
         copy_database(tmp_path / "data" / DATABASE_NAME, tmp_path / "copy", lambda: None)
     payloads = frozenset(given.payload.digest for given in CONTRIBUTIONS.values())
     model = frozenset({MODEL.digest})
     found = {needs.run: (needs.models, needs.payloads, needs.optimizers) for needs in needs_of(tmp_path / "copy")}
+    updates = {needs.run: needs.updates for needs in needs_of(tmp_path / "copy") if needs.updates}
+    assert updates == {"ended": frozenset({UPDATE.digest})}
     assert found == {
         "busy": (model, payloads, model),
         "combining": (model, payloads, frozenset()),
@@ -95,10 +101,10 @@ def test_what_each_run_needs_is_read_from_states_outboxes_and_journals(tmp_path)
 
 
 def test_whether_a_directory_is_owned_can_be_asked_without_changing_it(tmp_path):
-    refuse_owned(tmp_path)
-    refuse_owned(tmp_path / "nowhere")
+    refuse_owned(tmp_path, "the coordinator")
+    refuse_owned(tmp_path / "nowhere", "the coordinator")
     assert list(tmp_path.iterdir()) == []
     with open_store(tmp_path), pytest.raises(ConflictError, match="in use by the coordinator with process id"):
-        refuse_owned(tmp_path)
-    refuse_owned(tmp_path)
+        refuse_owned(tmp_path, "the coordinator")
+    refuse_owned(tmp_path, "the coordinator")
     open_store(tmp_path).close()

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from tests.protocol.histories import lives, play
 
-from septum.adapters.store import sqlite
+from septum.adapters.store import runs
+from septum.adapters.store.open import DATABASE_NAME, open_store
 from septum.adapters.store.registry import SEEN_LAG_S
-from septum.adapters.store.sqlite import DATABASE_NAME, open_store
 from septum.errors import MessageError, SeptumError, StorageError, TooLargeError
 from septum.ports.store import Transition
 from septum.protocol.codec import dumps, to_json
@@ -96,7 +96,9 @@ def test_nobody_else_may_read_what_is_in_the_data_directory(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
-    assert modes == dict.fromkeys(("lock", DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm"), 0o600)
+    assert modes == dict.fromkeys(
+        ("lock", "audit-key.pem", DATABASE_NAME, f"{DATABASE_NAME}-wal", f"{DATABASE_NAME}-shm"), 0o600
+    )
 
 
 def test_a_commit_that_returned_is_on_the_disk(stores):
@@ -113,7 +115,7 @@ def test_readers_cannot_write(stores):
 
 def test_a_full_disk_changes_nothing_and_says_which(stores, tmp_path):
     stores.runs.create(new_run("run-a"), (), at=1.0)
-    writer = stores.runs._database._writer
+    writer = stores.runs._database._backend._writer
     pages = writer.exec_driver_sql("PRAGMA page_count").scalar()
     writer.exec_driver_sql(f"PRAGMA max_page_count = {pages + 1}")
     writer.rollback()
@@ -131,7 +133,7 @@ def test_a_full_disk_changes_nothing_and_says_which(stores, tmp_path):
 
 
 def test_a_database_that_another_program_holds_is_a_conflict_and_then_works_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("septum.adapters.store.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("septum.adapters.store.sqlite_file.BUSY_TIMEOUT_S", 0.05)
     with open_store(tmp_path) as stores, closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
         stores.runs.create(new_run("run-a"), (), at=1.0)
         other.execute("BEGIN IMMEDIATE")
@@ -160,7 +162,7 @@ def test_a_fact_that_is_not_finite_changes_nothing(stores):
 
 def test_what_could_not_be_read_again_is_not_written(stores, monkeypatch):
     stores.runs.create(new_run("run-a"), (), at=1.0)
-    monkeypatch.setattr(sqlite, "MAX_ENTRY_BYTES", 2000)
+    monkeypatch.setattr(runs, "MAX_ENTRY_BYTES", 2000)
     wordy = replace(new_run("run-a"), reason="x" * 3000)
     with pytest.raises(TooLargeError, match=r"run run-a: .* at most 2000"):
         stores.runs.commit([Transition(wordy, 1)], at=2.0)
@@ -199,7 +201,7 @@ def test_seen_is_written_together_every_few_seconds_and_at_the_end(tmp_path):
 
 def test_a_database_that_cannot_be_written_is_named_with_where_to_look(stores, tmp_path):
     stores.runs.create(new_run("run-a"), (), at=1.0)
-    writer = stores.runs._database._writer
+    writer = stores.runs._database._backend._writer
     writer.exec_driver_sql("PRAGMA query_only = ON")  # SQLite answers as for a file without the right to write
     writer.rollback()
     with pytest.raises(
@@ -213,7 +215,7 @@ def test_a_database_that_cannot_be_written_is_named_with_where_to_look(stores, t
 
 
 def test_who_was_seen_while_the_database_was_held_is_written_later(tmp_path, monkeypatch):
-    monkeypatch.setattr("septum.adapters.store.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("septum.adapters.store.sqlite_file.BUSY_TIMEOUT_S", 0.05)
     with open_store(tmp_path) as stores, closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as other:
         for silo in ("basel", "chur"):
             stores.registry.invite(silo, b"1" * 32, expires_at=9.0)
@@ -227,7 +229,7 @@ def test_who_was_seen_while_the_database_was_held_is_written_later(tmp_path, mon
 
 
 def test_a_store_can_be_closed_while_the_database_is_held(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("septum.adapters.store.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("septum.adapters.store.sqlite_file.BUSY_TIMEOUT_S", 0.05)
     stores = open_store(tmp_path)
     stores.registry.invite("basel", b"1" * 32, expires_at=9.0)
     stores.registry.seen(["basel"], at=1000.0)

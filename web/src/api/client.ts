@@ -1,5 +1,6 @@
 /** How does the console ask the coordinator? By the client that its own OpenAPI document types. */
 import createClient, { type Middleware } from "openapi-fetch";
+import { answered } from "./ahead";
 import { connection } from "./connection";
 import type { components, paths } from "./schema";
 
@@ -37,7 +38,7 @@ const guard: Middleware = {
   },
 };
 
-export const api = createClient<paths>({ baseUrl: window.location.origin });
+export const api = createClient<paths>({ baseUrl: window.location.origin, fetch: answered });
 api.use(guard);
 
 type Answer<T> = { data?: T; error?: unknown; response: Response };

@@ -1,6 +1,7 @@
-/** How does the page go on with a list that grows? Over server-sent events, resumed after a break; polled where they fail. */
+/** How does the page go on with a list that grows? Over server-sent events, resumed after a break; polled where there is none. */
 import { ApiError } from "./client";
 import { connection } from "./connection";
+import { slot } from "./slots";
 import { readStream } from "./stream";
 
 /** live: told as it comes; polling: asked for now and then; broken: neither, for now; ended: nothing is to come. */
@@ -50,8 +51,9 @@ export class Follower<T extends { seq: number }> {
     while (!this.stop.aborted && this.mode !== "ended") {
       const before = this.last;
       try {
-        if (this.silentStreams >= 2) await this.poll();
-        else await this.stream();
+        const giveBack = this.silentStreams >= 2 ? null : await slot();
+        if (giveBack) await this.stream().finally(giveBack);
+        else if (!this.stop.aborted) await this.poll();
         if (this.source.ends(this.last)) this.enter("ended");
       } catch (error) {
         if (this.stop.aborted) return;
@@ -88,7 +90,7 @@ export class Follower<T extends { seq: number }> {
         () => {
           alive();
           connection.found();
-          if (this.mode === "broken") this.enter("live");
+          if (this.mode === "broken" || this.mode === "polling") this.enter("live");
         },
       );
     } finally {

@@ -3,6 +3,7 @@ import { type RefObject, useCallback, useEffect, useRef, useState } from "react"
 import { after, before, type Line, type Lines, type Wanted } from "../lib/lines";
 import { ApiError, api, type Schemas, told } from "./client";
 import { Follower, type Mode, type Source } from "./follow";
+import { everything } from "./queries";
 import { useSeen } from "./seen";
 
 const PAGE = 500;
@@ -18,6 +19,10 @@ function page(run: string, wanted: Wanted, earlierThan: number, signal?: AbortSi
   const params = { path: { run_id: run }, query: { ...queryOf(wanted), before: earlierThan, limit: PAGE } };
   return told(api.GET("/api/v1/runs/{run_id}/logs", { params, signal: signal ?? null })).then((found) => found.items);
 }
+
+/** Every line of a run that is like this, also those that are not on the page. */
+export const everyLine = (run: string, wanted: Wanted): Promise<Line[]> =>
+  everything((after) => told(api.GET("/api/v1/runs/{run_id}/logs", { params: { path: { run_id: run }, query: { ...queryOf(wanted), after: after || "0", limit: POLLED } } })));
 
 /** Lines of a run that are like this, as they come. Its stream ends with the run. */
 export const linesOf = (run: string, wanted: Wanted, over: () => boolean): Source<Line> => ({

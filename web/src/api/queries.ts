@@ -7,6 +7,7 @@ export type Run = Schemas["RunView"];
 export type Plan = Schemas["Plan"];
 export type Status = Schemas["RunStatus"];
 export type Model = Schemas["ModelView"];
+export type SiloModel = Schemas["SiloModelView"];
 export type Silo = Schemas["SiloView"];
 export type App = Schemas["AppView"];
 export type Project = Schemas["ProjectView"];
@@ -28,18 +29,19 @@ export async function everything<T>(page: (after: string) => Promise<{ items: T[
 }
 
 const MOST = 1000; // of a page
-export type RunsWanted = { after: string; project: string; app: string; status: Status[] };
+export type RunsWanted = { after: string; project: string; app: string; status: Status[]; q: string; asks: boolean };
 
-const OVER: readonly Status[] = ["finished", "stopped", "failed"];
+/** Nothing of such a run is to come, unless somebody resumes it. */
+export const ENDED: readonly Status[] = ["finished", "stopped", "failed"];
 
 /** One page of runs, and whether there is another. Of rounds the feed tells nothing: runs at work are asked for often. */
 export function useRuns(wanted: Partial<RunsWanted>, limit = PAGE) {
-  const { after = "", project = "", app = "", status = [] } = wanted;
+  const { after = "", project = "", app = "", status = [], q = "", asks = false } = wanted;
   const pace = usePace();
   return useQuery({
-    queryKey: ["runs", after, project, app, status, limit],
-    queryFn: () => told(api.GET("/api/v1/runs", { params: { query: { limit, after, project, app, status } } })),
-    refetchInterval: ({ state }) => pace(state.data?.items.some((run) => !OVER.includes(run.status))),
+    queryKey: ["runs", after, project, app, status, q, asks, limit],
+    queryFn: () => told(api.GET("/api/v1/runs", { params: { query: { limit, after, project, app, status, q, asks } } })),
+    refetchInterval: ({ state }) => pace(state.data?.items.some((run) => !ENDED.includes(run.status))),
     placeholderData: (old) => old,
   });
 }
@@ -64,6 +66,15 @@ export function useModels(run: string) {
   });
 }
 
+/** The silos' own models of a round that is finished. */
+export function useSiloModels(run: string, round: number) {
+  return useQuery({
+    queryKey: ["silo-models", run, round],
+    queryFn: () => everything((after) => told(api.GET("/api/v1/runs/{run_id}/silo-models", { params: { path: { run_id: run }, query: { round, after, limit: MOST } } }))),
+    enabled: round > 0,
+  });
+}
+
 export function useSilos(enabled = true) {
   const pace = usePace(10_000);
   return useQuery({
@@ -72,6 +83,11 @@ export function useSilos(enabled = true) {
     refetchInterval: pace(),
     enabled,
   });
+}
+
+/** What the coordinator says of itself; its labels change with a restart alone. */
+export function useHealth() {
+  return useQuery({ queryKey: ["health"], queryFn: () => told(api.GET("/api/v1/health")), staleTime: 60_000 });
 }
 
 export function useApps(enabled = true) {

@@ -11,11 +11,11 @@ const FRESH_MS = 30_000; // versions change by what people do
 const SAID_MS = 10_000; // deployments also by what silos say
 const MOST = 1000; // of a page
 
-/** The versions of a name, or of all, by name and number. */
-export function useVersions(name = "", enabled = true) {
+/** The versions of a name, or of all, by name and number; those that have come so far, if stages are named. */
+export function useVersions(name = "", enabled = true, stage: Stage[] = []) {
   return useQuery({
-    queryKey: ["versions", name],
-    queryFn: () => everything((after) => told(api.GET("/api/v1/models/versions", { params: { query: { name, after, limit: MOST } } }))),
+    queryKey: ["versions", name, stage],
+    queryFn: () => everything((after) => told(api.GET("/api/v1/models/versions", { params: { query: { name, stage, after, limit: MOST } } }))),
     refetchInterval: FRESH_MS,
     enabled,
   });

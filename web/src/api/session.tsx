@@ -1,6 +1,7 @@
 /** Who is signed in, and what may they do? Buttons that one may not press are not shown: `can` says which. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import { forget } from "./ahead";
 import { ApiError, api, type Schemas, told, keepCsrf, whenSignedOut } from "./client";
 
 export type Right = Schemas["Right"];
@@ -28,10 +29,12 @@ async function ask(): Promise<Who | null> {
   }
 }
 
+export const sessionQuery = queryOptions({ queryKey: ["session"], queryFn: ask, staleTime: 60_000 });
+
 export function SessionProvider({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
   const [ended, setEnded] = useState(false);
-  const { data, isPending } = useQuery({ queryKey: ["session"], queryFn: ask, staleTime: 60_000 });
+  const { data, isPending } = useQuery(sessionQuery);
   const who = data ?? null;
 
   useEffect(() => {
@@ -46,15 +49,16 @@ export function SessionProvider({ children }: { children: ReactNode }) {
 
   const signedIn = useCallback(async () => {
     setEnded(false);
+    forget();
     await queries.cancelQueries({ queryKey: ["session"], exact: true }); // one that was asked before the cookie came
     queries.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
-    await queries.fetchQuery({ queryKey: ["session"], queryFn: ask, staleTime: 0 });
+    await queries.fetchQuery({ ...sessionQuery, staleTime: 0 });
   }, [queries]);
 
   const signOut = useCallback(async () => {
     await told(api.DELETE("/api/v1/session"));
-    queries.clear();
-    queries.setQueryData(["session"], null);
+    queries.setQueryData(["session"], null); // before the rest goes: whoever looks at it has to be told
+    queries.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" });
   }, [queries]);
 
   const session = useMemo<Session>(

@@ -1,6 +1,6 @@
 /** The small things that every page shows: failures with what to do next, empty states, commands, times, statuses. */
 import { ActionIcon, Alert, Badge, Box, Button, Code, CopyButton, Group, Paper, Skeleton, Stack, Text, Title, Tooltip } from "@mantine/core";
-import { type ReactNode, useEffect } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { ApiError } from "../api/client";
 import type { Silo, Status } from "../api/queries";
 import { ago, exactly, short, when } from "../lib/format";
@@ -116,8 +116,6 @@ const RUN_COLOURS: Record<Status, string> = {
   failed: "red",
 };
 
-export const ENDED: readonly Status[] = ["finished", "stopped", "failed"];
-
 export function RunStatus({ status }: { status: Status }) {
   return (
     <Badge color={RUN_COLOURS[status]} variant="light" tt="none" autoContrast={false}>
@@ -142,14 +140,19 @@ export function SiloStatus({ status }: { status: Silo["status"] }) {
   );
 }
 
-/** A point in time; how long ago, or the day. The whole of it, with the zone, on pointing at it. */
+/** A point in time; how long ago, or the day. The whole of it, with the zone, on pointing at it: that is made then, since tables have many. */
 export function When({ unix, relative = false }: { unix: number; relative?: boolean }) {
+  const [pointed, setPointed] = useState<HTMLElement | null>(null);
   return (
-    <Tooltip label={exactly(unix)}>
-      <time dateTime={unix ? new Date(unix * 1000).toISOString() : undefined} style={{ whiteSpace: "nowrap" }}>
-        {relative ? ago(unix) : when(unix)}
-      </time>
-    </Tooltip>
+    <time
+      dateTime={unix ? new Date(unix * 1000).toISOString() : undefined}
+      style={{ whiteSpace: "nowrap" }}
+      onPointerEnter={(event) => setPointed(event.currentTarget)}
+      onPointerLeave={() => setPointed(null)}
+    >
+      {relative ? ago(unix) : when(unix)}
+      {pointed && <Tooltip target={pointed} label={exactly(unix)} opened />}
+    </time>
   );
 }
 
@@ -172,19 +175,21 @@ export function Heading({ title, shown, children, below }: { title: string; show
   return (
     <Box mb="lg">
       <Group justify="space-between" align="flex-start" gap="sm">
-        <Group gap="sm" align="center">
-          <Title order={1} size="h2" className="wrap-anywhere">
-            {title}
-          </Title>
-          {shown}
-        </Group>
+        <Box flex={below ? "1 1 300px" : undefined}>
+          <Group gap="sm" align="center">
+            <Title order={1} size="h2" className="wrap-anywhere">
+              {title}
+            </Title>
+            {shown}
+          </Group>
+          {below && (
+            <Text component="div" size="sm" c="dimmed" mt={4}>
+              {below}
+            </Text>
+          )}
+        </Box>
         <Group gap="xs">{children}</Group>
       </Group>
-      {below && (
-        <Text component="div" size="sm" c="dimmed" mt={4}>
-          {below}
-        </Text>
-      )}
     </Box>
   );
 }

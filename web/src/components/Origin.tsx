@@ -26,9 +26,10 @@ type Props = {
   size: number;
   metrics: Schemas["Metrics"] | null;
   reported?: readonly string[];
+  datasets?: Readonly<Record<string, string>>;
 };
 
-export function Origin({ run, round, plan, digest, size, metrics, reported }: Props) {
+export function Origin({ run, round, plan, digest, size, metrics, reported, datasets }: Props) {
   const { can } = useSession();
   const missing = reported ? plan.silos.filter((silo) => !reported.includes(silo)) : [];
   return (
@@ -52,6 +53,15 @@ export function Origin({ run, round, plan, digest, size, metrics, reported }: Pr
         {(reported ?? plan.silos).join(", ") || "none"}
         {missing.length > 0 && `; without ${missing.join(", ")}`}
       </Fact>
+      {datasets && (
+        <Fact name="Its data, by each silo's own key">
+          {plan.silos.map((silo) => (
+            <div key={silo}>
+              {silo} {datasets[silo] ? <Digest digest={datasets[silo]} /> : "not said"}
+            </div>
+          ))}
+        </Fact>
+      )}
       <Fact name="Privacy">{promises(plan)}</Fact>
       <Fact name="On the test rows of all silos">
         {metrics

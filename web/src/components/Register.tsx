@@ -5,6 +5,7 @@ import { useNavigate } from "react-router";
 import { api, type Schemas, told } from "../api/client";
 import type { Model, Run } from "../api/queries";
 import { useChange, useVersions } from "../api/registered";
+import { useSession } from "../api/session";
 import { NAME, NAME_RULE } from "../lib/format";
 import { best, METRICS, type MetricName } from "../lib/metrics";
 import { Failure } from "./Bits";
@@ -24,6 +25,7 @@ type Props = { run: Run; models: readonly Model[]; round: number | null; metric:
 /** `round` null: the best by `metric`. */
 export function Register({ run, models, round, metric, close }: Props) {
   const navigate = useNavigate();
+  const { who } = useSession();
   const versions = useVersions();
   const [name, setName] = useState("");
   const [which, setWhich] = useState<Which>(round === null ? metric : `${round}`);
@@ -60,7 +62,7 @@ export function Register({ run, models, round, metric, close }: Props) {
         />
         <Text size="sm">
           It becomes a candidate under this name{names.includes(name) && `, the next version of ${name}`}. Run, plan, silos, metrics and digest are written down
-          and never change. No silo gets it: somebody else has to approve it first.
+          and never change. No silo gets it: {who?.approve_own ? "it has to be approved first" : "somebody else has to approve it first"}.
         </Text>
         <Failure error={register.error} />
         <Text size="sm" c="dimmed">

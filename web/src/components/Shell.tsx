@@ -1,24 +1,29 @@
 /** What stands around every page? Where one can go, who one is, and whether the coordinator answers. */
 import { ActionIcon, Affix, Alert, AppShell, Avatar, Burger, Group, Menu, NavLink, Text, Tooltip, VisuallyHidden, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useDisclosure, useHotkeys } from "@mantine/hooks";
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { Link, useLocation, useNavigate } from "react-router";
 import { connection } from "../api/connection";
 import { useFeed } from "../api/feed";
+import { ENDED, runQuery } from "../api/queries";
 import { type Right, useSession } from "../api/session";
+import { Boundary } from "./Boundary";
 import { Keys } from "./Keys";
 
-type Place = { to: string; label: string; right: Right | null; key: string };
+type Place = { to: string; label: string; right: Right | null };
 const PLACES: readonly Place[] = [
-  { to: "/", label: "Home", right: null, key: "h" },
-  { to: "/runs", label: "Runs", right: "run.read", key: "r" },
-  { to: "/models", label: "Models", right: "model.read", key: "m" },
-  { to: "/silos", label: "Silos", right: "silo.read", key: "s" },
-  { to: "/projects", label: "Projects", right: "project.read", key: "p" },
-  { to: "/apps", label: "Apps", right: "app.read", key: "a" },
-  { to: "/activity", label: "Activity", right: null, key: "t" },
-  { to: "/people", label: "People", right: "user.read", key: "e" },
+  { to: "/", label: "Home", right: null },
+  { to: "/runs", label: "Runs", right: "run.read" },
+  { to: "/statistics", label: "Statistics", right: "run.read" },
+  { to: "/models", label: "Models", right: "model.read" },
+  { to: "/silos", label: "Silos", right: "silo.read" },
+  { to: "/projects", label: "Projects", right: "project.read" },
+  { to: "/apps", label: "Apps", right: "app.read" },
+  { to: "/roster", label: "Roster", right: "roster.read" },
+  { to: "/activity", label: "Activity", right: null },
+  { to: "/audit", label: "Audit", right: "audit.read" },
+  { to: "/people", label: "People", right: "user.read" },
 ];
 
 export function Shell({ children }: { children: ReactNode }) {
@@ -27,7 +32,10 @@ export function Shell({ children }: { children: ReactNode }) {
   const { can } = useSession();
   const places = PLACES.filter((place) => place.right === null || can(place.right));
   useEffect(close, [pathname, close]);
-  useFeed(!/^\/runs\/r-/.test(pathname)); // a run's page listens to its journal instead: browsers have few connections
+  const run = /^\/(?:runs|statistics)\/(r-[^/]+)/.exec(pathname)?.[1];
+  const known = useQuery({ ...runQuery(run ?? ""), enabled: false }); // as its page has asked
+  const ended = known.data !== undefined && ENDED.includes(known.data.status);
+  useFeed(!run || ended); // the page of a run at work listens to its journal instead: browsers have few connections
   return (
     <AppShell
       header={{ height: 52 }}
@@ -67,7 +75,7 @@ export function Shell({ children }: { children: ReactNode }) {
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
         <Banner />
-        {children}
+        <Boundary at={pathname}>{children}</Boundary>
       </AppShell.Main>
     </AppShell>
   );

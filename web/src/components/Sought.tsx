@@ -5,6 +5,9 @@ import { useEffect, useState } from "react";
 
 const PAUSE_MS = 300;
 
+/** How wide a filter is: two stand beside each other on a phone. */
+export const beside = (wide: number, from: "xs" | "sm" = "sm") => ({ base: "calc(50% - 6px)", [from]: wide });
+
 type Props = Omit<TextInputProps, "value" | "onChange"> & { value: string; set: (value: string) => void };
 
 export function Sought({ value, set, ...rest }: Props) {

@@ -60,3 +60,17 @@ it("a run in a list leads to its page, with its rounds told to who does not see 
   expect(screen.getByRole("link", { name: "heart" }).getAttribute("href")).toBe("/runs/r-1");
   expect(screen.getByRole("progressbar", { name: "3 of 10 rounds" })).toBeTruthy();
 });
+
+it("how long a run took stands in the list once it has ended", () => {
+  const run = { id: "r-1", name: "heart", app: { name: "heart", version: "1.0.0", digest: "" }, finished_rounds: 3, rounds: 3, silos: [], metrics: null, created_at: 100 };
+  shown(<RunsTable runs={[{ ...run, status: "finished", ended_at: 130 }, { ...run, id: "r-2", status: "training", ended_at: null }] as never} />);
+  const [, one, other] = screen.getAllByRole("row").map((row) => [...row.querySelectorAll("td")].at(-1)?.textContent);
+  expect([one, other]).toEqual(["30 s", "–"]);
+});
+
+it("a question in a list of runs leads to its answer, has no rounds and is not compared", () => {
+  const run = { id: "r-2", name: "statistics of heart", app: { name: "heart", version: "1.0.0", digest: "" }, status: "finished", asks: true, finished_rounds: 0, rounds: 1, silos: [], metrics: null, created_at: 0 };
+  shown(<RunsTable runs={[run as never]} chosen={[]} choose={() => undefined} />);
+  expect(screen.getByRole("link", { name: "statistics of heart" }).getAttribute("href")).toBe("/statistics/r-2");
+  expect([screen.queryByRole("progressbar"), screen.queryByRole("checkbox")]).toEqual([null, null]);
+});

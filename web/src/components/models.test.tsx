@@ -5,7 +5,7 @@ import { fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { expect, it } from "vitest";
 import { MemoryRouter, Route, Routes } from "react-router";
 import { SessionProvider } from "../api/session";
-import { Own } from "../pages/run/Models";
+import { Own } from "../pages/run/Own";
 import { VersionPage } from "../pages/Version";
 import { shown } from "../test/shown";
 
@@ -17,9 +17,9 @@ const version = (stage: string, approved = false) => ({
 });
 
 /** The page of heart 1, as somebody with these rights sees it; what was sent to change something is kept. */
-function page(rights: string[], view: object, me = "bo", at = "/models/heart/1"): Request[] {
+function page(rights: string[], view: object, me = "bo", at = "/models/heart/1", own = false): Request[] {
   const sent = answering((path) => {
-    if (path === "/session") return person(rights, me);
+    if (path === "/session") return { ...person(rights, me), approve_own: own };
     if (path.startsWith("/models/versions/heart/1")) return view;
     return path === "/silos" ? { items: [{ name: "a", status: "online", enrolled_at: 1, seen_at: 1 }], next: null } : undefined;
   });
@@ -57,6 +57,12 @@ it("whoever registered it is shown no button that would be refused, also not by 
   expect(screen.queryByRole("button", { name: "Deploy" })).toBeNull();
 });
 
+it("where people may approve what they registered, whoever registered it has the button", async () => {
+  page(["model.read", "model.approve"], version("candidate"), "ada", "/models/heart/1", true);
+  await screen.findByRole("button", { name: "Approve" });
+  expect(screen.queryByText("It waits for approval")).toBeNull();
+});
+
 it("who may only read is shown no action", async () => {
   page(["model.read"], version("approved", true));
   await screen.findByText("Where it comes from");
@@ -80,4 +86,41 @@ it("a masked run's silos have a row each that says that their model never left t
   shown(<Own run={{ masked: true, silos: [{ name: "a" }, { name: "b" }] } as never} />);
   expect(screen.getAllByText("never left the silo")).toHaveLength(2);
   expect(screen.getAllByText("septum silo model list")).toHaveLength(2);
+});
+
+const kept = (silo: string, round: number) => ({ run: "r-1", round, silo, digest: `blake3:${silo}${round}`, size_bytes: 9, base: "blake3:0", update: "blake3:1", update_norm: 0.25 * round, federation: null });
+
+/** A run of two rounds that keeps its silos' own models: b took part in the first alone. */
+function keeping(rights: string[], finished_rounds = 2): void {
+  answering((path, query) => {
+    if (path === "/session") return person(rights);
+    const silos = query.get("round") === "1" ? ["a", "b"] : ["a"];
+    return path === "/runs/r-1/silo-models" ? { items: silos.map((silo) => kept(silo, Number(query.get("round")))), next: null, why: "" } : undefined;
+  });
+  shown(
+    <SessionProvider>
+      <Own run={{ id: "r-1", name: "first", masked: false, keeps_silo_models: true, finished_rounds, silos: [{ name: "a" }, { name: "b" }] } as never} />
+    </SessionProvider>,
+  );
+}
+
+it("where a run keeps them each silo of the round has a row with its file, for whoever may have it", async () => {
+  keeping(["model.read", "model.inspect"]);
+  const file = await screen.findByRole("link", { name: "Download the model of a of round 2" });
+  expect(file.getAttribute("href")).toBe("/api/v1/runs/r-1/silo-models/2/a");
+  expect(screen.getByText("no part in this round")).toBeTruthy();
+  fireEvent.change(screen.getByLabelText("Round"), { target: { value: "1" } });
+  expect(await screen.findByRole("link", { name: "Download the model of b of round 1" })).toBeTruthy();
+  expect(screen.getAllByText("0.2500")).toHaveLength(2);
+});
+
+it("who may not have them sees that they are there, and no button", async () => {
+  keeping(["model.read"]);
+  expect(await screen.findByText("0.5000")).toBeTruthy();
+  expect(screen.queryByRole("link")).toBeNull();
+});
+
+it("before the first round has ended there are none", () => {
+  keeping(["model.inspect"], 0);
+  expect(screen.getByText("This run keeps them; the first are there after round 1.")).toBeTruthy();
 });

@@ -20,6 +20,7 @@ const TELL: Record<Kind, Tell> = {
   "run.ended": ({ outcome, reason }, the) => ["The run ", the("run"), { finished: " has finished", stopped: " was stopped", failed: " failed" }[outcome ?? "finished"], because(reason), "."],
   "run.queued": (_, the) => ["The run ", the("run"), " waits until its silos have room for it."],
   "run.prioritised": ({ reason }, the) => ["The run ", the("run"), ` has the priority ${reason} now.`],
+  "run.shredded": (_, the) => ["The models of the run ", the("run"), ", and what its silos sent, were deleted for good."],
   "model.registered": (_, the) => ["A model", ...of(the("run")), " was registered as ", the("model"), "."],
   "model.approved": (_, the) => ["The model ", the("model"), " was approved."],
   "model.deployed": (_, the) => ["Silos are to use the model ", the("model"), "."],

@@ -4,7 +4,7 @@ import type { Description, Plan } from "../api/queries";
 import { differences } from "../pages/Compare";
 import { invitationIn } from "../pages/SignIn";
 import { bytes, duration, quoted, short } from "./format";
-import { best, csv, curves, smooth } from "./metrics";
+import { best, csv, curves, metricsCsv, smooth } from "./metrics";
 import { command, fresh, like, planOf, problem } from "./plan";
 import { courses, remaining } from "./silos";
 import { words } from "./words";
@@ -42,6 +42,15 @@ describe("curves", () => {
 
   it("become CSV with a gap where one has no point", () => {
     expect(csv([{ name: "a,b", points: [[1, 0.5]] }, { name: "c", points: [[1, 1], [2, 2]] }])).toBe('round,"a,b",c\n1,0.5,1\n2,,2\n');
+  });
+});
+
+describe("all metrics", () => {
+  it("become CSV, of all silos together and of each that tells its own; a round measured again counts last", () => {
+    const entries = [measured(1, 2, 0.5), measured(2, 1, null), measured(3, 2, 0.75, { bern: 0.25, basel: 0.5 })];
+    const [names, ...rows] = metricsCsv([{ id: "r-1", entries }, { id: "r-2", entries: [measured(1, 1, 0.5)] }]).split("\n");
+    expect(names).toBe("run,round,silo,roc_auc,accuracy,log_loss,rows");
+    expect(rows.map((row) => row.split(",").slice(0, 4).join())).toEqual(["r-1,1,,", "r-1,2,,0.75", "r-1,2,basel,0.5", "r-1,2,bern,0.25", "r-2,1,,0.5", ""]);
   });
 });
 
@@ -104,6 +113,26 @@ describe("a new run", () => {
     expect(command(draft, app, ["a", "b", "c"])).toBe(
       "septum run submit heart==1.0.0 --preset quick --set lr=0.01 --set optimizer=sgd --silos a,b --inspect --target-epsilon 4 --watch",
     );
+  });
+
+  it("has the silos' own models kept only where it has no masks", () => {
+    const draft = { ...fresh(app, ["a", "b"]), keepSiloModels: true };
+    expect(planOf(draft, app, "sha256:0")).not.toHaveProperty("keep_silo_models");
+    expect(command(draft, app, ["a", "b"])).not.toContain("--keep-silo-models");
+    const open = { ...draft, inspect: true };
+    expect(planOf(open, app, "sha256:0").keep_silo_models).toBe(true);
+    expect(like(planOf(open, app, "sha256:0"), "").keepSiloModels).toBe(true);
+    expect(command(open, app, ["a", "b"])).toBe("septum run submit heart==1.0.0 --inspect --keep-silo-models --watch");
+  });
+
+  it("says who may drive the run only where it is not anybody", () => {
+    const draft = fresh(app, ["a", "b"]);
+    expect(planOf(draft, app, "sha256:0")).not.toHaveProperty("aggregator");
+    const eu = { ...draft, aggregator: "eu" };
+    const plan = planOf(eu, app, "sha256:0");
+    expect(plan.aggregator).toBe("eu");
+    expect(like(plan, "").aggregator).toBe("eu");
+    expect(command(eu, app, ["a", "b"])).toContain("--aggregator eu");
   });
 
   it("like another one keeps what the form does not show", () => {

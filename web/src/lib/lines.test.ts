@@ -23,6 +23,7 @@ describe("lines of a log", () => {
     const gap = (text: string) => dropped(line(1, { origin: "coordinator", level: "warning", text }));
     expect(gap("17 lines of this silo are missing here")).toBe("17 lines of basel were dropped");
     expect(gap("1 lines of this silo are missing here")).toBe("1 line of basel was dropped");
+    expect(dropped(line(1, { silo: "", origin: "coordinator", text: "combined stage=train round=2" }))).toBeNull();
     expect(gap("something else")).toBe("basel: something else");
     expect(dropped(line(1, { text: "17 lines of this silo are missing here" }))).toBeNull();
   });

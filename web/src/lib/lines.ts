@@ -32,6 +32,11 @@ export function before(old: Lines, page: readonly Line[], full: boolean): Lines 
 export function dropped(line: Line): string | null {
   if (line.origin !== "coordinator") return null;
   const count = /^(\d+) lines? .*missing/.exec(line.text)?.[1];
-  if (!count) return `${line.silo}: ${line.text}`;
-  return count === "1" ? `1 line of ${line.silo} was dropped` : `${count} lines of ${line.silo} were dropped`;
+  if (!count) return line.silo ? `${line.silo}: ${line.text}` : null;
+  const whose = line.silo || "the coordinator";
+  return count === "1" ? `1 line of ${whose} was dropped` : `${count} lines of ${whose} were dropped`;
 }
+
+/** Lines as a text file has them: when (UTC), level, whose, round, text. */
+export const written = (lines: readonly Line[]): string =>
+  lines.map(({ at, level, silo, round, text }) => `${new Date(at * 1000).toISOString()} ${level} ${silo || "coordinator"} round ${round} ${text.replaceAll("\n", "\n  ")}\n`).join("");

@@ -38,6 +38,18 @@ export function curves(entries: readonly Entry[], metric: MetricName): { all: Cu
   };
 }
 
+/** Every metric of every model, as CSV: a row for all silos together, and one for each silo that tells its own. A round measured again counts last. */
+export function metricsCsv(runs: readonly { id: string; entries: readonly Entry[] }[]): string {
+  const rows = runs.flatMap(({ id, entries }) => {
+    const rounds = new Map<number, [silo: string, metrics: Partial<Metrics>][]>();
+    for (const { fact } of entries) if (fact.kind === "model_measured") rounds.set(fact.round, [["", fact.metrics], ...Object.entries(fact.silos).sort(([one], [other]) => one.localeCompare(other))]);
+    return [...rounds].sort(([one], [other]) => one - other).flatMap(([round, measured]) => measured.map(([silo, metrics]) => [id, round, silo, ...COLUMNS.map((name) => metrics[name] ?? "")].join(",")));
+  });
+  return [["run", "round", "silo", ...COLUMNS].join(","), ...rows, ""].join("\n");
+}
+
+const COLUMNS = ["roc_auc", "accuracy", "log_loss", "rows"] as const;
+
 /** The model with the best value of a metric. */
 export function best<T extends { metrics: Metrics | null }>(models: readonly T[], metric: MetricName): T | undefined {
   const sign = METRICS[metric].larger ? 1 : -1;

@@ -3,6 +3,8 @@ import type { Schemas } from "../api/client";
 import type { Description, Plan } from "../api/queries";
 import { quoted } from "./format";
 
+export const ANY = "any"; // every coordinator may drive the run
+
 export type Value = string | number | boolean;
 export type Draft = {
   name: string;
@@ -14,10 +16,12 @@ export type Draft = {
   settings: Record<string, number>;
   quorum: number;
   inspect: boolean;
+  keepSiloModels: boolean; // counts with `inspect` alone
   epsilon: number | "";
   gatherS: number;
   deadlineS: number;
   attempts: number;
+  aggregator: string;
 };
 
 /** Strategies that the coordinator has of its own; those that see each silo's update need a run without masks. */
@@ -56,10 +60,12 @@ export function fresh(app: Description, silos: string[]): Draft {
     settings: {},
     quorum: 0,
     inspect: false,
+    keepSiloModels: false,
     epsilon: "",
     gatherS: 60,
     deadlineS: 600,
     attempts: 3,
+    aggregator: ANY,
   };
 }
 
@@ -75,10 +81,12 @@ export function like(plan: Plan, project: string): Draft {
     settings: { ...(plan.strategy?.settings ?? {}) },
     quorum: plan.quorum === plan.silos.length ? 0 : (plan.quorum ?? 0),
     inspect: !plan.masking,
+    keepSiloModels: plan.keep_silo_models ?? false,
     epsilon: plan.privacy?.target_epsilon ?? "",
     gatherS: plan.gather_s ?? 60,
     deadlineS: plan.deadline_s ?? 600,
     attempts: plan.attempts ?? 3,
+    aggregator: plan.aggregator ?? ANY,
   };
 }
 
@@ -123,9 +131,11 @@ export function planOf(draft: Draft, app: Description, digest: string, old?: Pla
     gather_s: draft.gatherS,
     deadline_s: draft.deadlineS,
     attempts: draft.attempts,
+    ...(draft.aggregator === ANY ? {} : { aggregator: draft.aggregator }),
     early_stopping: old?.early_stopping ?? null,
     clip_norm: old?.clip_norm ?? null,
     ...(draft.inspect ? {} : { masking: old?.masking ?? MASKING }),
+    ...(draft.inspect && draft.keepSiloModels ? { keep_silo_models: true } : {}),
     ...(privacy ? { privacy } : {}),
     ...(old?.vote && !draft.inspect ? { vote: old.vote } : {}),
     ...(old?.private
@@ -152,9 +162,11 @@ export function command(draft: Draft, app: Description, everybody: readonly stri
   if (draft.strategy !== "fedavg") parts.push(`--strategy ${draft.strategy}`);
   for (const [name, value] of Object.entries(draft.settings)) parts.push(`--strategy-set ${name}=${value}`);
   if (draft.inspect) parts.push("--inspect");
+  if (draft.inspect && draft.keepSiloModels) parts.push("--keep-silo-models");
   if (draft.epsilon !== "") parts.push(`--target-epsilon ${draft.epsilon}`);
   if (draft.gatherS !== 60) parts.push(`--gather ${draft.gatherS}`);
   if (draft.deadlineS !== 600) parts.push(`--deadline ${draft.deadlineS}`);
   if (draft.attempts !== 3) parts.push(`--attempts ${draft.attempts}`);
+  if (draft.aggregator !== ANY) parts.push(`--aggregator ${draft.aggregator}`);
   return [...parts, "--watch"].join(" ");
 }

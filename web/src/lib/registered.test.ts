@@ -39,9 +39,10 @@ describe("deployments", () => {
 describe("a version", () => {
   it("waits for whoever did not register it, while it is a candidate", () => {
     const view = (stage: string, by: string): Version => ({ stage, version: { registered: { by, at: 0 } } }) as Version;
-    expect(waitsFor(view("candidate", "ada"), "bo")).toBe(true);
-    expect(waitsFor(view("candidate", "bo"), "bo")).toBe(false);
-    expect(waitsFor(view("approved", "ada"), "bo")).toBe(false);
+    expect(waitsFor(view("candidate", "ada"), { name: "bo" })).toBe(true);
+    expect(waitsFor(view("candidate", "bo"), { name: "bo" })).toBe(false);
+    expect(waitsFor(view("approved", "ada"), { name: "bo" })).toBe(false);
+    expect(waitsFor(view("candidate", "bo"), { name: "bo", approve_own: true })).toBe(true);
   });
 
   it("is registered of a round or of the best, as at a shell", () => {

@@ -49,8 +49,11 @@ export function effects(version: number, silos: readonly string[], now: Readonly
 /** Whether a deployment of a version is a rollback: some silo is to use a newer one now. */
 export const goesBack = (version: number, now: ReadonlyMap<string, number>): boolean => [...now.values()].some((one) => one > version);
 
-/** Whether a version waits for somebody's approval: of one that they registered themselves it does not. */
-export const waitsFor = (view: Version, me: string): boolean => view.stage === "candidate" && view.version.registered.by !== me;
+/** Whose approval is looked at: by name, and whether the coordinator lets people approve what they registered. */
+export type Approver = { name: string; approve_own?: boolean };
+
+/** Whether a version waits for somebody's approval: of one that they registered themselves only where that is allowed. */
+export const waitsFor = (view: Version, me: Approver): boolean => view.stage === "candidate" && (me.approve_own === true || view.version.registered.by !== me.name);
 
 /** What is promised of the records behind a model. */
 export function promises(plan: Schemas["Plan"]): string {

@@ -43,7 +43,7 @@ describe("what waits", () => {
 
   it("has the versions that somebody else registered", () => {
     const version = (by: string, stage = "candidate") => ({ stage, version: { name: "heart", version: 3, registered: { by, at: 7 } } }) as never;
-    expect(approvals([version("ada"), version("bo"), version("ada", "approved")], "bo")).toEqual([
+    expect(approvals([version("ada"), version("bo"), version("ada", "approved")], { name: "bo" })).toEqual([
       { key: "version heart 3", to: "/models/heart/3", name: "heart 3", text: "waits for your approval: ada registered it", at: 7 },
     ]);
   });

@@ -2,7 +2,7 @@
 import type { Schemas } from "../api/client";
 import type { Run, Silo } from "../api/queries";
 import type { Version } from "../api/registered";
-import { waitsFor } from "./registered";
+import { type Approver, waitsFor } from "./registered";
 
 type Entry = Schemas["FeedEntry"];
 export type Item = { key: string; to: string; name: string; text: string; at?: number; why?: string };
@@ -23,8 +23,8 @@ export function failures(feed: readonly Entry[], since: number): Map<string, num
 /** The silos that once said that a budget is nearly spent; whether it still is, each has to be asked. */
 export const lowOnce = (feed: readonly Entry[]): string[] => [...new Set(feed.flatMap(({ change }) => (change.kind === "silo.budget_low" && change.silo ? [change.silo] : [])))].sort();
 
-/** Versions that somebody may approve and has not registered. */
-export const approvals = (versions: readonly Version[], me: string): Item[] =>
+/** Versions that somebody may approve. */
+export const approvals = (versions: readonly Version[], me: Approver): Item[] =>
   versions
     .filter((view) => waitsFor(view, me))
     .map(({ version }) => ({

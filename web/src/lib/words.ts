@@ -47,6 +47,8 @@ export function words(fact: Fact): Told {
       return bad(`The model of round ${fact.round} was lost: ${fact.reason}`);
     case "model_made":
       return plain(fact.round ? `Round ${fact.round} made a model.` : "The first model is there.");
+    case "silo_models_kept":
+      return plain(`The model that each of ${Object.keys(fact.silos).length} silos made of round ${fact.round} is kept.`);
     case "statistics_made":
       return { text: "The statistics are there.", tone: "good" };
     case "model_measured":
@@ -58,7 +60,7 @@ export function words(fact: Fact): Told {
     case "run_resumed":
       return plain("Work goes on.");
     case "run_queued":
-      return plain("It waits in the queue: its silos have no room for it.");
+      return plain(`It waits in the queue: ${fact.why || "its silos have no room for it"}.`);
     case "run_dequeued":
       return plain("It has left the queue: its silos are invited.");
     case "run_prioritised":

@@ -5,6 +5,7 @@ import { type FormEvent, useState } from "react";
 import { api, type Schemas, told } from "../api/client";
 import { useSession } from "../api/session";
 import { Command, Failure, Heading } from "../components/Bits";
+import { Qr } from "../components/Qr";
 import { grantText } from "./People";
 import { Tokens } from "./Tokens";
 
@@ -123,8 +124,16 @@ function SecondFactor({ on }: { on: boolean }) {
           </>
         ) : offered ? (
           <>
-            <Text size="sm">Enter this secret in an authenticator program, then the code that it shows:</Text>
-            <Command secret>{offered.secret}</Command>
+            <Group align="flex-start" gap="lg">
+              <Qr text={offered.uri} label="QR code for an authenticator program" />
+              <Stack gap="xs" flex="1 1 240px">
+                <Text size="sm">Let an authenticator program read this code, or enter the secret in it:</Text>
+                <Command secret>{offered.secret}</Command>
+                <Text size="sm" c="dimmed">
+                  Then type the six digits that it shows.
+                </Text>
+              </Stack>
+            </Group>
             <TextInput label="Code" value={code} onChange={(event) => setCode(event.currentTarget.value)} inputMode="numeric" autoComplete="one-time-code" />
             {own}
             <Failure error={confirm.error} />

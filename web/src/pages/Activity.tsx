@@ -7,7 +7,7 @@ import { activity, type ActivityWanted, type Change, useLive, usePace } from "..
 import { PAGE, useApps, useProjects, useSilos } from "../api/queries";
 import { useSession } from "../api/session";
 import { Empty, Failure, Heading, Waiting, When } from "../components/Bits";
-import { Sought } from "../components/Sought";
+import { beside, Sought } from "../components/Sought";
 import { quoted } from "../lib/format";
 import { happened, isBad, KINDS, NOUNS } from "../lib/happened";
 
@@ -67,9 +67,9 @@ export function Activity() {
       />
       <Group mb="md" gap="sm">
         <MultiSelect aria-label="What" placeholder={wanted.kind.length ? undefined : "Anything"} data={CHOICES} value={wanted.kind} onChange={(values) => change("kind", values)} clearable searchable w={{ base: "100%", sm: 260 }} />
-        {(silos.data?.length ?? 0) > 0 && <Select aria-label="Silo" placeholder="Any silo" data={silos.data?.map((one) => one.name)} value={wanted.silo || null} onChange={(value) => change("silo", value ? [value] : [])} clearable searchable w={{ base: "100%", sm: 170 }} />}
-        {(projects.data?.length ?? 0) > 0 && <Select aria-label="Project" placeholder="Any project" data={projects.data?.map((one) => one.name)} value={wanted.project || null} onChange={(value) => change("project", value ? [value] : [])} clearable searchable w={{ base: "100%", sm: 170 }} />}
-        <Sought aria-label="Run" placeholder="Any run: r-..." value={wanted.run} set={(value) => change("run", value.trim() ? [value.trim()] : [], true)} w={{ base: "100%", sm: 170 }} />
+        {(silos.data?.length ?? 0) > 0 && <Select aria-label="Silo" placeholder="Any silo" data={silos.data?.map((one) => one.name)} value={wanted.silo || null} onChange={(value) => change("silo", value ? [value] : [])} clearable searchable w={beside(170)} />}
+        {(projects.data?.length ?? 0) > 0 && <Select aria-label="Project" placeholder="Any project" data={projects.data?.map((one) => one.name)} value={wanted.project || null} onChange={(value) => change("project", value ? [value] : [])} clearable searchable w={beside(170)} />}
+        <Sought aria-label="Run" placeholder="Any run: r-..." value={wanted.run} set={(value) => change("run", value.trim() ? [value.trim()] : [], true)} w={beside(170)} />
       </Group>
       <Failure error={found.error} retry={() => void found.refetch()} />
       {found.isPending && <Waiting />}
@@ -87,7 +87,7 @@ export function Activity() {
           <Table highlightOnHover aria-label="Activity">
             <Table.Thead>
               <Table.Tr>
-                <Table.Th w={170}>When</Table.Th>
+                <Table.Th w={170} visibleFrom="sm">When</Table.Th>
                 <Table.Th>What</Table.Th>
                 <Table.Th visibleFrom="sm">By</Table.Th>
                 <Table.Th visibleFrom="md">Project</Table.Th>
@@ -96,16 +96,15 @@ export function Activity() {
             <Table.Tbody>
               {found.data.items.map((one) => (
                 <Table.Tr key={one.seq} data-testid={one.change.kind}>
-                  <Table.Td>
+                  <Table.Td visibleFrom="sm">
                     <When unix={one.at} />
                   </Table.Td>
                   <Table.Td>
                     <Sentence change={one.change} apps={digests} />
-                    {one.change.by && (
-                      <Text size="xs" c="dimmed" hiddenFrom="sm">
-                        by {one.change.by}
-                      </Text>
-                    )}
+                    <Text size="xs" c="dimmed" hiddenFrom="sm">
+                      <When unix={one.at} />
+                      {one.change.by && `, by ${one.change.by}`}
+                    </Text>
                   </Table.Td>
                   <Table.Td visibleFrom="sm">{one.change.by || <Text span c="dimmed">–</Text>}</Table.Td>
                   <Table.Td visibleFrom="md">{one.change.project || <Text span c="dimmed">–</Text>}</Table.Td>
@@ -143,7 +142,7 @@ export function Sentence({ change, apps }: { change: Change; apps: ReadonlyMap<s
         typeof part === "string" || !can(part.right) ? (
           <span key={index}>{typeof part === "string" ? part : part.text}</span>
         ) : (
-          <Anchor key={index} component={Link} to={part.to} size="sm" underline="always">
+          <Anchor key={index} component={Link} to={part.to} size="sm" underline="always" className={part.to.startsWith("/runs/") ? "whole" : undefined}>
             {part.text}
           </Anchor>
         ),

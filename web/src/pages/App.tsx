@@ -9,6 +9,7 @@ import { useSession } from "../api/session";
 import { Command, Digest, Empty, Failure, Heading, Part, Waiting, When } from "../components/Bits";
 import { bytes } from "../lib/format";
 import { signers } from "../lib/signatures";
+import { Presets } from "./Presets";
 
 export function AppPage() {
   const { digest = "" } = useParams();
@@ -32,7 +33,6 @@ export function AppPage() {
     );
   const by = signers(app.data.signatures);
   const masked = about.data.masked ?? [];
-  const presets = { ...about.data.presets, ...(app.data.presets ?? {}) };
   return (
     <>
       <Heading
@@ -72,36 +72,43 @@ export function AppPage() {
           </Group>
         </Part>
         <Part title="What can be set">
-          <Rows head={["Name", "Type", "Default", "Range", "What it is"]} wide={[3]}>
+          <Rows head={["Name", "Type", "Default", "Range", "What it is"]} wide={[3, 4]}>
             {Object.entries(about.data.hyper.properties).map(([name, field]) => (
               <Table.Tr key={name}>
-                <Table.Td className="mono">{name}</Table.Td>
+                <Table.Td>
+                  <span className="mono">{name}</span>
+                  <Text size="xs" c="dimmed" hiddenFrom="sm">
+                    {field.description}
+                  </Text>
+                </Table.Td>
                 <Table.Td>{field.type}</Table.Td>
                 <Table.Td className="mono">{String(field.default ?? "–")}</Table.Td>
                 <Table.Td visibleFrom="sm">{field.enum ? field.enum.join(", ") : field.minimum !== undefined || field.maximum !== undefined ? `${field.minimum ?? ""} to ${field.maximum ?? ""}` : "any"}</Table.Td>
-                <Table.Td>{field.description}</Table.Td>
+                <Table.Td visibleFrom="sm">{field.description}</Table.Td>
               </Table.Tr>
             ))}
           </Rows>
-          {Object.keys(presets).length > 0 && (
-            <Text size="sm" c="dimmed" mt="xs">
-              Presets: {Object.entries(presets).map(([name, values]) => `${name} (${Object.entries(values).map(([one, value]) => `${one}=${String(value)}`).join(", ")})`).join(" · ")}
-            </Text>
-          )}
+          <Presets app={app.data} about={about.data} />
         </Part>
         <Part title="What it reads">
-          <Rows head={["Column", "Role", "Type", "Range or codes", "Unit"]} wide={[4]}>
+          <Rows head={["Column", "Role", "Type", "Range or codes", "Unit"]} wide={[1, 2, 4]}>
             {Object.entries(about.data.columns).map(([name, column]) => (
               <Table.Tr key={name}>
                 <Table.Td className="mono">{name}</Table.Td>
-                <Table.Td>{column.role}</Table.Td>
-                <Table.Td>{column.type}</Table.Td>
+                <Table.Td visibleFrom="sm">{column.role}</Table.Td>
+                <Table.Td visibleFrom="sm">{column.type}</Table.Td>
                 <Table.Td>
                   {Object.keys(column.codes).length
                     ? Object.entries(column.codes).map(([code, meaning]) => (meaning ? `${code} ${meaning}` : code)).join(", ")
                     : column.min !== null || column.max !== null
                       ? `${column.min ?? ""} to ${column.max ?? ""}`
                       : "any"}
+                  {column.unit && (
+                    <Text span size="sm" hiddenFrom="sm">
+                      {" "}
+                      {column.unit}
+                    </Text>
+                  )}
                 </Table.Td>
                 <Table.Td visibleFrom="sm">{column.unit || "–"}</Table.Td>
               </Table.Tr>
@@ -132,7 +139,7 @@ export function AppPage() {
 
 function Rows({ head, wide, children }: { head: string[]; wide: number[]; children: ReactNode }) {
   return (
-    <Table.ScrollContainer minWidth={460}>
+    <Table.ScrollContainer minWidth={300}>
       <Table>
         <Table.Thead>
           <Table.Tr>

@@ -1,14 +1,14 @@
 /** Which app packages can silos fetch, and how does another one come in? */
-import { Anchor, Badge, Button, FileButton, Group, Modal, Progress, Stack, Table, Text } from "@mantine/core";
+import { Anchor, Badge, Button, Modal, Table, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { sendBytes } from "../api/client";
 import { useApps } from "../api/queries";
 import { useSession } from "../api/session";
-import { Command, Digest, Empty, Failure, Heading, Waiting, When } from "../components/Bits";
-import { bytes } from "../lib/format";
+import { Digest, Empty, Failure, Heading, Waiting, When } from "../components/Bits";
+import { SendFile } from "../components/SendFile";
+import { bytes, quoted } from "../lib/format";
 import { signers } from "../lib/signatures";
 
 export function Apps() {
@@ -80,50 +80,17 @@ async function digestOf(file: File): Promise<string> {
 function Upload({ close }: { close: () => void }) {
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const [chosen, setChosen] = useState<File | null>(null);
-  const push = useMutation({
-    mutationFn: async (file: File) => {
-      const digest = await digestOf(file);
-      await sendBytes("PUT", `/api/v1/apps/${encodeURIComponent(digest)}`, file);
-      return digest;
-    },
-    onSuccess: async (digest) => {
-      await queries.invalidateQueries({ queryKey: ["apps"] });
-      close();
-      await navigate(`/apps/${digest}`);
-    },
-  });
+  const send = async (file: File): Promise<void> => {
+    const digest = await digestOf(file);
+    await sendBytes("PUT", `/api/v1/apps/${encodeURIComponent(digest)}`, file);
+    await queries.invalidateQueries({ queryKey: ["apps"] });
+    close();
+    await navigate(`/apps/${digest}`);
+  };
   return (
-    <Stack>
-      <Text size="sm">
-        A .septum file, as <span className="mono">septum app build</span> makes it. The coordinator verifies all of it and runs nothing of it; whether
-        it runs is decided in each silo.
-      </Text>
-      <Group>
-        <FileButton onChange={setChosen} accept=".septum">
-          {(props) => (
-            <Button variant="default" {...props} data-autofocus>
-              Choose a file
-            </Button>
-          )}
-        </FileButton>
-        {chosen && (
-          <Text size="sm">
-            {chosen.name}, {bytes(chosen.size)}
-          </Text>
-        )}
-      </Group>
-      {push.isPending && <Progress value={100} animated aria-label="Uploading" />}
-      <Failure error={push.error} />
-      <Command>septum app push dist/my-app-1.0.0.septum</Command>
-      <Group justify="flex-end">
-        <Button variant="default" onClick={close}>
-          Cancel
-        </Button>
-        <Button disabled={!chosen} loading={push.isPending} onClick={() => chosen && push.mutate(chosen)}>
-          Upload
-        </Button>
-      </Group>
-    </Stack>
+    <SendFile accept=".septum" go="Upload" send={send} command={(name) => `septum app push ${name ? quoted(name) : "dist/my-app-1.0.0.septum"}`} close={close}>
+      A .septum file, as <span className="mono">septum app build</span> makes it. The coordinator verifies all of it and runs nothing of it; whether it runs
+      is decided in each silo.
+    </SendFile>
   );
 }

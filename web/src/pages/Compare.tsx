@@ -1,5 +1,5 @@
 /** How do runs differ? Their curves over one another, and where their plans part. */
-import { Anchor, SegmentedControl, Stack, Table, Title } from "@mantine/core";
+import { Anchor, Button, SegmentedControl, Stack, Table, Title } from "@mantine/core";
 import { useQueries } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useSearchParams } from "react-router";
@@ -9,7 +9,8 @@ import { everything, type Plan, planQuery, runQuery } from "../api/queries";
 import { Chart } from "../components/Chart";
 import { Empty, Failure, Heading, RunStatus, Waiting } from "../components/Bits";
 import { figure } from "../lib/format";
-import { curves, METRICS, type MetricName } from "../lib/metrics";
+import { curves, METRICS, metricsCsv, type MetricName } from "../lib/metrics";
+import { save } from "../lib/save";
 
 /** A run's measured models, page by page: the entries that its curves are made of. */
 function measuredOf(id: string): Promise<Entry[]> {
@@ -62,19 +63,22 @@ export function Compare() {
     <Stack>
       <Heading title={`Compare ${ids.length} runs`}>
         <SegmentedControl size="xs" value={metric} onChange={(value) => setMetric(value as MetricName)} aria-label="Metric" data={(Object.keys(METRICS) as MetricName[]).map((name) => ({ value: name, label: METRICS[name].title }))} />
+        <Button variant="default" size="compact-sm" onClick={() => save("compare-metrics.csv", new Blob([metricsCsv(ids.map((id, index) => ({ id, entries: journals[index]?.data ?? [] })))], { type: "text/csv" }))}>
+          All metrics as CSV
+        </Button>
       </Heading>
       <Failure error={failed?.error} />
       <Chart title={METRICS[metric].title} curves={shown} file={`compare-${metric.replace("_", "-")}`} />
       <Title order={2} size="h4">
         In what they differ
       </Title>
-      <Table.ScrollContainer minWidth={420}>
-        <Table aria-label="Differences">
+      <Table.ScrollContainer minWidth={110 + 90 * ids.length}>
+        <Table aria-label="Differences" horizontalSpacing="xs">
           <Table.Thead>
             <Table.Tr>
               <Table.Th>Setting</Table.Th>
               {ids.map((id, index) => (
-                <Table.Th key={id}>
+                <Table.Th key={id} className="wrap-anywhere">
                   <Anchor component={Link} to={`/runs/${id}`}>
                     {names[index]}
                   </Anchor>
@@ -99,7 +103,7 @@ export function Compare() {
             ))}
             {apart.map(({ name, values }) => (
               <Table.Tr key={name}>
-                <Table.Th scope="row">{name}</Table.Th>
+                <Table.Th scope="row">{name.split(/(?<=[._])/).flatMap((part, at) => (at ? [<wbr key={at} />, part] : [part]))}</Table.Th>
                 {values.map((value, index) => (
                   <Table.Td key={ids[index]} className="wrap-anywhere">
                     {value}

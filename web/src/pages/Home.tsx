@@ -104,7 +104,7 @@ function AtWork({ run }: { run: Run }) {
       </Text>
       <Progress value={(100 * run.finished_rounds) / run.rounds} aria-label={`${run.finished_rounds} of ${run.rounds} rounds`} mb="xs" />
       <Text size="sm" c="dimmed" truncate>
-        {awaited.length ? `Waiting for ${awaited.map((silo) => silo.name).join(", ")}` : "Waiting for nobody"}
+        {run.status === "paused" ? "No work is handed out" : awaited.length ? `Waiting for ${awaited.map((silo) => silo.name).join(", ")}` : "Waiting for nobody"}
       </Text>
     </Card>
   );

@@ -4,6 +4,7 @@ import { Link, useSearchParams } from "react-router";
 import { type Stage, useVersions, type Version } from "../api/registered";
 import { useSession } from "../api/session";
 import { Empty, Failure, Heading, Waiting, When } from "../components/Bits";
+import { beside } from "../components/Sought";
 import { StageBadge } from "../components/Origin";
 import { figure } from "../lib/format";
 import { waitsFor } from "../lib/registered";
@@ -30,8 +31,8 @@ export function Models() {
       <Heading title="Models" below="Models of runs that got a name, to be approved, and deployed to silos." />
       {names.length > 0 && (
         <Group mb="md" gap="sm">
-          <Select aria-label="Name" placeholder="Every name" data={names} value={name || null} onChange={(value) => change("name", value)} clearable searchable w={{ base: "100%", sm: 220 }} />
-          <Select aria-label="Stage" placeholder="Any stage" data={STAGES} value={stage ?? null} onChange={(value) => change("stage", value)} clearable w={{ base: "100%", sm: 190 }} />
+          <Select aria-label="Name" placeholder="Every name" data={names} value={name || null} onChange={(value) => change("name", value)} clearable searchable w={beside(220)} />
+          <Select aria-label="Stage" placeholder="Any stage" data={STAGES} value={stage ?? null} onChange={(value) => change("stage", value)} clearable w={beside(190)} />
         </Group>
       )}
       <Failure error={versions.error} retry={() => void versions.refetch()} />
@@ -76,9 +77,7 @@ function Named({ name, versions, all, more }: NamedProps) {
               <Table.Th>Version</Table.Th>
               <Table.Th>Stage</Table.Th>
               <Table.Th visibleFrom="sm">Made by</Table.Th>
-              <Table.Th ta="right" visibleFrom="xs">
-                ROC-AUC
-              </Table.Th>
+              <Table.Th ta="right">ROC-AUC</Table.Th>
               <Table.Th visibleFrom="md">Registered</Table.Th>
               <Table.Th visibleFrom="sm">Used by</Table.Th>
             </Table.Tr>
@@ -93,7 +92,7 @@ function Named({ name, versions, all, more }: NamedProps) {
                 </Table.Td>
                 <Table.Td>
                   <StageBadge stage={view.stage} />
-                  {can("model.approve") && waitsFor(view, who?.name ?? "") && (
+                  {can("model.approve") && who && waitsFor(view, who) && (
                     <Text size="xs" c="dimmed">
                       waits for your approval
                     </Text>
@@ -105,7 +104,7 @@ function Named({ name, versions, all, more }: NamedProps) {
                   </Anchor>
                   , round {view.version.round}
                 </Table.Td>
-                <Table.Td ta="right" visibleFrom="xs">
+                <Table.Td ta="right">
                   {figure(view.version.metrics?.roc_auc, 4)}
                 </Table.Td>
                 <Table.Td visibleFrom="md">

@@ -1,5 +1,5 @@
 /** Who may sign in, with which roles, and how does somebody new come in? */
-import { Badge, Button, Group, Menu, Modal, Select, Stack, Table, Text, TextInput } from "@mantine/core";
+import { Badge, Box, Button, Group, Menu, Modal, Select, Stack, Table, Text, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api, type Schemas, told } from "../api/client";
@@ -47,7 +47,7 @@ export function People() {
               <Table.Tr>
                 <Table.Th>Name</Table.Th>
                 <Table.Th visibleFrom="sm">Organisation</Table.Th>
-                <Table.Th>Roles</Table.Th>
+                <Table.Th visibleFrom="sm">Roles</Table.Th>
                 <Table.Th visibleFrom="xs">Status</Table.Th>
                 <Table.Th visibleFrom="md">Second factor</Table.Th>
                 {can("user.manage") && <Table.Th aria-label="Actions" />}
@@ -64,17 +64,13 @@ export function People() {
                       {person.name}
                       {person.name === who?.name && " · you"}
                     </Text>
+                    <Box hiddenFrom="sm" mt={4}>
+                      <Roles grants={person.grants} />
+                    </Box>
                   </Table.Td>
                   <Table.Td visibleFrom="sm">{person.organisation}</Table.Td>
-                  <Table.Td>
-                    <Group gap={4}>
-                      {person.grants.map((grant) => (
-                        <Badge key={grantText(grant)} variant="default" tt="none" fw={500}>
-                          {grantText(grant)}
-                        </Badge>
-                      ))}
-                      {!person.grants.length && <Text size="sm" c="dimmed">none</Text>}
-                    </Group>
+                  <Table.Td visibleFrom="sm">
+                    <Roles grants={person.grants} />
                   </Table.Td>
                   <Table.Td visibleFrom="xs">
                     <Badge color={COLOURS[person.status]} variant="light" tt="none">
@@ -103,6 +99,23 @@ export function People() {
         {granting && <Grants person={granting} close={() => setGranting(null)} />}
       </Modal>
     </>
+  );
+}
+
+function Roles({ grants }: { grants: Person["grants"] }) {
+  return (
+    <Group gap={4}>
+      {grants.map((grant) => (
+        <Badge key={grantText(grant)} variant="default" tt="none" fw={500}>
+          {grantText(grant)}
+        </Badge>
+      ))}
+      {!grants.length && (
+        <Text size="sm" c="dimmed">
+          no role
+        </Text>
+      )}
+    </Group>
   );
 }
 

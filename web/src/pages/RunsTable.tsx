@@ -3,7 +3,7 @@ import { Anchor, Box, Checkbox, Group, Progress, Table, Text } from "@mantine/co
 import { Link } from "react-router";
 import type { Run } from "../api/queries";
 import { RunStatus, When } from "../components/Bits";
-import { figure } from "../lib/format";
+import { duration, figure } from "../lib/format";
 
 export function RunsTable({ runs, chosen, choose }: { runs: readonly Run[]; chosen?: readonly string[]; choose?: (id: string) => void }) {
   return (
@@ -19,6 +19,7 @@ export function RunsTable({ runs, chosen, choose }: { runs: readonly Run[]; chos
             <Table.Th visibleFrom="sm" ta="right">ROC-AUC</Table.Th>
             <Table.Th visibleFrom="md" ta="right">Silos</Table.Th>
             <Table.Th visibleFrom="xs">Submitted</Table.Th>
+            <Table.Th visibleFrom="md" ta="right">Took</Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -26,35 +27,44 @@ export function RunsTable({ runs, chosen, choose }: { runs: readonly Run[]; chos
             <Table.Tr key={run.id}>
               {choose && (
                 <Table.Td>
-                  <Checkbox size="xs" checked={chosen?.includes(run.id) ?? false} onChange={() => choose(run.id)} aria-label={`Compare ${run.name} ${run.id}`} />
+                  {!run.asks && <Checkbox size="xs" checked={chosen?.includes(run.id) ?? false} onChange={() => choose(run.id)} aria-label={`Compare ${run.name} ${run.id}`} />}
                 </Table.Td>
               )}
               <Table.Td>
-                <Anchor component={Link} to={`/runs/${run.id}`} fw={500}>
+                <Anchor component={Link} to={run.asks ? `/statistics/${run.id}` : `/runs/${run.id}`} fw={500}>
                   {run.name}
                 </Anchor>
                 <Text size="xs" c="dimmed">
-                  {run.app.name} {run.app.version} · <span className="mono">{run.id}</span>
+                  {run.app.name} {run.app.version} · <span className="mono whole">{run.id}</span>
                 </Text>
               </Table.Td>
               <Table.Td>
                 <RunStatus status={run.status} />
               </Table.Td>
               <Table.Td visibleFrom="sm">
-                <Group gap="xs" wrap="nowrap">
-                  <Box w={70} visibleFrom="md">
-                    <Progress value={(100 * run.finished_rounds) / run.rounds} size="sm" aria-label={`${run.finished_rounds} of ${run.rounds} rounds`} />
-                  </Box>
-                  <Text size="sm" style={{ whiteSpace: "nowrap" }}>
-                    {run.finished_rounds} / {run.rounds}
+                {run.asks ? (
+                  <Text size="sm" c="dimmed">
+                    a question
                   </Text>
-                </Group>
+                ) : (
+                  <Group gap="xs" wrap="nowrap">
+                    <Box w={70} visibleFrom="md">
+                      <Progress value={(100 * run.finished_rounds) / run.rounds} size="sm" aria-label={`${run.finished_rounds} of ${run.rounds} rounds`} />
+                    </Box>
+                    <Text size="sm" style={{ whiteSpace: "nowrap" }}>
+                      {run.finished_rounds} / {run.rounds}
+                    </Text>
+                  </Group>
+                )}
               </Table.Td>
               <Table.Td visibleFrom="md">{run.project || <Text span c="dimmed">–</Text>}</Table.Td>
               <Table.Td visibleFrom="sm" ta="right">{figure(run.metrics?.roc_auc)}</Table.Td>
               <Table.Td visibleFrom="md" ta="right">{run.silos.length}</Table.Td>
               <Table.Td visibleFrom="xs">
                 <When unix={run.created_at} relative />
+              </Table.Td>
+              <Table.Td visibleFrom="md" ta="right" style={{ whiteSpace: "nowrap" }}>
+                {run.ended_at ? duration(run.ended_at - run.created_at) : "–"}
               </Table.Td>
             </Table.Tr>
           ))}

@@ -6,6 +6,7 @@ import { useLocation, useNavigate } from "react-router";
 import { ApiError, api, told } from "../api/client";
 import { useSession } from "../api/session";
 import { Failure } from "../components/Bits";
+import { keepPlace, refusal, takePlace } from "../lib/place";
 
 const MIN_CHARS = 12;
 
@@ -17,7 +18,7 @@ export function invitationIn(hash: string): { name: string; password: string } |
 }
 
 export function SignIn() {
-  const { pathname, hash } = useLocation();
+  const { pathname, search, hash } = useLocation();
   const navigate = useNavigate();
   const { ended, signedIn } = useSession();
   const [invited] = useState(() => (pathname === "/invitation" ? invitationIn(hash) : null));
@@ -27,6 +28,7 @@ export function SignIn() {
   const [again, setAgain] = useState("");
   const [code, setCode] = useState("");
   const [wants, setWants] = useState<"password" | "new" | "code">(invited ? "new" : "password");
+  const [refused] = useState(() => refusal(new URLSearchParams(search).get("refused")));
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const provider = useQuery({
@@ -50,6 +52,7 @@ export function SignIn() {
           body: { name, password, code, new_password: wants === "new" ? fresh : "", cookie: true },
         }),
       );
+      takePlace(); // of a sign-in by the provider that was given up
       await signedIn();
       if (pathname === "/invitation") await navigate("/", { replace: true });
     } catch (raised) {
@@ -67,6 +70,8 @@ export function SignIn() {
     setError(null);
     try {
       const { url } = await told(api.POST("/api/v1/oidc/begin", { body: invited ?? { name: "", password: "" } }));
+      const refusedBefore = new URLSearchParams(search).has("refused");
+      if (!invited && !refusedBefore) keepPlace(pathname + search);
       window.location.assign(url);
     } catch (raised) {
       setError(raised);
@@ -91,6 +96,11 @@ export function SignIn() {
               </Text>
             )}
           </Stack>
+          {refused && (
+            <Alert color="red" variant="light" role="alert">
+              {refused}
+            </Alert>
+          )}
           {ended && wants === "password" && (
             <Alert color="yellow" variant="light" role="status">
               Your session has ended. Sign in again, and you are where you were.

@@ -39,7 +39,7 @@ export function SiloPage() {
   const { silo, description, standing } = found.data;
   return (
     <>
-      <Heading title={silo.name} shown={<SiloStatus status={silo.status} />} below={<>of {silo.organisation ?? "default"} · seen <When unix={silo.seen_at} relative /> · <Anchor component={Link} underline="always" to={`/activity?silo=${silo.name}`}>what has happened</Anchor></>}>
+      <Heading title={silo.name} shown={<SiloStatus status={silo.status} />} below={<>organisation {silo.organisation ?? "default"} · seen <When unix={silo.seen_at} relative /> · <Anchor component={Link} underline="always" to={`/activity?silo=${silo.name}`}>what has happened</Anchor></>}>
         {can("silo.revoke") && silo.status !== "revoked" && (
           <Button color="red" variant="light" onClick={ask}>
             Revoke
@@ -70,6 +70,9 @@ export function SiloPage() {
                 <Fact name="Cores">{description.cores}</Fact>
                 <Fact name="Memory">{description.memory_mb ? `${(description.memory_mb / 1000).toFixed(1)} GB` : "not told"}</Fact>
                 <Fact name="GPUs">{description.gpus?.join(", ") || "none"}</Fact>
+                <Fact name="The key's fingerprint">
+                  <span className="mono">{silo.fingerprint || "none yet"}</span>
+                </Fact>
                 <Fact name="Enrolled">
                   <When unix={silo.enrolled_at} />
                 </Fact>

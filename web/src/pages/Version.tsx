@@ -41,7 +41,7 @@ export function VersionPage() {
   const back = goesBack(number, now);
   const live = view.stage === "approved" || view.stage === "deployed";
   const may: Record<Doing, boolean> = {
-    approve: can("model.approve") && waitsFor(view, who?.name ?? ""),
+    approve: can("model.approve") && who !== null && waitsFor(view, who),
     deploy: can("model.deploy") && live,
     retire: can("model.deploy") && view.stage !== "retired",
   };
@@ -89,7 +89,7 @@ export function VersionPage() {
       <Stack gap="lg">
         <Next view={view} may={may} />
         <Part title="Where it comes from">
-          <Origin run={one.run} round={one.round} plan={one.plan} digest={one.model.digest} size={one.model.size_bytes} metrics={one.metrics} reported={one.reported} />
+          <Origin run={one.run} round={one.round} plan={one.plan} digest={one.model.digest} size={one.model.size_bytes} metrics={one.metrics} reported={one.reported} datasets={one.datasets ?? {}} />
         </Part>
         <Part title="In the silos">
           <Failure error={deployments.error} retry={() => void deployments.refetch()} />
@@ -111,12 +111,13 @@ export function VersionPage() {
 
 /** What this version waits for, where it is not one's own to do. */
 function Next({ view, may }: { view: Version; may: Record<Doing, boolean> }) {
+  const { who } = useSession();
   const { name, version, registered } = view.version;
   if (view.stage === "candidate" && !may.approve)
     return (
       <Alert variant="light" color="indigo" title="It waits for approval">
         <Text size="sm" mb="xs">
-          Somebody who may approve models does it; of what {registered.by} registered, somebody else.
+          Somebody who may approve models does it{!who?.approve_own && `; of what ${registered.by} registered, somebody else`}.
         </Text>
         <Command>{`septum model approve ${name} ${version}`}</Command>
       </Alert>
@@ -151,7 +152,7 @@ function Silos({ name, version, deployments }: { name: string; version: number; 
               <Table.Tr>
                 <Table.Th>Silo</Table.Th>
                 <Table.Th>State</Table.Th>
-                <Table.Th>Reason</Table.Th>
+                <Table.Th visibleFrom="sm">Reason</Table.Th>
                 <Table.Th visibleFrom="sm">Said</Table.Th>
                 <Table.Th ta="right" visibleFrom="md">
                   Deployment
@@ -161,13 +162,18 @@ function Silos({ name, version, deployments }: { name: string; version: number; 
             <Table.Tbody>
               {found.map((row) => (
                 <Table.Tr key={`${row.deployment} ${row.silo}`}>
-                  <Table.Td>{row.silo}</Table.Td>
+                  <Table.Td>
+                    {row.silo}
+                    <Text size="xs" c="dimmed" hiddenFrom="sm" className="wrap-anywhere">
+                      {row.reason}
+                    </Text>
+                  </Table.Td>
                   <Table.Td>
                     <Badge color={row.current ? COLOURS[row.state] : "gray"} variant="light" tt="none">
                       {row.current ? (row.state === "silent" ? "nothing said yet" : row.state) : "replaced"}
                     </Badge>
                   </Table.Td>
-                  <Table.Td className="wrap-anywhere">{row.reason || "–"}</Table.Td>
+                  <Table.Td visibleFrom="sm" className="wrap-anywhere">{row.reason || "–"}</Table.Td>
                   <Table.Td visibleFrom="sm">{row.at ? <When unix={row.at} relative /> : "–"}</Table.Td>
                   <Table.Td ta="right" visibleFrom="md">
                     {row.deployment}

@@ -25,7 +25,7 @@ const useFeed = (kind: Schemas["Kind"], enabled: boolean) =>
 export function Waits() {
   const { who, can } = useSession();
   const [all, setAll] = useState(false);
-  const versions = useVersions("", can("model.approve")).data ?? [];
+  const versions = useVersions("", can("model.approve"), ["candidate"]).data ?? [];
   const stuck = useRuns({ status: ["queued", "paused"] }, 50).data?.items ?? [];
   const ended = useFeed("run.ended", can("run.read"));
   const when = useMemo(() => failures(ended, yesterday()), [ended]);
@@ -40,7 +40,7 @@ export function Waits() {
       retry: false,
     })),
   }).flatMap((one) => (one.data ? [one.data] : []));
-  const items = [...approvals(can("model.approve") ? versions : [], who?.name ?? ""), ...failed(gone, when), ...held(stuck), ...low(details), ...away(silos)];
+  const items = [...(who && can("model.approve") ? approvals(versions, who) : []), ...failed(gone, when), ...held(stuck), ...low(details), ...away(silos)];
   if (!items.length) return null;
   return (
     <section aria-label="What waits for you">

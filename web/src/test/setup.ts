@@ -1,5 +1,5 @@
 /** What jsdom lacks of a browser: Mantine asks for the media and for sizes. */
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterEach } from "vitest";
 
 class NoObserver {
@@ -16,4 +16,5 @@ window.matchMedia ??= ((query: string) => ({
 })) as unknown as typeof window.matchMedia;
 globalThis.ResizeObserver ??= NoObserver as unknown as typeof ResizeObserver;
 Element.prototype.scrollIntoView ??= () => undefined;
+configure({ asyncUtilTimeout: 10_000 }); // where others compute, a page takes its time
 afterEach(cleanup);

@@ -1,1 +1,1 @@
-"""Blobs in a directory."""
+"""Blobs in a directory, or in S3 with a directory as cache."""

@@ -1,26 +1,27 @@
 """What is kept of uploads that were cut? A file for each, `.cut/AREA/DIGEST.SENDER`, under a bound; the oldest go.
 
-A file here is only ever appended to, by one upload at a time. Nothing is synced: after a power loss its end may be
-wrong, which the digest shows once all has come.
+A file here is only ever appended to, by one upload at a time; a sealed one after its tail was taken off. Nothing is
+synced: after a power loss its end may be wrong, which the digest shows once all has come.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from septum.adapters.blobs.names import check_area, check_digest, check_sender
 from septum.adapters.blobs.writing import Digester
-from septum.errors import ConflictError, DigestError, StorageError, TooLargeError
+from septum.adapters.sealing.segments import is_sealed, kept_bytes
+from septum.errors import ConflictError, DigestError, NotFoundError, StorageError, TooLargeError
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError
 
 FOLDER = ".cut"  # no valid area: they do not begin with a dot
 KEPT_BYTES = 16 * 2**30  # of all senders together: a bad hour of many hospitals must not fill the disk
-_NEW = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 @dataclass(eq=False, slots=True)
@@ -44,15 +45,19 @@ class Part:
 class CutUploads:
     """The parts in a directory. May be used by several threads; nobody else may use the directory."""
 
-    def __init__(self, root: Path, *, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, root: Path, fits: Callable[[str, Path], bool], *, kept_bytes: int = KEPT_BYTES) -> None:
+        """Those in the directory; what does not fit, sealed or not, into the area for which it is meant goes."""
         self._folder = root / FOLDER
         self._kept_bytes = kept_bytes
         self._lock = threading.Lock()
         self._parts: dict[Path, Part] = {}  # least recently used first
         self._folder.mkdir(mode=0o700, exist_ok=True)
         for path in sorted(self._folder.glob("*/*"), key=lambda path: path.stat().st_mtime_ns):
-            sender = path.name.partition(".")[2]
-            self._parts[path] = Part(path, path.parent.name, sender, path.stat().st_size, None, busy=False)
+            area, sender = path.parent.name, path.name.partition(".")[2]
+            if _fits(area, path, fits):
+                self._parts[path] = Part(path, area, sender, _size_of(path), None, busy=False)
+            else:
+                path.unlink()
         for part in tuple(self._parts.values()):
             self._bound(part.sender)
 
@@ -139,8 +144,23 @@ class CutUploads:
             part.path.unlink()
 
 
+def _fits(area: str, path: Path, fits: Callable[[str, Path], bool]) -> bool:
+    with suppress(NotFoundError):  # its run was shredded
+        return fits(area, path)
+    return False
+
+
+def _size_of(path: Path) -> int:
+    """How many bytes of an upload a file keeps."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return kept_bytes(descriptor) if is_sealed(descriptor) else os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
 def open_part(part: Part) -> int:
-    """The file of a part, to be read, and written at its end."""
+    """The file of a part, to be read and written."""
     try:
         return os.open(part.path, _NEW, 0o600)
     except FileNotFoundError:  # the first one of its area

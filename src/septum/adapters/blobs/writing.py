@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from blake3 import blake3
 
 from septum.errors import TooLargeError
+from septum.protocol.sources import Source
 
 BUFFER_BYTES = 1024 * 1024
 COLLECTED_BYTES = 64 * 1024  # smaller chunks are put together before they are written
@@ -34,8 +36,44 @@ class Digester:
         """Of all bytes so far."""
         return f"blake3:{self._hasher.hexdigest()}"
 
+    @property
+    def raw(self) -> bytes:
+        """The 32 bytes of the digest."""
+        return self._hasher.digest()
 
-def write(fd: int, data: bytes | Iterable[bytes], digester: Digester, *, limit: int, guard: Guard) -> None:
+
+class Sink(Protocol):
+    """A file that is being written: as the bytes are, or sealed (adapters/sealing/segments.py)."""
+
+    def add(self, block: memoryview, /) -> None:
+        """The next bytes."""
+
+    def finish(self, digest: bytes, /) -> None:
+        """There are no more; they have this digest."""
+
+    def pause(self) -> None:
+        """There are no more for now: what came has to be in the file."""
+
+
+class PlainFile:
+    """A `Sink` that writes the bytes as they are, from where the descriptor stands."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def add(self, block: memoryview) -> None:
+        """The next bytes."""
+        while block:
+            block = block[os.write(self._descriptor, block) :]
+
+    def finish(self, digest: bytes) -> None:
+        """They are there."""
+
+    def pause(self) -> None:
+        """They are there."""
+
+
+def write(sink: Sink, data: bytes | Iterable[bytes], digester: Digester, *, limit: int, guard: Guard) -> None:
     """Write and digest in one pass. Raises TooLargeError when more than `limit` bytes were digested (0: no limit).
 
     What the iterable raises passes through, after the bytes that came before were written. `guard` is around all that
@@ -45,7 +83,7 @@ def write(fd: int, data: bytes | Iterable[bytes], digester: Digester, *, limit: 
         if limit and digester.size_bytes + len(block) > limit:
             raise TooLargeError(f"these bytes are more than {limit}, the limit for this blob")
         with guard():
-            _write_all(fd, block)
+            sink.add(block)
         digester.add(block)
 
 
@@ -66,16 +104,21 @@ def sent_to_disk(fd: int, data: bytes | Iterable[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
+def digest_of_source(source: Source) -> Digester:
+    """Read all of a source."""
+    digester, buffer = Digester(), memoryview(bytearray(BUFFER_BYTES))
+    for start in range(0, source.size_bytes, BUFFER_BYTES):
+        block = buffer[: min(BUFFER_BYTES, source.size_bytes - start)]
+        source.read(start, block)
+        digester.add(block)
+    return digester
+
+
 def digest_start(fd: int, digester: Digester) -> None:
     """Digest what a file holds, from its start to its end."""
     buffer = memoryview(bytearray(BUFFER_BYTES))
     while count := os.preadv(fd, [buffer], digester.size_bytes):
         digester.add(buffer[:count])
-
-
-def _write_all(fd: int, block: memoryview) -> None:
-    while block:
-        block = block[os.write(fd, block) :]
 
 
 def _blocks(data: bytes | Iterable[bytes]) -> Iterator[memoryview]:

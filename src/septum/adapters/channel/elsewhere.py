@@ -15,6 +15,7 @@ from septum.adapters.channel.http1 import Answer
 from septum.errors import ConfigError, ConnectionFailedError, NotFoundError
 from septum.ports.channel import EgressError
 
+TAKES_FROM = "Septum-Takes-From"  # in a request for a blob: the hosts from which this silo takes it as well
 MOVED = frozenset({307, 308})  # the method stays what it is; the older codes leave that open
 MAX_LOCATION_CHARS = 8192  # presigned addresses with session tokens have some 2,000
 _AGAIN = frozenset({403, 408, 429, 500, 502, 503, 504})  # 403: an address that was given for a while, and is too old
@@ -38,7 +39,7 @@ class Place:
         return host if self.port == 443 else f"{host}:{self.port}"
 
 
-def host_of(rule: str) -> tuple[str, int]:
+def host_of(rule: str, setting: str = "[policy]: egress_hosts") -> tuple[str, int]:
     """Host and port of a rule, `HOST` or `HOST:PORT`. Raises ConfigError: names are exact, there are no wildcards.
 
     >>> host_of("blobs.example.org"), host_of("[fd00::1]:9000")
@@ -47,8 +48,8 @@ def host_of(rule: str) -> tuple[str, int]:
     match = _RULE.fullmatch(rule)
     if match is None or not 0 < int(match[2] or 443) < 65_536:
         raise ConfigError(
-            f"[policy]: egress_hosts has {rule[:80]!r}, which is no host",
-            hint='egress_hosts = ["blobs.example.org:9000"]',
+            f"{setting} has {rule[:80]!r}, which is no host",
+            hint="a name or an address, with a port where it is not 443: blobs.example.org:9000",
         )
     return match[1].strip("[]").lower(), int(match[2] or 443)
 

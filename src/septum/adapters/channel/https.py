@@ -23,6 +23,7 @@ from septum.adapters.identity.http_signatures import content_digest
 from septum.adapters.tls import client_context
 from septum.errors import ConnectionFailedError, MessageError
 from septum.ports.identity import RequestSigner
+from septum.protocol.audit import HeadSeen, HeadShown
 from septum.protocol.codec import MAX_MESSAGE_BYTES, SEPTUM, TO_SILO, decode, encode
 from septum.protocol.deploying import DeploymentOrder, DeploymentOrders, Told
 from septum.protocol.description import SiloDescription, Standing
@@ -66,6 +67,7 @@ class HttpsChannel:
         egress_hosts: tuple[str, ...] = (),
         answer_timeout_s: float = HOLD_S + HOLD_MARGIN_S,
         wire: Wire = SEPTUM,
+        on_traceparent: Callable[[str, str], None] | None = None,
     ) -> None:
         """Set up; nothing is connected yet. Raises ConfigError for a URL, certificate or proxy that cannot be used.
 
@@ -80,6 +82,7 @@ class HttpsChannel:
             answer_timeout_s: the longest silence in an answer, more than the coordinator holds a request; of a poll
                 HOLD_S more.
             wire: the protocol's version.
+            on_traceparent: called with a run and the traceparent that an answer in it came with, empty for none.
         """
         self._proxies = proxies or ProxySettings()
         self._origin = origin_of(url, client_context(ca_file, extra_ca), self._proxies)
@@ -88,11 +91,12 @@ class HttpsChannel:
         self._signer = signer
         self._answer_timeout_s = answer_timeout_s
         self._wire = wire
+        self._on_traceparent = on_traceparent
         self._lock = threading.Lock()
         self._idle: list[Line] = []
         self._busy: set[Line] = set()
         self._closed = False
-        self._transfers = Transfers(self._call, self._follow, self._origin.authority)
+        self._transfers = Transfers(self._call, self._follow, self._origin.authority, egress_hosts)
 
     def __repr__(self) -> str:
         return f"HttpsChannel({self._origin.authority!r}, {self._signer.silo!r})"
@@ -104,7 +108,16 @@ class HttpsChannel:
 
     def exchange(self, run: str, message: SiloMessage) -> Instruction:
         """Say something in a run, and get the next instruction."""
-        return cast("Instruction", self._ask(f"{_folder(run)}/exchange", message, Instruction))
+        on_traceparent, folder = self._on_traceparent, _folder(run)
+        if on_traceparent is None:
+            return cast("Instruction", self._ask(f"{folder}/exchange", message, Instruction))
+
+        def read(answer: Answer) -> Instruction:
+            told = decode(Instruction, answer.read(MAX_MESSAGE_BYTES), TO_SILO, self._wire)
+            on_traceparent(run, answer.header("traceparent"))
+            return cast("Instruction", told)
+
+        return self._call(self._post(f"{folder}/exchange", message), read)
 
     def send_blob(self, run: str, digest: str, path: Path) -> None:
         """Send a file that a report will refer to. A repeat is a no-op."""
@@ -148,6 +161,10 @@ class HttpsChannel:
     def tell_deployed(self, told: Told) -> None:
         """Say how far this silo has got with a deployment. Raises NotFoundError for one that is not meant for it."""
         self._say(told)
+
+    def compare_heads(self, seen: HeadSeen) -> HeadShown:
+        """Say which head of the audit log was seen last; the newest one. NotFoundError: the coordinator is too old."""
+        return cast("HeadShown", self._ask("/silo/v1/audit", seen, HeadShown))
 
     def tell_log(self, run: str, batch: LogBatch) -> None:
         """Tell lines of a run's log. Raises RateLimitedError, and NotFoundError for a coordinator that is too old."""

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 from septum.adapters.channel.blob_files import save_blob
 from septum.adapters.channel.wire_errors import error_body, error_of
-from septum.errors import ConnectionFailedError, NotFoundError, SeptumError
+from septum.errors import ConnectionFailedError, SeptumError
+from septum.ports.blobs import OpenBlob
 from septum.protocol.codec import decode, encode
 from septum.protocol.messages import Instruction, Poll, PollAnswer, SiloMessage
+from septum.protocol.sources import SourceFile
 
 RELEASE_AGAIN_S = 0.05
 T = TypeVar("T")
@@ -36,8 +39,8 @@ class SiloService(Protocol):
     def put_blob(self, silo: str, run: str, digest: str, path: Path) -> None:
         """Take a copy of a file, if its bytes have this digest."""
 
-    def blob_path(self, silo: str, run: str, digest: str) -> Path:
-        """The file of a blob that this silo may read."""
+    def blob(self, silo: str, run: str, digest: str) -> AbstractContextManager[OpenBlob]:
+        """A blob that this silo may read. Raises NotFoundError on entering."""
 
     def release(self, silo: str) -> None:
         """Answer the silo's calls that are being held at once, with Wait. Later calls are as before."""
@@ -71,13 +74,10 @@ class MemoryChannel:
 
     def fetch_blob(self, run: str, digest: str, path: Path, *, size_bytes: int) -> None:
         """Write a blob that an instruction refers to into `path`; its digest is checked. Raises DigestError."""
-        source = self._call(lambda: self._service.blob_path(self._silo, run, digest))
-        try:
-            file = source.open("rb", buffering=0)
-        except FileNotFoundError:
-            raise NotFoundError(f"blob {digest} of run {run} is gone") from None
-        with file:
-            save_blob(file.readinto, digest, path, size_bytes)
+        with ExitStack() as stack:
+            opening = self._service.blob(self._silo, run, digest)
+            blob = self._call(lambda: stack.enter_context(opening))
+            save_blob(SourceFile(blob.source).readinto, digest, path, size_bytes)
 
     def close(self) -> None:
         """Give up, also in calls that are being held: they raise ConnectionFailedError."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from septum.adapters.channel.blob_files import PartialFile, check_size, pieces_of, receive, size_of
-from septum.adapters.channel.elsewhere import MOVED
+from septum.adapters.channel.elsewhere import MOVED, TAKES_FROM
 from septum.adapters.channel.http1 import Answer, Request, StaleLineError
 from septum.adapters.channel.wire_errors import MAX_ERROR_BYTES
 from septum.errors import ConflictError, ConnectionFailedError, DigestError, NotFoundError, ProtocolError
@@ -44,7 +44,9 @@ class Follow(Protocol):
 class Transfers:
     """Blobs to and from one coordinator. May be used by several threads, by one for each blob."""
 
-    def __init__(self, call: Call, follow: Follow, peer: str) -> None:
+    def __init__(self, call: Call, follow: Follow, peer: str, takes_from: Sequence[str] = ()) -> None:
+        """`takes_from`: other hosts that are followed to, which the coordinator is told."""
+        self._takes_from = {TAKES_FROM: ", ".join(takes_from)} if takes_from else {}
         self._call = call
         self._follow = follow
         self._peer = peer
@@ -183,7 +185,7 @@ class Transfers:
             return None
 
         partial.source = self._peer
-        location = self._call(Request("GET", where, headers, may_move=True), here)
+        location = self._call(Request("GET", where, {**headers, **self._takes_from}, may_move=True), here)
         if location is not None:
             partial.source = self._follow(location, headers, lambda answer: _take(answer, partial, size_bytes))
 

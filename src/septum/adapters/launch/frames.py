@@ -59,6 +59,7 @@ class Start:
     private: tuple[str, ...] = field(default=(), metadata=LATER)
     personalise: int = field(default=0, metadata=LATER)
     scores: bool = field(default=False, metadata=LATER)
+    train_loss: bool = field(default=False, metadata=LATER)
 
     @classmethod
     def of(cls, spec: WorkerSpec, limits: WorkerLimits) -> Start:
@@ -80,6 +81,7 @@ class Start:
             private=spec.private,
             personalise=spec.personalise,
             scores=spec.scores,
+            train_loss=spec.train_loss,
         )
 
     def spec(self) -> WorkerSpec:
@@ -100,6 +102,7 @@ class Start:
             private=self.private,
             personalise=self.personalise,
             scores=self.scores,
+            train_loss=self.train_loss,
         )
 
 
@@ -154,6 +157,7 @@ class Done:
     follow_bytes: int = 0
     state_bytes: int = 0
     attested: Attested | None = field(default=None, metadata=LATER)
+    train_loss: float | None = field(default=None, metadata=LATER)
 
     def check(self) -> None:
         """Raise MessageError for what cannot be."""

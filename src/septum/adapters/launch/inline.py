@@ -65,7 +65,7 @@ class InlineWorker:
         payload = made.small or _written(made.large, output)
         if made.state:
             _written(made.state, task.carry)
-        return TaskResult(made.weight, made.durations_s, bool(made.state), payload, made.attested)
+        return TaskResult(made.weight, made.durations_s, bool(made.state), payload, made.attested, made.train_loss)
 
     def close(self) -> None:
         """Let go of app and data."""

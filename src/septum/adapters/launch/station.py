@@ -5,6 +5,7 @@ The worker process, the inline worker and the simulator do their work here, so a
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from septum.errors import AppError
+from septum.errors import AppError, SeptumError
 from septum.protocol import payload
 from septum.protocol.contents import CHOSEN, OWN, PRIVATE, STATE, STATISTICS
 from septum.protocol.tensors import Array, Tensors
@@ -32,12 +33,14 @@ class Made:
     """The result of one piece of work: the tensors that leave, their weight in rows, and the app's carried state.
 
     attested  what an app says of its own training with differential privacy
+    train_loss  mean log loss on the train rows of what was trained on them; None where nobody asked for it
     """
 
     leaving: Mapping[str, Array]
     weight: int
     state: Mapping[str, Array] = field(default_factory=dict)
     attested: Attested | None = None
+    train_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Part:
 
     private      patterns of the names of the parameters that are the silo's own
     personalise  local rounds after the last round, behind a gate; 0 for none
+    train_loss   whether the silo wants to know how what it trained does on its train rows
     """
 
     silo: str
@@ -53,6 +57,7 @@ class Part:
     proximal_mu: float = 0.0
     private: tuple[str, ...] = ()
     personalise: int = 0
+    train_loss: bool = False
 
 
 class Timer:
@@ -101,7 +106,17 @@ class Station:
         task = harness.Task(round_, part.seed, part.silo, part.proximal_mu, app_state, own)
         result = timer.run("train", lambda: harness.train(self._app, self._hyper, self._prepared, shared, task))
         carried = _named(PRIVATE, result.private, STATE, result.state) if part.private else result.state
-        return Made(payload.update_tensors(result.update, evaluation), result.weight, carried)
+        loss = timer.run("measure", lambda: self._train_loss(shared, result)) if part.train_loss else None
+        return Made(payload.update_tensors(result.update, evaluation), result.weight, carried, train_loss=loss)
+
+    def _train_loss(self, shared: Floats, result: harness.TrainResult) -> float | None:
+        """None where the app's predict fails on its train rows: the round goes on without that number."""
+        trained = {name: shared[name] + delta for name, delta in result.update.items()}
+        try:
+            found = harness.evaluate(self._app, self._prepared, {**trained, **result.private}, "train")
+        except SeptumError:
+            return None
+        return found.log_loss_sum / found.rows if found.rows and math.isfinite(found.log_loss_sum) else None
 
     def evaluate(self, timer: Timer, model: Tensors, state: Tensors = _NO_TENSORS) -> Made:
         """How the silo's model does on the test rows: `model` with its own parameters, perhaps trained further here.

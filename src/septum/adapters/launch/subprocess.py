@@ -219,9 +219,9 @@ class SubprocessWorker:
             task.carry.with_name(f"{task.carry.name}.part").replace(task.carry)
         encode_s = answer.durations_s.get("encode", 0.0) + time.monotonic() - began
         payload = blobs.get(output, answer.payload)
-        return TaskResult(
-            answer.weight, {**answer.durations_s, "encode": encode_s}, answer.state_bytes > 0, payload, answer.attested
-        )
+        durations = {**answer.durations_s, "encode": encode_s}
+        has_state = answer.state_bytes > 0
+        return TaskResult(answer.weight, durations, has_state, payload, answer.attested, answer.train_loss)
 
     def close(self) -> None:
         """End the process and everything it started."""

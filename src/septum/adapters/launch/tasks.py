@@ -45,6 +45,7 @@ class Performed:
     large: Tensors
     state: Tensors
     attested: Attested | None = None
+    train_loss: float | None = None
 
 
 class Workplace:
@@ -64,7 +65,8 @@ class Workplace:
             made = timer.run("load", lambda: _rows(self._spec)) if self._spec.rows_for else self._made(task, timer)
         small = timer.run("encode", lambda: _small(made.leaving))
         timer.run("encode", lambda: bytes_of(made.state))  # a state that cannot be written is told here
-        return Performed(made.weight, timer.seconds, small, {} if small else made.leaving, made.state, made.attested)
+        large = {} if small else made.leaving
+        return Performed(made.weight, timer.seconds, small, large, made.state, made.attested, made.train_loss)
 
     def _scored(self, task: Task, timer: Timer) -> Made:
         if self._scoring is None:
@@ -124,7 +126,7 @@ def _in_the_app(error: SeptumError) -> str:
 def _open(spec: WorkerSpec) -> AnyStation:
     """The approved app, with the silo's rows as it splits them; or septum's own loop with rows that were made so."""
     mu = proximal_mu(spec.strategy.name, spec.strategy.settings)
-    part = Part(spec.silo, spec.seed, mu, spec.private, spec.personalise)
+    part = Part(spec.silo, spec.seed, mu, spec.private, spec.personalise, spec.train_loss)
     if spec.loop is not None and not spec.loop.private.by_app:
         return PrivateStation(spec.loop, _read(spec.data_path), part, os.urandom)
     loaded, hyper, prepared = _prepared(spec)

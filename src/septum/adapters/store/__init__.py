@@ -1,1 +1,1 @@
-"""Runs and silos in SQLite."""
+"""Everything that a coordinator keeps but blobs and logs: in SQLite or PostgreSQL."""

@@ -1,4 +1,4 @@
-"""What have silos said about themselves? One row a silo, in SQLite. Port: ports/accounts.py."""
+"""What have silos said about themselves? One row each. Port: ports/accounts.py."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _CHANGE = update(SILO_ACCOUNTS).where(SILO_ACCOUNTS.c.silo == bindparam("of_silo
 _NEW = {"description": "", "described_at": 0.0, "paused": False, "reason": "", "stood_at": 0.0, "budget_low": "[]"}
 
 
-class SqliteAccounts:
-    """Accounts in one SQLite file. See `ports.accounts.SiloAccounts` for the contract."""
+class SqlAccounts:
+    """Accounts in a database. See `ports.accounts.SiloAccounts` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

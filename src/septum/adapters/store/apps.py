@@ -1,4 +1,4 @@
-"""Which packages were pushed? Their records, in SQLite. Port: ports/apps.py."""
+"""Which packages were pushed? Their records. Port: ports/apps.py."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _DROP_PRESETS = delete(PRESETS).where(PRESETS.c.app == bindparam("of_digest"))
 _REMOVE = delete(APPS).where(APPS.c.digest == bindparam("of_digest"))
 
 
-class SqliteApps:
-    """Packages in one SQLite file. See `ports.apps.AppRegistry` for the contract."""
+class SqlApps:
+    """Packages in a database. See `ports.apps.AppRegistry` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

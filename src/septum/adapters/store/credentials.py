@@ -1,4 +1,4 @@
-"""Where does that lie by which people prove themselves? In SQLite, as hashes. Port: ports/credentials.py."""
+"""Where does that lie by which people prove themselves? In the database, as hashes. Port: ports/credentials.py."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ _KNOW_AS = insert(IDENTITIES)
 _FORGET_IDENTITIES = delete(IDENTITIES).where(IDENTITIES.c.person == bindparam("of_name"))
 
 
-class SqliteCredentials:
-    """Credentials in one SQLite file. See `ports.credentials.CredentialStore` for the contract."""
+class SqlCredentials:
+    """Credentials in a database. See `ports.credentials.CredentialStore` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Where does the feed live? In SQLite, written in the transaction of what it tells. Port: ports/feed.py."""
+"""Where does the feed live? In the database, written in the transaction of what it tells. Port: ports/feed.py."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, false, func, insert, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, false, func, insert, or_, select, true
 
+from septum.adapters.store.audit import append
 from septum.adapters.store.database import Database
 from septum.adapters.store.schema import FEED
+from septum.protocol.audit import records_of
 from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.feed import Change, FeedEntry, FeedFilter, Kind, Sight
 
@@ -17,27 +19,37 @@ _ADD = insert(FEED)
 _AFTER = select(FEED).where(FEED.c.seq > bindparam("after")).order_by(FEED.c.seq).limit(bindparam("most"))
 _NEWEST_FIRST = select(FEED).order_by(FEED.c.seq.desc()).limit(bindparam("most"))
 _NEWEST = select(func.max(FEED.c.seq))
-_CAME_OR_WENT = (
-    select(FEED.c.silo, FEED.c.kind, func.max(FEED.c.seq))
-    .where(FEED.c.kind.in_([Kind.SILO_ONLINE.value, Kind.SILO_OFFLINE.value]))
-    .group_by(FEED.c.silo)
+_CAME_OR_WENT = select(FEED.c.silo, FEED.c.kind).where(
+    FEED.c.seq.in_(
+        select(func.max(FEED.c.seq))
+        .where(FEED.c.kind.in_([Kind.SILO_ONLINE.value, Kind.SILO_OFFLINE.value]))
+        .group_by(FEED.c.silo)
+    )
 )
+_OLDER = select(FEED.c.seq).order_by(FEED.c.seq.desc()).offset(bindparam("keep")).limit(1)
 _FORGET = delete(FEED).where(FEED.c.seq <= bindparam("until"))
 
 
-class SqliteFeed:
-    """The feed in one SQLite file. See `ports.feed.FeedStore` for the contract."""
+class SqlFeed:
+    """The feed in a database. See `ports.feed.FeedStore` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def telling(self, changes: Sequence[Change], *, at: float) -> AbstractContextManager[None]:
         """While this is open, the next write of any store of this file, in this thread, adds these."""
-        return self._database.telling([_row(change, at) for change in changes])
+
+        def tell(connection: Connection) -> None:
+            append(connection, records_of(changes), at)
+            if changes:
+                connection.execute(_ADD, [_row(change, at) for change in changes])
+
+        return self._database.along(tell)
 
     def add(self, changes: Sequence[Change], *, at: float) -> None:
         """Add what nothing else was written for."""
         with self._database.write() as connection:
+            append(connection, records_of(changes), at)
             connection.execute(_ADD, [_row(change, at) for change in changes])
 
     def after(self, seq: int, *, limit: int = 1000) -> Sequence[FeedEntry]:
@@ -64,10 +76,11 @@ class SqliteFeed:
 
     def trim(self, keep: int) -> int:
         """Forget all but the newest `keep` entries; how many went."""
+        with self._database.read() as connection:  # counting takes a while, and a round may wait for the writer
+            until = connection.scalar(_OLDER, {"keep": keep})
+        if until is None:
+            return 0
         with self._database.write() as connection:
-            # Numbers have no gaps: one that was given in a transaction that failed is given again. Counting would take
-            # as long as reading all of it, and a round may wait for the writer meanwhile.
-            until = (connection.scalar(_NEWEST) or 0) - keep
             return connection.execute(_FORGET, {"until": until}).rowcount
 
 

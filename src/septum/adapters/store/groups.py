@@ -1,4 +1,4 @@
-"""Where do groups of silos live? In SQLite. Port: ports/groups.py."""
+"""Where do groups of silos live? In the database. Port: ports/groups.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ONE = select(GROUPS).where(GROUPS.c.name == bindparam("of_name"))
 _ALL_SILOS = select(GROUP_SILOS).order_by(GROUP_SILOS.c.of_group, GROUP_SILOS.c.silo)
 _SILOS = _ALL_SILOS.where(GROUP_SILOS.c.of_group == bindparam("of_name"))
 _ADD = insert(GROUPS)
-_PUT = insert(GROUP_SILOS).prefix_with("OR IGNORE")
+_PUT = insert(GROUP_SILOS)
 _DROP = delete(GROUP_SILOS).where(
     GROUP_SILOS.c.of_group == bindparam("of_name"), GROUP_SILOS.c.silo == bindparam("of_silo")
 )
@@ -29,8 +29,8 @@ _PROJECTS = select(PROJECTS.c.name).where(PROJECTS.c.silo_group == bindparam("of
 _OPEN = select(GROUPS.c.name).where(GROUPS.c.open_to == bindparam("organisation"))
 
 
-class SqliteGroups:
-    """Groups of silos in one SQLite file. See `ports.groups.GroupStore` for the contract."""
+class SqlGroups:
+    """Groups of silos in a database. See `ports.groups.GroupStore` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -83,20 +83,18 @@ class SqliteGroups:
 
 def join_open_groups(connection: Connection, silo: str, organisation: str) -> None:
     """A silo of this organisation has enrolled: it is in every group that is open to it."""
-    rows = [{"of_group": name, "silo": silo} for name in connection.scalars(_OPEN, {"organisation": organisation})]
-    if rows:
-        connection.execute(_PUT, rows)
+    for name in connection.scalars(_OPEN, {"organisation": organisation}).all():
+        _put(connection, name, [silo])
 
 
 def _put(connection: Connection, name: str, silos: Iterable[str]) -> None:
     known = set(connection.scalars(select(SILOS.c.name)))
-    rows = []
-    for silo in silos:
-        if silo not in known:
-            raise not_found("silo", silo, sorted(known))
-        rows.append({"of_group": name, "silo": silo})
-    if rows:
-        connection.execute(_PUT, rows)
+    there = {row.silo for row in connection.execute(_SILOS, {"of_name": name})}
+    wanted = set(silos)
+    for silo in sorted(wanted - known):
+        raise not_found("silo", silo, sorted(known))
+    if new := sorted(wanted - there):
+        connection.execute(_PUT, [{"of_group": name, "silo": silo} for silo in new])
 
 
 def _read(connection: Connection, name: str) -> Group:

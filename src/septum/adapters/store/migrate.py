@@ -21,7 +21,7 @@ from septum.errors import ConfigError
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def migrate(connection: Connection, where: Path) -> None:
+def migrate(connection: Connection, where: str) -> None:
     """Bring the database to the newest schema, inside the caller's transaction.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where do organisations, people and roles live? In SQLite. Port: ports/people.py."""
+"""Where do organisations, people and roles live? In the database. Port: ports/people.py."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ _END_SESSIONS = delete(SESSIONS).where(SESSIONS.c.person == bindparam("of_name")
 _END_TOKENS = delete(TOKENS).where(TOKENS.c.person == bindparam("of_name"))
 
 
-class SqlitePeople:
-    """Organisations and people in one SQLite file. See `ports.people.PeopleStore` for the contract."""
+class SqlPeople:
+    """Organisations and people in a database. See `ports.people.PeopleStore` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

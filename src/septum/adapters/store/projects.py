@@ -1,4 +1,4 @@
-"""Where do projects live? In SQLite. Port: ports/projects.py."""
+"""Where do projects live? In the database. Port: ports/projects.py."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _OWN = insert(PROJECT_OWNERS)
 _CLOSE = update(PROJECTS).where(PROJECTS.c.name == bindparam("of_name")).values(closed=True)
 
 
-class SqliteProjects:
-    """Projects in one SQLite file. See `ports.projects.ProjectStore` for the contract."""
+class SqlProjects:
+    """Projects in a database. See `ports.projects.ProjectStore` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Where do versions of models and their deployments live? In SQLite. Port: ports/registered.py."""
+"""Where do versions of models and their deployments live? In the database. Port: ports/registered.py."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from septum.adapters.store.database import Database
-from septum.adapters.store.known import need_groups
+from septum.adapters.store.known import need_groups, new_id
 from septum.adapters.store.missing import not_found
 from septum.adapters.store.schema import DEPLOYMENT_STATES, DEPLOYMENTS, MODEL_VERSIONS, RUNS, SILOS
 from septum.errors import NotFoundError
@@ -32,7 +32,10 @@ _RUN = select(RUNS.c.id).where(RUNS.c.id == bindparam("run_id"))
 _DEPLOYMENTS = select(DEPLOYMENTS).order_by(DEPLOYMENTS.c.id)
 _DEPLOYMENT = select(DEPLOYMENTS.c.id).where(DEPLOYMENTS.c.id == bindparam("of_id"))
 _DEPLOY = insert(DEPLOYMENTS)
-_TELL = insert(DEPLOYMENT_STATES).prefix_with("OR REPLACE")
+_UNSAY = delete(DEPLOYMENT_STATES).where(
+    DEPLOYMENT_STATES.c.deployment == bindparam("of_id"), DEPLOYMENT_STATES.c.silo == bindparam("of_silo")
+)
+_TELL = insert(DEPLOYMENT_STATES)
 _STATES = (
     select(DEPLOYMENT_STATES)
     .where(DEPLOYMENT_STATES.c.deployment == bindparam("of_id"))
@@ -41,8 +44,8 @@ _STATES = (
 _SILOS = select(SILOS.c.name)
 
 
-class SqliteModelRegistry:
-    """Versions and deployments in one SQLite file. See `ports.registered.ModelRegistry` for the contract."""
+class SqlModelRegistry:
+    """Versions and deployments in a database. See `ports.registered.ModelRegistry` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -92,7 +95,7 @@ class SqliteModelRegistry:
                 "made_by": act.by,
                 "made_at": act.at,
             }
-            id_ = connection.execute(_DEPLOY, row).lastrowid
+            id_ = new_id(connection, _DEPLOY, row)
             return Deployment(id_, wanted.name, wanted.version, wanted.group, silos, act)
 
     def deployments(self) -> Sequence[Deployment]:
@@ -116,6 +119,7 @@ class SqliteModelRegistry:
                 "metrics": json.dumps(dict(told.metrics), sort_keys=True),
                 "told_at": at,
             }
+            connection.execute(_UNSAY, {"of_id": told.deployment, "of_silo": silo})
             connection.execute(_TELL, row)
 
     def states(self, deployment: int) -> Sequence[SiloState]:

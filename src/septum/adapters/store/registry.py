@@ -1,4 +1,4 @@
-"""Which silos may speak? Their keys and one-time invitations, in SQLite. Port: ports/registry.py."""
+"""Which silos may speak? Their keys and one-time invitations. Port: ports/registry.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from septum.adapters.store.database import Database
 from septum.adapters.store.groups import join_open_groups
@@ -33,7 +33,9 @@ _ENROL = (
 )
 _REVOKE = update(SILOS).where(SILOS.c.name == bindparam("silo")).values(revoked=True)
 _SEEN = (
-    update(SILOS).where(SILOS.c.name == bindparam("silo")).values(seen_at=func.max(SILOS.c.seen_at, bindparam("at")))
+    update(SILOS)
+    .where(SILOS.c.name == bindparam("silo"), SILOS.c.seen_at < bindparam("at"))
+    .values(seen_at=bindparam("at"))
 )
 _INVITATION = select(INVITATIONS).where(INVITATIONS.c.silo == bindparam("of_silo"))
 _INVITE = insert(INVITATIONS)
@@ -41,8 +43,8 @@ _FORGET = delete(INVITATIONS).where(INVITATIONS.c.silo == bindparam("of_silo"))
 _BURN = update(INVITATIONS).where(INVITATIONS.c.silo == bindparam("of_silo")).values(burned=True)
 
 
-class SqliteRegistry:
-    """Silos in one SQLite file. See `ports.registry.SiloRegistry` for the contract."""
+class SqlRegistry:
+    """Silos in a database. See `ports.registry.SiloRegistry` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -51,7 +53,13 @@ class SqliteRegistry:
         self._flushed_at = 0.0
 
     def invite(
-        self, silo: str, token_hash: bytes, *, expires_at: float, organisation: str = FIRST_ORGANISATION
+        self,
+        silo: str,
+        token_hash: bytes,
+        *,
+        expires_at: float,
+        organisation: str = FIRST_ORGANISATION,
+        renew: bool = False,
     ) -> None:
         """Let `silo` come in once. Raises ConflictError when it is enrolled and not revoked, or is another one's."""
         with self._database.write() as connection:
@@ -62,8 +70,11 @@ class SqliteRegistry:
                 new = {"name": silo, "public_key": b"", "enrolled_at": 0.0, "seen_at": 0.0, "revoked": False}
                 connection.execute(_ADD, new)
                 _own(connection, silo, organisation)
-            elif row.public_key and not row.revoked:
-                raise ConflictError(f"silo {silo!r} is already enrolled", hint=f"septum silo revoke {silo}")
+            elif row.public_key and not row.revoked and not renew:
+                raise ConflictError(
+                    f"silo {silo!r} is already enrolled",
+                    hint=f"septum silo renew {silo}, for another key; septum silo revoke {silo}",
+                )
             connection.execute(_FORGET, {"of_silo": silo})
             invitation = {"silo": silo, "token_hash": token_hash, "expires_at": expires_at, "burned": False}
             connection.execute(_INVITE, invitation)

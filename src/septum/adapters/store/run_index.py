@@ -7,10 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    bindparam,
+    exists,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-from septum.adapters.store.schema import RUN_INDEX
+from septum.adapters.store.schema import JOURNAL, RUN_INDEX, RUN_VIEWS
 from septum.ports.store import RunFilter
+from septum.protocol.codec import kind_of
+from septum.protocol.facts import Fact, RunEnded
 from septum.protocol.run_state import Run
 
 _ADD = insert(RUN_INDEX)
@@ -25,6 +38,11 @@ _NEWEST = (
 _OLDER = tuple_(RUN_INDEX.c.created_at, RUN_INDEX.c.run_id) < tuple_(bindparam("older_at"), bindparam("older_id"))
 
 
+# A view is canonical JSON, its keys sorted: `asks` follows the app's last brace. Nothing else in it reads like this: a
+# text has its quotes escaped, and a hyper-parameter is no object.
+_ASKED = exists().where(RUN_VIEWS.c.run_id == RUN_INDEX.c.run_id, RUN_VIEWS.c.view.contains('},"asks":true,"attempt":'))
+
+
 def add_to_index(connection: Connection, run: Run, project: str, submitter: str, at: float) -> None:
     """A new run can be found."""
     app = run.plan.app
@@ -35,6 +53,25 @@ def add_to_index(connection: Connection, run: Run, project: str, submitter: str,
 def set_outcome(connection: Connection, run: Run) -> None:
     """A run has ended, or goes on after that."""
     connection.execute(_ENDED, {"of_run": run.id, "now": _outcome(run)})
+
+
+def is_fact(kind: type[Fact]) -> ColumnElement[bool]:
+    """Whether an entry of the journal is of this kind.
+
+    A text in a fact has its quotes escaped, and no fact holds another: so no other fact has these characters.
+    """
+    return JOURNAL.c.fact.contains(f'"kind":"{kind_of(kind)}"', autoescape=True)
+
+
+def ended_at(run_id: ColumnElement[str]) -> ScalarSelect[float]:
+    """When a run that has ended did: its end is among the last entries of its journal."""
+    return (
+        select(JOURNAL.c.at)
+        .where(JOURNAL.c.run_id == run_id, is_fact(RunEnded))
+        .order_by(JOURNAL.c.seq.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 def project_in(connection: Connection, run_id: str) -> str | None:
@@ -76,7 +113,9 @@ def _conditions(wanted: RunFilter) -> Sequence[ColumnElement[bool]]:
         found.append(RUN_INDEX.c.created_at >= wanted.since)
     if wanted.text:
         texts = (RUN_INDEX.c.run_id, RUN_INDEX.c.name, RUN_INDEX.c.app, RUN_INDEX.c.submitter)
-        found.append(or_(*(text.contains(wanted.text, autoescape=True) for text in texts)))
+        found.append(or_(*(text.icontains(wanted.text, autoescape=True) for text in texts)))
+    if wanted.asking is not None:
+        found.append(or_(RUN_INDEX.c.run_id.in_(sorted(wanted.asking)), _ASKED))
     if wanted.ended is not None:
         ways = RUN_INDEX.c.outcome.in_(sorted(one.value for one in wanted.ended))
         found.append(or_(ways, RUN_INDEX.c.run_id.in_(sorted(wanted.these))))

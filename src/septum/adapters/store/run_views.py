@@ -16,7 +16,8 @@ from typing import get_args, get_type_hints
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from septum import __version__
-from septum.adapters.store.schema import MAX_ENTRY_BYTES, RUN_INDEX, RUN_VIEWS, RUNS
+from septum.adapters.store.run_index import ended_at
+from septum.adapters.store.schema import MAX_ENTRY_BYTES, RUN_INDEX, RUN_KEYS, RUN_VIEWS, RUNS
 from septum.errors import SeptumError
 from septum.ports.store import Listed, StoredRun, listed_of
 from septum.protocol.codec import from_json, loads
@@ -25,12 +26,17 @@ from septum.protocol.views import ModelView, RunView
 
 log = logging.getLogger("septum.adapters.store")
 
-_KEEP = insert(RUN_VIEWS).prefix_with("OR REPLACE")
+_KEEP = insert(RUN_VIEWS)
 _DROP = delete(RUN_VIEWS).where(RUN_VIEWS.c.run_id == bindparam("of_run"))
 _SOME = select(RUN_VIEWS).where(RUN_VIEWS.c.run_id.in_(bindparam("ids", expanding=True)))
-_ABOUT = select(RUN_INDEX.c.created_at, RUN_INDEX.c.project, RUN_INDEX.c.submitter).where(
-    RUN_INDEX.c.run_id == bindparam("of_run")
-)
+_ABOUT = select(
+    RUN_INDEX.c.created_at,
+    RUN_INDEX.c.project,
+    RUN_INDEX.c.submitter,
+    ended_at(RUN_INDEX.c.run_id).label("ended_at"),
+    RUN_KEYS.c.shredded_at,
+    RUN_KEYS.c.shredded_by,
+).where(RUN_INDEX.c.run_id == bindparam("of_run"), RUN_KEYS.c.run_id == RUN_INDEX.c.run_id)
 _STATE = select(RUNS.c.state).where(RUNS.c.id == bindparam("of_run"))
 _ENDED = select(RUN_INDEX.c.run_id).where(RUN_INDEX.c.outcome != "")
 _STALE = _ENDED.where(
@@ -39,12 +45,12 @@ _STALE = _ENDED.where(
 
 
 def keep_view(connection: Connection, run: Run) -> None:
-    """A run has ended: keep how it looks. It goes on after that: what was kept goes."""
+    """A run has ended, as its journal says: keep how it looks. It goes on after that: what was kept goes."""
+    connection.execute(_DROP, {"of_run": run.id})
     if run.outcome is None:
-        connection.execute(_DROP, {"of_run": run.id})
         return
     about = connection.execute(_ABOUT, {"of_run": run.id}).one()
-    listed = listed_of(StoredRun(run, 0, about.created_at, about.project, about.submitter))
+    listed = listed_of(StoredRun(run, 0, **about._mapping))
     row = {"run_id": run.id, "shape": shape(), "view": listed.view.decode(), "model": listed.model.decode()}
     connection.execute(_KEEP, row)
 

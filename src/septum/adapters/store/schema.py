@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import (
     Boolean,
     Column,
@@ -19,7 +21,10 @@ from sqlalchemy import (
     text,
 )
 
+from septum.protocol.rights import FIRST_ORGANISATION
+
 METADATA = MetaData()
+REVISION = "0030"  # of the migrations that arrive at these tables: the newest
 MAX_ENTRY_BYTES = 16 * 1024 * 1024  # of a column of JSON; the state of a run with 1,000 silos is about 1 MB
 
 # One row. `epoch` grows with every opening; a store whose epoch is not this one any more may not write.
@@ -74,6 +79,27 @@ JOURNAL = Table(
     Column("seq", Integer, primary_key=True),
     Column("at", Float, nullable=False),
     Column("fact", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What the keys of runs are made with: ports/run_keys.py. `salt` is empty once the run was shredded; `files`: whether
+# some of a shredded run may be left.
+RUN_KEYS = Table(
+    "run_keys",
+    METADATA,
+    Column("run_id", String, ForeignKey("runs.id"), primary_key=True),
+    Column("salt", LargeBinary, nullable=False),
+    Column("shredded_at", Float),
+    Column("shredded_by", String, nullable=False),
+    Column("files", Boolean, nullable=False),
+)
+
+# Which runs have made a model: as their journals say, found by its digest.
+MADE_MODELS = Table(
+    "models",
+    METADATA,
+    Column("digest", String, primary_key=True),
+    Column("run_id", String, ForeignKey("runs.id"), primary_key=True),
     sqlite_with_rowid=False,
 )
 
@@ -343,5 +369,56 @@ FEED = Table(
     Column("silo", String, nullable=False),
     Column("project", String, nullable=False),
     Column("content", Text, nullable=False),
+    # In the order of `seq`, with all else that is sought: what does not match is passed over without its row.
+    Index("feed_by_run", "run", "seq"),
+    Index("feed_by_silo", "silo", "seq", "kind", "noun", "place"),
+    Index("feed_by_project", "project", "seq", "kind", "noun", "place"),
+    Index("feed_by_kind", "kind", "seq", "noun", "place"),
     sqlite_autoincrement=True,
 )
+
+# The audit log: ports/audit.py. `event` is its canonical JSON; the columns before it are what it is looked for by,
+# `made_by` its `by`. `hash`: of all events up to this one; `nodes`: those of the tree that it makes complete.
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("made_by", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("silo", String, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("nodes", LargeBinary, nullable=False),
+    Index("audit_by_time", "at"),
+    Index("audit_by_kind", "kind", "seq"),
+    Index("audit_by_person", "made_by", "seq"),
+    Index("audit_by_run", "run", "seq"),
+    Index("audit_by_silo", "silo", "seq"),
+)
+
+# `content` is the canonical JSON of a protocol SignedHead, of a Countersignature.
+AUDIT_HEADS = Table(
+    "audit_heads",
+    METADATA,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),
+)
+
+AUDIT_WITNESSES = Table(
+    "audit_witnesses",
+    METADATA,
+    Column("size", Integer, ForeignKey("audit_heads.size"), primary_key=True),
+    Column("silo", String, ForeignKey("silos.name"), primary_key=True),
+    Column("content", Text, nullable=False),
+)
+
+# The rows that a new database has.
+BEGINNING: tuple[tuple[Table, Mapping[str, object]], ...] = (
+    (COORDINATOR, {"id": 1, "epoch": 0}),
+    (ORGANISATIONS, {"name": FIRST_ORGANISATION, "title": "The first organisation", "created_at": 0.0}),
+)
+
+# Which migrations a database has seen, as Alembic keeps it: one row.
+ALEMBIC = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

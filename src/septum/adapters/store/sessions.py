@@ -1,4 +1,4 @@
-"""Who is signed in, and which tokens are there? In SQLite, found by the hash of a secret. Port: ports/sessions.py."""
+"""Who is signed in, and which tokens are there? Found by the hash of a secret. Port: ports/sessions.py."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _BY_HASH = SESSIONS.c.secret_hash == bindparam("hash")
 _SESSION = select(SESSIONS).where(_BY_HASH)
 _OPEN = insert(SESSIONS)
 _EXPIRED = delete(SESSIONS).where(SESSIONS.c.expires_at <= bindparam("at"))
-_OLDEST = delete(SESSIONS).where(
+_UNUSED = delete(SESSIONS).where(
     SESSIONS.c.person == bindparam("of_name"),
     SESSIONS.c.secret_hash.not_in(
         select(SESSIONS.c.secret_hash)
         .where(SESSIONS.c.person == bindparam("of_name"))
-        .order_by(SESSIONS.c.opened_at.desc())
+        .order_by(SESSIONS.c.seen_at.desc(), SESSIONS.c.opened_at.desc())
         .limit(bindparam("most"))
     ),
 )
-_TOUCH = update(SESSIONS).where(_BY_HASH).values(seen_at=func.max(SESSIONS.c.seen_at, bindparam("at")))
+_TOUCH = update(SESSIONS).where(_BY_HASH, SESSIONS.c.seen_at < bindparam("at")).values(seen_at=bindparam("at"))
 _CLOSE = delete(SESSIONS).where(_BY_HASH)
 
 _TOKEN = select(TOKENS).where(TOKENS.c.secret_hash == bindparam("hash"))
@@ -41,19 +41,21 @@ _EXPIRED_TOKENS = delete(TOKENS).where(
 )
 _HOW_MANY = select(func.count()).select_from(TOKENS).where(TOKENS.c.person == bindparam("of_name"))
 _TOUCH_TOKEN = (
-    update(TOKENS).where(TOKENS.c.id == bindparam("token")).values(used_at=func.max(TOKENS.c.used_at, bindparam("at")))
+    update(TOKENS)
+    .where(TOKENS.c.id == bindparam("token"), TOKENS.c.used_at < bindparam("at"))
+    .values(used_at=bindparam("at"))
 )
 _REVOKE = delete(TOKENS).where(TOKENS.c.id == bindparam("token"), TOKENS.c.person == bindparam("of_name"))
 
 
-class SqliteSessions:
-    """Sessions and tokens in one SQLite file. See `ports.sessions.SessionStore` for the contract."""
+class SqlSessions:
+    """Sessions and tokens in a database. See `ports.sessions.SessionStore` for the contract."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def open(self, secret_hash: bytes, session: Session, *, most: int) -> None:
-        """Keep a session. Of one person's, the oldest beyond `most` end; so do those of anybody that have expired."""
+        """Keep a session. Of one person's, the longest unused beyond `most` end; so do all that have expired."""
         row = {
             "secret_hash": secret_hash,
             "person": session.name,
@@ -65,7 +67,7 @@ class SqliteSessions:
             need_person(connection, session.name)
             connection.execute(_EXPIRED, {"at": session.opened_at})
             connection.execute(_OPEN, row)
-            connection.execute(_OLDEST, {"of_name": session.name, "most": most})
+            connection.execute(_UNUSED, {"of_name": session.name, "most": most})
 
     def session(self, secret_hash: bytes) -> tuple[Session, Person] | None:
         """The session and its person; None when there is none."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from septum.adapters.store.database import translated
 from septum.adapters.store.schema import MAX_ENTRY_BYTES
+from septum.adapters.store.sqlite_file import translated
 from septum.errors import ConfigError, StorageError
 from septum.protocol.codec import from_json, loads, union_from_json
-from septum.protocol.facts import Fact, ModelMade
+from septum.protocol.facts import Fact, ModelMade, SiloModelsKept
 from septum.protocol.messages import Blob, Outcome
 from septum.protocol.run_state import Combine, Discard, Run
 
@@ -75,12 +75,16 @@ def _snapshot(reader: sqlite3.Connection, source: Path) -> Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The blobs that a run refers to, by digest: its models, the payloads it works on, its optimizer's state."""
+    """The blobs that a run refers to, by digest: its models, the payloads it works on, its optimizer's state.
+
+    updates  what its silos sent, where their own models are kept
+    """
 
     run: str
     models: frozenset[str]
     payloads: frozenset[str]
     optimizers: frozenset[str]
+    updates: frozenset[str]
 
 
 def needs_of(copy: Path) -> Iterator[Needs]:
@@ -98,10 +102,42 @@ def needs_of(copy: Path) -> Iterator[Needs]:
                     given += effect.contributions.values()
                     models.add(effect.base)
                     optimizers.add(effect.optimizer)
-            yield Needs(run_id, _digests(models), _digests(one.payload for one in given), _digests(optimizers))
+            payloads, updates = (one.payload for one in given), _kept_updates(connection, run_id)
+            yield Needs(run_id, _digests(models), _digests(payloads), _digests(optimizers), _digests(updates))
+
+
+@dataclass(frozen=True, slots=True)
+class Salts:
+    """What the keys of runs are made with (ports/run_keys.py), and which runs were shredded.
+
+    of_run  None: the database is from before there were any
+    """
+
+    of_run: Mapping[str, bytes] | None
+    shredded: frozenset[str]
+
+    def leave_out(self, run: str) -> bool:
+        """Whether files of a run are not to be kept with this database: it was shredded, or began later."""
+        return run in self.shredded or (self.of_run is not None and run not in self.of_run)
+
+
+def salts_of(copy: Path) -> Salts:
+    """Those in a copied database; none in one from before there were any."""
+    with closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'run_keys'").fetchone():
+            return Salts(None, frozenset())
+        rows = connection.execute("SELECT run_id, salt, shredded_at IS NOT NULL FROM run_keys").fetchall()
+    return Salts({run: salt for run, salt, gone in rows if not gone}, frozenset(run for run, _, gone in rows if gone))
+
+
+def _kept_updates(connection: sqlite3.Connection, run_id: str) -> Iterator[Blob]:
+    for (text,) in connection.execute(_SILO_MODELS, (run_id,)):
+        for one in cast("SiloModelsKept", _of(Fact, text)).silos.values():
+            yield one.update
 
 
 _MODELS = """SELECT fact FROM journal WHERE run_id = ? AND fact LIKE '%"kind":"model_made"%'"""
+_SILO_MODELS = """SELECT fact FROM journal WHERE run_id = ? AND fact LIKE '%"kind":"silo_models_kept"%'"""
 
 
 def _of(union: object, text: str) -> object:

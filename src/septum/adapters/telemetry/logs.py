@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from septum.adapters.telemetry.file import TelemetryFile
 from septum.ports.telemetry import Kept
-from septum.protocol.log_lines import LogBatch, LogFilter, LogLevel, LogOrigin, LogView
+from septum.protocol.log_lines import LogBatch, LogFilter, LogLevel, LogOrigin, LogView, missing
 
 MAX_SILO_BYTES = 8 * 1024 * 1024  # of one silo's lines in one run; above it the oldest quarter of them goes
 PRUNED_AT_ONCE = 5_000  # lines: nobody waits longer for the file than their removal takes
@@ -48,7 +48,7 @@ class SqliteLogs:
                 for line in new
             ]
             if batch.first > expected:
-                gap = f"{batch.first - expected} lines of this silo are missing here"
+                gap = missing(batch.first - expected, silo)
                 lines.insert(0, (lines[0][0], LogLevel.WARNING, LogOrigin.COORDINATOR, new[0].round, gap))
             views = []
             for line_at, level, origin, round_, text in lines:

@@ -14,4 +14,28 @@ def _webhook(settings: TrackerSettings) -> Tracker:
     return make_webhook(settings)
 
 
-TRACKERS: Mapping[str, MakeTracker] = {"jsonl": make_json_lines, "webhook": _webhook}
+def _mlflow(settings: TrackerSettings) -> Tracker:
+    from septum.adapters.tracking.experiments import make_mlflow  # what speaks to another process
+
+    return make_mlflow(settings)
+
+
+def _sagemaker(settings: TrackerSettings) -> Tracker:
+    from septum.adapters.tracking.experiments import make_sagemaker  # as above
+
+    return make_sagemaker(settings)
+
+
+def _tensorboard(settings: TrackerSettings) -> Tracker:
+    from septum.adapters.tracking.experiments import make_tensorboard  # as above
+
+    return make_tensorboard(settings)
+
+
+TRACKERS: Mapping[str, MakeTracker] = {
+    "jsonl": make_json_lines,
+    "webhook": _webhook,
+    "mlflow": _mlflow,
+    "sagemaker": _sagemaker,
+    "tensorboard": _tensorboard,
+}

@@ -14,6 +14,7 @@ from fastapi import Request
 
 from septum.coordinator.account import Account
 from septum.coordinator.apps import Apps
+from septum.coordinator.audit import Audit
 from septum.coordinator.caller import Caller, Via
 from septum.coordinator.enrolment import Enrolment
 from septum.coordinator.feed import Feed
@@ -29,11 +30,15 @@ from septum.coordinator.projects import Projects
 from septum.coordinator.pruning import Pruning
 from septum.coordinator.registered import Registered
 from septum.coordinator.rosters import Rosters
+from septum.coordinator.scrape import Scrape
 from septum.coordinator.seats import Seats
 from septum.coordinator.service import RunService
+from septum.coordinator.shredding import Shredding
+from septum.coordinator.silo_models import SiloModels
 from septum.coordinator.silos import Silos
-from septum.errors import ForbiddenError, SeptumError
+from septum.errors import AuthError, ForbiddenError, SeptumError
 from septum.ports.clock import Clock
+from septum.protocol.audit import AuditKind, Record
 from septum.protocol.rights import Right, Scope
 
 COOKIE = "__Host-septum"  # by its name alone a browser insists on TLS, path / and this very host
@@ -55,15 +60,20 @@ class ApiParts:
     people: People
     account: Account
     pruning: Pruning
+    shredding: Shredding
     oidc: Oidc | None
     groups: Groups
     projects: Projects
     registered: Registered
+    silo_models: SiloModels
     feed: Feed
+    audit: Audit
     seats: Seats
     logs: Logs
     loads: Loads
     links: Links
+    scrape: Scrape
+    labels: tuple[str, ...]
     started_at: float
 
     @property
@@ -93,6 +103,7 @@ class Permission:
     on        the scopes in which the thing of this request lies; None where any will do
     in_person a session is needed: neither a personal token nor the operator's
     public    no token is needed
+    read      what the audit log has of a request that passes; None where what it changes is recorded, or nothing
     """
 
     right: Right | None
@@ -100,9 +111,23 @@ class Permission:
     on: On = federation
     in_person: bool = False
     public: bool = False
+    read: AuditKind | None = None
 
     async def __call__(self, request: Request) -> None:
-        """Let the request pass, or raise AuthError, ForbiddenError or NotFoundError."""
+        """Let the request pass, or raise AuthError, ForbiddenError or NotFoundError; what is to be is recorded."""
+        audit, asked = parts_of(request).audit, f"{request.method} {request.url.path}"
+        try:
+            await self.check(request)
+        except AuthError as error:
+            caller = getattr(request.state, "caller", None)
+            about = {"asked": asked, "address": address_of(request), "because": error.code}
+            await audit.refused(Record(AuditKind.ACCESS_REFUSED, caller.name if caller else "", about))
+            raise
+        if self.read is not None:
+            await audit.read(self.read, caller_of(request).name, asked=asked)
+
+    async def check(self, request: Request) -> None:
+        """Whether the request may pass."""
         if self.public:
             return
         caller = await _caller(request)
@@ -119,7 +144,7 @@ class Permission:
 async def still(permission: Permission, request: Request) -> bool:
     """Whether the request would pass now as well: for answers that take long."""
     try:
-        await permission(request)
+        await permission.check(request)
     except SeptumError:
         return False
     return True

@@ -14,6 +14,7 @@ from septum import __version__
 from septum.coordinator.api import (
     account,
     apps,
+    audit,
     deployments,
     error_page,
     feed,
@@ -21,6 +22,7 @@ from septum.coordinator.api import (
     health,
     loads,
     logs,
+    metrics,
     models,
     oidc,
     organisations,
@@ -30,6 +32,7 @@ from septum.coordinator.api import (
     rosters,
     runs,
     session,
+    silo_models,
     silos,
     tokens,
 )
@@ -47,6 +50,7 @@ NOUNS = (
     registered,  # before models, whose path takes any word
     logs,
     models,
+    silo_models,
     deployments,
     apps,
     silos,
@@ -55,6 +59,7 @@ NOUNS = (
     projects,
     rosters,
     feed,
+    audit,
     session,
     oidc,
     account,
@@ -62,6 +67,7 @@ NOUNS = (
     organisations,
     tokens,
     health,
+    metrics,
     error_page,
 )
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
@@ -21,6 +20,7 @@ from septum.coordinator.api.bodies import (
     takes_object,
 )
 from septum.coordinator.api.conditional import FOR_EVER, named_by
+from septum.coordinator.api.downloads import BlobResponse
 from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.apps import MAX_SIGNATURES_BYTES
 from septum.errors import ConnectionFailedError, MessageError, TooLargeError
@@ -120,16 +120,16 @@ async def description(request: Request, digest: str) -> Response:
 
 @router.get(
     "/{digest}/file",
-    response_class=FileResponse,
+    status_code=200,
+    response_class=BlobResponse,
     dependencies=[Depends(READ)],
     responses=gives_bytes(FILE_TYPE),
 )
-async def download(request: Request, digest: str) -> FileResponse:
+async def download(request: Request, digest: str) -> BlobResponse:
     """A package's file."""
     apps = parts_of(request).apps
     view = await apps.view(digest)
-    path = await apps.path(digest)
-    return FileResponse(path, 200, named_by(digest), FILE_TYPE, filename=f"{view.name}-{view.version}.septum")
+    return BlobResponse(apps.file(digest), named_by(digest), FILE_TYPE, f"{view.name}-{view.version}.septum")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

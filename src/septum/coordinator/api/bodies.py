@@ -13,8 +13,9 @@ from septum.protocol.feed import FeedEntry
 from septum.protocol.people_views import OrganisationView, PersonView, TokenView
 from septum.protocol.project_views import GroupView, ProjectView
 from septum.protocol.registered import DeploymentView, ModelVersionView
+from septum.protocol.roster_views import RosterView
 from septum.protocol.timeline import RoundLine
-from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloView
+from septum.protocol.views import AppView, JournalView, ModelView, RunView, SiloModelView, SiloView
 
 T = TypeVar("T")
 FILE_TYPE = "application/octet-stream"
@@ -51,6 +52,15 @@ class ModelPage:
 
     items: tuple[ModelView, ...]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SiloModelPage:
+    """Silos' own models, by round and silo. `why` there are none, where the run does not keep them; else empty."""
+
+    items: tuple[SiloModelView, ...]
+    next: str | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,14 @@ class TokenPage:
     """Personal tokens, newest first."""
 
     items: tuple[TokenView, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RosterPage:
+    """Rosters, newest first."""
+
+    items: tuple[RosterView, ...]
     next: str | None
 
 

@@ -82,7 +82,7 @@ class Conditional:
         asked = {"method": "GET", "path": thing, "raw_path": thing.encode(), "query_string": b""}
         look = {**scope, **asked, "headers": [one for one in sent if one[0].lower() not in left_out]}
         await self._app(look, _nothing, _Tagging(kept, ""))
-        if kept.status not in _NOT_THEIRS and not (kept.status == 200 and _names(wanted, kept.tag)):
+        if kept.status not in _NOT_THEIRS and not (kept.status == 200 and is_named(wanted, kept.tag)):
             raise PreconditionError(
                 f"{thing} is not what If-Match says any more; nothing was changed",
                 hint="GET it again, and decide anew",
@@ -130,7 +130,7 @@ class _Tagging:
     async def _begin(self, message: Message) -> None:
         if message["status"] == 200 and _header(message, b"content-type").startswith(_JSON.decode()):
             self.start = message
-        elif message["status"] in (200, 206) and _names(self.known, _header(message, b"etag")):
+        elif message["status"] in (200, 206) and is_named(self.known, _header(message, b"etag")):
             await self._not_modified(message)
         else:
             await self.send(message)
@@ -142,7 +142,7 @@ class _Tagging:
         if not _header(start, b"cache-control"):
             more.append((b"cache-control", ASK_AGAIN.encode()))
         tagged: MutableMapping[str, object] = {**start, "headers": [*headers, *more]}
-        if _names(self.known, tag):
+        if is_named(self.known, tag):
             await self._not_modified(tagged)
             return
         await self.send(tagged)
@@ -160,10 +160,10 @@ def named_by(digest: str) -> dict[str, str]:
     return {"etag": f'"{digest}"', "cache-control": FOR_EVER}
 
 
-def _names(wanted: str, tag: str) -> bool:
+def is_named(wanted: str, tag: str) -> bool:
     """Whether a list of tags has this one, or is `*`. Weak ones count: our tags are of the very bytes.
 
-    >>> _names('W/"a", "b"', '"a"'), _names("*", '"a"'), _names("", '"a"'), _names('"a"', "")
+    >>> is_named('W/"a", "b"', '"a"'), is_named("*", '"a"'), is_named("", '"a"'), is_named('"a"', "")
     (True, True, False, False)
     """
     return bool(tag) and any(one.strip().removeprefix("W/") in ("*", tag) for one in wanted.split(","))

@@ -13,9 +13,11 @@ from enum import Enum
 from typing import Union, get_args, get_origin, get_type_hints
 
 from septum.errors import SeptumError
+from septum.protocol.audit import AuditEvent, AuditLine, AuditProof, Record, TreeHead, event_of
 from septum.protocol.codec import Json, to_json, to_tagged_json
 from septum.protocol.description import OfferedDataset
 from septum.protocol.facts import Metrics, ModelMade
+from septum.protocol.feed import Kind
 from septum.protocol.messages import Blob
 from septum.protocol.plan import AppRef, Plan, StrategyRef
 from septum.protocol.privacy import Mode, Strength
@@ -34,6 +36,7 @@ _PLAN = Plan(
     rounds=50,
     strategy=StrategyRef("fedavgm", {"momentum": 0.9}),
 )
+_EVENT = event_of(17, Record(Kind.RUN_SUBMITTED, "ada", {"run": "r-yfcr4jyi5qqj"}), 1_800_000_000.25)
 _WHOLE: Mapping[type, object] = {
     Plan: _PLAN,
     AppRef: _PLAN.app,
@@ -43,6 +46,10 @@ _WHOLE: Mapping[type, object] = {
     OfferedDataset: OfferedDataset("heart", ("age", "sex", "chol"), "300-399"),
     Grant: Grant(Role.RESEARCHER, Scope(Over.PROJECT, "sepsis")),
     JournalView: JournalView(7, 1_800_000_000.25, ModelMade(1, Blob(MODEL, 4_194_304))),
+    AuditEvent: _EVENT,
+    AuditLine: AuditLine(_EVENT.bytes.decode(), "5" * 64),
+    AuditProof: AuditProof(("1" * 64, "2" * 64)),
+    TreeHead: TreeHead(17, _EVENT.at, "3" * 64, "4" * 64),
     PrivacyView: PrivacyView(Mode.RECORD, Strength.ENFORCED, dict.fromkeys(SILOS, 5.0), None),
 }
 _WORDS: Mapping[str, str] = {
@@ -91,7 +98,7 @@ def example_of(hint: object, name: str = "") -> Json:
 
     >>> from septum.protocol.views import PrunedRun
     >>> example_of(PrunedRun)
-    {'run': 'r-yfcr4jyi5qqj', 'models': 1, 'size_bytes': 1}
+    {'run': 'r-yfcr4jyi5qqj', 'models': 1, 'size_bytes': 1, 'silo_models': 1}
     """
     value = value_of(hint, name)
     return to_tagged_json(value) if _is_tagged(hint) else to_json(value)

@@ -21,4 +21,4 @@ async def health(request: Request) -> Response:
     """That it answers, its version, and what it carries."""
     parts = parts_of(request)
     online = sum(silo.status is SiloStatus.ONLINE for silo in parts.silos.views())
-    return answer(HealthView(__version__, parts.started_at, parts.service.unfinished, online))
+    return answer(HealthView(__version__, parts.started_at, parts.service.unfinished, online, parts.labels))

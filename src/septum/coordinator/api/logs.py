@@ -1,4 +1,4 @@
-"""Logs of runs: what their silos' agents and apps said, as far as each silo's policy lets it leave."""
+"""Logs of runs: what agents and apps said, as far as each silo's policy lets it leave, and the coordinator itself."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from septum.coordinator.api.bodies import GIVES_EVENTS
 from septum.coordinator.api.paging import Paged, answer_page, number_after
 from septum.coordinator.api.scopes import of_run
 from septum.coordinator.api.streams import stream
+from septum.protocol.audit import AuditKind
 from septum.protocol.log_lines import LogFilter, LogLevel, LogOrigin, LogView
 from septum.protocol.rights import Right
 
 router = APIRouter(prefix="/runs", tags=["logs"])
 
 READ = Permission(
-    Right.LOG_READ, "Read what the silos of a run told of its log: lines of their agents, and of its app.", of_run
+    Right.LOG_READ,
+    "Read the log of a run: what its silos told of their agents and of its app, and the coordinator's own lines.",
+    of_run,
+    read=AuditKind.LOGS_READ,
 )
 MAX_TEXT_CHARS = 200
 
@@ -59,7 +63,7 @@ async def logs(
 
     silo    told by this one
     level   of this level or above
-    origin  said by the agent, or by the app
+    origin  said by the agent, by the app, or by the coordinator
     since   at this Unix time or later
     round   of this round
     text    with this in it

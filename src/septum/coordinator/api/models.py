@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import FileResponse
 
 from septum.coordinator.api.access import Permission, caller_of, parts_of
 from septum.coordinator.api.bodies import ModelPage, answer, gives_bytes
 from septum.coordinator.api.conditional import named_by
+from septum.coordinator.api.downloads import BlobResponse
 from septum.coordinator.api.paging import Paged, answer_page, answer_part
 from septum.coordinator.api.scopes import of_model, of_run_if_named, scopes_of_run
 from septum.ports.store import RunFilter
+from septum.protocol.audit import AuditKind
 from septum.protocol.rights import Right
 from septum.protocol.views import Pruned
 
@@ -23,6 +24,7 @@ DOWNLOAD = Permission(
     Right.MODEL_DOWNLOAD,
     "Download models, which hold what was learnt from all silos; over a project those of its runs, with `?run=`.",
     of_model,
+    read=AuditKind.MODEL_DOWNLOADED,
 )
 PRUNE = Permission(Right.MODEL_PRUNE, "Remove old models of ended runs from the coordinator's disk, for good.")
 CONTENT_TYPE = "application/vnd.safetensors"
@@ -59,10 +61,20 @@ async def prune(
 
 
 @router.get(
-    "/{digest}", response_class=FileResponse, dependencies=[Depends(DOWNLOAD)], responses=gives_bytes(CONTENT_TYPE)
+    "/{digest}",
+    status_code=200,
+    response_class=BlobResponse,
+    dependencies=[Depends(DOWNLOAD)],
+    responses=gives_bytes(CONTENT_TYPE),
 )
-async def download(request: Request, digest: str, run: str = "") -> FileResponse:
-    """A model's file, in the safetensors layout. `run`: one that made it, for roles over its project."""
-    del run
-    path, name = parts_of(request).service.model_path(digest), digest.partition(":")[2][:16]
-    return FileResponse(path, 200, named_by(digest), CONTENT_TYPE, filename=f"{name}.safetensors")
+async def download(request: Request, digest: str, run: str = "") -> BlobResponse:
+    """A model's file, in the safetensors layout.
+
+    `run`: one that made it, whose file is sent. Without it, for roles over the federation, the newest that has one.
+    """
+    service, name = parts_of(request).service, f"{digest.partition(':')[2][:16]}.safetensors"
+    if run:
+        await service.check_model(run, digest)
+    else:
+        run = await service.run_with(digest)
+    return BlobResponse(service.model(run, digest), named_by(digest), CONTENT_TYPE, name)

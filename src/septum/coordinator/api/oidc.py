@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from septum.coordinator.api.access import CSRF_HEADER, Permission, address_of, p
 from septum.coordinator.api.bodies import answer, private_body, takes
 from septum.coordinator.api.session import keep_in_cookie
 from septum.coordinator.oidc import BEGUN_S, MAX_FIELD_CHARS, Oidc
-from septum.errors import AuthError, ForbiddenError, NotFoundError
+from septum.errors import AuthError, ForbiddenError, NotFoundError, SeptumError
 from septum.protocol.people_views import (
     DeviceQuestion,
     DeviceView,
@@ -26,6 +27,9 @@ from septum.protocol.people_views import (
 router = APIRouter(prefix="/oidc", tags=["oidc"])
 
 BEGIN = Permission(None, "Sign in by the federation's identity provider.", public=True)
+log = logging.getLogger("septum.coordinator.api.oidc")
+
+PAGE_TYPE = "text/html"
 BROWSER_COOKIE = "__Host-septum-oidc"
 _Text = Annotated[str, Query(max_length=MAX_FIELD_CHARS)]
 
@@ -54,10 +58,20 @@ async def begin(request: Request) -> Response:
 
 @router.get("/callback", response_class=RedirectResponse, status_code=303, dependencies=[Depends(BEGIN)])
 async def callback(request: Request, state: _Text = "", code: _Text = "", error: _Text = "") -> Response:
-    """Where the provider sends the browser back to. It goes on to the console, with a session in its cookie."""
-    if error or not code or not state:
-        raise AuthError("the identity provider refused the sign-in", hint="begin again; its own log says more")
-    session = await _oidc(request).come_back(state, code, request.cookies.get(BROWSER_COOKIE, ""))
+    """Where the provider sends the browser back to. It goes on to the console, with a session in its cookie.
+
+    A browser that is refused goes on to the console's sign-in, which says why; who takes no pages gets a problem.
+    """
+    browser = request.cookies.get(BROWSER_COOKIE, "")
+    try:
+        if error or not code or not state:
+            raise AuthError("the identity provider refused the sign-in", hint="begin again; its own log says more")
+        session = await _oidc(request).come_back(state, code, browser)
+    except SeptumError as refused:
+        if PAGE_TYPE not in request.headers.get("accept", ""):
+            raise
+        log.info("oidc_refused", extra={"code": refused.code, "why": refused.message})
+        return RedirectResponse(f"/?refused={refused.code}", 303)
     response = RedirectResponse("/", 303)
     keep_in_cookie(request, response, session.token)
     response.delete_cookie(BROWSER_COOKIE, secure=True, httponly=True, samesite="lax", path="/")

@@ -58,15 +58,19 @@ def matches(text: str, *fields: str) -> bool:
 Q = Annotated[str, Query(max_length=MAX_SEARCH_CHARS, description="Only those with this text in their name or title.")]
 
 
-def answer_page(items: Sequence[object | bytes], following: str | None) -> Response:
-    """A page: `{"items": [...], "next": ...}`. Items that are bytes are JSON already; at the end nothing follows."""
+def answer_page(items: Sequence[object | bytes], following: str | None, **more: Json) -> Response:
+    """A page: `{"items": [...], "next": ...}`. Items that are bytes are JSON already; at the end nothing follows.
+
+    `more`: what else the page says of the whole list.
+    """
     parts = (one if isinstance(one, bytes) else dumps(to_json(one)) for one in items)
-    body = b'{"items":[' + b",".join(parts) + b'],"next":' + dumps(following) + b"}"
+    also = b"".join(b"," + dumps(name) + b":" + dumps(value) for name, value in more.items())
+    body = b'{"items":[' + b",".join(parts) + b'],"next":' + dumps(following) + also + b"}"
     return Response(body, media_type=JSON_TYPE)
 
 
-def answer_part(views: Sequence[T], place: Callable[[T], Place], paging: Paging) -> Response:
-    """The asked part of a list that is here whole. `place` orders it, and names one item alone."""
+def answer_part(views: Sequence[T], place: Callable[[T], Place], paging: Paging, **more: Json) -> Response:
+    """The asked part of a list that is here whole. `place` orders it, and names one item alone; `more` as above."""
     ordered = sorted(views, key=place)
     if paging.after:
         after = _read(paging.after)
@@ -75,7 +79,7 @@ def answer_part(views: Sequence[T], place: Callable[[T], Place], paging: Paging)
         except TypeError:  # of another list
             raise no_cursor(paging.after) from None
     page = ordered[: paging.limit]
-    return answer_page(page, _cursor(place(page[-1])) if len(ordered) > len(page) else None)
+    return answer_page(page, _cursor(place(page[-1])) if len(ordered) > len(page) else None, **more)
 
 
 def _cursor(place: Place) -> str:

@@ -12,6 +12,7 @@ from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.caller import Caller
 from septum.coordinator.people import person_view
 from septum.ports.people import Person
+from septum.protocol.audit import AuditKind
 from septum.protocol.people_views import Grants, InvitationView, NewPerson, PersonView
 from septum.protocol.rights import Right, Role, Scope
 from septum.protocol.rights import organisation as over_organisation
@@ -26,8 +27,13 @@ async def _of_path(request: Request, caller: Caller) -> tuple[Scope, ...]:
     return (over_organisation(person.organisation),)
 
 
-LIST = Permission(Right.USER_READ, "See the people of the organisations over which one has a role.", anywhere)
-READ = Permission(Right.USER_READ, "See a person and their roles.", _of_path)
+LIST = Permission(
+    Right.USER_READ,
+    "See the people of the organisations over which one has a role.",
+    anywhere,
+    read=AuditKind.PEOPLE_READ,
+)
+READ = Permission(Right.USER_READ, "See a person and their roles.", _of_path, read=AuditKind.PEOPLE_READ)
 INVITE = Permission(
     Right.USER_MANAGE, "Invite people into an organisation: whoever holds the link can come in, once.", anywhere
 )

@@ -19,6 +19,7 @@ from septum.coordinator.api.scopes import (
     of_run,
     of_run_if_named,
     of_run_named,
+    of_silo_models,
     of_version,
 )
 from septum.protocol.rights import GIVEN_OVER, RIGHTS, WHO, Over, Right, Role
@@ -49,6 +50,7 @@ _OF: dict[On, str] = {
     of_run: "the run's project",
     of_model: "the run's project, with `?run=`",
     of_run_if_named: "the run's project, with `?run=`; else anything",
+    of_silo_models: "the run's project; where one silo is named, also its organisation",
     of_run_named: "the run's project, with `?run=`",
     of_version: "the project of the version's run",
     of_deployment: "the project of the version's run",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from septum.coordinator.api.access import Permission, anywhere, caller_of, parts_of
 from septum.coordinator.api.bodies import ModelVersionPage, answer, private_body, takes
-from septum.coordinator.api.paging import Paged, answer_part
+from septum.coordinator.api.paging import Paged, Q, answer_part, matches
 from septum.coordinator.api.scopes import of_run_named, of_version
-from septum.protocol.registered import ModelVersionView, NewVersion
+from septum.protocol.registered import ModelStage, ModelVersionView, NewVersion
 from septum.protocol.rights import Right
 
 router = APIRouter(prefix="/models/versions", tags=["models"])
@@ -23,9 +25,16 @@ RETIRE = Permission(Right.MODEL_DEPLOY, "Retire a version: no silo uses it any m
 
 
 @router.get("", response_model=ModelVersionPage, dependencies=[Depends(LIST)])
-async def versions(request: Request, paging: Paged, name: str = "") -> Response:
+async def versions(
+    request: Request,
+    paging: Paged,
+    q: Q = "",
+    name: str = "",
+    stage: Annotated[list[ModelStage] | None, Query(description="That have come so far; may be repeated.")] = None,
+) -> Response:
     """Those that the caller may see, by name and number; of one `name`, or of all."""
-    found = await parts_of(request).registered.versions(caller_of(request), name)
+    found = await parts_of(request).registered.versions(caller_of(request), name, frozenset(stage or ()))
+    found = tuple(one for one in found if matches(q, one.version.name))
     return answer_part(found, lambda one: (one.version.name, one.version.version), paging)
 
 

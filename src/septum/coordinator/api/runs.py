@@ -33,7 +33,7 @@ from septum.protocol.plan import Plan
 from septum.protocol.priority import Priority
 from septum.protocol.rights import Right
 from septum.protocol.run_state import Pause, Prioritise, Resume, Stop
-from septum.protocol.views import RunStatus, RunView
+from septum.protocol.views import RunStatus, RunView, Shredded
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -46,6 +46,11 @@ LIST = Permission(Right.RUN_READ, "See the runs of one's projects; over the fede
 READ = Permission(Right.RUN_READ, "See a run with its plan, its metrics and its journal.", of_run)
 STEER = Permission(Right.RUN_STEER, "Stop, pause and resume a run, and say how soon it begins.", of_run)
 URGE = Permission(Right.RUN_URGE, "Let a run begin before others that wait: priority high.", of_run)
+SHRED = Permission(
+    Right.RUN_SHRED,
+    "Shred a run that has ended: delete its key, its models and all that its silos had sent, for good.",
+    of_run,
+)
 MAX_KEY_CHARS = 200
 _KINDS: dict[str, type[Fact]] = {kind_of(fact): fact for fact in get_args(Fact)}
 
@@ -56,10 +61,11 @@ class RunQuery:
 
     project: str
     statuses: frozenset[RunStatus]
+    asks: bool
     wanted: RunFilter
 
 
-def _query(
+def _query(  # noqa: PLR0913, PLR0917 - one for each thing to look for
     project: Annotated[str, Query(description="Of this project.")] = "",
     app: Annotated[str, Query(description="Of this app: NAME, or NAME==VERSION.")] = "",
     status: Annotated[list[RunStatus] | None, Query(description="That do this now; may be repeated.")] = None,
@@ -69,10 +75,11 @@ def _query(
     q: Annotated[
         str, Query(max_length=MAX_SEARCH_CHARS, description="With this text in id, name, app or submitter.")
     ] = "",
+    asks: Annotated[bool, Query(description="Only those that ask for statistics.")] = False,
 ) -> RunQuery:
     app_name, _, version = app.partition("==")
     wanted = RunFilter(app=app_name, version=version, name=name, submitter=submitter, since=since, text=q)
-    return RunQuery(project, frozenset(status or ()), wanted)
+    return RunQuery(project, frozenset(status or ()), asks, wanted)
 
 
 @router.post("", response_model=RunView, status_code=201, dependencies=[Depends(SUBMIT)], openapi_extra=takes(Plan))
@@ -111,7 +118,7 @@ async def runs(request: Request, paging: Paged, query: Annotated[RunQuery, Depen
         found = await parts.projects.project(caller, query.project, Right.RUN_READ)
         seen = frozenset({found.name} if seen is None else {found.name} & seen)
     wanted = replace(query.wanted, projects=seen)
-    page = await parts.service.runs(query.statuses, wanted, limit=paging.limit, before=paging.after)
+    page = await parts.service.runs(query.statuses, wanted, asks=query.asks, limit=paging.limit, before=paging.after)
     return answer_page([one.view for one in page], page[-1].run_id if len(page) == paging.limit else None)
 
 
@@ -175,6 +182,16 @@ async def priority(request: Request, run_id: str) -> Response:
 async def urge(request: Request, run_id: str) -> Response:
     """Let a run that waits begin before others: its priority is `high` from now on."""
     return answer(await parts_of(request).service.command(run_id, Prioritise(Priority.HIGH), caller_of(request).name))
+
+
+@router.post("/{run_id}/shred", response_model=Shredded, dependencies=[Depends(SHRED)])
+async def shred(request: Request, run_id: str) -> Response:
+    """Delete a run's key and all of its files, for good; its journal, its metrics and its plan stay.
+
+    Of a run that has ended, and of whose models no version is registered and not retired. Asked again it looks for what
+    may be left.
+    """
+    return answer(await parts_of(request).shredding.shred(caller_of(request), run_id))
 
 
 @router.get("/{run_id}/journal", response_model=JournalPage, dependencies=[Depends(READ)])

@@ -14,11 +14,12 @@ from septum.coordinator.api.access import parts_of
 from septum.coordinator.caller import Caller
 from septum.errors import NotFoundError
 from septum.ports.projects import Project
-from septum.protocol.rights import Right, Scope
+from septum.protocol.rights import Right, Scope, organisation
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _OF_VERSIONS = (Right.MODEL_READ, Right.MODEL_APPROVE, Right.MODEL_DEPLOY)
-_OF_RUNS = (Right.RUN_READ, Right.RUN_STEER, Right.MODEL_READ, Right.MODEL_DOWNLOAD)  # any of them: it may be known
+# Any of them: it may be known.
+_OF_RUNS = (Right.RUN_READ, Right.RUN_STEER, Right.MODEL_READ, Right.MODEL_DOWNLOAD, Right.MODEL_INSPECT)
 
 
 async def of_run(request: Request, caller: Caller) -> tuple[Scope, ...]:
@@ -72,6 +73,33 @@ async def of_model(request: Request, caller: Caller) -> tuple[Scope, ...]:
     if all(model.digest != digest for model in await parts_of(request).service.models(run_id)):
         raise NotFoundError(f"run {run_id} has no model {digest[:80]!r}", hint=f"septum model list --run {run_id}")
     return within
+
+
+async def of_silo_models(request: Request, caller: Caller) -> tuple[Scope, ...]:
+    """Of the run that the path names; where one silo's are asked for, also the silo's organisation.
+
+    So a silo's own people reach what is of their silo, and nothing else of a run that they may not see.
+    """
+    run_id = request.path_params["run_id"]
+    silo = request.path_params.get("silo") or request.query_params.get("silo", "")
+    own = await _scopes_of_silo(request, run_id, silo) if silo else ()
+    try:
+        return (*await scopes_of_run(request, caller, run_id), *own)
+    except NotFoundError:
+        if any(caller.may(right, scope) for scope in own for right in (Right.MODEL_READ, Right.MODEL_INSPECT)):
+            return own
+        raise
+
+
+async def _scopes_of_silo(request: Request, run_id: str, silo: str) -> tuple[Scope, ...]:
+    """In what a silo lies that takes part in a run; in nothing, where it does not."""
+    parts = parts_of(request)
+    try:
+        silos = (await parts.service.plan(run_id)).silos
+    except NotFoundError:
+        return ()
+    owner = parts.silos.owner(silo) if silo in silos else ""
+    return (organisation(owner),) if owner else ()
 
 
 async def of_project(request: Request, caller: Caller) -> tuple[Scope, ...]:

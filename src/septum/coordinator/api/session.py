@@ -76,7 +76,10 @@ async def enter(request: Request) -> Response:
 @router.get("", response_model=WhoView, dependencies=[Depends(WHO)])
 async def who(request: Request) -> Response:
     """Who asks."""
-    return answer(who_view(caller_of(request), in_cookie=cookie_of(request) in request.cookies))
+    approve_own = parts_of(request).registered.approve_own
+    return answer(
+        who_view(caller_of(request), in_cookie=cookie_of(request) in request.cookies, approve_own=approve_own)
+    )
 
 
 @router.delete("", status_code=204, dependencies=[Depends(SIGN_OUT)])
@@ -89,11 +92,19 @@ async def sign_out(request: Request) -> Response:
     return response
 
 
-def who_view(caller: Caller, *, in_cookie: bool) -> WhoView:
+def who_view(caller: Caller, *, in_cookie: bool, approve_own: bool) -> WhoView:
     """What somebody is told of themselves."""
     person = caller.person
     rights = tuple(right for right in Right if caller.may_somewhere(right))
     csrf = caller.csrf if in_cookie else ""
     return WhoView(
-        person.name, person.full_name, person.organisation, caller.via.value, person.grants, rights, person.totp, csrf
+        person.name,
+        person.full_name,
+        person.organisation,
+        caller.via.value,
+        person.grants,
+        rights,
+        person.totp,
+        csrf,
+        approve_own,
     )

@@ -54,6 +54,11 @@ INVITE = Permission(
     "Invite a silo of an organisation: whoever holds the token can enrol under its name, once.",
     _of_query,
 )
+RENEW = Permission(
+    Right.SILO_INVITE,
+    "Let a silo bring another key, once: whoever holds the token takes its place.",
+    _of_path,
+)
 REVOKE = Permission(Right.SILO_REVOKE, "Revoke a silo: its key is refused from then on.", _of_path)
 
 
@@ -110,6 +115,12 @@ async def invite(request: Request, name: str, organisation: str = FIRST_ORGANISA
     return answer(
         await parts_of(request).enrolment.invite(name, organisation or FIRST_ORGANISATION, caller_of(request).name), 201
     )
+
+
+@router.post("/{name}/renew", response_model=InviteView, status_code=201, dependencies=[Depends(RENEW)])
+async def renew(request: Request, name: str) -> Response:
+    """A one-time token, valid for 24 hours: with it an enrolled silo brings another key. Its own counts until then."""
+    return answer(await parts_of(request).enrolment.renew(name, caller_of(request).name), 201)
 
 
 @router.delete("/{name}", status_code=204, dependencies=[Depends(REVOKE)])

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from septum.errors import ConfigError, ConflictError, DigestError, NotFoundError, TooLargeError
+from septum.errors import ConfigError, ConflictError, DigestError, NotFoundError, TensorError, TooLargeError
 from septum.ports.blobs import KEPT_OF_SENDER, BlobStore, OffsetError
 from septum.protocol.plan import digest_of
 
@@ -23,6 +24,11 @@ def cut(*chunks: bytes) -> Iterator[bytes]:
     """A stream that breaks after these chunks."""
     yield from chunks
     raise ConnectionResetError("the silo went away")
+
+
+def _read(blobs: BlobStore, area: str, digest: str) -> bytes:
+    with blobs.open(area, digest) as opened:
+        return b"".join(opened.chunks())
 
 
 class BlobStoreContract(ABC):
@@ -45,8 +51,47 @@ class BlobStoreContract(ABC):
         digest = blobs.put("models", data, durable=durable)
         assert digest == digest_of(data)
         assert blobs.get("models", digest) == data
-        assert blobs.path("models", digest).read_bytes() == data
+        assert _read(blobs, "models", digest) == data
         assert blobs.size_bytes("models", digest) == len(data)
+
+    @pytest.mark.parametrize("last", [False, True])
+    @pytest.mark.parametrize("data", [b"", b"abc", BIG], ids=["empty", "small", "big"])
+    def test_an_open_blob_is_read_anywhere(self, blobs: BlobStore, data: bytes, last: bool) -> None:
+        """From any byte to any other, in any order, and no further than its end."""
+        digest = blobs.put("models", data, durable=False)
+        ends = sorted({0, 1, len(data) // 3, 262_143, 262_144, 1_048_576, 1_048_577, len(data) - 1, len(data)})
+        spans = [(a, b) for a in ends for b in ends if 0 <= a <= b <= len(data)]
+        with blobs.open("models", digest, last=last) as opened:
+            assert opened.size_bytes == len(data)
+            for start, stop in reversed(spans):
+                assert b"".join(opened.chunks(start, stop, 65_536)) == data[start:stop]
+            with pytest.raises(TensorError):
+                opened.source.read(len(data), memoryview(bytearray(1)))
+
+    def test_a_file_of_an_open_blob_has_its_bytes_as_they_are(self, blobs: BlobStore) -> None:
+        """A server may send it by itself."""
+        digest = blobs.put("models", BIG, durable=False)
+        with blobs.open("models", digest) as opened:
+            assert opened.file is None or opened.file.read_bytes() == BIG
+
+    @pytest.mark.parametrize("data", [b"few", BIG], ids=["few", "many"])
+    def test_who_reads_a_blob_reads_all_of_it_whatever_becomes_of_it(self, blobs: BlobStore, data: bytes) -> None:
+        """It is stored again, discarded, and its area dropped, and another upload takes its place."""
+        digest = blobs.put("run-1", data, durable=False)
+        with blobs.open("run-1", digest) as opened:
+            blobs.put("run-1", data, durable=False)
+            blobs.discard("run-1", [digest])
+            blobs.append("run-1", digest_of(data[::-1]), [data[::-1]], sender="north")
+            blobs.drop("run-1")
+            assert b"".join(opened.chunks()) == data
+
+    def test_what_is_here_takes_room_until_it_is_dropped(self, blobs: BlobStore) -> None:
+        """At least as much as the bytes are, and no longer than they are here."""
+        empty = blobs.used_bytes()
+        blobs.put("models", BIG, durable=False)
+        assert blobs.used_bytes() >= empty + len(BIG)
+        blobs.drop("models")
+        assert blobs.used_bytes() < empty + len(BIG)
 
     @pytest.mark.parametrize("size", [1, 65_536, 1_048_575, 1_048_577, len(BIG)])
     def test_a_stream_in_chunks_of_any_size_is_the_same_blob(self, blobs: BlobStore, size: int) -> None:
@@ -122,7 +167,30 @@ class BlobStoreContract(ABC):
         blobs.drop("run-1")
         assert blobs.get("models", digest) == b"abc"
         with pytest.raises(NotFoundError):
-            blobs.path("run-1", digest)
+            _read(blobs, "run-1", digest)
+
+    @pytest.mark.parametrize("data", [b"few", BIG], ids=["few", "many"])
+    def test_a_shared_blob_is_in_both_areas_and_each_forgets_its_own(self, blobs: BlobStore, data: bytes) -> None:
+        """One that is discarded may give way to the next upload, but not in the other area."""
+        digest, other = blobs.put("run-1", data, durable=False), data[::-1]
+        for _ in range(2):
+            blobs.share("run-1", digest, "kept-1")
+        blobs.discard("run-1", [digest])
+        self._nothing_of(blobs, data)
+        blobs.append("run-1", digest_of(other), [other], sender="north")
+        assert _read(blobs, "kept-1", digest) == data
+        blobs.drop("run-1")
+        assert blobs.get("kept-1", digest) == data
+        blobs.discard("kept-1", [digest])
+        with pytest.raises(NotFoundError):
+            _read(blobs, "kept-1", digest)
+
+    def test_what_is_not_there_cannot_be_shared(self, blobs: BlobStore) -> None:
+        """And the other area does not have it then."""
+        with pytest.raises(NotFoundError):
+            blobs.share("run-1", ABSENT, "kept-1")
+        with pytest.raises(NotFoundError):
+            _read(blobs, "kept-1", ABSENT)
 
     def test_a_dropped_area_can_be_filled_again(self, blobs: BlobStore) -> None:
         """Dropping is not for ever, and an area that is not there can be dropped."""
@@ -132,14 +200,27 @@ class BlobStoreContract(ABC):
         blobs.put("run-1", b"abc", durable=True)
         assert blobs.get("run-1", digest) == b"abc"
 
+    def test_an_area_tells_what_is_in_it_and_nothing_of_others(self, blobs: BlobStore) -> None:
+        """In order; uploads that were cut are not there yet."""
+        assert list(blobs.digests("models")) == []
+        found = [blobs.put("models", b"%d" % number, durable=number % 2 == 0) for number in range(5)]
+        blobs.put("models-r1", b"another", durable=True)
+        with pytest.raises(ConnectionResetError):
+            blobs.append("models", digest_of(BIG), cut(BIG[:HALF]), sender="north")
+        assert list(blobs.digests("models")) == sorted(found)
+        blobs.discard("models", found[:2])
+        assert list(blobs.digests("models")) == sorted(found[2:])
+        blobs.drop("models")
+        assert list(blobs.digests("models")) == []
+
     def test_discarded_blobs_are_gone_and_the_others_stay(self, blobs: BlobStore) -> None:
         """Those that are not there are ignored."""
         first, second = (blobs.put("run-1", data, durable=False) for data in (b"1", b"2"))
-        blobs.path("run-1", first)
+        _read(blobs, "run-1", first)
         blobs.discard("run-1", [first, ABSENT])
         blobs.discard("run-2", [first])
         assert blobs.get("run-1", second) == b"2"
-        for ask in (blobs.get, blobs.path, blobs.size_bytes):
+        for ask in (blobs.get, partial(_read, blobs), blobs.size_bytes):
             with pytest.raises(NotFoundError, match=first):
                 ask("run-1", first)
 
@@ -149,7 +230,7 @@ class BlobStoreContract(ABC):
         for ask in (
             lambda: blobs.put(area, b"abc", durable=False),
             lambda: blobs.get(area, ABSENT),
-            lambda: blobs.path(area, ABSENT),
+            lambda: _read(blobs, area, ABSENT),
             lambda: blobs.size_bytes(area, ABSENT),
             lambda: blobs.append(area, ABSENT, [b"abc"], sender="north"),
             lambda: blobs.append("models", ABSENT, [b"abc"], sender=area),
@@ -168,7 +249,7 @@ class BlobStoreContract(ABC):
         """In no method."""
         for ask in (
             lambda: blobs.get("models", digest),
-            lambda: blobs.path("models", digest),
+            lambda: _read(blobs, "models", digest),
             lambda: blobs.size_bytes("models", digest),
             lambda: blobs.append("models", digest, [b"abc"], sender="north"),
             lambda: blobs.kept_bytes("models", digest, sender="north"),

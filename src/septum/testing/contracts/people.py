@@ -227,12 +227,14 @@ class PeopleContract(ABC):
         assert stores.sessions.session(SECRET) is None
         assert stores.sessions.session(OTHER) is None
 
-    def test_the_oldest_and_the_expired_sessions_end_when_one_is_opened(self, stores: PeopleStores) -> None:
-        """Of one person the oldest, of everybody the expired."""
+    def test_unused_and_expired_sessions_end_when_one_is_opened(self, stores: PeopleStores) -> None:
+        """Of one person the one that was not used for longest, of everybody the expired."""
         hashes = [sha256(bytes([number])).digest() for number in range(4)]
-        for number, secret in enumerate(hashes):
+        for number, secret in enumerate(hashes[:3]):
             stores.sessions.open(secret, session(float(number)), most=3)
-        assert [stores.sessions.session(secret) is None for secret in hashes] == [True, False, False, False]
+        stores.sessions.touch(hashes[0], at=2.5)  # the oldest is in use
+        stores.sessions.open(hashes[3], session(3.0), most=3)
+        assert [stores.sessions.session(secret) is None for secret in hashes] == [False, True, False, False]
         stores.sessions.open(SECRET, session(1000.0, expires_at=2000.0), most=3)
         assert all(stores.sessions.session(secret) is None for secret in hashes)
 

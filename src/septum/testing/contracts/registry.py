@@ -76,6 +76,17 @@ class RegistryContract(ABC):
             registry.enroll("cleveland", TOKEN, OTHER_KEY, at=6.0)
         assert registry.get("cleveland").public_key == KEY
 
+    def test_an_enrolled_silo_is_invited_again_only_to_bring_another_key(self, registry: SiloRegistry) -> None:
+        """Its own counts until the other one has come."""
+        registry.invite("cleveland", TOKEN, expires_at=100.0)
+        registry.enroll("cleveland", TOKEN, KEY, at=5.0)
+        with pytest.raises(ConflictError, match="already enrolled"):
+            registry.invite("cleveland", OTHER, expires_at=100.0)
+        registry.invite("cleveland", OTHER, expires_at=100.0, renew=True)
+        assert registry.get("cleveland").public_key == KEY
+        renewed = registry.enroll("cleveland", OTHER, OTHER_KEY, at=6.0)
+        assert renewed == registry.get("cleveland") == SiloRecord("cleveland", OTHER_KEY, 6.0, 0.0)
+
     def test_a_repeated_enrolment_gets_the_same_answer(self, registry: SiloRegistry) -> None:
         """Its answer was lost; even after the invitation's time."""
         registry.invite("cleveland", TOKEN, expires_at=100.0)

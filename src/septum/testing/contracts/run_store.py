@@ -13,11 +13,21 @@ import pytest
 
 from septum.errors import ConflictError, NotFoundError
 from septum.ports.store import JournalEntry, Listed, Pending, RunFilter, RunStore, StoredRun, Transition, listed_of
-from septum.protocol.codec import dumps, from_json, loads, to_json
-from septum.protocol.facts import ModelMeasured, RunResumed, SiloJoined
+from septum.protocol.codec import Scalar, dumps, from_json, loads, to_json
+from septum.protocol.facts import ModelMade, ModelMeasured, RunEnded, RunResumed, SiloJoined, SiloLeft
 from septum.protocol.messages import Outcome
+from septum.protocol.run_state import Phase
 from septum.protocol.views import JournalView, ModelView, RunView
-from septum.testing.contracts.samples import COMBINE, DISCARD, FACTS, MODEL, busy_run, ended_run, new_run
+from septum.testing.contracts.samples import (
+    COMBINE,
+    DISCARD,
+    FACTS,
+    MODEL,
+    asking_run,
+    busy_run,
+    ended_run,
+    new_run,
+)
 
 
 class RunStoreContract(ABC):
@@ -149,6 +159,22 @@ class RunStoreContract(ABC):
         store.commit([Transition(new_run("run-a"), 1)], at=2.0)
         assert [stored.run.id for stored, _ in store.unfinished()] == ["run-a"]
 
+    def test_runs_are_found_by_the_models_that_they_made(self, store: RunStore) -> None:
+        """The newest first; a model may be made again, by the same run and by others."""
+        again = replace(MODEL, digest="blake3:" + "9" * 64)
+        made, other = ModelMade(1, MODEL), ModelMade(2, again)
+        for number, name in enumerate(("run-b", "run-a", "run-c")):
+            store.create(new_run(name), (), at=float(number))
+        store.commit([Transition(new_run("run-b"), 1, (), (), (made, other, made))], at=4.0)
+        assert list(store.runs_with_model(MODEL.digest)) == ["run-b"]
+        store.commit([Transition(new_run("run-b"), 2, (), (), (made,))], at=5.0)
+        store.commit([Transition(new_run("run-a"), 1, (), (), (made,))], at=6.0)
+        with pytest.raises(ConflictError):
+            store.commit([Transition(new_run("run-c"), 7, (), (), (made,))], at=7.0)
+        assert list(store.runs_with_model(MODEL.digest)) == ["run-a", "run-b"]
+        assert list(store.runs_with_model(again.digest)) == ["run-b"]
+        assert list(store.runs_with_model("blake3:" + "8" * 64)) == []
+
     def test_the_journal_counts_from_1_without_gaps(self, store: RunStore) -> None:
         """Over creation and commits, for each run by itself, with the time of each commit."""
         store.create(new_run("run-a"), FACTS[:1], at=1.0)
@@ -255,6 +281,22 @@ class RunStoreContract(ABC):
         assert ids(RunFilter(name=new_run("x").plan.name, submitter="grace")) == ["a-2"]
         assert ids(RunFilter(name="heart")) == []
 
+    def test_runs_that_ask_are_told_from_others_by_how_they_look_once_they_have_ended(self, store: RunStore) -> None:
+        """Whatever their hyper-parameters and names are called. Of those at work the store knows nothing."""
+        likely: dict[str, Scalar] = {"app": "}", "asks": True, "attempt": 1}
+        trains = replace(new_run("c").plan, name='},"asks":true,"attempt":', hyper=likely)
+        runs = (asking_run("a"), asking_run("b"), replace(new_run("c"), plan=trains))
+        for number, run in enumerate(runs):
+            over = run if run.id == "b" else replace(run, phase=Phase.ENDED, outcome=Outcome.FINISHED, deadline=None)
+            store.create(over, (), at=float(number))
+
+        def ids(wanted: RunFilter) -> str:
+            return "".join(one.run.id for one in store.page(limit=9, wanted=wanted))
+
+        assert ids(RunFilter(asking=frozenset())) == "a"
+        assert ids(RunFilter(asking=frozenset("b"))) == "ba"
+        assert ids(RunFilter(asking=frozenset("b"), ended=frozenset({Outcome.FINISHED}))) == "a"
+
     def test_lists_show_ended_runs_as_they_are_and_say_that_others_are_at_work(self, store: RunStore) -> None:
         """From the commit on with which they end, until they go on."""
         store.create(busy_run("run-a"), (), at=1.0, project="p", submitter="ada")
@@ -269,6 +311,25 @@ class RunStoreContract(ABC):
         assert [one.run_id for one in store.listed(limit=1, before="run-b")] == ["run-a"]
         store.commit([Transition(busy_run("run-a"), 3)], at=4.0)
         assert store.listed(limit=9)[1] == Listed("run-a")
+
+    def test_a_run_says_when_it_ended_last_and_nothing_while_it_goes_on(self, store: RunStore) -> None:
+        """Also in lists, from the commit on with which it ends."""
+        store.create(busy_run("run-a"), (), at=1.0)
+        end = RunEnded(Outcome.FINISHED, "")
+        seen: list[tuple[float | None, float | None]] = []
+        for version, (run, facts, times) in enumerate(
+            (
+                (busy_run("run-a"), (SiloJoined("a"),), ()),
+                (ended_run("run-a"), (end, SiloLeft("a", "it is over")), (3.5, 3.75)),
+                (busy_run("run-a"), (RunResumed(),), ()),
+                (ended_run("run-a"), (end,), ()),
+            ),
+            start=1,
+        ):
+            store.commit([Transition(run, version, facts=facts, times=times)], at=4.0 + version)
+            (one,) = store.listed(limit=9)
+            seen.append((store.get("run-a").ended_at, from_json(RunView, loads(one.view)).ended_at if one.view else 0))
+        assert seen == [(None, 0), (3.5, 3.5), (None, 0), (8.0, 8.0)]
 
     def test_facts_of_some_kinds_are_read_alone(self, store: RunStore) -> None:
         """What is written in a fact does not make it one of another kind."""

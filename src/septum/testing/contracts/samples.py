@@ -7,7 +7,8 @@ from dataclasses import replace
 from septum.protocol import run as machine
 from septum.protocol.facts import Fact, Metrics, ModelMeasured, SiloJoined, SiloReported
 from septum.protocol.messages import Blob, Outcome, Stage
-from septum.protocol.plan import AppRef, EarlyStopping, Plan, StrategyRef, digest_of
+from septum.protocol.plan import AppRef, EarlyStopping, Masking, Plan, StrategyRef, digest_of
+from septum.protocol.query import Query, QueryColumn
 from septum.protocol.run_state import Best, Combine, Contribution, Discard, Phase, Presence, Run
 
 SILOS = ("cleveland", "hungary")
@@ -33,6 +34,20 @@ def new_run(run_id: str) -> Run:
         rounds=3,
         strategy=StrategyRef("fedadam", {"server_lr": 0.1}),
         early_stopping=EarlyStopping(),
+    )
+    return machine.create(run_id, plan, 0.0)[0]
+
+
+def asking_run(run_id: str) -> Run:
+    """A run that asks for statistics, as the run machine makes it."""
+    plan = Plan(
+        name="statistics of heart-disease",
+        app=new_run(run_id).plan.app,
+        hyper={},
+        silos=SILOS,
+        rounds=1,
+        masking=Masking(),
+        query=Query((QueryColumn("age"),)),
     )
     return machine.create(run_id, plan, 0.0)[0]
 

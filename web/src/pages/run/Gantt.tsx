@@ -69,7 +69,7 @@ export function Gantt({ attempts, part, zero, selected, show, select }: Props) {
     </Tooltip>
   );
   return (
-    <Stack gap={4} component="section" aria-label="The whole run">
+    <Stack gap="xs" component="section" aria-label="The whole run">
       <Group gap={6}>
         {button("Nearer", "+", zoomed(part, all, NEARER), false)}
         {button("Farther", "−", zoomed(part, all, 1 / NEARER), far)}

@@ -1,4 +1,5 @@
 import { MantineProvider } from "@mantine/core";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { act, fireEvent, render, screen } from "@testing-library/react";
 import { MemoryRouter, useLocation } from "react-router";
 import { beforeEach, expect, it, vi } from "vitest";
@@ -44,10 +45,12 @@ function Address() {
 function shown(status = "training", at = "/") {
   return render(
     <MantineProvider env="test">
-      <MemoryRouter initialEntries={[at]}>
-        <Logs run={run(status)} />
-        <Address />
-      </MemoryRouter>
+      <QueryClientProvider client={new QueryClient()}>
+        <MemoryRouter initialEntries={[at]}>
+          <Logs run={run(status)} />
+          <Address />
+        </MemoryRouter>
+      </QueryClientProvider>
     </MantineProvider>,
   );
 }
@@ -104,4 +107,28 @@ it("an empty log has the command that asks for the same", async () => {
   await screen.findByText("septum log show r-1 --silo bern --level info");
   expect(screen.queryByRole("button", { name: "Stop following" })).toBeNull();
   expect(commandOf("r-1", { silo: "", level: "error", round: "2", text: "a b" })).toBe("septum log show r-1 --level error --round 2 --text 'a b'");
+});
+
+it("all that is like this is downloaded page by page, also what is not on the page", async () => {
+  const kept: Blob[] = [];
+  Object.assign(URL, { createObjectURL: (blob: Blob) => `blob:${kept.push(blob)}`, revokeObjectURL: () => undefined });
+  const lines = [line(1, "first"), line(2, "second", { level: "error" }), line(3, "1 line of this silo is missing here", { origin: "coordinator", silo: "" })];
+  server.answer = ({ searchParams }) => {
+    const after = searchParams.get("after");
+    if (after === null) return Response.json({ items: lines.slice(2), next: null });
+    return Response.json({ items: lines.slice(Number(after), Number(after) + 2), next: after === "0" ? "2" : null });
+  };
+  shown("finished", "/?silo=basel");
+  fireEvent.click(await screen.findByRole("button", { name: "Download" }));
+  await vi.waitFor(() => expect(kept).toHaveLength(1));
+  const text = await new Promise((done) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result);
+    reader.readAsText(kept[0] as Blob);
+  });
+  expect(kept[0]?.type).toBe("text/plain");
+  expect(text).toBe(
+    "1970-01-01T00:16:41.000Z info basel round 1 first\n1970-01-01T00:16:42.000Z error basel round 1 second\n1970-01-01T00:16:43.000Z info coordinator round 1 1 line of this silo is missing here\n",
+  );
+  expect(server.asked.filter((asked) => asked.searchParams.has("after")).map((asked) => [asked.searchParams.get("after"), asked.searchParams.get("silo")])).toEqual([["0", "basel"], ["2", "basel"]]);
 });

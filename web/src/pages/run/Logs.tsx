@@ -1,13 +1,15 @@
 /** What did the silos tell of a run's log? Lines by silo, level and round, the newest last, and new ones as they come. */
 import { Badge, Button, Group, Select, Stack, Text } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
 import { memo, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
-import { useLog } from "../../api/logs";
-import type { Run } from "../../api/queries";
-import { ENDED, Empty, Failure, Waiting } from "../../components/Bits";
-import { Sought } from "../../components/Sought";
-import { quoted } from "../../lib/format";
-import { dropped, LEVELS, type Line, type Wanted, wantedIn } from "../../lib/lines";
+import { everyLine, useLog } from "../../api/logs";
+import { ENDED, type Run } from "../../api/queries";
+import { Empty, Failure, Waiting } from "../../components/Bits";
+import { beside, Sought } from "../../components/Sought";
+import { clock, exactly, quoted } from "../../lib/format";
+import { dropped, LEVELS, type Line, type Wanted, wantedIn, written } from "../../lib/lines";
+import { save } from "../../lib/save";
 
 const NEAR_PX = 40; // of the end: whoever is there follows
 
@@ -24,6 +26,7 @@ export function Logs({ run }: { run: Run }) {
   const [stoppedAt, setStoppedAt] = useState<number | null>(null); // the last line that is shown while nothing is to move
   const reading = useRef(false);
   const log = useLog(run.id, wanted, ended, reading);
+  const take = useMutation({ mutationFn: async () => save(`${run.id}.log`, new Blob([written(await everyLine(run.id, wanted))], { type: "text/plain" })) });
   const lines = log.shown?.lines;
   const seen = useMemo(() => (stoppedAt === null || ended ? lines : lines?.filter((one) => one.seq <= stoppedAt)), [lines, stoppedAt, ended]);
   const waiting = (lines?.length ?? 0) - (seen?.length ?? 0);
@@ -43,10 +46,15 @@ export function Logs({ run }: { run: Run }) {
   return (
     <Stack>
       <Group gap="sm">
-        <Select aria-label="Silo" placeholder="Every silo" data={run.silos.map((one) => one.name)} value={wanted.silo || null} onChange={(value) => change("silo", value)} clearable w={{ base: "100%", xs: 170 }} />
-        <Select aria-label="Level" data={LEVELS.map((one) => ({ value: one, label: one === "error" ? "errors" : `${one} and above` }))} value={wanted.level} onChange={(value) => change("level", value)} allowDeselect={false} w={{ base: "100%", xs: 180 }} />
-        <Sought aria-label="Round" placeholder="Every round" inputMode="numeric" value={wanted.round} set={(value) => change("round", value.replace(/\D/g, "").slice(0, 6), true)} w={{ base: "100%", xs: 120 }} />
-        <Sought aria-label="Text" placeholder="With this text" maxLength={200} value={wanted.text} set={(value) => change("text", value, true)} w={{ base: "100%", xs: 200 }} />
+        <Select aria-label="Silo" placeholder="Every silo" data={run.silos.map((one) => one.name)} value={wanted.silo || null} onChange={(value) => change("silo", value)} clearable w={beside(170, "xs")} />
+        <Select aria-label="Level" data={LEVELS.map((one) => ({ value: one, label: one === "error" ? "errors" : `${one} and above` }))} value={wanted.level} onChange={(value) => change("level", value)} allowDeselect={false} w={beside(180, "xs")} />
+        <Sought aria-label="Round" placeholder="Every round" inputMode="numeric" value={wanted.round} set={(value) => change("round", value.replace(/\D/g, "").slice(0, 6), true)} w={beside(120, "xs")} />
+        <Sought aria-label="Text" placeholder="With this text" maxLength={200} value={wanted.text} set={(value) => change("text", value, true)} w={beside(200, "xs")} />
+        {seen && seen.length > 0 && (
+          <Button variant="default" onClick={() => take.mutate()} loading={take.isPending}>
+            Download
+          </Button>
+        )}
         {!ended && log.shown && (
           <Group gap="sm" ml="auto">
             <Badge variant="dot" color={log.mode === "live" && stoppedAt === null ? "teal" : "orange"} tt="none" data-testid="log-mode">
@@ -65,6 +73,7 @@ export function Logs({ run }: { run: Run }) {
         )}
       </Group>
       <Failure error={log.error} retry={log.again} />
+      <Failure error={take.error} />
       {!log.shown && !log.error && <Waiting />}
       {seen?.length === 0 && (
         <Empty title={filtered ? "No line is like this" : "No silo has told a line"} command={commandOf(run.id, wanted)}>
@@ -138,12 +147,12 @@ const Row = memo(function Row({ line }: { line: Line }) {
     );
   return (
     <div className="log-line" data-level={line.level}>
-      <time dateTime={time.toISOString()} title={time.toString()}>
-        {time.toLocaleTimeString()}
+      <time dateTime={time.toISOString()} title={exactly(line.at)}>
+        {clock(line.at)}
       </time>
       <span className="log-level">{line.level}</span>
-      <span className="log-silo" title={`${line.silo}, ${line.origin}, round ${line.round}`}>
-        {line.silo}
+      <span className="log-silo" title={`${[line.silo, line.origin].filter(Boolean).join(", ")}, round ${line.round}`}>
+        {line.silo || "coordinator"}
       </span>
       <span className="log-text">{line.text}</span>
     </div>

@@ -1,5 +1,5 @@
 /** Which models did a run make, which is the best, and how does one get them? */
-import { Anchor, Badge, Button, Drawer, Group, Modal, Pagination, SegmentedControl, Stack, Table, Text, Title, UnstyledButton } from "@mantine/core";
+import { Anchor, Badge, Button, Drawer, Group, Modal, Pagination, SegmentedControl, Stack, Table, Text, UnstyledButton } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { Link, useSearchParams } from "react-router";
@@ -12,6 +12,7 @@ import { fileOf, Origin, StageBadge } from "../../components/Origin";
 import { Register } from "../../components/Register";
 import { bytes, figure } from "../../lib/format";
 import { best, METRICS, type MetricName } from "../../lib/metrics";
+import { Own } from "./Own";
 
 const PAGE = 25;
 
@@ -143,43 +144,6 @@ function Card({ run, model, entries, register }: { run: Run; model: Model; entri
       </Group>
       <Command>{`septum model card ${run.id} --round ${model.round}`}</Command>
     </Stack>
-  );
-}
-
-/** What became of the silos' own models: a row each, and how its steward finds it. */
-export function Own({ run }: { run: Run }) {
-  return (
-    <section aria-label="The silos’ own models">
-      <Title order={2} size="h5" mb={4}>
-        The silos&apos; own models
-      </Title>
-      <Text size="sm" c="dimmed" mb="xs">
-        {run.masked
-          ? "This run was masked: the coordinator learnt sums alone."
-          : "The coordinator combined what each silo sent, and keeps the result alone."}{" "}
-        A silo keeps one of its own at the end where the app has parameters that never leave it, or the run was personalised.
-      </Text>
-      <Table.ScrollContainer minWidth={280}>
-        <Table aria-label="The silos’ own models">
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>Silo</Table.Th>
-              <Table.Th>Its own model</Table.Th>
-              <Table.Th>For its steward</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {run.silos.map((silo) => (
-              <Table.Tr key={silo.name}>
-                <Table.Td>{silo.name}</Table.Td>
-                <Table.Td>{run.masked ? "never left the silo" : "not kept"}</Table.Td>
-                <Table.Td className="mono">septum silo model list</Table.Td>
-              </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
-    </section>
   );
 }
 

@@ -1,13 +1,14 @@
 /** How far is a run, whom does it wait for, and how good is its model? Live, while it goes on. */
-import { Alert, Anchor, Badge, Box, Button, Group, Paper, Progress, SegmentedControl, SimpleGrid, Stack, Table, Text, Title } from "@mantine/core";
+import { Alert, Badge, Box, Button, Group, Paper, Progress, SegmentedControl, SimpleGrid, Stack, Table, Text, Title } from "@mantine/core";
 import { useEffect, useMemo, useState } from "react";
-import { Link } from "react-router";
 import type { Journal } from "../../api/journal";
-import type { Run } from "../../api/queries";
+import { ENDED, type Run } from "../../api/queries";
 import { Chart } from "../../components/Chart";
-import { ENDED, Empty, When } from "../../components/Bits";
-import { duration, figure } from "../../lib/format";
-import { curves, METRICS, type MetricName } from "../../lib/metrics";
+import { Empty, When } from "../../components/Bits";
+import { SiloCell } from "../../components/SiloCell";
+import { clock, duration, exactly, figure } from "../../lib/format";
+import { curves, METRICS, metricsCsv, type MetricName } from "../../lib/metrics";
+import { save } from "../../lib/save";
 import { courses, openings, remaining } from "../../lib/silos";
 import { words } from "../../lib/words";
 
@@ -25,8 +26,8 @@ export function Overview({ run, journal }: { run: Run; journal: Journal }) {
 
 function Standing({ run, journal }: { run: Run; journal: Journal }) {
   const ended = ENDED.includes(run.status);
-  const awaited = run.silos.filter((silo) => silo.awaited).map((silo) => silo.name);
-  const left = ended ? undefined : remaining(journal.entries, run.finished_rounds, run.rounds);
+  const awaited = run.status === "paused" ? [] : run.silos.filter((silo) => silo.awaited).map((silo) => silo.name);
+  const left = ended || run.status === "paused" ? undefined : remaining(journal.entries, run.finished_rounds, run.rounds);
   const colour = { finished: "teal", failed: "red", stopped: "gray" }[run.status as string] ?? "cyan";
   const last = journal.entries.at(-1);
   const first = journal.entries[0];
@@ -34,7 +35,7 @@ function Standing({ run, journal }: { run: Run; journal: Journal }) {
     <Paper withBorder p="md">
       <Group justify="space-between" mb="xs">
         <Text fw={600} data-testid="rounds">
-          {ended ? `${run.finished_rounds} of ${run.rounds} rounds` : `Round ${run.round} of ${run.rounds}`}
+          {run.asks ? "A question, without training" : ended ? `${run.finished_rounds} of ${run.rounds} rounds` : `Round ${run.round} of ${run.rounds}`}
         </Text>
         <Group gap="xs">
           {left !== undefined && (
@@ -55,19 +56,21 @@ function Standing({ run, journal }: { run: Run; journal: Journal }) {
         </Group>
       </Group>
       <Progress
-        value={(100 * run.finished_rounds) / run.rounds}
+        value={run.asks && run.status === "finished" ? 100 : (100 * run.finished_rounds) / run.rounds}
         size="lg"
         color={colour}
         striped={!ended}
         animated={!ended && run.status !== "paused"}
-        aria-label={`${run.finished_rounds} of ${run.rounds} rounds`}
+        aria-label={run.asks ? run.status : `${run.finished_rounds} of ${run.rounds} rounds`}
       />
       <Group justify="space-between" mt="xs">
         <Text size="sm" c={ended ? "dimmed" : undefined} aria-live="polite">
           {ended
             ? run.metrics
               ? `Last model: ROC-AUC ${figure(run.metrics.roc_auc)}, accuracy ${figure(run.metrics.accuracy)}, log loss ${figure(run.metrics.log_loss)} on ${run.metrics.rows} test rows`
-              : "No model was measured"
+              : run.asks
+                ? "No model is made: the silos count."
+                : "No model was measured"
             : awaited.length
               ? `Waiting for ${awaited.join(", ")}`
               : run.status === "queued"
@@ -96,11 +99,11 @@ function Standing({ run, journal }: { run: Run; journal: Journal }) {
   );
 }
 
-const PRESENCE: Record<Run["silos"][number]["presence"], [string, string]> = {
-  invited: ["invited", "indigo"],
-  active: ["takes part", "teal"],
-  absent: ["away", "orange"],
-  refused: ["refuses", "red"],
+const PRESENCE: Record<Run["silos"][number]["presence"], [now: string, colour: string, then: string]> = {
+  invited: ["invited", "indigo", "did not come"],
+  active: ["takes part", "teal", "took part"],
+  absent: ["away", "orange", "away at the end"],
+  refused: ["refuses", "red", "refused"],
 };
 
 function SilosOfRun({ run, journal }: { run: Run; journal: Journal }) {
@@ -117,40 +120,40 @@ function SilosOfRun({ run, journal }: { run: Run; journal: Journal }) {
             <Table.Tr>
               <Table.Th>Silo</Table.Th>
               <Table.Th>State</Table.Th>
-              <Table.Th ta="right">Last round</Table.Th>
-              <Table.Th ta="right" visibleFrom="sm">
-                Work in it
-              </Table.Th>
-              <Table.Th visibleFrom="sm">Reported</Table.Th>
+              {!run.asks && (
+                <>
+                  <Table.Th ta="right">Last round</Table.Th>
+                  <Table.Th ta="right" visibleFrom="sm">
+                    Work in it
+                  </Table.Th>
+                  <Table.Th visibleFrom="sm">Reported</Table.Th>
+                </>
+              )}
             </Table.Tr>
           </Table.Thead>
           <Table.Tbody>
             {run.silos.map((silo) => {
               const course = found.get(silo.name);
-              const [text, colour] = PRESENCE[silo.presence];
-              const waits = silo.awaited && !ended;
+              const [now_, colour, then] = PRESENCE[silo.presence];
+              const text = ended ? then : now_;
+              const waits = silo.awaited && !ended && run.status !== "paused";
               return (
                 <Table.Tr key={silo.name}>
-                  <Table.Td>
-                    <Anchor component={Link} to={`/silos/${silo.name}`}>
-                      {silo.name}
-                    </Anchor>
-                    {silo.problem && (
-                      <Text size="xs" c="red" className="wrap-anywhere">
-                        {silo.problem}
-                      </Text>
-                    )}
-                  </Table.Td>
+                  <SiloCell silo={silo} />
                   <Table.Td>
                     <Badge color={waits ? "blue" : colour} variant={waits ? "filled" : "light"} tt="none">
                       {waits ? (since && run.status === "training" ? (now - since < 1 ? "works" : `works, ${duration(now - since)}`) : "awaited") : text}
                     </Badge>
                   </Table.Td>
-                  <Table.Td ta="right">{course ? course.round : "–"}</Table.Td>
-                  <Table.Td ta="right" visibleFrom="sm">
-                    {course?.workS ? duration(course.workS) : "–"}
-                  </Table.Td>
-                  <Table.Td visibleFrom="sm">{course ? <When unix={course.at} relative /> : "–"}</Table.Td>
+                  {!run.asks && (
+                    <>
+                      <Table.Td ta="right">{course ? course.round : "–"}</Table.Td>
+                      <Table.Td ta="right" visibleFrom="sm">
+                        {course?.workS ? duration(course.workS) : "–"}
+                      </Table.Td>
+                      <Table.Td visibleFrom="sm">{course ? <When unix={course.at} relative /> : "–"}</Table.Td>
+                    </>
+                  )}
                 </Table.Tr>
               );
             })}
@@ -205,6 +208,9 @@ function Curves({ run, journal, ended }: { run: Run; journal: Journal; ended: bo
             <SegmentedControl size="xs" value={each} onChange={setEach} aria-label="Whose" data={[{ value: "all", label: "All silos" }, { value: "each", label: "Each silo" }]} />
           )}
           <SegmentedControl size="xs" value={second} onChange={(value) => setSecond(value as MetricName)} aria-label="Second chart" data={[{ value: "log_loss", label: "Log loss" }, { value: "accuracy", label: "Accuracy" }]} />
+          <Button variant="default" size="compact-sm" onClick={() => save(`${run.id}-metrics.csv`, new Blob([metricsCsv([{ id: run.id, entries: journal.entries }])], { type: "text/csv" }))}>
+            All metrics as CSV
+          </Button>
         </Group>
       </Group>
       <SimpleGrid cols={{ base: 1, md: 2 }}>
@@ -242,8 +248,8 @@ function Happened({ journal }: { journal: Journal }) {
       <Box component="ol" m={0} p={0} style={{ listStyle: "none" }}>
         {shown.map((entry) => (
           <Group key={entry.seq} component="li" gap="md" wrap="nowrap" align="baseline" py={3}>
-            <Text size="xs" c="dimmed" miw={70} title={new Date(entry.at * 1000).toString()}>
-              {new Date(entry.at * 1000).toLocaleTimeString()}
+            <Text size="xs" c="dimmed" miw={70} title={exactly(entry.at)}>
+              {clock(entry.at)}
             </Text>
             <Text size="sm" c={entry.tone === "bad" ? "red" : undefined} className="wrap-anywhere">
               {entry.text}

@@ -8,6 +8,7 @@ import { Command, Fact } from "../../components/Bits";
 export function Privacy({ run }: { run: Run }) {
   const { can } = useSession();
   const plan = useQuery(planQuery(run.id)).data;
+  const noise = plan?.query?.noise;
   const app = useQuery({ ...descriptionQuery(can("app.read") ? run.app.digest : ""), retry: false, throwOnError: false }).data;
   return (
     <Stack>
@@ -26,7 +27,7 @@ export function Privacy({ run }: { run: Run }) {
               ? "Silos mask what they send, and the masks cancel in the sum. The coordinator learns sums over the silos that reported, and no silo's own numbers."
               : "The coordinator sees what each silo sends: its update and its metrics. Every silo's own policy had to allow that."}
           </Text>
-          {plan?.masking && (
+          {plan?.masking && !run.asks && (
             <SimpleGrid cols={2} mt="sm" component="dl" m={0}>
               <Fact name="Largest change of a number">{plan.masking.max_update}</Fact>
               <Fact name="Most rows of a silo">{plan.masking.max_weight}</Fact>
@@ -40,8 +41,8 @@ export function Privacy({ run }: { run: Run }) {
             <Title order={2} size="h5">
               Differential privacy
             </Title>
-            <Badge color={run.privacy ? "teal" : "gray"} variant="light" tt="none">
-              {run.privacy ? run.privacy.strength : "none"}
+            <Badge color={run.privacy || noise ? "teal" : "gray"} variant="light" tt="none">
+              {run.privacy ? run.privacy.strength : noise ? "noise" : "none"}
             </Badge>
           </Group>
           {run.privacy ? (
@@ -69,6 +70,12 @@ export function Privacy({ run }: { run: Run }) {
                 </Table.Tbody>
               </Table>
             </>
+          ) : run.asks ? (
+            <Text size="sm">
+              {noise
+                ? `Each silo adds noise to its own numbers: what it sends costs each of its rows epsilon ${noise.epsilon} at delta ${noise.delta}, which its ledger pays.`
+                : "The sums are exact. Small counts are hidden from whoever reads the answer, which is no proof of privacy."}
+            </Text>
           ) : (
             <Text size="sm">
               Silos train without noise. A model can tell something about single rows to whoever attacks it; docs/attacks.md has how much.
@@ -76,7 +83,7 @@ export function Privacy({ run }: { run: Run }) {
           )}
         </Paper>
       </SimpleGrid>
-      {app && (
+      {app && !run.asks && (
         <Paper withBorder p="md">
           <Title order={2} size="h5" mb="xs">
             What may leave a silo

@@ -2,22 +2,23 @@
 import { Anchor, Button, Group, Modal, Stack, Tabs, Text, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useEffect, useRef, useState } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 import { api, told } from "../../api/client";
 import { useJournal } from "../../api/journal";
-import { type Run, runQuery } from "../../api/queries";
+import { ENDED, type Run, runQuery } from "../../api/queries";
 import { useSession } from "../../api/session";
-import { Copy, ENDED, Empty, Failure, Heading, RunStatus, Waiting, When } from "../../components/Bits";
+import { Copy, Empty, Failure, Heading, RunStatus, Waiting, When } from "../../components/Bits";
+import { later } from "../../components/Later";
+import { TABS } from "../../pages";
 import { Overview } from "./Overview";
 
-// Only the overview comes with the page: it is what most people look at.
-const Models = lazy(() => import("./Models").then((tab) => ({ default: tab.Models })));
-const Timeline = lazy(() => import("./Timeline").then((tab) => ({ default: tab.Timeline })));
-const Logs = lazy(() => import("./Logs").then((tab) => ({ default: tab.Logs })));
-const System = lazy(() => import("./System").then((tab) => ({ default: tab.System })));
-const Privacy = lazy(() => import("./Privacy").then((tab) => ({ default: tab.Privacy })));
-const Settings = lazy(() => import("./Settings").then((tab) => ({ default: tab.Settings })));
+const Models = later(TABS["pages/run/Models.tsx"]);
+const Timeline = later(TABS["pages/run/Timeline.tsx"]);
+const Logs = later(TABS["pages/run/Logs.tsx"]);
+const System = later(TABS["pages/run/System.tsx"]);
+const Privacy = later(TABS["pages/run/Privacy.tsx"]);
+const Settings = later(TABS["pages/run/Settings.tsx"]);
 
 const IN_TIME = ["timeline", "logs", "system"]; // tabs that show the same silo, round and part of the time
 const KEPT = ["silo", "round", "from", "to", "span"];
@@ -36,7 +37,12 @@ export function RunPage() {
   const [query] = useSearchParams();
   const { can } = useSession();
   const run = useQuery(runQuery(id));
-  const journal = useJournal(id);
+  const journal = useJournal(id, run.data !== undefined && ENDED.includes(run.data.status));
+  const tabs = useRef<HTMLDivElement>(null);
+  const there = run.data !== undefined;
+  useEffect(() => {
+    if (there) tabs.current?.querySelector(`[aria-selected=true]`)?.scrollIntoView({ block: "nearest", inline: "nearest" }); // a narrow screen has no room for all
+  }, [tab, there]);
   if (run.isPending) return <Waiting />;
   if (!run.data)
     return (
@@ -67,15 +73,27 @@ export function RunPage() {
             <span>
               submitted <When unix={run.data.created_at} />
             </span>
-            <span className="mono">{run.data.id}</span>
-            <Copy text={run.data.id} label="Copy the run's id" />
+            {run.data.shredded_at && (
+              <span>
+                shredded <When unix={run.data.shredded_at} /> by {run.data.shredded_by}
+              </span>
+            )}
+            <Group gap={4} wrap="nowrap" component="span" display="inline-flex">
+              <span className="mono whole">{run.data.id}</span>
+              <Copy text={run.data.id} label="Copy the run's id" />
+            </Group>
           </Group>
         }
       >
+        {run.data.asks && (
+          <Button component={Link} to={`/statistics/${id}`}>
+            The answer
+          </Button>
+        )}
         <Steer run={run.data} />
       </Heading>
       <Tabs value={tab} onChange={(next) => void navigate(tabOf(id, tab, next ?? "overview", query))} keepMounted={false}>
-        <Tabs.List mb="lg" style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
+        <Tabs.List ref={tabs} mb="lg" style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }}>
           <Tabs.Tab value="overview">Overview</Tabs.Tab>
           {models && <Tabs.Tab value="models">Models</Tabs.Tab>}
           <Tabs.Tab value="timeline">Timeline</Tabs.Tab>
@@ -143,7 +161,7 @@ function Steer({ run }: { run: Run }) {
           Pause
         </Button>
       )}
-      {can("run.steer") && (run.status === "paused" || run.status === "stopped" || run.status === "failed") && (
+      {can("run.steer") && !run.shredded_at && (run.status === "paused" || run.status === "stopped" || run.status === "failed") && (
         <Button onClick={() => act.mutate("resume")} loading={act.isPending && act.variables === "resume"}>
           Resume
         </Button>

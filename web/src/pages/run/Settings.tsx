@@ -40,6 +40,7 @@ export function Settings({ run }: { run: Run }) {
           <Fact name="Gathering">{duration(plan.gather_s ?? 0)}</Fact>
           <Fact name="Deadline of an attempt">{duration(plan.deadline_s ?? 0)}</Fact>
           <Fact name="Attempts of a round">{plan.attempts}</Fact>
+          <Fact name="Aggregator">{plan.aggregator ?? "any"}</Fact>
           <Fact name="The plan's digest">
             <Digest digest={run.plan_digest} />
           </Fact>

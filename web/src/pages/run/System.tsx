@@ -4,9 +4,9 @@ import { useQueries } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useSearchParams } from "react-router";
 import { api, type Schemas, told } from "../../api/client";
-import type { Run } from "../../api/queries";
+import { ENDED, type Run } from "../../api/queries";
 import { Chart } from "../../components/Chart";
-import { ENDED, Empty, Failure, Waiting } from "../../components/Bits";
+import { Empty, Failure, Waiting } from "../../components/Bits";
 import type { Curve } from "../../lib/metrics";
 
 type Series = Schemas["SystemSeries"];
@@ -14,12 +14,13 @@ type Reading = keyof Schemas["Readings"];
 const POINTS = 300;
 const FINE_POINTS = 2000; // where a part of the time is looked at
 const FRESH_MS = 10_000;
-const SHOWN: { name: Reading; title: string }[] = [
-  { name: "cpu", title: "Processor, % of all cores" },
-  { name: "memory_mb", title: "Memory, MB" },
-  { name: "gpu", title: "GPU, %" },
-  { name: "received_kbs", title: "Received, kB/s" },
-  { name: "sent_kbs", title: "Sent, kB/s" },
+const SHARE = [0, 100] as const;
+const SHOWN: { name: Reading; title: string; digits: number; range?: readonly [number, number] }[] = [
+  { name: "cpu", title: "Processor, % of all cores", digits: 0, range: SHARE },
+  { name: "memory_mb", title: "Memory, MB", digits: 0 },
+  { name: "gpu", title: "GPU, %", digits: 0, range: SHARE },
+  { name: "received_kbs", title: "Received, kB/s", digits: 1 },
+  { name: "sent_kbs", title: "Sent, kB/s", digits: 1 },
 ];
 
 /** Seconds since a run was submitted. */
@@ -96,7 +97,7 @@ export function System({ run }: { run: Run }) {
       )}
       <SimpleGrid cols={{ base: 1, md: 2 }}>
         {charts.map((chart) => (
-          <Chart key={chart.name} title={chart.title} curves={chart.curves} file={`${run.id}-${chart.name.replaceAll("_", "-")}`} group={`${run.id} system`} digits={1} axis="s" />
+          <Chart key={chart.name} title={chart.title} curves={chart.curves} file={`${run.id}-${chart.name.replaceAll("_", "-")}`} group={`${run.id} system`} digits={chart.digits} range={chart.range} axis="s" />
         ))}
       </SimpleGrid>
       {charts.length > 0 && (

@@ -1,0 +1,1 @@
+"""Secrets under a key that lies elsewhere."""
