@@ -13,18 +13,18 @@ from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.sealing.keys import Keys
 from septum.adapters.sealing.segments import FileKey
 from septum.algorithms.gram import gram_matrix
-from septum.coordinator.areas import optimizer_area, silo_models_area
+from septum.coordinator.areas import models_area, optimizer_area, silo_models_area
 from septum.coordinator.combining import Combiner
 from septum.coordinator.effects import _failure
 from septum.coordinator.shelf import Shelf
-from septum.coordinator.spool import Spool
-from septum.errors import NotFoundError, SeptumError, TensorError
+from septum.coordinator.spool import LONG_S, Spool
+from septum.errors import DigestError, NotFoundError, SeptumError, TensorError
 from septum.plugins.strategies import strategy_of
 from septum.protocol import payload, tensors
 from septum.protocol.messages import Blob, Stage, blob_of
 from septum.protocol.plan import StrategyRef
 from septum.protocol.run_state import Combine, CombineRefused, Contribution
-from septum.testing.fakes import MemoryBlobs
+from septum.testing.fakes import FakeClock, MemoryBlobs
 
 BIG = 300_000  # 1.2 MB: several blocks, and files instead of memory
 
@@ -152,6 +152,40 @@ def test_payloads_in_memory_in_files_and_in_sealed_files_give_the_bits_of_whole_
         effect = Combine(Stage.TRAIN, 1, 1, shelf.add("r-1", [model_of(BIG)]), None, contribute(spool, blobs, sent))
         made = combiner.combine(effect, replace(plan_of(), strategy=StrategyRef(rule)), "r-1", spool)
         assert tensors.decode(blobs.get("models-r-1", made.model.digest))["w"].tobytes() == expected.tobytes(), store
+
+
+def rot(blobs, area, digest, place=-1):
+    data = bytearray(blobs._areas[area][digest])
+    data[place] ^= 1
+    blobs._areas[area][digest] = bytes(data)
+
+
+@pytest.mark.parametrize("place", [-1, -4 * BIG])
+@pytest.mark.parametrize("rotten", ["model", "optimizer"])
+def test_nothing_is_made_from_a_model_or_an_optimizers_state_that_has_rotted(rotten, place):
+    blobs, shelf, combiner, spool = parts()
+    first = train(combiner, spool, blobs, adam_plan(), shelf.add("r-1", [model_of(BIG)]), None, BIG)
+    area, digest = {
+        "model": (models_area("r-1"), first.model.digest),
+        "optimizer": (optimizer_area("r-1"), first.optimizer.digest),
+    }[rotten]
+    rot(blobs, area, digest, place)
+    there = {area: list(kept) for area, kept in blobs._areas.items()}
+    with pytest.raises(DigestError, match=f"{digest} has rotted"):
+        train(combiner, spool, blobs, adam_plan(), first.model, first.optimizer, BIG)
+    assert {area: list(kept) for area, kept in blobs._areas.items()} == there
+
+
+def test_a_payload_that_rotted_while_it_lay_for_long_is_not_combined():
+    blobs, shelf, combiner, _ = parts()
+    clock = FakeClock()
+    spool = Spool(blobs, "r-1", complete=True, monotonic=clock.monotonic)
+    found = contribute(spool, blobs, {silo: update(value, BIG) for silo, value in zip(SILOS, (1, 2, 3), strict=True)})
+    rot(blobs, spool.area, found["hungary"].payload.digest)
+    effect = Combine(Stage.TRAIN, 1, 1, shelf.add("r-1", [model_of(BIG)]), None, found)
+    clock.advance(LONG_S + 1)
+    with pytest.raises(DigestError, match=f"{found['hungary'].payload.digest} has rotted"):
+        combiner.combine(effect, plan_of(), "r-1", spool)
 
 
 def test_evaluating_makes_metrics_and_no_model():

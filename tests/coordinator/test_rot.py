@@ -9,13 +9,14 @@ import pytest
 from tests.coordinator.support import SILOS, adam_plan, engine, plan_of, until, work
 
 from septum.adapters.blobs.directory import DirectoryBlobs
-from septum.coordinator.areas import models_area
+from septum.coordinator.areas import models_area, optimizer_area, spool_area
 from septum.coordinator.driver import Pace
+from septum.coordinator.spool import LONG_S
 from septum.protocol import facts
 from septum.protocol.messages import Await, Train, Wait
 from septum.protocol.run_state import Resume
 from septum.protocol.views import RunStatus
-from septum.testing.fakes import MemoryRunStore
+from septum.testing.fakes import FakeClock, MemoryRunStore
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +81,41 @@ async def test_a_model_that_rots_while_nobody_looks_is_noticed_when_it_is_given_
         assert (again.round, told["hungary"].round) == (2, 3)
         await asyncio.gather(*(e.serve(silo) for silo in SILOS))
         assert (await e.service.run(run_id)).model == expected
+
+
+@pytest.mark.parametrize("what", ["model", "optimizer"])
+async def test_what_rots_after_all_silos_have_the_model_is_noticed_by_who_combines(tmp_path, what):
+    plan = adam_plan(rounds=3)
+    expected = await expected_model(plan, BIG)
+    store, blobs = MemoryRunStore(), DirectoryBlobs(tmp_path)
+    async with engine(store, blobs, pace=QUICK) as e:
+        run_id = (await e.service.submit(plan, "k")).id
+        told = await rounds(e, run_id, plan, BIG, 2)
+        run = store.get(run_id).run
+        area = models_area(run_id) if what == "model" else optimizer_area(run_id)
+        rot(blobs.stored_file(area, getattr(run, what).digest))
+        await asyncio.gather(*(e.report(silo, run_id, work(told[silo], silo, BIG)) for silo in SILOS))
+        await asyncio.gather(*(e.serve(silo, BIG) for silo in SILOS))
+        assert (await e.service.run(run_id)).model == expected
+        (lost,) = [fact for fact in await e.facts_of(run_id) if isinstance(fact, facts.ModelLost)]
+        assert lost.round == run.finished
+
+
+async def test_a_report_that_rots_while_the_others_are_waited_for_is_asked_for_again(tmp_path):
+    plan = plan_of(rounds=2)
+    expected = await expected_model(plan, BIG)
+    blobs, clock = DirectoryBlobs(tmp_path), FakeClock()
+    async with engine(None, blobs, clock, pace=QUICK) as e:
+        run_id = (await e.service.submit(plan, "k")).id
+        told = await rounds(e, run_id, plan, BIG, 1)
+        await e.report("hungary", run_id, work(told["hungary"], "hungary", BIG))
+        (digest,) = blobs.digests(spool_area(run_id))
+        rot(blobs.stored_file(spool_area(run_id), digest))
+        clock.advance(LONG_S + 1)
+        await asyncio.gather(*(e.serve(silo, BIG) for silo in SILOS))
+        assert (await e.service.run(run_id)).model == expected
+        (lost,) = [fact for fact in await e.facts_of(run_id) if isinstance(fact, facts.PayloadsLost)]
+        assert lost.silos == ("hungary",)
 
 
 @pytest.mark.parametrize("width", [3, BIG])

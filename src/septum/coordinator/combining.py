@@ -15,6 +15,7 @@ from functools import partial
 
 from septum.adapters.identity.masking_primitives import openssl
 from septum.coordinator.areas import optimizer_area, silo_models_area
+from septum.coordinator.intact import checked
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
 from septum.errors import SecAggError, SeptumError
@@ -49,14 +50,15 @@ class Combiner:
 
         Or the answer to a query.
 
-        Raises TensorError when a result is not finite, NotFoundError for a lost payload, StorageError for a full disk.
+        Raises TensorError when a result is not finite, NotFoundError for a lost payload, DigestError for a model, a
+        server optimizer's state or a payload that rotted, StorageError for a full disk.
         """
         area = optimizer_area(run_id)
         with ExitStack() as stack:
             blobs = Blobs(
                 payload=lambda blob: stack.enter_context(spool.source(blob)),
                 model=lambda blob: stack.enter_context(self.shelf.source(run_id, blob, last=True)),
-                optimizer=lambda blob: stack.enter_context(self.blobs.open(area, blob.digest)).source,
+                optimizer=lambda blob: checked(stack.enter_context(self.blobs.open(area, blob.digest)), blob.digest),
                 keep_model=partial(self.shelf.add, run_id),
                 open_optimizer=lambda: _pushed(lambda chunks: self.blobs.put(area, chunks, durable=True)),
             )

@@ -226,7 +226,7 @@ class Driver:
 
     def spool(self, run_id: str, *, complete: bool = False) -> Spool:
         """Where a run's payloads wait. `complete` for a run that is only being made."""
-        return Spool(self._blobs, run_id, complete=complete)
+        return Spool(self._blobs, run_id, complete=complete, monotonic=self.clock.monotonic)
 
     def post(self, live: Live, event: Event | Discarded, held: Held | None = None, *, unread: bool = False) -> None:
         """Something happened; `held` is answered with the silo's next instruction, when there is one.

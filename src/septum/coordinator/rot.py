@@ -1,18 +1,19 @@
 """Are a run's bytes still on disk, and still what they were? What is not is told to its run.
 
 Payloads are not synced, so a power loss may take what a committed state refers to; models are, but disks rot. Looked at
-after a start, when combining fails, and when a silo could not use what it was given.
+after a start, when combining fails, which compares digests while it reads, and when a silo could not use what it was
+given.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from septum.adapters.blobs.writing import digest_of_source
 from septum.coordinator.areas import models_area, optimizer_area
+from septum.coordinator.intact import check_blob
 from septum.coordinator.shelf import Shelf
 from septum.coordinator.spool import Spool
-from septum.errors import DigestError, SeptumError
+from septum.errors import SeptumError
 from septum.ports.blobs import AwayError, BlobStore
 from septum.protocol.messages import Blob
 from septum.protocol.run_state import ModelLost, PayloadsLost, Run
@@ -67,15 +68,3 @@ class Inspector:
         except SeptumError:
             return False
         return True
-
-
-def check_blob(blobs: BlobStore, area: str, digest: str) -> None:
-    """Read all of a blob. Raises DigestError for other bytes than its digest's, NotFoundError, StorageError."""
-    with blobs.open(area, digest) as opened:
-        found = digest_of_source(opened.source).digest
-        where = f"the file {opened.file}" if opened.file else f"blob {digest} in {area!r}"
-    if found != digest:
-        raise DigestError(
-            f"{where} has rotted: its bytes have the digest {found}",
-            hint=f"rm {opened.file}" if opened.file else "restore a backup: septum coordinator restore",
-        )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from septum.coordinator.areas import models_area
+from septum.coordinator.intact import checked
 from septum.ports.blobs import BlobStore, OpenBlob
 from septum.protocol.layout import Layout
 from septum.protocol.messages import INLINE_LIMIT_BYTES, Blob
@@ -49,13 +50,16 @@ class Shelf:
 
     @contextmanager
     def source(self, run_id: str, blob: Blob, *, last: bool = False) -> Iterator[Source]:
-        """A model, to be read; `last`: for the last time, most likely."""
+        """A model, to be read; `last`: for the last time, most likely.
+
+        Who reads it from start to end has read what was stored, or gets a DigestError at the end.
+        """
         small = self.filled(run_id, blob).inline
         if small is not None:
             yield source_of(small)
             return
         with self.open(run_id, blob.digest, last=last) as opened:
-            yield opened.source
+            yield checked(opened, blob.digest)
 
     def layout(self, run_id: str, blob: Blob) -> Layout:
         """Where each tensor lies in a model."""

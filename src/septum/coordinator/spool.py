@@ -6,10 +6,13 @@ happens: the round's one commit comes after its reports were combined, and refer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from septum.coordinator.areas import spool_area
+from septum.coordinator.intact import check_blob
 from septum.errors import MessageError, NotFoundError
 from septum.ports.blobs import BlobStore
 from septum.protocol.messages import Blob, Stage
@@ -17,6 +20,9 @@ from septum.protocol.run_state import Run
 from septum.protocol.sources import Source, source_of
 
 KEPT_UPLOADS = 2  # of one silo, beside those in reports: the newest, and one whose report is on its way
+LONG_S = (
+    60.0  # a file that has lain for longer is digested again before it is combined; each, always, would cost a pass
+)
 Mark = tuple[int, int]  # stage and round, in the order in which a run goes through them
 
 
@@ -29,19 +35,28 @@ def mark_of(stage: Stage | None, round_: int) -> Mark:
     return (-1 if stage is None else list(Stage).index(stage), round_)
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    mark: Mark
+    since: float
+
+
 class Spool:
     """The payloads of one run.
 
     `complete` is False after a restart: there may be files that nobody remembers; they go when the run ends.
     """
 
-    def __init__(self, blobs: BlobStore, run_id: str, *, complete: bool) -> None:
+    def __init__(
+        self, blobs: BlobStore, run_id: str, *, complete: bool, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.run_id = run_id
         self.area = spool_area(run_id)
         self.complete = complete
         self._blobs = blobs
+        self._monotonic = monotonic
         self._memory: dict[str, tuple[bytes, Mark]] = {}
-        self._disk: dict[str, Mark] = {}
+        self._disk: dict[str, _File] = {}
         self._of_silo: dict[str, list[str]] = {}
         self._finite_from: dict[str, int] = {}
 
@@ -56,7 +71,8 @@ class Spool:
 
     def uploaded(self, digest: str, mark: Mark) -> None:
         """A payload is on disk."""
-        self._disk[digest] = max(mark, self._disk.get(digest, mark))
+        known = self._disk.get(digest, _File(mark, self._monotonic()))
+        self._disk[digest] = _File(max(mark, known.mark), known.since)
 
     def scanned(self, digest: str, finite_from: int) -> None:
         """The float32 numbers of a payload on disk, from this byte on, were finite when it came."""
@@ -95,11 +111,14 @@ class Spool:
 
     @contextmanager
     def source(self, payload: Blob) -> Iterator[Source]:
-        """A payload, to be read. Raises NotFoundError."""
+        """A payload, to be read. Raises NotFoundError, and DigestError for one that rotted while it lay for long."""
         memory = self._memory.get(payload.digest)
         if memory is not None:
             yield source_of(memory[0])
             return
+        file = self._disk.get(payload.digest)
+        if file is not None and self._monotonic() - file.since > LONG_S:
+            check_blob(self._blobs, self.area, payload.digest)
         with self._blobs.open(self.area, payload.digest) as opened:
             yield opened.source
 
@@ -125,11 +144,11 @@ class Spool:
         """Drop what memory holds up to `mark`; whether files may be left to discard."""
         for digest in [digest for digest, (_, at) in self._memory.items() if at <= mark]:
             del self._memory[digest]
-        return not self.complete or any(at <= mark for at in self._disk.values())
+        return not self.complete or any(file.mark <= mark for file in self._disk.values())
 
     def expire(self, mark: Mark) -> list[str]:
         """The files up to `mark`, no longer counted as here."""
-        expired = [digest for digest, at in self._disk.items() if at <= mark]
+        expired = [digest for digest, file in self._disk.items() if file.mark <= mark]
         for digest in expired:
             del self._disk[digest]
             self._finite_from.pop(digest, None)
