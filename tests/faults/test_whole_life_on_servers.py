@@ -1,5 +1,6 @@
-"""The tutorial's whole life on PostgreSQL and S3: two coordinators, each with its own directory, one killed in a run.
+"""The tutorial's whole life on PostgreSQL and S3: two coordinators, each with its own directory.
 
+One is killed in the middle of a run, one while it removes the files of a run that is shredded.
 Its commands are typed as they stand; only the coordinator is started in another way, behind a plain TCP balancer. The
 second one is given what docs/how-to/use-s3.md says, and nothing else.
 """
@@ -21,11 +22,12 @@ from tests.e2e.test_tutorial import COMMANDS, WAITS
 from tests.e2e.typed_page import page, said_by, typed
 from tests.faults.counting import until
 from tests.postgres_server import Server
-from tests.s3_server import ALONE, S3
+from tests.s3_server import ALONE, S3, opened
 
 pytestmark = pytest.mark.faults
 
 COPIED = r"rsync -a ((?:--exclude \S+ )+)first:/var/lib/septum/coordinator/"
+OBJECTS = "what is in S3 at the end"
 KILLED_AFTER = 4  # models that the first coordinator makes
 BEGINS = "septum coordinator start"
 SECOND_WAITS = "until grep -q coordinator_waits {log}; do sleep 0.1; done"
@@ -59,12 +61,18 @@ def commands(port: int, settings: str) -> list[str]:
         *story,
         "as rosa septum run show first --json",
         "as rosa septum run show undisturbed --json",
-        f"{started} consortium > coordinator-3.log 2>&1 &",
+        f"{started} consortium > coordinator-3.log 2>&1 & echo $! > coordinator-3.pid",
         "kill -TERM $second && wait $second",
         "as rosa septum model download --run faster --best --out again.safetensors",
         "cmp best.safetensors again.safetensors",
         "as olga septum audit verify",
         "septum coordinator backup --json backup --data-dir consortium",  # whose models are in S3 alone
+        "as olga septum run shred undisturbed --yes || true",  # its coordinator is killed meanwhile
+        f"{started} consortium-2 > coordinator-4.log 2>&1 &",
+        "as olga septum run shred undisturbed --yes",
+        "as rosa septum model download --run undisturbed --best --out gone.safetensors 2>&1 || true",
+        "as rosa septum model download --run first --best --out there.safetensors",
+        "as olga septum audit export audit.jsonl",
     ]
 
 
@@ -73,19 +81,21 @@ def waits() -> dict[str, str]:
     return {
         **{begin: wait for begin, wait in WAITS.items() if begin != BEGINS},
         f"{begins} consortium > coordinator.log": READY.format(log="coordinator.log"),
-        f"{begins} consortium-2": SECOND_WAITS.format(log="coordinator-2.log"),
+        f"{begins} consortium-2 > coordinator-2.log": SECOND_WAITS.format(log="coordinator-2.log"),
         f"{begins} consortium > coordinator-3.log": SECOND_WAITS.format(log="coordinator-3.log"),
         "kill -TERM $second": READY.format(log="coordinator-3.log"),
+        f"{begins} consortium-2 > coordinator-4.log": READY.format(log="coordinator-4.log"),
     }
 
 
 def kill_in_the_middle(folder: Path, killed: list[int]) -> None:
-    """The first coordinator, once it has made some models of the first run."""
-    log = folder / "coordinator.log"
-    until(lambda: log.exists() and log.read_text().count('"event": "combined"') >= KILLED_AFTER, "it combines", 200)
-    pid = int((folder / "coordinator.pid").read_text())
-    os.kill(pid, signal.SIGKILL)
-    killed.append(pid)
+    """The first coordinator, once it has made some models; the third, once it has deleted what opens a run's files."""
+    for name, event, times in (("coordinator", "combined", KILLED_AFTER), ("coordinator-3", "run_shredded", 1)):
+        log, line = folder / f"{name}.log", f'"event": "{event}"'
+        until(lambda log=log, line=line, times=times: log.exists() and log.read_text().count(line) >= times, line, 290)
+        pid = int((folder / f"{name}.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +107,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(home: Path, postgres: Server, s3: S3) -> dict[str, str]:
     """What each command printed."""
     place, folder, killed = s3.place(), home / "tutorial", []
-    logs = [folder / f"{name}.log" for name in ("coordinator", "coordinator-2", "coordinator-3")]
+    logs = [folder / f"{name}.log" for name in ("coordinator", "coordinator-2", "coordinator-3", "coordinator-4")]
     with postgres.database() as database, closing(Balancer(logs)) as balancer:
         settings = (
             f'url = "https://localhost:{balancer.port}"\n'
@@ -107,7 +117,9 @@ def told(home: Path, postgres: Server, s3: S3) -> dict[str, str]:
         )
         threading.Thread(target=kill_in_the_middle, args=(folder, killed), daemon=True).start()
         told = typed(commands(balancer.port, settings), home, waits())
-        assert killed, "it was to be killed"
+        assert len(killed) == 2, "two were to be killed"
+        with opened(place) as bucket:
+            told[OBJECTS] = "\n".join(key for key, _ in bucket.sizes())
         return told
 
 
@@ -139,6 +151,18 @@ def test_a_backup_has_what_is_in_s3_alone(told, home):
     assert (backup / model[:2] / model).exists()
     assert not (home / "tutorial" / "consortium" / "blobs" / area / model[:2] / model).exists()
     assert '"missing": []' in said_by(told, "coordinator backup")
+
+
+def test_of_a_shredded_run_whose_coordinator_was_killed_meanwhile_nothing_is_left_and_the_other_runs_are(told, home):
+    shredded, first = str(of_run(told, "undisturbed")["id"]), str(of_run(told, "first")["id"])
+    assert told["as olga septum run shred undisturbed --yes"].count("was shredded by admin") == 1
+    assert "was shredded by admin" in said_by(told, "--out gone.safetensors")
+    kept = told[OBJECTS].splitlines() + [str(path) for path in (home / "tutorial" / "consortium-2").rglob("*")]
+    assert [one for one in kept if shredded in one] == []
+    assert [one for one in told[OBJECTS].splitlines() if one.startswith(f"models-{first}/")]
+    assert (home / "tutorial" / "there.safetensors").stat().st_size
+    audit = [json.loads(line) for line in (home / "tutorial" / "audit.jsonl").read_text().splitlines()]
+    assert len([one for one in audit if shredded in str(one) and "run.shredded" in str(one)]) == 1
 
 
 def test_the_directories_share_nothing(told, home):
