@@ -8,7 +8,7 @@ numbers involved; its `hint` is the next command of the person who reads it. `co
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import ClassVar
 
@@ -243,6 +243,11 @@ class PluginError(SeptumError):
 
     code = "plugin"
     http_status = 422
+
+
+ERROR_CLASSES: Mapping[str, type[SeptumError]] = {
+    cls.code: cls for cls in tuple(globals().values()) if isinstance(cls, type) and issubclass(cls, SeptumError)
+}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import sqlite3
 
 import pytest
 from tests.coordinator.running import KEYS, NARROW, WIDE, Running, blob_path, finish, start_round_one
 from tests.coordinator.support import plan_of
+from tests.coordinator.test_secrets import key_file
 from tests.coordinator.visitors import Visitor, operator, person
 
 from septum.adapters.blobs.directory import DirectoryBlobs
@@ -31,16 +31,9 @@ pytestmark = pytest.mark.served
 SILOS = ("cleveland", "hungary")
 
 
-def key_file(folder):
-    path = folder / "master.key"
-    path.write_text(base64.b64encode(bytes(range(32))).decode())
-    path.chmod(0o600)
-    return str(path)
-
-
 @pytest.fixture(params=["sealed", "plain"])
 def place(request, tmp_path):
-    secrets = SecretsConfig(key_file=key_file(tmp_path)) if request.param == "sealed" else None
+    secrets = SecretsConfig(key_file=key_file(tmp_path / "master.key")) if request.param == "sealed" else None
     running = Running(tmp_path / "data", secrets=secrets, approve_own=True)
     silos = [running.enrolled(name) for name in SILOS]
     with Client(running.access) as client:
@@ -212,7 +205,7 @@ def test_the_command_says_what_would_go_and_does_it_when_it_is_meant(place, caps
 
 
 def test_what_a_kill_left_of_a_shredded_run_goes_at_the_next_start(tmp_path):
-    secrets = SecretsConfig(key_file=key_file(tmp_path))
+    secrets = SecretsConfig(key_file=key_file(tmp_path / "master.key"))
     running = Running(tmp_path / "data", secrets=secrets)
     try:
         run = finished([running.enrolled(name) for name in SILOS])
@@ -234,7 +227,7 @@ def test_what_a_kill_left_of_a_shredded_run_goes_at_the_next_start(tmp_path):
 
 def test_a_copy_of_the_files_opens_with_the_salt_from_before_alone(tmp_path):
     """Which is what makes a backup from before the shred one that shows the run: the documentation says so."""
-    secrets = SecretsConfig(key_file=key_file(tmp_path))
+    secrets = SecretsConfig(key_file=key_file(tmp_path / "master.key"))
     running = Running(tmp_path / "data", secrets=secrets)
     try:
         run = finished([running.enrolled(name) for name in SILOS])

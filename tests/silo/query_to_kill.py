@@ -35,11 +35,11 @@ def main(folder: str, point: str) -> None:
         case "reserved":
             Ledger.reserve = then_die(Ledger.reserve)  # type: ignore[method-assign]
         case "written down":
-            private_query.replace_file = then_die(private_query.replace_file)
+            private_query.write_durably = then_die(private_query.write_durably)
         case "drawn":
             private_query.count_with_noise = then_die(private_query.count_with_noise)
         case "kept":
-            private_query.replace_file = then_die(private_query.replace_file, "noisy")
+            private_query.write_durably = then_die(private_query.write_durably, "noisy")
     account(Path(folder)).sums("ward", TABLE)
     sys.stdout.write("answered\n")
 

@@ -20,7 +20,6 @@ from septum.privacy.noise import SIGMA
 from septum.protocol.noisy_counting import units
 from septum.silo import private_query
 from septum.silo.ledger import read
-from septum.silo.private_query import PrivateQuery
 from septum.silo.private_receipts import PrivateReceipts
 
 
@@ -106,7 +105,7 @@ def test_what_was_given_back_by_an_agent_that_did_not_note_it_is_reserved_again(
         killing.setattr(private_query, "count_with_noise", gone)
         with pytest.raises(KeyboardInterrupt):
             paid.sums("ward", TABLE)
-        killing.setattr(PrivateQuery, "_write", gone)
+        killing.setattr(private_query, "write_durably", gone)
         with pytest.raises(KeyboardInterrupt):
             account(tmp_path).settle()
     assert [event.executed for event in events(tmp_path) if isinstance(event, Settled)] == [0]

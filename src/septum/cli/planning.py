@@ -209,9 +209,7 @@ def early_stopping(text: str) -> EarlyStopping | None:
     if not text:
         return None
     name, *rest = text.split(":")
-    metrics = [metric.value for metric in Metric]
-    if name not in metrics:
-        raise ConfigError(f"--early-stopping {text}: no metric {name!r}; {did_you_mean(name, metrics)}")
+    metric = _metric("--early-stopping", text, name)
     defaults = EarlyStopping()
     try:
         patience = int(rest[0]) if rest else defaults.patience
@@ -220,7 +218,7 @@ def early_stopping(text: str) -> EarlyStopping | None:
         rest = ["", "", ""]
     if len(rest) > 2:
         raise ConfigError(f"--early-stopping {text!r} is not METRIC:PATIENCE:MIN_DELTA", hint="roc_auc:5:0.001, say")
-    return EarlyStopping(Metric(name), patience, min_delta)
+    return EarlyStopping(metric, patience, min_delta)
 
 
 def vote(text: str) -> Vote | None:
@@ -232,9 +230,7 @@ def vote(text: str) -> Vote | None:
     if not text:
         return None
     name, *rest = text.split(":")
-    metrics = [metric.value for metric in Metric]
-    if name not in metrics:
-        raise ConfigError(f"--vote {text}: no metric {name!r}; {did_you_mean(name, metrics)}")
+    metric = _metric("--vote", text, name)
     plain = Vote()
     wrong = ConfigError(f"--vote {text!r} is not METRIC:DROP:SHARE:BURNT", hint="log_loss:0.1:0.67:3, say")
     if len(rest) > 3:
@@ -245,7 +241,14 @@ def vote(text: str) -> Vote | None:
         burnt = int(rest[2]) if len(rest) > 2 else plain.max_burnt
     except ValueError:
         raise wrong from None
-    return Vote(share, Metric(name), drop, burnt)
+    return Vote(share, metric, drop, burnt)
+
+
+def _metric(option: str, text: str, name: str) -> Metric:
+    metrics = [metric.value for metric in Metric]
+    if name not in metrics:
+        raise ConfigError(f"{option} {text}: no metric {name!r}; {did_you_mean(name, metrics)}")
+    return Metric(name)
 
 
 def _preset(presets: Mapping[str, Mapping[str, object]], name: str) -> Mapping[str, object]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
-from septum import errors
-from septum.errors import MessageError, SeptumError
+from septum.errors import ERROR_CLASSES, MessageError, SeptumError
 from septum.protocol.codec import Json, from_json, loads
 from septum.protocol.html import rows_html
 
@@ -70,9 +69,4 @@ def error_from(status: int, body: bytes) -> SeptumError:
     if not isinstance(problem, dict) or not isinstance(problem.get("code"), str):
         return SeptumError(f"the coordinator answered HTTP {status} without saying why")
     code, detail, hint = (str(problem.get(name, "")) for name in ("code", "detail", "hint"))
-    return _classes().get(code, SeptumError)(detail, hint=hint)
-
-
-def _classes() -> dict[str, type[SeptumError]]:
-    members = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, SeptumError)]
-    return {member.code: member for member in members}
+    return ERROR_CLASSES.get(code, SeptumError)(detail, hint=hint)

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from septum.adapters.blobs.writing import BUFFER_BYTES, Digester, PlainFile, digest_start, write
+from septum.adapters.files import sync_folder
 from septum.errors import ConfigError, MessageError, StorageError
 from septum.protocol.codec import Json, dumps, from_json, loads, to_json
 from septum.protocol.versions import Sides, Wire
@@ -151,11 +152,7 @@ def open_file(path: Path) -> int:
 def sync_folders(root: Path) -> None:
     """Make the names of all files below `root` durable."""
     for folder, _, _ in os.walk(root):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(Path(folder))
 
 
 @contextmanager

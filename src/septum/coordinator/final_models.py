@@ -11,6 +11,7 @@ from septum.coordinator.areas import APPS, models_area
 from septum.errors import NotFoundError
 from septum.ports.apps import AppRegistry
 from septum.ports.blobs import BlobStore
+from septum.ports.run_keys import refuse_shredded
 from septum.ports.store import RunStore
 from septum.ports.tracker import FinalModel
 from septum.protocol import facts
@@ -32,8 +33,8 @@ class FinalModels:
         with ExitStack() as stack:
             try:
                 stored = self._runs.get(run_id)
-                shredded = stored.shredded_at is not None  # a file of it may be left all the same
-                model = None if shredded else stack.enter_context(self._file(models_area(run_id), digest))
+                refuse_shredded(run_id, stored.shredded_by, stored.shredded_at)  # a file of it may be left
+                model = stack.enter_context(self._file(models_area(run_id), digest))
             except NotFoundError:
                 model = None
             if model is None:

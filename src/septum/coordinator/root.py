@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from septum.adapters.clock import SystemClock
+from septum.adapters.ending import SIGNALS
 from septum.adapters.machine_use import MachineUse
 from septum.adapters.sealing.keys import Keys
 from septum.adapters.sealing.ring import Ring
@@ -81,7 +82,6 @@ log = logging.getLogger("septum.coordinator.root")
 TRY_EVERY_S = 0.5  # to have the database that another coordinator had
 DEAD_AFTER_S = 8.0  # it has said for longer than its lease that it lives
 LOCAL_CONNECTIONS = 256  # of browsers on this machine
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,11 @@ async def _until_signal(config: CoordinatorConfig, ready: Callable[[Ready], None
 
     def end() -> None:
         stop.set()
-        for number in _SIGNALS:
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
 
-    for number in _SIGNALS:
+    for number in SIGNALS:
         loop.add_signal_handler(number, end)
     await run_coordinator(config, stop, ready, adapters)
 

@@ -35,7 +35,7 @@ from septum.errors import (
 from septum.plugins.strategies import strategy_for
 from septum.ports.blobs import BlobStore, OpenBlob
 from septum.ports.channel import EgressError
-from septum.ports.run_keys import shredded
+from septum.ports.run_keys import refuse_shredded
 from septum.ports.store import ALL_RUNS, Listed, RunFilter, StoredRun
 from septum.protocol import metrics_combine
 from septum.protocol.codec import dumps, to_json
@@ -487,20 +487,16 @@ class RunService:
     @asynccontextmanager
     async def model(self, run_id: str, digest: str) -> AsyncIterator[OpenBlob]:
         """The bytes of a run's model. Raises NotFoundError on entering, DigestError for what is no digest."""
-        await self.refuse_shredded(run_id)
+        live = await self._driver.load(run_id)
+        refuse_shredded(run_id, live.shredded_by, live.shredded_at)  # a file of it may be left
         async with self._driver.performer.opened(self._driver.shelf.open(run_id, digest)) as opened:
             yield opened
 
     async def check_model(self, run_id: str, digest: str) -> None:
         """Raise NotFoundError for a run that is none and a model whose bytes are gone; DigestError for no digest."""
-        await self.refuse_shredded(run_id)
-        await self._driver.performer.read(self._driver.shelf.check, run_id, digest)
-
-    async def refuse_shredded(self, run_id: str) -> None:
-        """Raise NotFoundError, with the reason, for a run that was shredded: a file of it may be left."""
         live = await self._driver.load(run_id)
-        if live.shredded_at is not None:
-            raise shredded(run_id, live.shredded_by, live.shredded_at)
+        refuse_shredded(run_id, live.shredded_by, live.shredded_at)  # a file of it may be left
+        await self._driver.performer.read(self._driver.shelf.check, run_id, digest)
 
     async def run_with(self, digest: str) -> str:
         """A run that has made this model, and has its bytes. Raises NotFoundError, DigestError for no digest."""

@@ -12,7 +12,7 @@ from septum.coordinator.areas import silo_models_area
 from septum.coordinator.driver import Driver
 from septum.errors import DigestError, NotFoundError
 from septum.ports.blobs import BlobStore, OpenBlob
-from septum.ports.run_keys import shredded
+from septum.ports.run_keys import refuse_shredded
 from septum.protocol.facts import ModelMeasured, SiloModelsKept
 from septum.protocol.silo_models import silo_model
 from septum.protocol.views import SiloModelView, silo_models_of
@@ -55,7 +55,7 @@ class SiloModels:
                 live.busy -= 1
         if live.shredded_at is not None:
             await self._driver.performer.compute(self._blobs.drop, silo_models_area(run_id))
-            raise shredded(run_id, live.shredded_by, live.shredded_at)
+        refuse_shredded(run_id, live.shredded_by, live.shredded_at)
         opening = self._blobs.open(silo_models_area(run_id), found[0].digest)
         return found[0], self._driver.performer.opened(opening)
 

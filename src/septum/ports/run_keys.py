@@ -20,7 +20,7 @@ class RunKeyStore(Protocol):
     """
 
     def salt(self, run_id: str) -> bytes | None:
-        """A run's; None for an unknown run. Raises NotFoundError, as `shredded` makes it, where it was shredded."""
+        """A run's; None for an unknown run. Raises NotFoundError, as `refuse_shredded` does, where it was shredded."""
 
     def shred(self, run_id: str, *, by: str, at: float) -> None:
         """Delete a run's salt for good. Of a run that was shredded before, what may be left of it is looked for again.
@@ -36,13 +36,16 @@ class RunKeyStore(Protocol):
         """No file of a shredded run is left, and nothing of its salt."""
 
 
-def shredded(run_id: str, by: str, at: float) -> NotFoundError:
-    """That something is not there because its run was shredded.
+def refuse_shredded(run_id: str, by: str, at: float | None) -> None:
+    """Raise NotFoundError, with the reason, for a run that was shredded (None: it was not).
 
-    >>> shredded("r-1", "ada", 0.0).message
-    'run r-1 was shredded by ada at 1970-01-01T00:00:00.000000Z: its models and what its silos sent are gone'
+    >>> refuse_shredded("r-1", "", None)
+    >>> refuse_shredded("r-1", "ada", 0.0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    septum.errors.NotFoundError: run r-1 was shredded by ada at 1970-01-01T00:00:00.000000Z: its models and ... gone
     """
-    return NotFoundError(
-        f"run {run_id} was shredded by {by} at {utc(at)}: its models and what its silos sent are gone",
-        hint=f"septum run show {run_id}",
-    )
+    if at is not None:
+        raise NotFoundError(
+            f"run {run_id} was shredded by {by} at {utc(at)}: its models and what its silos sent are gone",
+            hint=f"septum run show {run_id}",
+        )

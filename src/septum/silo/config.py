@@ -329,7 +329,7 @@ def _policy(section: Section) -> Policy:
         columns=section.texts("columns"),
         releases=section.texts("releases"),
         min_rows=section.whole("min_rows", off.min_rows) or off.min_rows,
-        roster=_roster_by(section),
+        roster=section.one_of("roster", RosterBy.STEWARD),
         require_roster=section.flag("require_roster", off.require_roster),
         min_sandbox=section.whole("min_sandbox", off.min_sandbox) or off.min_sandbox,
         egress_hosts=section.texts("egress_hosts") or (),
@@ -337,7 +337,7 @@ def _policy(section: Section) -> Policy:
         hours=hours_of(hours, section.where) if hours else None,
         send_error_texts=section.flag("send_error_texts", off.send_error_texts),
         require_privacy=section.flag("require_privacy", off.require_privacy),
-        privacy_strength=_strength(section),
+        privacy_strength=section.one_of("privacy_strength", Strength.ENFORCED),
         max_epsilon=section.number("max_epsilon", off.max_epsilon),
         max_delta=section.number("max_delta", off.max_delta),
         epsilon_budget=section.number("epsilon_budget", off.epsilon_budget),
@@ -349,36 +349,12 @@ def _policy(section: Section) -> Policy:
         tell_dataset=section.flag("tell_dataset", off.tell_dataset),
         tell_budget_below=section.finite("tell_budget_below"),
         tell_rows=section.flag("tell_rows", off.tell_rows),
-        logs=_logs(section),
+        logs=section.one_of("logs", LogsLeave.AGENT),
         traces=section.text("traces", ""),
         system_every_s=off.system_every_s if (every_s := section.count("system_every_s")) is None else every_s,
     )
     section.end()
     return policy
-
-
-def _roster_by(section: Section) -> RosterBy:
-    text = section.text("roster", RosterBy.STEWARD.value)
-    known = [one.value for one in RosterBy]
-    if text not in known:
-        raise ConfigError(f"{section.where}: roster is {text!r}; {did_you_mean(text, known)}")
-    return RosterBy(text)
-
-
-def _logs(section: Section) -> LogsLeave:
-    text = section.text("logs", LogsLeave.AGENT.value)
-    known = [one.value for one in LogsLeave]
-    if text not in known:
-        raise ConfigError(f"{section.where}: logs is {text!r}; {did_you_mean(text, known)}")
-    return LogsLeave(text)
-
-
-def _strength(section: Section) -> Strength:
-    text = section.text("privacy_strength", Strength.ENFORCED.value)
-    known = [one.value for one in Strength]
-    if text not in known:
-        raise ConfigError(f"{section.where}: privacy_strength is {text!r}; {did_you_mean(text, known)}")
-    return Strength(text)
 
 
 def _network(section: Section, folder: Path) -> Network:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from septum.errors import ConfigError, did_you_mean
+from septum.errors import ConfigError
 from septum.ports.reader import Setting, SettingKind, Settings, SettingValue
 from septum.sdk.mapping import MAX_DECIMALS, ColumnMapping, OnViolation
 from septum.silo.section import Section, toml_value
@@ -57,7 +57,7 @@ def read_dataset(section: Section, name: str, folder: Path) -> Dataset:
             source=source,
             settings=_settings(section, kind.settings, folder),
             columns={column: _mapping(columns.section(column)) for column in list(columns.content)},
-            on_violation=_on_violation(section),
+            on_violation=section.one_of("on_violation", OnViolation.REFUSE),
             offer=section.flag("offer", False),
         )
         section.end()
@@ -82,14 +82,6 @@ def _settings(section: Section, known: tuple[Setting, ...], folder: Path) -> dic
         else:
             found[setting.name] = section.text(setting.name)
     return found
-
-
-def _on_violation(section: Section) -> OnViolation:
-    value = section.text("on_violation", OnViolation.REFUSE.value)
-    known = [one.value for one in OnViolation]
-    if value not in known:
-        raise ConfigError(f"{section.where}: on_violation is {value!r}; {did_you_mean(value, known)}")
-    return OnViolation(value)
 
 
 def _mapping(section: Section) -> ColumnMapping:

@@ -10,7 +10,6 @@ Each is written whole or not at all, and is on the disk before anybody is told.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.deploying import DeploymentOrder, DeployState
 from septum.protocol.facts import Metrics
 from septum.protocol.rights import check_name
+from septum.silo.file_lock import folder_locked
 
 FOLDER = "deployed"
 MAX_STATE_BYTES = 4 * 2**20
@@ -192,12 +192,8 @@ class DeployedModels:
     def _alone(self) -> Iterator[None]:
         """Two commands at one time must not undo each other."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with folder_locked(self.folder):
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _unreadable(path: Path, error: OSError | SeptumError, hint: str) -> StorageError:

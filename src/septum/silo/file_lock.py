@@ -1,4 +1,4 @@
-"""How do the agent and a steward's commands take turns? By a lock on a file beside what they both write."""
+"""How do the agent and a steward's commands take turns? By a lock on what they both write, or beside it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ def locked(path: Path, what: str, mode: int = fcntl.LOCK_EX) -> Iterator[None]:
         raise StorageError(
             f"{what} in {path.parent} cannot be locked: {error.strerror}", hint=f"ls -ld {path.parent}"
         ) from error
+    with _held(descriptor, mode):
+        yield
+
+
+@contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for oneself, against others who ask for the same. Raises OSError."""
+    with _held(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _held(descriptor: int, mode: int) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, mode)
         yield

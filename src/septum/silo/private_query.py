@@ -17,13 +17,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from septum.adapters.files import replace_file
-from septum.errors import MessageError, SeptumError, StorageError, TensorError
+from septum.errors import SeptumError, StorageError, TensorError
 from septum.privacy.accounting import Gaussian
 from septum.privacy.gaussian import noise_multiplier
 from septum.privacy.ledger import Charge, Unit
 from septum.protocol import tensors
-from septum.protocol.codec import dumps, from_json, loads, to_json
+from septum.protocol.codec import dumps, to_json
 from septum.protocol.counting import Values
 from septum.protocol.noisy_counting import count_with_noise, unit_of
 from septum.protocol.plan import Plan
@@ -31,8 +30,9 @@ from septum.protocol.privacy import Strength
 from septum.protocol.query import Noise, Query
 from septum.protocol.query_combine import SUMMED
 from septum.silo.log import Log
+from septum.silo.paid_state import read_state, write_durably
 from septum.silo.private_receipts import PrivateReceipt
-from septum.silo.private_run import MAX_STATE_BYTES, PrivacyTools
+from septum.silo.private_run import PrivacyTools
 from septum.silo.run_files import RunFiles
 
 
@@ -69,7 +69,7 @@ class PrivateQuery:
             return kept
         self._reserve(dataset)
         sums = count_with_noise(self._query, table, os.urandom)
-        self._write(self._files.noisy.name, tensors.encode({SUMMED: sums}))
+        write_durably(self._files.noisy, tensors.encode({SUMMED: sums}))
         return sums
 
     def settle(self) -> None:
@@ -80,7 +80,7 @@ class PrivateQuery:
                 return
             kept = self._kept()
             self._tools.ledger.settle(asked.reservation, 0 if kept is None else 1)
-            self._write(self._files.privacy.name, dumps(to_json(replace(asked, reservation=""))))
+            write_durably(self._files.privacy, dumps(to_json(replace(asked, reservation=""))))
             if kept is not None:
                 self._tools.receipts.add(self._receipt(asked, kept))
         except SeptumError as error:
@@ -94,7 +94,7 @@ class PrivateQuery:
             return  # else whoever settled it was killed before saying so, and it pays for nothing any more
         charge = Charge(dataset, Unit.RECORD, mechanism_of(self._noise), f"run {self._run}: statistics with noise")
         asked = Asked(self._tools.ledger.reserve(charge, self._tools.budget), dataset)
-        self._write(self._files.privacy.name, dumps(to_json(asked)))
+        write_durably(self._files.privacy, dumps(to_json(asked)))
         self._log.info("privacy_reserved", epsilon=self._noise.epsilon, delta=self._noise.delta)
 
     def _receipt(self, asked: Asked, kept: Values) -> PrivateReceipt:
@@ -122,19 +122,4 @@ class PrivateQuery:
             raise StorageError(f"{path} cannot be read: {error}", hint=f"ls -l {path}") from error
 
     def _asked(self) -> Asked | None:
-        path = self._files.privacy
-        try:
-            return from_json(Asked, loads(path.read_bytes(), MAX_STATE_BYTES), str(path))
-        except FileNotFoundError:
-            return None
-        except (OSError, MessageError) as error:  # what was reserved stays spent; to begin anew would hide it
-            raise StorageError(f"{path} cannot be read: {error}", hint=f"ls -l {path}") from error
-
-    def _write(self, name: str, content: bytes) -> None:
-        path = self._files.folder / name
-        try:
-            replace_file(path, content, durable=True)
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be written: {error.strerror}", hint=f"df -h {self._files.folder}"
-            ) from error
+        return read_state(self._files.privacy, Asked)

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from septum.adapters.files import replace_file
-from septum.errors import AppError, BudgetError, MessageError, SeptumError, StorageError, TensorError, WorkerError
+from septum.errors import AppError, BudgetError, SeptumError, TensorError, WorkerError
 from septum.ports.launcher import Loop, Task, Worker, WorkerSpec
 from septum.privacy.accounting import Accountant, Mechanism, SampledGaussian
 from septum.privacy.ledger import Budget, Charge, Unit
 from septum.privacy.wanted import MAX_AUTO_DELTA, count_noise
-from septum.protocol.codec import dumps, from_json, loads, to_json
+from septum.protocol.codec import dumps, to_json
 from septum.protocol.layout import header_size, read_layout
 from septum.protocol.messages import Stage
 from septum.protocol.plan import Plan
@@ -33,10 +33,10 @@ from septum.sdk.attested import Attested, check_paid
 from septum.sdk.private_loss import PrivateLoss
 from septum.silo.ledger import Ledger
 from septum.silo.log import Log
+from septum.silo.paid_state import read_state, write_durably
 from septum.silo.private_receipts import PrivateReceipt, PrivateReceipts
 from septum.silo.run_files import RunFiles
 
-MAX_STATE_BYTES = 64 * 1024
 _Y = "train.y"
 Start = Callable[[WorkerSpec], Worker]
 
@@ -256,21 +256,10 @@ class PrivateRun:
         return Charge(dataset, Unit.RECORD, mechanism, f"run {self._run}: {what}")
 
     def _load(self) -> Account | None:
-        path = self._files.privacy
-        try:
-            return from_json(Account, loads(path.read_bytes(), MAX_STATE_BYTES), str(path))
-        except FileNotFoundError:
-            return None
-        except (OSError, MessageError) as error:  # what was reserved stays spent; to begin anew would hide it
-            raise StorageError(f"{path} cannot be read: {error}", hint=f"ls -l {path}") from error
+        return read_state(self._files.privacy, Account)
 
     def _save(self, account: Account) -> None:
-        try:
-            replace_file(self._files.privacy, dumps(to_json(account)), durable=True)
-        except OSError as error:
-            raise StorageError(
-                f"{self._files.privacy} cannot be written: {error.strerror}", hint=f"df -h {self._files.folder}"
-            ) from error
+        write_durably(self._files.privacy, dumps(to_json(account)))
 
     def _receipt(self, account: Account) -> PrivateReceipt:
         spent: list[Mechanism] = [count_noise(self._wanted.target_epsilon)]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from septum import errors
-from septum.errors import ConfigError, MessageError, SeptumError
+from septum.errors import ERROR_CLASSES, ConfigError, MessageError, SeptumError
 from septum.protocol.codec import loads, to_tagged_json, union_from_json
 from septum.sdk.contract import Column, read_columns
 from septum.sdk.data_report import DataReport
@@ -19,9 +18,6 @@ from septum.silo.section import Section
 MAX_REQUEST_BYTES = 8 * 2**20  # a contract of 4,096 columns with their codes
 MAX_ANSWER_BYTES = 16 * 2**20  # a report of as many, with counts and examples
 MAX_TEXT_CHARS = 4_000
-_ERRORS: Mapping[str, type[SeptumError]] = {
-    cls.code: cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, SeptumError)
-}
 
 
 class Job(Enum):
@@ -89,7 +85,7 @@ class ReadFailed:
 
     def error(self) -> SeptumError:
         """The error again."""
-        return _ERRORS.get(self.code, SeptumError)(self.message[:MAX_TEXT_CHARS], hint=self.hint[:MAX_TEXT_CHARS])
+        return ERROR_CLASSES.get(self.code, SeptumError)(self.message[:MAX_TEXT_CHARS], hint=self.hint[:MAX_TEXT_CHARS])
 
 
 ReadAnswer = Made | Refused | Described | ReadFailed

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
 
 from septum.errors import ConfigError, did_you_mean
+
+E = TypeVar("E", bound=Enum)
 
 
 class Section:
@@ -41,6 +45,14 @@ class Section:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self._wrong(key, value, "a list of texts")
         return tuple(value)
+
+    def one_of(self, key: str, default: E) -> E:
+        """One of the values of an Enum, each of them a text."""
+        text = self.text(key, str(default.value))
+        known = [str(one.value) for one in type(default)]
+        if text not in known:
+            raise ConfigError(f"{self.where}: {key} is {text!r}; {did_you_mean(text, known)}")
+        return type(default)(text)
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""

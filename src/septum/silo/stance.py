@@ -7,11 +7,8 @@ No coordinator can change it. A file that cannot be read counts as a pause that 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from septum.protocol.codec import dumps, from_json, loads, to_json
 from septum.protocol.description import Standing
 from septum.protocol.silo import Denied
 from septum.silo.audit import SiloKind, record
+from septum.silo.file_lock import folder_locked
 from septum.silo.herald import Herald
 from septum.silo.log import Log
 
@@ -145,7 +143,7 @@ class Stances:
 
 def _change(silo_dir: Path, change: Callable[[Stance], Stance]) -> Stance:
     try:
-        with _alone(silo_dir):
+        with folder_locked(silo_dir):  # two commands at one time must not undo each other
             stance = change(stance_of(silo_dir))
             replace_file(silo_dir / NAME, dumps(to_json(stance)), durable=True)
     except OSError as error:
@@ -153,14 +151,3 @@ def _change(silo_dir: Path, change: Callable[[Stance], Stance]) -> Stance:
             f"{silo_dir / NAME} cannot be written: {error.strerror}", hint=f"df -h {silo_dir}"
         ) from error
     return stance
-
-
-@contextmanager
-def _alone(silo_dir: Path) -> Iterator[None]:
-    """Two commands at one time must not undo each other."""
-    descriptor = os.open(silo_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -20,7 +20,7 @@ from septum.ports.accounts import NOTHING_SAID, SiloAccount
 from septum.ports.apps import AppRecord
 from septum.ports.blobs import KEPT_OF_SENDER, OffsetError, OpenBlob
 from septum.ports.registry import SiloRecord, not_theirs
-from septum.ports.run_keys import SALT_BYTES, shredded
+from septum.ports.run_keys import SALT_BYTES, refuse_shredded
 from septum.ports.store import ALL_RUNS, JournalEntry, Listed, Pending, RunFilter, StoredRun, Transition, listed_of
 from septum.protocol.codec import Scalar, dumps, to_json
 from septum.protocol.description import SiloDescription, Standing
@@ -143,8 +143,8 @@ class MemoryRunStore:
         """A run's salt: `ports.run_keys.RunKeyStore`."""
         with self._lock:
             record = self._runs.get(run_id)
-            if record is not None and record.stored.shredded_at is not None:
-                raise shredded(run_id, record.stored.shredded_by, record.stored.shredded_at)
+            if record is not None:
+                refuse_shredded(run_id, record.stored.shredded_by, record.stored.shredded_at)
             return self._salts.get(run_id)
 
     def shred(self, run_id: str, *, by: str, at: float) -> None:

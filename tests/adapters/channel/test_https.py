@@ -14,10 +14,11 @@ from tests.adapters.channel.servers import MODEL, PLAN, SmallCoordinator, SmallS
 from septum.adapters.channel import http1, https
 from septum.adapters.channel.https import HttpsChannel
 from septum.adapters.channel.proxy import ProxySettings
-from septum.adapters.channel.wire_errors import ERROR_CLASSES, RetryLaterError, error_body
+from septum.adapters.channel.wire_errors import RetryLaterError, error_body
 from septum.adapters.identity.http_signatures import Ed25519Signer
 from septum.adapters.tls import ensure_server_certificate
 from septum.errors import (
+    ERROR_CLASSES,
     AuthError,
     ConfigError,
     ConnectionFailedError,

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from septum import errors
-from septum.adapters.channel.wire_errors import ERROR_CLASSES, RetryLaterError, error_body, error_of
+from septum.adapters.channel.wire_errors import RetryLaterError, error_body, error_of
 from septum.errors import (
+    ERROR_CLASSES,
     AuthError,
     ConnectionFailedError,
     ForbiddenError,

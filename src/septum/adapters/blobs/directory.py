@@ -35,6 +35,7 @@ from septum.adapters.files import sync_folder
 from septum.adapters.sealing.keys import Keys
 from septum.adapters.sealing.segments import (
     MARK,
+    FileKey,
     Sealing,
     is_sealed,
     open_sealed,
@@ -229,9 +230,9 @@ class DirectoryBlobs:
         try:
             with _writing(new, NEW_FILE, guard) as fd:
                 start, digester = _start_of(data, len(MARK)), Digester()
-                key = None if self._keys is None or start.startswith(MARK) else self._keys.new(area)
+                key = None if start.startswith(MARK) else self._new_key(area)
                 with guard():
-                    sink = PlainFile(fd) if key is None else Sealing(fd, key)
+                    sink = _sink(fd, key)
                 write(sink, sent_to_disk(fd, itertools.chain([start], data)), digester, limit=0, guard=guard)
                 _check((key is None and self._unsealed(fd, area, digest, new)) or digester.digest, digest)
                 with guard():
@@ -277,9 +278,9 @@ class DirectoryBlobs:
         guard: Guard,
     ) -> str:
         """Write a new file; the digest of the bytes. Raises DigestError when it is not `digest`, if that is given."""
-        digester, key = Digester(), None if self._keys is None else self._keys.new(area)
+        digester, key = Digester(), self._new_key(area)
         with guard():
-            sink = PlainFile(fd) if key is None else Sealing(fd, key)
+            sink = _sink(fd, key)
         write(sink, sent_to_disk(fd, data) if durable else data, digester, limit=limit, guard=guard)
         _check(digester.digest, digest or digester.digest)
         with guard():
@@ -287,6 +288,10 @@ class DirectoryBlobs:
             if durable:
                 os.fsync(fd)
         return digester.digest
+
+    def _new_key(self, area: str) -> FileKey | None:
+        """What new files of an area are sealed with; None: they are not. Raises NotFoundError."""
+        return None if self._keys is None else self._keys.new(area)
 
     def _write_part(self, part: Part, data: Iterable[bytes], digest: str, *, limit: int, guard: Guard) -> None:
         """Append to a part, so that it is the blob. Raises DigestError when it is not."""
@@ -313,7 +318,7 @@ class DirectoryBlobs:
 
     def _reopened(self, fd: int, part: Part) -> Sink:
         """What goes on with a part; the bytes of one that another process wrote are digested first."""
-        again, key = part.digester is None, None if self._keys is None else self._keys.new(part.area)
+        again, key = part.digester is None, self._new_key(part.area)
         digester = part.digester = part.digester or Digester()
         if key is None:
             if again:
@@ -363,6 +368,11 @@ def _start_of(data: Iterator[bytes], size: int) -> bytes:
     while len(start) < size and (chunk := next(data, b"")):
         start += chunk
     return start
+
+
+def _sink(fd: int, key: FileKey | None) -> Sink:
+    """What a new file's bytes go to, sealed if there is a key."""
+    return PlainFile(fd) if key is None else Sealing(fd, key)
 
 
 def _check(found: str, announced: str) -> None:

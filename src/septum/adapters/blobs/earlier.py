@@ -11,12 +11,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from septum.adapters.blobs.writing import BUFFER_BYTES, Digester
+from septum.adapters.blobs.writing import Digester, blocks_of
 from septum.adapters.file_source import source_in
 from septum.adapters.files import sync_folder
 from septum.adapters.sealing.keys import Keys
 from septum.adapters.sealing.segments import Sealing, is_sealed, open_sealed
 from septum.errors import DigestError, NotFoundError, StorageError
+from septum.protocol.sources import Source
 
 log = logging.getLogger("septum.blobs")
 
@@ -61,7 +62,7 @@ def _seal(path: Path, part: Path, keys: Keys) -> bool | None:
         if key is None or keys.fits(area, source):
             return None
         sealing, digester = Sealing(target, key), Digester()
-        for block in _blocks(source, path, keys):
+        for block in blocks_of(_plain(source, path, keys)):
             sealing.add(block)
             digester.add(block)
         if digester.digest != f"blake3:{path.name}":
@@ -82,17 +83,11 @@ def _seal(path: Path, part: Path, keys: Keys) -> bool | None:
     return True
 
 
-def _blocks(descriptor: int, path: Path, keys: Keys) -> Iterator[memoryview]:
-    """The plain bytes; a block is good until the next one is asked for."""
+def _plain(descriptor: int, path: Path, keys: Keys) -> Source:
+    """The plain bytes of a file, sealed or not."""
     if is_sealed(descriptor):
-        source = open_sealed(descriptor, keys.of(path.parts[-3], descriptor), bytes.fromhex(path.name), path).source
-    else:
-        source = source_in(descriptor)
-    buffer = memoryview(bytearray(BUFFER_BYTES))
-    for start in range(0, source.size_bytes, BUFFER_BYTES):
-        block = buffer[: min(BUFFER_BYTES, source.size_bytes - start)]
-        source.read(start, block)
-        yield block
+        return open_sealed(descriptor, keys.of(path.parts[-3], descriptor), bytes.fromhex(path.name), path).source
+    return source_in(descriptor)
 
 
 def _blobs(root: Path) -> Iterator[Path]:

@@ -106,12 +106,19 @@ def sent_to_disk(fd: int, data: bytes | Iterable[bytes]) -> Iterator[bytes]:
 
 def digest_of_source(source: Source) -> Digester:
     """Read all of a source."""
-    digester, buffer = Digester(), memoryview(bytearray(BUFFER_BYTES))
+    digester = Digester()
+    for block in blocks_of(source):
+        digester.add(block)
+    return digester
+
+
+def blocks_of(source: Source) -> Iterator[memoryview]:
+    """All bytes of a source in pieces of BUFFER_BYTES and what is left; each is good until the next is asked for."""
+    buffer = memoryview(bytearray(BUFFER_BYTES))
     for start in range(0, source.size_bytes, BUFFER_BYTES):
         block = buffer[: min(BUFFER_BYTES, source.size_bytes - start)]
         source.read(start, block)
-        digester.add(block)
-    return digester
+        yield block
 
 
 def digest_start(fd: int, digester: Digester) -> None:

@@ -10,8 +10,8 @@ import json
 import math
 from collections.abc import Mapping
 
-from septum import errors
 from septum.errors import (
+    ERROR_CLASSES,
     AuthError,
     ConnectionFailedError,
     ForbiddenError,
@@ -26,10 +26,6 @@ MAX_TEXT_CHARS = 4_000  # of a message or a hint, as they end up in logs
 MAX_ERROR_BYTES = 64 * 1024  # what is read of an error's body
 RETRY_AFTER = "1"  # seconds, in every answer with one of these statuses: what hinders now is over soon
 RETRY_STATUSES = (429, 503)
-
-ERROR_CLASSES: Mapping[str, type[SeptumError]] = {
-    cls.code: cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, SeptumError)
-}
 
 # What a status means that came without septum's body, from something between silo and coordinator.
 _FOREIGN: Mapping[int, type[SeptumError]] = {

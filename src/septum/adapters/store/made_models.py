@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, String, bindparam, exists, insert, select
 
 from septum.adapters.store.schema import MADE_MODELS, RUN_INDEX
 from septum.protocol.facts import Fact, ModelMade
 
-_ADD = insert(MADE_MODELS)
-_IS_KNOWN = select(MADE_MODELS.c.digest).where(
-    MADE_MODELS.c.digest == bindparam("of"), MADE_MODELS.c.run_id == bindparam("made_by")
+_IS_KNOWN = exists().where(MADE_MODELS.c.digest == bindparam("of"), MADE_MODELS.c.run_id == bindparam("made_by"))
+_ADD = insert(MADE_MODELS).from_select(
+    [MADE_MODELS.c.digest, MADE_MODELS.c.run_id],
+    select(bindparam("of", type_=String), bindparam("made_by", type_=String)).where(~_IS_KNOWN),
 )
 _RUNS = (
     select(MADE_MODELS.c.run_id)
@@ -24,8 +25,7 @@ _RUNS = (
 def note_models(connection: Connection, run_id: str, facts: Iterable[Fact]) -> None:
     """A run has made the models of these facts, maybe again."""
     for digest in dict.fromkeys(fact.model.digest for fact in facts if isinstance(fact, ModelMade)):
-        if connection.execute(_IS_KNOWN, {"of": digest, "made_by": run_id}).first() is None:
-            connection.execute(_ADD, {"digest": digest, "run_id": run_id})
+        connection.execute(_ADD, {"of": digest, "made_by": run_id})
 
 
 def runs_with(connection: Connection, digest: str) -> Sequence[str]:

@@ -17,7 +17,7 @@ from septum.adapters.store.missing import not_found
 from septum.adapters.store.run_views import keep_view
 from septum.adapters.store.schema import MAX_ENTRY_BYTES, RUN_KEYS, RUNS
 from septum.errors import ConflictError
-from septum.ports.run_keys import SALT_BYTES, shredded
+from septum.ports.run_keys import SALT_BYTES, refuse_shredded
 from septum.protocol.codec import from_json, loads
 from septum.protocol.run_state import Run
 
@@ -52,8 +52,7 @@ class SqlRunKeys:
             row = connection.execute(_ONE, {"of_run": run_id}).first()
         if row is None:
             return None
-        if row.shredded_at is not None:
-            raise shredded(run_id, row.shredded_by, row.shredded_at)
+        refuse_shredded(run_id, row.shredded_by, row.shredded_at)
         return bytes(row.salt)
 
     def shred(self, run_id: str, *, by: str, at: float) -> None:

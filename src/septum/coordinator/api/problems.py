@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from fastapi import Response
 
-from septum.adapters.channel.wire_errors import ERROR_CLASSES, MAX_TEXT_CHARS, RETRY_AFTER, RETRY_STATUSES
-from septum.errors import RateLimitedError, SeptumError
+from septum.adapters.channel.wire_errors import MAX_TEXT_CHARS, RETRY_AFTER, RETRY_STATUSES
+from septum.errors import ERROR_CLASSES, RateLimitedError, SeptumError
 from septum.protocol.codec import dumps, to_json
 
 PROBLEM_TYPE = "application/problem+json"

@@ -22,5 +22,7 @@ def upgrade() -> None:
         sa.Column("files", sa.Boolean(), nullable=False),
     )
     new = {"shredded_at": None, "shredded_by": "", "files": False}
-    for run in connection.scalars(sa.text("SELECT id FROM runs ORDER BY id")).all():
-        connection.execute(sa.insert(keys), {"run_id": run, "salt": secrets.token_bytes(32), **new})
+    runs = connection.scalars(sa.text("SELECT id FROM runs ORDER BY id")).all()
+    if runs:
+        rows = [{"run_id": run, "salt": secrets.token_bytes(32), **new} for run in runs]
+        connection.execute(sa.insert(keys), rows)
