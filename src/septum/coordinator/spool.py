@@ -20,9 +20,7 @@ from septum.protocol.run_state import Run
 from septum.protocol.sources import Source, source_of
 
 KEPT_UPLOADS = 2  # of one silo, beside those in reports: the newest, and one whose report is on its way
-LONG_S = (
-    60.0  # a file that has lain for longer is digested again before it is combined; each, always, would cost a pass
-)
+LONG_S = 60.0  # a file that has lain for longer is read through before it is combined; to do so always costs a pass
 Mark = tuple[int, int]  # stage and round, in the order in which a run goes through them
 
 
