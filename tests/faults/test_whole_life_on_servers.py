@@ -24,10 +24,11 @@ from tests.faults.counting import until
 from tests.postgres_server import Server
 from tests.s3_server import ALONE, S3, opened
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(700)]
 
 COPIED = r"rsync -a ((?:--exclude \S+ )+)first:/var/lib/septum/coordinator/"
 OBJECTS = "what is in S3 at the end"
+LONG_S = 600.0  # two lives, on a slow machine
 KILLED_AFTER = 4  # models that the first coordinator makes
 BEGINS = "septum coordinator start"
 SECOND_WAITS = "until grep -q coordinator_waits {log}; do sleep 0.1; done"
@@ -92,7 +93,7 @@ def kill_in_the_middle(folder: Path, killed: list[int]) -> None:
     """The first coordinator, once it has made some models; the third, once it has deleted what opens a run's files."""
     for name, event, times in (("coordinator", "combined", KILLED_AFTER), ("coordinator-3", "run_shredded", 1)):
         log, line = folder / f"{name}.log", f'"event": "{event}"'
-        until(lambda log=log, line=line, times=times: log.exists() and log.read_text().count(line) >= times, line, 290)
+        until(lambda log=log, line=line, times=times: log.exists() and log.read_text().count(line) >= times, line, LONG_S)
         pid = int((folder / f"{name}.pid").read_text())
         os.kill(pid, signal.SIGKILL)
         killed.append(pid)
@@ -116,7 +117,7 @@ def told(home: Path, postgres: Server, s3: S3) -> dict[str, str]:
             f'region = "{place.region}"\n'
         )
         threading.Thread(target=kill_in_the_middle, args=(folder, killed), daemon=True).start()
-        told = typed(commands(balancer.port, settings), home, waits())
+        told = typed(commands(balancer.port, settings), home, waits(), limit_s=LONG_S)
         assert len(killed) == 2, "two were to be killed"
         with opened(place) as bucket:
             told[OBJECTS] = "\n".join(key for key, _ in bucket.sizes())
