@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+LIMIT_S = 600.0  # for a whole page, on a machine that is slow and has more to do
 END = "kill $(jobs -p) 2>/dev/null; wait"
 
 
@@ -28,7 +29,7 @@ def commands_of(text: str) -> list[str]:
     return found
 
 
-def typed(commands: Sequence[str], home: Path, waits: Mapping[str, str], limit_s: float = 300) -> dict[str, str]:
+def typed(commands: Sequence[str], home: Path, waits: Mapping[str, str], limit_s: float = LIMIT_S) -> dict[str, str]:
     """Type these, and what each printed. The first that fails ends it, and what was started is ended.
 
     `waits`: what is done after a command that begins like this, because the text tells the reader to wait.

@@ -19,16 +19,15 @@ from pathlib import Path
 import pytest
 from tests.balancer import Balancer
 from tests.e2e.test_tutorial import COMMANDS, WAITS
-from tests.e2e.typed_page import page, said_by, typed
+from tests.e2e.typed_page import LIMIT_S, page, said_by, typed
 from tests.faults.counting import until
 from tests.postgres_server import Server
 from tests.s3_server import ALONE, S3, opened
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(700)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(LIMIT_S + 60)]
 
 COPIED = r"rsync -a ((?:--exclude \S+ )+)first:/var/lib/septum/coordinator/"
 OBJECTS = "what is in S3 at the end"
-LONG_S = 600.0  # two lives, on a slow machine
 KILLED_AFTER = 4  # models that the first coordinator makes
 BEGINS = "septum coordinator start"
 SECOND_WAITS = "until grep -q coordinator_waits {log}; do sleep 0.1; done"
@@ -89,11 +88,14 @@ def waits() -> dict[str, str]:
     }
 
 
+def until_logged(log: Path, line: str, times: int) -> None:
+    until(lambda: log.exists() and log.read_text().count(line) >= times, f"{times} of {line} in {log.name}", LIMIT_S)
+
+
 def kill_in_the_middle(folder: Path, killed: list[int]) -> None:
     """The first coordinator, once it has made some models; the third, once it has deleted what opens a run's files."""
     for name, event, times in (("coordinator", "combined", KILLED_AFTER), ("coordinator-3", "run_shredded", 1)):
-        log, line = folder / f"{name}.log", f'"event": "{event}"'
-        until(lambda log=log, line=line, times=times: log.exists() and log.read_text().count(line) >= times, line, LONG_S)
+        until_logged(folder / f"{name}.log", f'"event": "{event}"', times)
         pid = int((folder / f"{name}.pid").read_text())
         os.kill(pid, signal.SIGKILL)
         killed.append(pid)
@@ -117,7 +119,7 @@ def told(home: Path, postgres: Server, s3: S3) -> dict[str, str]:
             f'region = "{place.region}"\n'
         )
         threading.Thread(target=kill_in_the_middle, args=(folder, killed), daemon=True).start()
-        told = typed(commands(balancer.port, settings), home, waits(), limit_s=LONG_S)
+        told = typed(commands(balancer.port, settings), home, waits())
         assert len(killed) == 2, "two were to be killed"
         with opened(place) as bucket:
             told[OBJECTS] = "\n".join(key for key, _ in bucket.sizes())
