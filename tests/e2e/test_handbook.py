@@ -11,7 +11,7 @@ from tests.e2e.typed_page import LIMIT_S, commands_of, page, said_by, typed
 
 from septum.coordinator.backup_files import read_manifest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(LIMIT_S + 60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * LIMIT_S)]
 COMMANDS = commands_of(page("operators-handbook.md"))
 ENROLLED = commands_of(page("tutorial.md").partition("## 5.")[0])
 SIGNED_IN = "export XDG_CONFIG_HOME=$PWD/people/olga"  # as whom the handbook's `septum` speaks

@@ -7,7 +7,7 @@ import re
 import pytest
 from tests.e2e.typed_page import LIMIT_S, commands_of, page, said_by, typed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(LIMIT_S + 60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3 * LIMIT_S)]
 COMMANDS = commands_of(page("tutorial.md"))
 WAITS = {  # what the text tells the reader to wait for
     "septum coordinator start": "until grep -q 'takes requests' coordinator.log; do sleep 0.1; done",

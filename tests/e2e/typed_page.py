@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from septum.silo.file_lock import folder_locked
+
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 600.0  # for a whole page, on a machine that is slow and has more to do
 END = "kill $(jobs -p) 2>/dev/null; wait"
@@ -32,27 +34,14 @@ def commands_of(text: str) -> list[str]:
 def typed(commands: Sequence[str], home: Path, waits: Mapping[str, str], limit_s: float = LIMIT_S) -> dict[str, str]:
     """Type these, and what each printed. The first that fails ends it, and what was started is ended.
 
+    One page at a time: their coordinators have the port that the pages name.
+
     `waits`: what is done after a command that begins like this, because the text tells the reader to wait.
     """
-    (home / "examples").symlink_to(ROOT / "examples")
-    bin_dir = Path(sys.executable).parent
-    environment = {"PATH": f"{bin_dir}:{os.environ['PATH']}", "HOME": str(home), "LANG": "C.UTF-8"}
-    shell = subprocess.Popen(
-        ["bash", "-c", _script(commands, waits)],
-        cwd=home,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        out, _ = shell.communicate(timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(shell.pid, signal.SIGKILL)
-        raise
+    with folder_locked(ROOT / "docs"):
+        status, out = _run(_script(commands, waits), home, limit_s)
     logs = "".join(f"\n--- {path.name}\n{path.read_text()[-500:]}" for path in (home / "tutorial").glob("*.log"))
-    assert shell.returncode == 0, logs + out[-4000:]
+    assert status == 0, logs + out[-4000:]
     parts = re.split(r"^=== (\d+)$", out, flags=re.MULTILINE)
     said: dict[str, str] = {}
     for number, text in zip(parts[1::2], parts[2::2], strict=True):
@@ -65,6 +54,27 @@ def said_by(told: Mapping[str, str], part: str) -> str:
     """What the one command printed that has this in it."""
     (found,) = [text for command, text in told.items() if part in command]
     return found
+
+
+def _run(script: str, home: Path, limit_s: float) -> tuple[int, str]:
+    (home / "examples").symlink_to(ROOT / "examples")
+    bin_dir = Path(sys.executable).parent
+    environment = {"PATH": f"{bin_dir}:{os.environ['PATH']}", "HOME": str(home), "LANG": "C.UTF-8"}
+    shell = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=home,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, _ = shell.communicate(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)
+        raise
+    return shell.returncode, out
 
 
 def _script(commands: Sequence[str], waits: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ from tests.faults.counting import until
 from tests.postgres_server import Server
 from tests.s3_server import ALONE, S3, opened
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(LIMIT_S + 60)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3 * LIMIT_S)]
 
 COPIED = r"rsync -a ((?:--exclude \S+ )+)first:/var/lib/septum/coordinator/"
 OBJECTS = "what is in S3 at the end"
