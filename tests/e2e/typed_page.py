@@ -71,7 +71,7 @@ def _run(script: str, home: Path, limit_s: float) -> tuple[int, str]:
     )
     try:
         out, _ = shell.communicate(timeout=limit_s)
-    except subprocess.TimeoutExpired:
+    except BaseException:  # whatever ends the test ends what it has started
         os.killpg(shell.pid, signal.SIGKILL)
         raise
     return shell.returncode, out
