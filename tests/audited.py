@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.folders import files_in
 
 from septum.adapters.identity.audit_key import FILE, ensure_audit_key
 from septum.adapters.identity.roster_keys import verify
@@ -48,8 +49,8 @@ def leave_out(folder: Path, why: str) -> None:
 
 def databases_in(folder: Path) -> Iterator[Path]:
     """Every data directory below a folder that has a database, but those that are left out."""
-    for path in sorted(folder.resolve().rglob(DATABASE_NAME)):
-        if path.is_file() and not any(path.is_relative_to(one) for one in _left_out):
+    for path in files_in(folder.resolve()):
+        if path.name == DATABASE_NAME and not any(path.is_relative_to(one) for one in _left_out):
             yield path.parent
 
 

@@ -20,6 +20,7 @@ from tests.coordinator.running import (
     start_round_one,
 )
 from tests.coordinator.support import engine, plan_of, update, work
+from tests.folders import files_in
 
 from septum.client import Client
 from septum.coordinator.asgi import SILENCE_S
@@ -37,13 +38,13 @@ pytestmark = pytest.mark.served
 
 def spooled(coordinator, run):
     area = coordinator.config.data_dir / "blobs" / f"spool-{run}"
-    return sorted(path for path in area.rglob("*") if path.is_file()) if area.exists() else []
+    return files_in(area)
 
 
 def incoming(coordinator):
     """What is there of payloads that are not whole."""
     blobs = coordinator.config.data_dir / "blobs"
-    return [path for folder in (".incoming", ".cut") for path in (blobs / folder).rglob("*") if path.is_file()]
+    return files_in(blobs / ".incoming", blobs / ".cut")
 
 
 def until(condition):

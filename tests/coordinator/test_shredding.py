@@ -9,6 +9,7 @@ from tests.coordinator.running import KEYS, NARROW, WIDE, Running, blob_path, fi
 from tests.coordinator.support import plan_of
 from tests.coordinator.test_secrets import key_file
 from tests.coordinator.visitors import Visitor, operator, person
+from tests.folders import files_in
 
 from septum.adapters.blobs.directory import DirectoryBlobs
 from septum.adapters.sealing.holders import from_file
@@ -50,7 +51,7 @@ def finished(silos, width=WIDE, **changed):
 
 def files_of(running, run):
     blobs = running.config.data_dir / "blobs"
-    return [path for area in areas_of(run) for path in (blobs / area).rglob("*") if path.is_file()]
+    return files_in(*(blobs / area for area in areas_of(run)))
 
 
 def test_nothing_of_it_is_there_any_more_and_its_numbers_and_the_other_run_are_as_before(place, tmp_path):

@@ -20,6 +20,7 @@ from tests.faults.mortal import COMES_BY_S, Place, deaths, readies
 from tests.faults.people_promises import PROMISES
 from tests.faults.people_story import Peopled, live_in_projects
 from tests.faults.run_stories import finished
+from tests.folders import files_in
 from tests.sdk.packaging import app_folder, built
 
 from septum.adapters.identity.app_signatures import Signed, sign
@@ -93,7 +94,7 @@ def pushing(place: Place, point: str) -> None:
         place.persist(lambda: place.client.push_app(folder / "unsound", _digest_of(folder / "unsound")))
     known = {view.digest: view for view in place.persist(place.client.apps)}
     assert (known[package.digest].version, known[package.digest].signatures) == (version, signatures)
-    kept = [path for path in (place.federation.operator_dir / "blobs" / "apps").rglob("*") if path.is_file()]
+    kept = files_in(place.federation.operator_dir / "blobs" / "apps")
     assert {_digest_of(path) for path in kept} == set(known)
     assert len(kept) == len(known)
     for name in ("quick", "long"):
@@ -210,11 +211,11 @@ def pruning(place: Place, point: str) -> None:
     blobs = place.federation.operator_dir / "blobs"
 
     def rounds_there() -> set[int]:
-        names = {path.name for path in (blobs / models_area(run)).rglob("*") if path.is_file()}
+        names = {path.name for path in files_in(blobs / models_area(run))}
         return {round_ for round_, digest in models.items() if digest.partition(":")[2] in names}
 
     def own() -> int:
-        return sum(path.is_file() for path in (blobs / silo_models_area(run)).rglob("*"))
+        return len(files_in(blobs / silo_models_area(run)))
 
     assert rounds_there() == set(models) == {0, 1, 2, 3, 4, 5}
     kept = own()
@@ -242,7 +243,7 @@ def shredding(place: Place, point: str) -> None:
     blobs = place.federation.operator_dir / "blobs"
 
     def left() -> list[Path]:
-        return [path for area in areas_of(run) for path in (blobs / area).rglob("*") if path.is_file()]
+        return files_in(*(blobs / area for area in areas_of(run)))
 
     assert left()
     place.fate.arm(*deaths(point, run if point.startswith("drop ") else ""))

@@ -12,6 +12,7 @@ from tests.faults.counting import APP, ROWS, until
 from tests.faults.dying import Kill, Remove, When
 from tests.faults.mortal import Place, deaths
 from tests.faults.truth import at_work
+from tests.folders import files_in
 
 from septum.coordinator.areas import silo_models_area
 from septum.coordinator.service import run_id_of
@@ -57,7 +58,7 @@ def keeping(place: Place, point: str) -> str:
     for number, one in enumerate(found):
         place.persist(partial(place.client.download_silo_model, one, place.counting.folder / f"{run}-{number}"))
     area = place.federation.operator_dir / "blobs" / silo_models_area(run)
-    there = {f"blake3:{path.name}" for path in area.rglob("*") if path.is_file()}
+    there = {f"blake3:{path.name}" for path in files_in(area)}
     assert there == {digest for one in found for digest in (one.update, one.digest)}
     return run
 

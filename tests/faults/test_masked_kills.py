@@ -18,6 +18,7 @@ from tests.faults.counting import APP, FOLDER, UNCLOSED, Counting, counting_in, 
 from tests.faults.dying import Fate, Kill, When
 from tests.faults.programs import Program
 from tests.faults.silo_kill_points import SILO_POINTS
+from tests.folders import files_in
 
 from septum.cli.federation import Federation
 from septum.client import Client, operator_access
@@ -93,7 +94,7 @@ class Place:
         return self._blobs(spool_area(run.id))
 
     def _blobs(self, area: str) -> list[Path]:
-        return [path for path in (self.federation.operator_dir / "blobs" / area).rglob("*") if path.is_file()]
+        return files_in(self.federation.operator_dir / "blobs" / area)
 
     def stored(self, run: RunView) -> tuple[Run, list[str]]:
         """The run as the coordinator's database has it, and what its outbox still has to be done."""
