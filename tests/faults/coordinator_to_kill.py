@@ -324,11 +324,14 @@ def _life(fate: Fate, data_dir: Path, port: int) -> None:
 
 
 def _die_often_on_postgresql() -> None:
-    """Who comes after a death waits until the lease of who died has run out: a second, and not six."""
+    """Who comes after a death waits until the lease of who died has run out: a second, and not six.
+
+    The first one comes after a coordinator with the usual lease, and waits as long as any other would.
+    """
     from septum.adapters.store import postgres_lease  # pg8000, which is not loaded for SQLite
 
     postgres_lease.LEASE_S, postgres_lease.RENEW_EVERY_S = 1.0, 0.2
-    root.DEAD_AFTER_S, root.TRY_EVERY_S = 3.0, 0.1
+    root.TRY_EVERY_S = 0.1
 
 
 def main(arguments: Sequence[str]) -> int:
