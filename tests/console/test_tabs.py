@@ -40,7 +40,7 @@ def mode_of(page):
 
 
 def settled(pages, streams):
-    """How each tab follows, once so many have a stream as may: one that ends is another tab's before its own says so."""
+    """How each tab follows, once as many as may have a stream: one that ends is taken before its own tab says so."""
     modes = []
     for _ in range(100):
         modes = [mode_of(page) for page in pages]
