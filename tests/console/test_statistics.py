@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 from tests.console.runs import APPROVED, approved
 
 from septum.cli.shipped import HEART_DISEASE, example
@@ -46,10 +47,17 @@ def choose(console, name, option):
     console.page.get_by_role("option", name=option, exact=True).first.wait_for()
     at = console.page.locator("[data-combobox-selected]")
     for _ in range(20):
-        if option in at.all_inner_texts():
+        before = at.all_inner_texts()
+        if option in before:
             break
         console.page.keyboard.press("ArrowDown")
+        for _ in range(100):  # a page that has more to do says it later
+            if at.all_inner_texts() != before:
+                break
+            console.page.wait_for_timeout(20)
+    expect(at).to_have_text(option)
     console.page.keyboard.press("Enter")
+    expect(at).to_have_count(0)
 
 
 def test_a_question_is_asked_by_keyboard_and_answered_and_saved(console, hospitals, app, people, tmp_path):
