@@ -2,11 +2,12 @@
 import { Anchor, Badge, Button, Group, MultiSelect, Select, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { Link, useNavigate, useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 import { activity, type ActivityWanted, type Change, useLive, usePace } from "../api/feed";
 import { PAGE, useApps, useProjects, useSilos } from "../api/queries";
 import { useSession } from "../api/session";
 import { Empty, Failure, Heading, Waiting, When } from "../components/Bits";
+import { Pages } from "../components/Pages";
 import { beside, Sought } from "../components/Sought";
 import { quoted } from "../lib/format";
 import { happened, isBad, KINDS, NOUNS } from "../lib/happened";
@@ -25,7 +26,6 @@ export function commandOf({ project, run, silo, kind }: ActivityWanted): string 
 
 export function Activity() {
   const [query, setQuery] = useSearchParams();
-  const navigate = useNavigate();
   const { can } = useSession();
   const live = useLive();
   const pace = usePace();
@@ -114,21 +114,7 @@ export function Activity() {
           </Table>
         </Table.ScrollContainer>
       )}
-      <Group justify="flex-end" mt="md">
-        {wanted.after && <Button variant="default" onClick={() => void navigate(-1)}>Newer</Button>}
-        {found.data?.next && (
-          <Button
-            variant="default"
-            onClick={() => {
-              const next = new URLSearchParams(query);
-              next.set("after", found.data.next ?? "");
-              setQuery(next);
-            }}
-          >
-            Older
-          </Button>
-        )}
-      </Group>
+      <Pages next={found.data?.next} />
     </>
   );
 }

@@ -1,11 +1,12 @@
 /** Who did what, who looked at what, who was refused, and did anybody change the record of it? The audit log. */
 import { Anchor, Badge, Button, Group, Modal, Select, Stack, Table, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 import { type AuditEvent, type AuditWanted, audited, eventOf } from "../api/audit";
 import { PAGE, useSilos } from "../api/queries";
 import { useSession } from "../api/session";
 import { Command, Empty, Fact, Failure, Heading, Waiting, When } from "../components/Bits";
+import { Pages } from "../components/Pages";
 import { Proof } from "../components/Proof";
 import { beside, Sought } from "../components/Sought";
 import { aboutOf, isBad, KINDS, NOUNS, plain, says } from "../lib/audited";
@@ -33,7 +34,6 @@ function wantedIn(query: URLSearchParams): AuditWanted {
 
 export function Audit() {
   const [query, setQuery] = useSearchParams();
-  const navigate = useNavigate();
   const { can } = useSession();
   const may = can("audit.read");
   const wanted = wantedIn(query);
@@ -81,10 +81,7 @@ export function Audit() {
         </Empty>
       )}
       {found.data && !none && <Events events={found.data.items} open={(seq) => go({ event: String(seq) })} />}
-      <Group justify="flex-end" mt="md">
-        {wanted.after && <Button variant="default" onClick={() => void navigate(-1)}>Newer</Button>}
-        {found.data?.next && <Button variant="default" onClick={() => go({ after: found.data.next ?? "" })}>Older</Button>}
-      </Group>
+      <Pages next={found.data?.next} />
       <Modal opened={opened > 0} onClose={close} title={`Event ${opened}`} size="lg">
         {opened > 0 && <Opened seq={opened} />}
       </Modal>

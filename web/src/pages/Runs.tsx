@@ -1,10 +1,11 @@
 /** Which runs are there? A page at a time from the coordinator; the filters stand in the address. */
 import { Button, Group, MultiSelect, Select } from "@mantine/core";
 import { useMemo, useState } from "react";
-import { Link, useNavigate, useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 import { type Status, useApps, useProjects, useRuns } from "../api/queries";
 import { useSession } from "../api/session";
 import { Empty, Failure, Heading, Waiting } from "../components/Bits";
+import { Pages } from "../components/Pages";
 import { beside, Sought } from "../components/Sought";
 import { quoted } from "../lib/format";
 import { RunsTable } from "./RunsTable";
@@ -13,7 +14,6 @@ const STATUSES: Status[] = ["queued", "gathering", "preparing", "training", "eva
 
 export function Runs() {
   const [query, setQuery] = useSearchParams();
-  const navigate = useNavigate();
   const { can } = useSession();
   const [chosen, setChosen] = useState<string[]>([]);
   const wanted = {
@@ -71,21 +71,7 @@ export function Runs() {
       {data && data.items.length > 0 && (
         <>
           <RunsTable runs={data.items} chosen={chosen} choose={toggle} />
-          <Group justify="flex-end" mt="md">
-            {wanted.after && <Button variant="default" onClick={() => void navigate(-1)}>Newer</Button>}
-            {data.next && (
-              <Button
-                variant="default"
-                onClick={() => {
-                  const next = new URLSearchParams(query);
-                  next.set("after", data.next ?? "");
-                  setQuery(next);
-                }}
-              >
-                Older
-              </Button>
-            )}
-          </Group>
+          <Pages next={data.next} />
         </>
       )}
     </>

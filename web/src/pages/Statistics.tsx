@@ -1,15 +1,15 @@
 /** Which statistics were asked of the silos? Each question with how far it has come; a page at a time. */
 import { Anchor, Button, Group, Select, Table, Text } from "@mantine/core";
 import { useMemo } from "react";
-import { Link, useNavigate, useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 import { useApps, useProjects, useRuns } from "../api/queries";
 import { useSession } from "../api/session";
 import { Empty, Failure, Heading, RunStatus, Waiting, When } from "../components/Bits";
+import { Pages } from "../components/Pages";
 import { beside } from "../components/Sought";
 
 export function Statistics() {
   const [query, setQuery] = useSearchParams();
-  const navigate = useNavigate();
   const { can } = useSession();
   const wanted = { after: query.get("after") ?? "", app: query.get("app") ?? "", project: query.get("project") ?? "", asks: true };
   const { data, error, isPending, refetch } = useRuns(wanted);
@@ -90,10 +90,7 @@ export function Statistics() {
               </Table.Tbody>
             </Table>
           </Table.ScrollContainer>
-          <Group justify="flex-end" mt="md">
-            {wanted.after && <Button variant="default" onClick={() => void navigate(-1)}>Newer</Button>}
-            {data.next && <Button variant="default" onClick={() => setQuery((old) => new URLSearchParams([...[...old].filter(([name]) => name !== "after"), ["after", data.next ?? ""]]))}>Older</Button>}
-          </Group>
+          <Pages next={data.next} />
         </>
       )}
     </>
