@@ -6,11 +6,13 @@ import secrets
 import shutil
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.console.pages import WINDOWS, Console
+from tests.console.runs import approved
 
 from septum.cli.demo_console import built
 from septum.cli.federation import Federation
@@ -124,13 +126,35 @@ def browser():
             made.close()
 
 
+@contextmanager
+def signed_in(browser, hospitals):
+    made = Console(browser, hospitals.federation.console_url)
+    made.enter(hospitals.link())
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 @pytest.fixture
 def console(browser, hospitals):
     """A console in a window of its own, signed in by a link."""
-    made = Console(browser, hospitals.federation.console_url)
-    made.enter(hospitals.link())
-    yield made
-    made.close()
+    with signed_in(browser, hospitals) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def window(browser, hospitals):
+    """The same, for all tests of a file."""
+    with signed_in(browser, hospitals) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def app(hospitals):
+    """The digest of the version that the hospitals let in."""
+    with Client(hospitals.admin) as client:
+        return approved(client).digest
 
 
 @pytest.fixture(scope="session")

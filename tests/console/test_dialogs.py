@@ -3,8 +3,6 @@
 import re
 
 import pytest
-from tests.console.pages import Console
-from tests.console.runs import approved
 
 from septum.client import Client
 
@@ -20,20 +18,6 @@ DIALOGS = {
     "go to": ("/", "Go to"),
 }
 MOST_TABS = 60  # from the top of a page to any field of it
-
-
-@pytest.fixture(scope="module")
-def window(browser, hospitals):
-    made = Console(browser, hospitals.federation.console_url)
-    made.enter(hospitals.link())
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def app(hospitals):
-    with Client(hospitals.admin) as client:
-        return approved(client).digest
 
 
 @pytest.mark.parametrize("name", DIALOGS)

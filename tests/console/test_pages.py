@@ -1,8 +1,8 @@
 """Every page, in both colours and at two widths: nothing sticks out, nothing is unreadable, nothing is forbidden."""
 
 import pytest
-from tests.console.pages import NARROW, WIDE, Console
-from tests.console.runs import approved, plan_of, question_of
+from tests.console.pages import NARROW, WIDE
+from tests.console.runs import plan_of, question_of
 
 from septum.client import Client
 
@@ -61,20 +61,6 @@ PAGES = {
     "account": ("/account", "administrator"),
     "nowhere": ("/there-is-no-such-page", "There is no such page"),
 }
-
-
-@pytest.fixture(scope="module")
-def window(browser, hospitals):
-    made = Console(browser, hospitals.federation.console_url)
-    made.enter(hospitals.link())
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def app(hospitals):
-    with Client(hospitals.admin) as client:
-        return approved(client).digest
 
 
 @pytest.mark.parametrize("name", PAGES)

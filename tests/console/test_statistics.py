@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from tests.console.runs import APPROVED, approved
+from tests.console.runs import APPROVED
 
 from septum.cli.shipped import HEART_DISEASE, example
 from septum.cli.silo_files import silo_files
@@ -27,13 +27,6 @@ def people():
         read_csv(path, tuple(manifest.columns), manifest.missing) for path in silo_files(folder / "data").values()
     ]
     return {name: np.concatenate([table[name] for table in tables]) for name in manifest.columns}
-
-
-@pytest.fixture(scope="module")
-def app(hospitals):
-    """The digest of the version that the hospitals let in."""
-    with Client(hospitals.admin) as client:
-        return approved(client).digest
 
 
 def press(locator, key):

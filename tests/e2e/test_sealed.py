@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 from tests.e2e.runs import APP, FILES, FOLDER, OPEN, Journal, a_plan, client_of, undisturbed
+from tests.folders import files_in
 
 from septum.adapters.sealing.segments import MARK
 from septum.cli.federation import COORDINATOR, Federation
@@ -24,18 +26,27 @@ def readable(folder: Path, model: bytes) -> list[Path]:
     """Files in which 16 bytes of a model's numbers stand as they are."""
     numbers = model[model.index(b"}") :]
     pieces = [numbers[at : at + 16] for at in range(len(numbers) - 48, len(numbers) - 16, 4)]
-    return [path for path in folder.rglob("*") if path.is_file() and any(one in path.read_bytes() for one in pieces)]
+    return files_with(folder, pieces)
+
+
+def files_with(folder: Path, pieces: Collection[bytes]) -> list[Path]:
+    return [path for path in files_in(folder) if any(one in path.read_bytes() for one in pieces)]
+
+
+def sealing(federation: Federation, key: Path) -> Path:
+    """The coordinator's directory, made so that it seals under a new key in this file."""
+    key.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    key.chmod(0o600)
+    data = federation.operator_dir
+    data.mkdir(mode=0o700, parents=True)
+    (data / "coordinator.toml").write_text(f'[secrets]\nkey_file = "{key}"\n')
+    return data
 
 
 def test_a_killed_coordinator_that_seals_ends_with_the_same_model_and_shows_nothing_of_it(tmp_path: Path):
     base, key, plan = tmp_path / "federation", tmp_path / "secrets.key", a_plan(4)
-    key.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
-    key.chmod(0o600)
-    data = base / COORDINATOR
     with Federation(base, FOLDER, APP.app.name, FILES, sandbox=1, policy=OPEN) as federation:
-        base.mkdir()
-        data.mkdir(mode=0o700)
-        (data / "coordinator.toml").write_text(f'[secrets]\nkey_file = "{key}"\n')
+        data = sealing(federation, key)
         access = federation.start()
         with client_of(federation) as client:
             run = client.submit(plan, key="sealed")
@@ -43,7 +54,7 @@ def test_a_killed_coordinator_that_seals_ends_with_the_same_model_and_shows_noth
             shown = saved(client, made.model.digest, tmp_path / "first")
         federation.kill(COORDINATOR)
         assert readable(tmp_path, shown) == [tmp_path / "first"]  # the search finds what is there
-        blobs = [path for path in (data / "blobs").rglob("*") if path.is_file() and path.stat().st_size]
+        blobs = [path for path in files_in(data / "blobs") if path.stat().st_size]
         assert blobs
         assert all(path.read_bytes().startswith(MARK) for path in blobs)
         federation.start_coordinator(int(access.url.rpartition(":")[2]))

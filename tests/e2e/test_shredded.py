@@ -6,7 +6,6 @@ Kept from before: the whole folder of blobs, the master key, secrets.json. From 
 from __future__ import annotations
 
 import base64
-import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.runs import APP, FILES, FOLDER, OPEN, Journal, a_plan, client_of
-from tests.e2e.test_sealed import readable
+from tests.e2e.test_sealed import files_with, readable, sealing
 
 from septum.adapters.blobs.writing import digest_of_source
 from septum.adapters.sealing.holders import from_file
@@ -37,10 +36,6 @@ def salts(data: Path) -> dict[str, bytes]:
     """As the database has them now, while the coordinator is at work."""
     with closing(sqlite3.connect(f"file:{data / DATABASE_NAME}?mode=ro", uri=True)) as database:
         return dict(database.execute("SELECT run_id, salt FROM run_keys").fetchall())
-
-
-def files_with(folder: Path, pieces: tuple[bytes, ...]) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and any(one in path.read_bytes() for one in pieces)]
 
 
 def opens(path: Path, keys: Keys) -> bool:
@@ -73,13 +68,8 @@ def ended(client: Client, plan: object, key: str) -> str:
 
 def test_nothing_of_a_shredded_run_opens_whatever_was_kept_and_the_other_run_is_as_before(tmp_path: Path) -> None:
     base, key, copy, before = (tmp_path / name for name in ("federation", "secrets.key", "copy", "before"))
-    key.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
-    key.chmod(0o600)
-    data = base / COORDINATOR
     with Federation(base, FOLDER, APP.app.name, FILES, sandbox=1, policy=OPEN) as federation:
-        base.mkdir()
-        data.mkdir(mode=0o700)
-        (data / "coordinator.toml").write_text(f'[secrets]\nkey_file = "{key}"\n')
+        data = sealing(federation, key)
         access = federation.start()
         with client_of(federation) as client:
             run, other = ended(client, a_plan(3), "shredded"), ended(client, replace(a_plan(3), seed=99), "kept")

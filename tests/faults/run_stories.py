@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from tests.e2e.processes import is_alive
 from tests.faults.counting import APP, ROWS, until
@@ -79,12 +80,18 @@ def failing(place: Place, point: str) -> str:
     return run
 
 
-def paused(place: Place, point: str) -> str:
+def gated(place: Place, point: str) -> tuple[Path, Plan, str]:
+    """A run that dies there and waits in its first training, and the gate that lets it go on."""
     gate = place.counting.gate(point)
     plan = place.counting.plan(point, 3, {"gate": str(gate)})
     place.fate.arm(*deaths(point, run_id_of(point)))
     run = place.submit(point, plan)
     place.until_fact(run, facts.StageOpened, stage=Stage.TRAIN)
+    return gate, plan, run
+
+
+def paused(place: Place, point: str) -> str:
+    gate, plan, run = gated(place, point)
     while place.fate.outstanding:
         place.persist(lambda: place.client.pause(run))
         place.persist(lambda: place.client.resume(run))
@@ -95,11 +102,7 @@ def paused(place: Place, point: str) -> str:
 
 
 def stopped(place: Place, point: str) -> str:
-    gate = place.counting.gate(point)
-    plan = place.counting.plan(point, 3, {"gate": str(gate)})
-    place.fate.arm(*deaths(point, run_id_of(point)))
-    run = place.submit(point, plan)
-    place.until_fact(run, facts.StageOpened, stage=Stage.TRAIN)
+    gate, plan, run = gated(place, point)
     place.persist(lambda: place.client.stop(run))
     while place.fate.outstanding:
         place.persist(lambda: place.client.resume(run))
@@ -112,11 +115,7 @@ def stopped(place: Place, point: str) -> str:
 
 
 def left(place: Place, point: str) -> str:
-    gate = place.counting.gate(point)
-    plan = place.counting.plan(point, 3, {"gate": str(gate)})
-    place.fate.arm(*deaths(point, run_id_of(point)))
-    run = place.submit(point, plan)
-    place.until_fact(run, facts.StageOpened, stage=Stage.TRAIN)
+    gate, plan, run = gated(place, point)
     while place.fate.outstanding:
         restart_agent(place, "south", run)
         until(lambda: place.count(run, facts.SiloReturned) == place.count(run, facts.SiloLeft), "south is back")
